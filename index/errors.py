@@ -1,0 +1,66 @@
+"""What can go wrong, as one tree.
+
+::
+
+    NmmError
+    ├── UsageError         the caller asked for something that makes no sense
+    ├── NoIndexError       there is no index where one was looked for
+    ├── ModelError         a model is unknown, not on this machine, or cannot be used
+    ├── IndexLockedError   another process is writing to the index
+    ├── CatalogError       the catalog cannot be opened, read or written
+    └── MediaError         one file cannot be read as what it should be
+        └── NotMediaError  one file is neither an image nor a text, which is no fault
+
+Each carries three sentences for the person who meets it: what happened, why, and
+what to type next. The command line catches :class:`NmmError` in one place.
+A :class:`MediaError` never leaves the indexing run: the file is skipped by name.
+"""
+
+from __future__ import annotations
+
+
+class NmmError(Exception):
+    """The base of every error that nmm raises on purpose.
+
+    Args:
+        what: What happened, in one line.
+        why: The cause, where it is known and `what` does not say it.
+        hint: What to do or type next.
+    """
+
+    def __init__(self, what: str, *, why: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return "\n".join(part for part in (self.what, self.why, self.hint) if part)
+
+
+class UsageError(NmmError):
+    """The caller asked for something that makes no sense."""
+
+
+class NoIndexError(NmmError):
+    """There is no index where one was looked for."""
+
+
+class ModelError(NmmError):
+    """A model is unknown, not on this machine, or cannot be used."""
+
+
+class IndexLockedError(NmmError):
+    """Another process is writing to the index."""
+
+
+class CatalogError(NmmError):
+    """The catalog cannot be opened, read or written."""
+
+
+class MediaError(NmmError):
+    """One file cannot be read as what it should be; `what` is the reason shown."""
+
+
+class NotMediaError(MediaError):
+    """One file is neither an image nor a text, which is no fault of the file."""
