@@ -1,0 +1,1 @@
+"""The models: what there is, what it is made of, how it runs."""

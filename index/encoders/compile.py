@@ -1,0 +1,178 @@
+"""Weights become ONNX once; afterwards a model runs without torch.
+
+A compiled model is a folder in the cache: `vision.onnx`, `text.onnx`, `tokenizer.json`
+and `manifest.json`. It is made in a process of its own, so that the memory that torch
+takes is given back and a search never imports it, and it appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from nmm.index.encoders.registry import Model, find_model
+from nmm.index.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor, nn
+
+    from nmm.index.encoders.towers import Definition
+
+VISION, TEXT, TOKENIZER, MANIFEST = "vision.onnx", "text.onnx", "tokenizer.json", "manifest.json"
+LEAST_COSINE = 0.9999
+
+
+def cache_folder() -> Path:
+    """Where compiled models are kept: `NMM_CACHE`, else the user's cache directory."""
+    if folder := os.environ.get("NMM_CACHE"):
+        return Path(folder)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("nmm", appauthor=False)
+
+
+def compiled_folder(model: Model) -> Path:
+    """Where a model's compiled form is, or will be."""
+    return cache_folder() / "models" / f"{model.name}-{model.recipe}"
+
+
+def is_compiled(model: Model) -> bool:
+    """Whether the model's compiled form is in the cache, every file of its full size."""
+    folder = compiled_folder(model)
+    try:
+        sizes = json.loads((folder / MANIFEST).read_text("utf-8"))["sizes"]
+        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def ensure_compiled(model: Model, on_compile: Callable[[], None] = lambda: None) -> Path:
+    """The folder of the model's compiled form, made first if it is not there.
+
+    `on_compile` is called before the work, which takes a minute at most for `mini`.
+
+    Raises:
+        ModelError: It cannot be made.
+    """
+    if is_compiled(model):
+        return compiled_folder(model)
+    from filelock import FileLock
+
+    folder = compiled_folder(model)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Two first runs at once: the second waits, and finds the work done.
+        with FileLock(folder.with_suffix(".lock")):
+            if not is_compiled(model):
+                on_compile()
+                _compile_apart(model, folder)
+    except OSError as error:
+        raise ModelError(
+            f"The model {model.name} cannot be kept in {folder.parent}.",
+            why=str(error),
+            hint="Name another folder for it in the environment variable NMM_CACHE.",
+        ) from error
+    return folder
+
+
+def _compile_apart(model: Model, folder: Path) -> None:
+    """Compile in another process, into a temporary folder that then takes its place."""
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.part-") as part:
+        command = [sys.executable, "-m", __name__, model.name, part]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode:
+            last_line = done.stderr.strip().rpartition("\n")[2]
+            raise ModelError(
+                f"The model {model.name} could not be prepared for ONNX Runtime.",
+                why=last_line or f"The process ended with status {done.returncode}.",
+                hint=f"See all of it with: {' '.join(command[:-1])} {tempfile.gettempdir()}",
+            )
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(part).chmod(0o755)
+        Path(part).rename(folder)
+        Path(part).mkdir()  # for TemporaryDirectory to remove
+
+
+def compile_model(model: Model, folder: Path) -> None:
+    """Write the compiled form of a model into a folder.
+
+    Raises:
+        ModelError: The weights are missing, or ONNX Runtime's vectors are not torch's.
+    """
+    import torch
+
+    definition = cast("Definition", importlib.import_module(model.definition))
+    towers = definition.towers(model)
+    side = model.image.side
+    torch.manual_seed(0)
+    pixels = torch.randint(0, 256, (2, side, side, 3), dtype=torch.uint8)
+    ids = torch.randint(0, towers.tokenizer.get_vocab_size(), (2, 12))
+    mask = torch.ones_like(ids)
+    mask[1, 7:] = 0
+    _export(towers.vision, (pixels,), ["pixels"], folder / VISION)
+    _export(towers.text, (ids, mask), ["ids", "mask"], folder / TEXT)
+    towers.tokenizer.save(str(folder / TOKENIZER))
+    manifest = {
+        "model": model.name,
+        "weights": _hash(definition.weight_files(), model.recipe),
+        "sizes": {name: (folder / name).stat().st_size for name in (VISION, TEXT, TOKENIZER)},
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
+
+
+def _export(tower: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str], file: Path) -> None:
+    """Export a tower to ONNX, batch and length free, and compare the two on `inputs`."""
+    import onnxruntime
+    import torch
+
+    dimensions = [{0: "batch"} if x.ndim != 2 else {0: "batch", 1: "length"} for x in inputs]
+    with warnings.catch_warnings():
+        # torch's exporter warns about its own use of its own functions.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            tower,
+            inputs,
+            file,
+            input_names=names,
+            output_names=["vectors"],
+            dynamic_shapes=dimensions,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    (ours,) = session.run(None, {n: x.numpy() for n, x in zip(names, inputs, strict=True)})
+    with torch.inference_mode():
+        theirs = tower(*inputs)
+    cosine = float(torch.cosine_similarity(torch.from_numpy(ours), theirs).min())
+    if not cosine >= LEAST_COSINE:
+        raise ModelError(
+            f"{file.name}: ONNX Runtime's vectors have a cosine of only {cosine:.5f} to torch's.",
+            why=f"At least {LEAST_COSINE} is asked for.",
+        )
+
+
+def _hash(files: Sequence[Path], recipe: int) -> str:
+    """One hash over weights and recipe: what decides the vectors."""
+    digest = hashlib.sha256(f"recipe {recipe}\n".encode())
+    for file in files:
+        with file.open("rb") as opened:
+            while block := opened.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    compile_model(find_model(sys.argv[1]), Path(sys.argv[2]))

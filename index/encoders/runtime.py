@@ -1,0 +1,122 @@
+"""A compiled model at work in ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from nmm.index.encoders.compile import MANIFEST, TEXT, TOKENIZER, VISION
+from nmm.index.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from onnxruntime import InferenceSession
+    from tokenizers import Tokenizer
+
+    from nmm.index.encoders.registry import Model, Task
+
+# Padded tokens in one run of the text tower. Memory is bounded by it, and a larger batch
+# is no faster on a CPU.
+TOKENS_PER_RUN = 4096
+
+
+class OnnxEncoder:
+    """An :class:`~nmm.index.encoders.registry.Encoder` on the CPU.
+
+    A tower is opened when it is first used, so that a search never opens the vision
+    tower and a folder without texts never the text tower.
+
+    Args:
+        model: The row.
+        folder: Its compiled form, see :mod:`nmm.index.encoders.compile`.
+        once: Only a query or two will be embedded: the weights are then used as they
+            lie on disk, for repacking them takes longer than it saves.
+    """
+
+    def __init__(self, model: Model, folder: Path, *, once: bool = False) -> None:
+        self.model = model
+        self.weights = str(json.loads((folder / MANIFEST).read_text("utf-8"))["weights"])
+        self._folder = folder
+        self._once = once
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(self._folder / TOKENIZER))
+
+    @cached_property
+    def _vision(self) -> InferenceSession:
+        return self._open(VISION)
+
+    @cached_property
+    def _text(self) -> InferenceSession:
+        return self._open(TEXT)
+
+    @cached_property
+    def _truncating_tokenizer(self) -> Tokenizer:
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_str(self.tokenizer.to_str())
+        tokenizer.enable_truncation(self.model.context)
+        return tokenizer
+
+    def embed_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed images given as RGB pixels of shape (n, side, side, 3)."""
+        return self._run(self._vision, {"pixels": pixels})
+
+    def embed_texts(self, texts: Sequence[str], task: Task) -> NDArray[np.float32]:
+        """Embed texts for a task; what exceeds the model's context is cut off."""
+        import numpy as np
+
+        prompts = [self.model.prompt(text, task) for text in texts]
+        ids = [encoding.ids for encoding in self._truncating_tokenizer.encode_batch(prompts)]
+        lengths = np.array([len(i) for i in ids])
+        vectors = np.empty((len(ids), self.model.dimension), np.float32)
+        # By length, so that little padding is computed.
+        order = np.argsort(lengths, kind="stable")
+        while len(order):
+            rows = max(1, TOKENS_PER_RUN // int(lengths[order[-1]]))
+            longest, order = order[-rows:], order[:-rows]
+            mask = np.arange(lengths[longest[-1]]) < lengths[longest, None]
+            tokens = np.zeros(mask.shape, np.int64)
+            tokens[mask] = np.concatenate([ids[i] for i in longest])
+            inputs = {"ids": tokens, "mask": mask.astype(np.int64)}
+            vectors[longest] = self._run(self._text, inputs)
+        return vectors
+
+    def _open(self, name: str) -> InferenceSession:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = available_cpus()
+        options.log_severity_level = 3  # errors; warnings would go to stderr
+        if self._once:
+            options.add_session_config_entry("session.disable_prepacking", "1")
+        try:
+            return onnxruntime.InferenceSession(
+                str(self._folder / name), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's own types share no base but Exception
+            raise ModelError(
+                f"The model {self.model.name} cannot be opened.",
+                why=f"{self._folder / name}: {error}",
+                hint=f"Delete the folder {self._folder}; it is made again when it is needed.",
+            ) from error
+
+    @staticmethod
+    def _run(session: InferenceSession, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        return cast("NDArray[np.float32]", session.run(None, inputs)[0])
+
+
+def available_cpus() -> int:
+    """Cores that this process may use, which containers and taskset make fewer."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

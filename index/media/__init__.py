@@ -1,0 +1,1 @@
+"""From a file to what an encoder takes: an image, or a text in chunks."""

@@ -1,0 +1,1 @@
+"""What an index keeps on disk: the catalog, and the vectors derived from it."""

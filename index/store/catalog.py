@@ -1,0 +1,301 @@
+"""The catalog, read: what is in an index, and what belongs to a vector.
+
+SQLite in WAL mode: readers work while a writer writes, and see whole batches only.
+A reader imports nothing but the standard library, for a search pays for every import.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from nmm.index.errors import CatalogError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+SCHEMA = 1
+
+Kind = Literal["image", "text"]
+KINDS: tuple[Kind, ...] = ("image", "text")
+
+# A vector on disk: little-endian halves. Of a unit vector they keep three digits of every
+# component and six of a cosine, in half the space.
+VECTOR_DTYPE = "<f2"
+VECTORS_PER_BLOCK = 4096
+
+
+class Settings(NamedTuple):
+    """What an index is made with; it never changes once there are vectors."""
+
+    model: str
+    dimension: int
+    weights: str
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A folder, or a single file, that was given to be indexed."""
+
+    id: int
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """What the catalog knows of a file."""
+
+    id: int
+    size: int | None
+    mtime_ns: int | None
+    status: str
+    content_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk in a file: one place where a vector can be found.
+
+    `line_start`, `line_end` and `text` are of a text; `width` and `height` of an image.
+    """
+
+    path: str
+    kind: Kind
+    score: float
+    line_start: int | None
+    line_end: int | None
+    text: str | None
+    width: int | None
+    height: int | None
+
+
+class Scale(NamedTuple):
+    """Mean and standard deviation of the cosines that neutral queries get."""
+
+    mean: float
+    deviation: float
+
+
+class VectorFile(NamedTuple):
+    """A derived file of vectors: what it holds, up to which chunk and generation."""
+
+    name: str
+    bytes: int
+    total: int
+    last_chunk: int
+    generation: int
+
+
+def locate(root: str, path: str) -> str:
+    """The absolute path of a file below a root; `path` is empty if the root is the file."""
+    return str(Path(root, path))
+
+
+@contextmanager
+def translated(file: Path) -> Iterator[None]:
+    """Turn SQLite's errors into :class:`CatalogError`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise CatalogError(
+            f"The catalog {file} cannot be used.",
+            why=f"SQLite says: {error}",
+            hint="If the disk is sound and has room, restore the file from a backup, or "
+            "delete its folder and run nmm index again.",
+        ) from error
+
+
+class Catalog:
+    """An open catalog. Close it, or use it in a `with` statement.
+
+    Raises:
+        CatalogError: From every method, if SQLite cannot read the file.
+    """
+
+    def __init__(self, file: Path, connection: sqlite3.Connection) -> None:
+        self.file = file
+        self._connection = connection
+
+    @classmethod
+    def open(cls, file: Path) -> Self:
+        """Open an existing catalog for reading.
+
+        Raises:
+            CatalogError: It cannot be read, or a newer nmm wrote it.
+        """
+        with translated(file):
+            connection = _connect_to_read(file)
+        catalog = cls(file, connection)
+        catalog._check_schema()
+        return catalog
+
+    def _check_schema(self) -> None:
+        version = self._number("PRAGMA user_version")
+        if version > SCHEMA:
+            raise CatalogError(
+                f"The index in {self.file.parent} was written by a newer nmm.",
+                why=f"Its schema is number {version}; this nmm knows up to {SCHEMA}.",
+                hint="Upgrade nmm with: python -m pip install --upgrade nmm",
+            )
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _rows(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
+        with translated(self.file), closing(self._connection.execute(sql, parameters)) as cursor:
+            yield from cursor
+
+    def _first(self, sql: str, parameters: Sequence[object] = ()) -> tuple[Any, ...] | None:
+        return next(self._rows(sql, parameters), None)
+
+    def _number(self, sql: str, parameters: Sequence[object] = ()) -> int:
+        return int(next(self._rows(sql, parameters))[0])
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Everything read inside is of one moment, whatever a writer does meanwhile."""
+        with translated(self.file):
+            self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.rollback()
+
+    def settings(self) -> Settings | None:
+        """The model of the index; None as long as nothing was embedded."""
+        found = dict(self._rows("SELECT key, value FROM settings"))
+        try:
+            return Settings(*(found[key] for key in Settings._fields))
+        except KeyError:
+            return None
+
+    def generation(self) -> int:
+        """A number that grows with every committed batch."""
+        row = self._first("SELECT value FROM settings WHERE key = 'generation'")
+        return row[0] if row else 0
+
+    def roots(self) -> list[Root]:
+        """All roots, by path."""
+        rows = self._rows("SELECT id, path FROM roots ORDER BY path")
+        return [Root(number, Path(path)) for number, path in rows]
+
+    def file_row(self, root: Root, path: str) -> FileRow | None:
+        """What is known of a file, by its path relative to its root."""
+        sql = "SELECT id, size, mtime_ns, status, content_id FROM files WHERE root_id=? AND path=?"
+        row = self._first(sql, (root.id, path))
+        return FileRow(*row) if row else None
+
+    def content_id(self, digest: bytes) -> int | None:
+        """The content with that hash, if it is in the catalog."""
+        row = self._first("SELECT id FROM contents WHERE hash = ?", (digest,))
+        return row[0] if row else None
+
+    def file_counts(self) -> dict[str, int]:
+        """Number of files by status, and of indexed ones by kind."""
+        by_status = self._rows("SELECT status, count(*) FROM files GROUP BY status")
+        by_kind = self._rows(
+            "SELECT kind, count(*) FROM files JOIN contents ON contents.id = content_id "
+            "GROUP BY kind"
+        )
+        return {**dict(by_status), **dict(by_kind)}
+
+    def vector_count(self, kind: Kind | None = None) -> int:
+        """Number of vectors, of one kind or of both."""
+        if kind is None:
+            return self._number("SELECT count(*) FROM vectors")
+        return self._number("SELECT count(*) FROM chunks WHERE kind = ?", (kind,))
+
+    def skipped(self) -> Iterator[tuple[str, str]]:
+        """The absolute path of each skipped file, and why."""
+        rows = self._rows(
+            "SELECT roots.path, files.path, reason FROM files JOIN roots ON roots.id = root_id "
+            "WHERE status = 'skipped' ORDER BY roots.path, files.path"
+        )
+        for root, path, reason in rows:
+            yield locate(str(root), str(path)), str(reason)
+
+    def vectors(
+        self, kind: Kind, *, after: int = 0, every: int = 1
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Vectors of a kind in blocks: ids of chunks, shape (n,), and vectors, (n, dimension).
+
+        In order of id. `after` leaves out ids up to that one; `every` takes a sample,
+        the ids that it divides.
+        """
+        import numpy as np
+
+        sql = (
+            "SELECT id, vector FROM chunks JOIN vectors ON chunk_id = id "
+            "WHERE kind = ? AND id > ? AND id % ? = 0 ORDER BY id"
+        )
+        with (
+            translated(self.file),
+            closing(self._connection.execute(sql, (kind, after, every))) as cursor,
+        ):
+            while rows := cursor.fetchmany(VECTORS_PER_BLOCK):
+                ids, blobs = zip(*rows, strict=True)
+                matrix = np.frombuffer(b"".join(blobs), VECTOR_DTYPE).reshape(len(ids), -1)
+                yield np.array(ids, np.int64), matrix.astype(np.float32)
+
+    def hits(self, chunks: Sequence[int], query: NDArray[np.float32]) -> list[Hit]:
+        """The files that hold any of those chunks, each with its cosine to the query.
+
+        The score is computed from the catalog's own vectors, whatever proposed the
+        chunks. A chunk that no file holds any more is passed over.
+        """
+        import numpy as np
+
+        rows = self._rows(
+            "SELECT roots.path, files.path, chunks.kind, vector, line_start, line_end, text, "
+            "width, height FROM json_each(?) JOIN chunks ON chunks.id = value "
+            "JOIN vectors ON chunk_id = chunks.id JOIN contents ON contents.id = chunks.content_id "
+            "JOIN files ON files.content_id = contents.id JOIN roots ON roots.id = root_id",
+            (json.dumps(chunks),),
+        )
+        return [
+            Hit(
+                locate(root, path),
+                kind,
+                float(np.frombuffer(vector, VECTOR_DTYPE).astype(np.float32) @ query),
+                *rest,
+            )
+            for root, path, kind, vector, *rest in rows
+        ]
+
+    def scale(self, kind: Kind) -> Scale | None:
+        """The scale of a kind's cosines, if it was measured."""
+        row = self._first("SELECT mean, deviation FROM scales WHERE kind = ?", (kind,))
+        return Scale(*row) if row else None
+
+    def vector_file(self, kind: Kind) -> VectorFile | None:
+        """The derived file of a kind's vectors, if one was written."""
+        sql = "SELECT name, bytes, total, last_chunk, generation FROM vector_files WHERE kind = ?"
+        row = self._first(sql, (kind,))
+        return VectorFile(*row) if row else None
+
+
+def _connect_to_read(file: Path) -> sqlite3.Connection:
+    uri = file.absolute().as_uri()
+    connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, check_same_thread=False)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    except sqlite3.OperationalError:
+        # A WAL catalog in a folder that cannot be written to: SQLite can neither make its
+        # shared memory there nor can anybody else write, so it may be read as it lies.
+        connection.close()
+        connection = sqlite3.connect(f"{uri}?immutable=1", uri=True, check_same_thread=False)
+        connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    return connection

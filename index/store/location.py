@@ -1,0 +1,59 @@
+"""Where an index lies, and what it is made of on disk."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from nmm.index.errors import NoIndexError
+
+
+@dataclass(frozen=True)
+class IndexFolder:
+    """The folder of one index and the names in it.
+
+    `catalog.db` is all there is to lose; what stands in `vectors` is derived from it.
+    """
+
+    path: Path
+
+    @property
+    def catalog(self) -> Path:
+        return self.path / "catalog.db"
+
+    @property
+    def vectors(self) -> Path:
+        return self.path / "vectors"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "write.lock"
+
+    def existing(self) -> IndexFolder:
+        """This folder, if there is an index in it.
+
+        Raises:
+            NoIndexError: There is none.
+        """
+        if not self.catalog.is_file():
+            raise NoIndexError(
+                f"There is no index in {self.path}.",
+                hint="Make one with: nmm index FOLDER",
+            )
+        return self
+
+    def size(self) -> int:
+        """Bytes that the index takes on disk."""
+        return sum(p.stat().st_size for p in self.path.rglob("*") if p.is_file())
+
+
+def index_folder(path: Path | None = None) -> IndexFolder:
+    """The index that is meant: `path`, else `NMM_INDEX`, else the user's data directory."""
+    if path is None and (named := os.environ.get("NMM_INDEX")):
+        path = Path(named)
+    if path is None:
+        from platformdirs import user_data_path
+
+        path = user_data_path("nmm", appauthor=False) / "index"
+    return IndexFolder(path.expanduser().absolute())

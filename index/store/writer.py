@@ -1,0 +1,297 @@
+"""The catalog, written: one writer at a time, in whole batches."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from nmm.index.errors import CatalogError, IndexLockedError
+from nmm.index.store.catalog import (
+    VECTOR_DTYPE,
+    Catalog,
+    FileRow,
+    Kind,
+    Root,
+    Scale,
+    Settings,
+    VectorFile,
+    translated,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from sqlite_utils import Database
+    from typing_extensions import Self
+
+    from nmm.index.store.location import IndexFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a file holds, known by its hash. Sizes in pixels are of an image."""
+
+    hash: bytes
+    kind: Kind
+    width: int | None = None
+    height: int | None = None
+    taken_at: str | None = None
+
+
+class ChunkRow(NamedTuple):
+    """One vector's worth of a content; the fields are empty for an image."""
+
+    line_start: int | None = None
+    line_end: int | None = None
+    text: str | None = None
+
+
+class Changes(NamedTuple):
+    """What became of the files that a walk did not meet again."""
+
+    moved: int
+    removed: int
+
+
+@contextmanager
+def open_for_writing(folder: IndexFolder) -> Iterator[CatalogWriter]:
+    """The catalog of an index, made if it is not there, for this process alone.
+
+    Raises:
+        IndexLockedError: Another process is writing to it.
+        CatalogError: It cannot be made, read, written or brought up to date.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.vectors.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.lock, timeout=0)
+        with lock, CatalogWriter.create(folder.catalog) as writer:
+            yield writer
+    except Timeout as error:
+        raise IndexLockedError(
+            f"The index in {folder.path} is being written to by another process.",
+            hint="Wait until that one is done, and try again.",
+        ) from error
+    except OSError as error:
+        raise CatalogError(
+            f"The index in {folder.path} cannot be written to.",
+            why=str(error),
+            hint="Name another folder for it with --index or NMM_INDEX.",
+        ) from error
+
+
+class CatalogWriter(Catalog):
+    """An open catalog that can be written to; see :func:`open_for_writing`."""
+
+    def __init__(self, file: Path, database: Database) -> None:
+        super().__init__(file, database.conn)
+        self._database = database
+
+    @classmethod
+    def create(cls, file: Path) -> Self:
+        """Open a catalog for writing, making it or bringing its schema up to date."""
+        from sqlite_utils import Database
+
+        from nmm.index.store.migrations import migrations
+
+        with translated(file):
+            database = Database(sqlite3.connect(file, check_same_thread=False))
+            database.enable_wal()
+            # A committed batch outlives a power cut.
+            database.execute("PRAGMA synchronous = FULL")
+            database.execute("PRAGMA foreign_keys = ON")
+            writer = cls(file, database)
+            writer._check_schema()
+            migrations.apply(database)
+            # What a walk has met in this run: ids of file rows, and whether they are new.
+            database.execute("CREATE TEMP TABLE met (file_id INTEGER PRIMARY KEY, new INTEGER)")
+        return writer
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """All that is written inside is committed together, or not at all."""
+        with translated(self.file), self._database.atomic():
+            yield
+            self._database.execute(
+                "INSERT INTO settings VALUES ('generation', 1) "
+                "ON CONFLICT (key) DO UPDATE SET value = value + 1"
+            )
+
+    def set_settings(self, settings: Settings) -> None:
+        """Say what the index is made with."""
+        with self.batch():
+            for key, value in settings._asdict().items():
+                self._database.table("settings").upsert({"key": key, "value": value}, pk="key")
+
+    def adopt_root(self, path: Path) -> tuple[Root, str]:
+        """The root that holds an absolute path, and the path relative to it.
+
+        A path outside all roots becomes one. Roots below it are taken into it, so that
+        no file stands in the catalog twice.
+        """
+        roots = self.roots()
+        for root in roots:
+            if path.is_relative_to(root.path):
+                relative = path.relative_to(root.path).as_posix()
+                return root, "" if relative == "." else relative
+        with self.batch():
+            added_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            row = {"path": str(path), "added_at": added_at}
+            new = Root(int(self._database.table("roots").insert(row).last_pk), path)  # type: ignore[arg-type]
+            for inner in (root for root in roots if root.path.is_relative_to(path)):
+                prefix = inner.path.relative_to(path).as_posix()
+                self._database.execute(
+                    "UPDATE files SET root_id = ?, "
+                    "path = CASE path WHEN '' THEN ? ELSE ? || '/' || path END WHERE root_id = ?",
+                    (new.id, prefix, prefix, inner.id),
+                )
+                self._database.table("roots").delete(inner.id)
+        return new, ""
+
+    def add_content(self, content: Content) -> int:
+        """Add a content without chunks; its id."""
+        row = {
+            "hash": content.hash,
+            "kind": content.kind,
+            "width": content.width,
+            "height": content.height,
+            "taken_at": content.taken_at,
+        }
+        return int(self._database.table("contents").insert(row).last_pk)  # type: ignore[arg-type]
+
+    def add_chunks(
+        self,
+        content_id: int,
+        kind: Kind,
+        chunks: Sequence[ChunkRow],
+        vectors: NDArray[np.float32],
+    ) -> None:
+        """Add chunks to a content; `vectors` has shape (len(chunks), dimension)."""
+        for chunk, vector in zip(chunks, vectors.astype(VECTOR_DTYPE), strict=True):
+            chunk_id = self._database.execute(
+                "INSERT INTO chunks (content_id, kind, line_start, line_end, text) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (content_id, kind, *chunk),
+            ).lastrowid
+            self._database.execute(
+                "INSERT INTO vectors VALUES (?, ?)", (chunk_id, vector.tobytes())
+            )
+
+    def put_file(
+        self,
+        root: Root,
+        path: str,
+        *,
+        status: str,
+        size: int | None = None,
+        mtime_ns: int | None = None,
+        content_id: int | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Add a file, or replace what is known of it, and take it as met."""
+        known = self.file_row(root, path)
+        row = (size, mtime_ns, status, reason, content_id, root.id, path)
+        self._database.execute(
+            "INSERT INTO files (size, mtime_ns, status, reason, content_id, root_id, path) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (root_id, path) DO UPDATE SET "
+            "size = excluded.size, mtime_ns = excluded.mtime_ns, status = excluded.status, "
+            "reason = excluded.reason, content_id = excluded.content_id",
+            row,
+        )
+        self._database.execute(
+            "INSERT OR REPLACE INTO met SELECT id, ? FROM files WHERE root_id = ? AND path = ?",
+            (known is None, root.id, path),
+        )
+
+    def meet(self, file: FileRow) -> None:
+        """Take a file as met, unchanged."""
+        self._database.execute("INSERT OR IGNORE INTO met VALUES (?, 0)", (file.id,))
+
+    def forget_unmet(
+        self, scopes: Sequence[tuple[Root, str]], unseen: Collection[tuple[Root, str]]
+    ) -> Changes:
+        """Remove the files that this run has not met below its scopes.
+
+        A scope is a root and a path below it, as is a folder in `unseen`, which could not
+        be read: files below that are kept. A file that is gone while its content was met
+        at a new path has moved.
+        """
+        unmet = [
+            (row, content)
+            for root, start in scopes
+            for row, path, content in self._rows(
+                "SELECT id, path, content_id FROM files "
+                "WHERE root_id = ? AND id NOT IN (SELECT file_id FROM met)",
+                (root.id,),
+            )
+            if _is_below(path, start)
+            and not any(root == where and _is_below(path, folder) for where, folder in unseen)
+        ]
+        new = Counter(
+            content
+            for (content,) in self._rows(
+                "SELECT content_id FROM files JOIN met ON file_id = id "
+                "WHERE new AND content_id IS NOT NULL"
+            )
+        )
+        moved = removed = 0
+        with self.batch():
+            # A file below two scopes is listed twice, and deleted once.
+            for row, content in dict(unmet).items():
+                self._database.table("files").delete(row)
+                if new[content] > 0:
+                    new[content] -= 1
+                    moved += 1
+                elif content is not None:
+                    removed += 1
+        return Changes(moved, removed)
+
+    def forget(self, path: Path) -> int:
+        """Remove a file, or all below a folder or root, from the catalog; how many files."""
+        count = 0
+        with self.batch():
+            for root in self.roots():
+                if root.path.is_relative_to(path):
+                    count += self._number(
+                        "SELECT count(*) FROM files WHERE root_id = ? AND content_id NOT NULL",
+                        (root.id,),
+                    )
+                    self._database.table("roots").delete(root.id)
+                elif path.is_relative_to(root.path):
+                    start = path.relative_to(root.path).as_posix()
+                    rows = self._rows(
+                        "SELECT id, path, content_id FROM files WHERE root_id = ?", (root.id,)
+                    )
+                    for row, file, content in list(rows):
+                        if _is_below(file, start):
+                            self._database.table("files").delete(row)
+                            count += content is not None
+        return count
+
+    def drop_orphans(self) -> None:
+        """Remove contents that no file holds, with their chunks and vectors."""
+        orphans = "id NOT IN (SELECT content_id FROM files WHERE content_id NOT NULL)"
+        if self._number(f"SELECT EXISTS (SELECT 1 FROM contents WHERE {orphans})"):  # noqa: S608
+            with self.batch():
+                self._database.table("contents").delete_where(orphans)
+
+    def set_scale(self, kind: Kind, scale: Scale) -> None:
+        """Keep the scale of a kind's cosines."""
+        with translated(self.file):
+            self._database.table("scales").upsert({"kind": kind, **scale._asdict()}, pk="kind")
+
+    def set_vector_file(self, kind: Kind, file: VectorFile) -> None:
+        """Keep which derived file holds a kind's vectors."""
+        with translated(self.file):
+            self._database.table("vector_files").upsert({"kind": kind, **file._asdict()}, pk="kind")
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return not folder or f"{path}/".startswith(f"{folder}/")
