@@ -4,26 +4,22 @@ Three things can happen to an entry. It is *found*: a regular file that no rule 
 out. It is *skipped*: wanted, but not to be had, and the person is told why. Or it is
 *left out*, in silence: hidden, ignored, a link that is not followed.
 
-Ignore rules are those of gitignore (https://git-scm.com/docs/gitignore), read from the
-``.nmmignore`` of every folder. POSIX classes such as ``[[:alpha:]]`` are not understood.
+Ignore rules, `nmm.index.ignore`, are read from the ``.nmmignore`` of every folder.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from nmm.index.errors import UsageError
-
-IGNORE_FILE = ".nmmignore"
+from nmm.index.ignore import IGNORE_FILE, Rule, exclude_rules, ignore_file_rules, is_excluded
 
 # Version control, caches and trash that no dot hides. Case counts: "cvs" may hold CVs.
 _LEFT_OUT_FOLDERS = frozenset(
@@ -64,6 +60,8 @@ class FoundFile:
 class SkippedEntry:
     r"""Something that would have been found, or entered, and could not be.
 
+    Or an ignore file that was not understood in full; what was understood applies.
+
     Attributes:
         path: As in `FoundFile`, but bytes that are not UTF-8 are shown as ``\xff``.
         reason: For a person, after the path.
@@ -80,7 +78,7 @@ class SkippedEntry:
 class _Subfolder(NamedTuple):
     path: str
     relative: str
-    rules: tuple[_Rule, ...]  # of the folders above it, the one that decides first
+    rules: tuple[Rule, ...]  # of the folders above it, the one that decides first
 
 
 def walk(
@@ -101,7 +99,7 @@ def walk(
     itself. Below `start` the rules of every folder from `root` down apply. As in git,
     the last match decides: a deeper folder's rules come after those above it, and
     `exclude` comes last. A folder that is left out is not entered, so that nothing can
-    be brought back from inside it.
+    be brought back from inside it. No ignore file is found below `start`.
 
     Args:
         root: A folder or a file, or a link to one.
@@ -116,8 +114,9 @@ def walk(
             skipped. This keeps two numbers for each folder reached by a link.
 
     Raises:
-        UsageError: `root` or `start` does not exist or cannot be looked at, `start` is
-            not below `root`, or `exclude` has something that is not a pattern.
+        UsageError: At the call, before anything is walked: `root` or `start` does not
+            exist or cannot be looked at, `start` is not below `root`, or `exclude` has
+            something that is not a pattern.
     """
     parts = PurePosixPath(start).parts
     if start.startswith("/") or ".." in parts:
@@ -137,30 +136,30 @@ def walk(
             why=error.strerror or str(error),
             hint="Check who may read the folders that it is in.",
         ) from error
-    walker = _Walker(_exclude_rules(exclude), hidden, follow_symlinks, set(map(_identity, seen)))
+    walker = _Walker(exclude_rules(exclude), hidden, follow_symlinks, set(map(_identity, seen)))
     path = "/".join(parts)
     if not _is_utf8(path) or not stat.S_ISDIR(seen[-1].st_mode):
         return iter([_found_or_skipped(path, seen[-1])])
-    return walker.walk(way, path)
+    return walker.walk(way, parts)
 
 
 @dataclass(frozen=True, slots=True)
 class _Walker:
-    exclude: tuple[_Rule, ...]
+    exclude: tuple[Rule, ...]
     hidden: bool
     follow_symlinks: bool
     walked: set[tuple[int, int]]  # the folders from root to start, and targets of links
 
-    def walk(self, way: list[Path], path: str) -> Iterator[FoundFile | SkippedEntry]:
-        rules: tuple[_Rule, ...] = ()
-        for folder in way[:-1]:
+    def walk(self, way: list[Path], parts: tuple[str, ...]) -> Iterator[FoundFile | SkippedEntry]:
+        rules: tuple[Rule, ...] = ()
+        for depth, folder in enumerate(way[:-1]):
             if os.path.lexists(folder / IGNORE_FILE):
-                relative = "/".join(folder.parts[len(way[0].parts) :])
-                rules, problem = _with_rules_of(folder, relative, rules)
+                rules, problem = _with_rules_of(folder, "/".join(parts[:depth]), rules)
                 if problem:
                     yield problem
+        start = _Subfolder(os.fspath(way[-1]), "/".join(parts), rules)
         # One generator for each folder on the way down: depth costs no recursion.
-        folders = [self._folder(_Subfolder(os.fspath(way[-1]), path, rules), asked_for=True)]
+        folders = [self._folder(start, asked_for=True)]
         while folders:
             item = next(folders[-1], None)
             if item is None:
@@ -192,7 +191,7 @@ class _Walker:
                 yield item
 
     def _entry(
-        self, entry: os.DirEntry[str], path: str, rules: tuple[_Rule, ...]
+        self, entry: os.DirEntry[str], path: str, rules: tuple[Rule, ...]
     ) -> FoundFile | SkippedEntry | _Subfolder | None:
         is_link = _answer(entry.is_symlink)
         if entry.name == IGNORE_FILE or (is_link and not self.follow_symlinks):
@@ -200,7 +199,7 @@ class _Walker:
         is_dir = _answer(entry.is_dir)
         if not self.hidden and _is_hidden(entry.name, is_dir):
             return None
-        if _is_excluded(path, is_dir, chain(self.exclude, rules)):
+        if is_excluded(path, is_dir, chain(self.exclude, rules)):
             return None
         try:
             if is_dir and _is_utf8(entry.name):
@@ -210,7 +209,7 @@ class _Walker:
             return _skipped(path, _reason(error, is_link), is_dir=is_dir or is_link)
 
     def _subfolder(
-        self, entry: os.DirEntry[str], path: str, rules: tuple[_Rule, ...]
+        self, entry: os.DirEntry[str], path: str, rules: tuple[Rule, ...]
     ) -> SkippedEntry | _Subfolder | None:
         if self.follow_symlinks:
             folder = Path(entry.path)
@@ -226,88 +225,16 @@ class _Walker:
         return _Subfolder(entry.path, path, rules)
 
 
-class _Rule(NamedTuple):
-    """One line of an ignore file."""
-
-    pattern: re.Pattern[str]
-    excludes: bool
-    dirs_only: bool
-    base: int  # characters of a path down to the folder that the line was written in
-
-    def matches(self, path: str, is_dir: bool) -> bool:
-        if self.dirs_only and not is_dir:
-            return False
-        found = self.pattern.search(path[self.base :])
-        # pathspec's patterns match also what is in a folder that they name; the "/" after
-        # that folder is then in their one group. The folder itself was asked about before.
-        return found is not None and found.lastgroup is None
-
-
-def _is_excluded(path: str, is_dir: bool, rules: Iterable[_Rule]) -> bool:
-    return next((rule.excludes for rule in rules if rule.matches(path, is_dir)), False)
-
-
-def _rule(line: str, base: int) -> _Rule | None:
-    """Compile one line; None for a blank one, a comment, and what git also passes over.
-
-    A whole `GitIgnoreSpec` answers for files only: after ``*`` and ``!*/`` it leaves out
-    every folder. So each line is asked alone, about the entry itself.
-
-    Raises:
-        ValueError: It is not a pattern.
-    """
-    from pathspec import GitIgnoreSpec
-
-    text = re.sub(r"(?<!\\) +$", "", line)
-    if re.search(r"^[^#].*\[:\w+:\]", text):
-        raise ValueError("pathspec would take a POSIX class for a set of its letters")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of re, about "[[]", which is right
-            patterns = GitIgnoreSpec.from_lines([text.removesuffix("/")]).patterns
-    except re.error as error:
-        raise ValueError(str(error)) from error
-    for pattern in patterns:
-        if pattern.regex is not None and pattern.include is not None:
-            return _Rule(pattern.regex, pattern.include, text.endswith("/"), base)
-    return None
-
-
-def _rules(lines: Iterable[str], base: int) -> tuple[tuple[_Rule, ...], list[int]]:
-    """Compile lines; the rules, the one that decides first, and the numbers of bad lines."""
-    rules, bad = [], []
-    for number, line in enumerate(lines, start=1):
-        try:
-            rules.append(_rule(line, base))
-        except ValueError:  # noqa: PERF203 - one bad line does not undo the others
-            bad.append(number)
-    return tuple(rule for rule in reversed(rules) if rule), bad
-
-
-def _exclude_rules(patterns: Sequence[str]) -> tuple[_Rule, ...]:
-    rules, bad = _rules(patterns, base=0)
-    if bad:
-        raise UsageError(
-            f"{patterns[bad[0] - 1]!r} is not a pattern to exclude",
-            hint="Patterns are those of .gitignore, for example '*.gif' or 'drafts/'.",
-        )
-    return rules
-
-
 def _with_rules_of(
-    folder: Path, relative: str, rules: tuple[_Rule, ...]
-) -> tuple[tuple[_Rule, ...], SkippedEntry | None]:
+    folder: Path, relative: str, rules: tuple[Rule, ...]
+) -> tuple[tuple[Rule, ...], SkippedEntry | None]:
     """Put the rules of the folder's ignore file before `rules`, and say what is wrong in it."""
     path = _join(relative, IGNORE_FILE)
     try:
-        text = _read_regular(folder / IGNORE_FILE).decode("utf-8-sig")
+        own, problem = ignore_file_rules(_read_regular(folder / IGNORE_FILE), relative)
     except OSError as error:
         return rules, _skipped(path, _reason(error), is_dir=False)
-    except UnicodeDecodeError:
-        return rules, _skipped(path, "not valid UTF-8", is_dir=False)
-    own, bad = _rules(re.split(r"\r?\n", text), base=len(path) - len(IGNORE_FILE))
-    problem = f"not a gitignore pattern: line {', '.join(map(str, bad))}"
-    return own + rules, _skipped(path, problem, is_dir=False) if bad else None
+    return own + rules, _skipped(path, problem, is_dir=False) if problem else None
 
 
 def _is_hidden(name: str, is_dir: bool) -> bool:

@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from nmm.index.encoders.compile import MANIFEST, TEXT, TOKENIZER, VISION
+from nmm.index.encoders.compile import MANIFEST, TEXT, TOKENIZER, VISION, ensure_compiled
 from nmm.index.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -120,3 +120,14 @@ def available_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def load_encoder(
+    model: Model, *, once: bool = False, on_compile: Callable[[], None] = lambda: None
+) -> OnnxEncoder:
+    """The encoder of a model, compiled first if it never was; `on_compile` is told.
+
+    Raises:
+        ModelError: The model is not on this machine or cannot be compiled.
+    """
+    return OnnxEncoder(model, ensure_compiled(model, on_compile), once=once)

@@ -77,10 +77,10 @@ class Hit:
 
 
 class Scale(NamedTuple):
-    """Mean and standard deviation of the cosines that neutral queries get."""
+    """How a kind's cosines become scores, see :mod:`nmm.index.scale`."""
 
-    mean: float
-    deviation: float
+    centre: float
+    unit: float
 
 
 class VectorFile(NamedTuple):
@@ -277,7 +277,7 @@ class Catalog:
 
     def scale(self, kind: Kind) -> Scale | None:
         """The scale of a kind's cosines, if it was measured."""
-        row = self._first("SELECT mean, deviation FROM scales WHERE kind = ?", (kind,))
+        row = self._first("SELECT centre, unit FROM scales WHERE kind = ?", (kind,))
         return Scale(*row) if row else None
 
     def vector_file(self, kind: Kind) -> VectorFile | None:

@@ -139,8 +139,7 @@ class CatalogWriter(Catalog):
         roots = self.roots()
         for root in roots:
             if path.is_relative_to(root.path):
-                relative = path.relative_to(root.path).as_posix()
-                return root, "" if relative == "." else relative
+                return root, _relative(path, root)
         with self.batch():
             added_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
             row = {"path": str(path), "added_at": added_at}
@@ -166,32 +165,31 @@ class CatalogWriter(Catalog):
         }
         return int(self._database.table("contents").insert(row).last_pk)  # type: ignore[arg-type]
 
-    def add_chunks(
-        self,
-        content_id: int,
-        kind: Kind,
-        chunks: Sequence[ChunkRow],
-        vectors: NDArray[np.float32],
+    def add_chunk(
+        self, content_id: int, kind: Kind, chunk: ChunkRow, vector: NDArray[np.float32]
     ) -> None:
-        """Add chunks to a content; `vectors` has shape (len(chunks), dimension)."""
-        for chunk, vector in zip(chunks, vectors.astype(VECTOR_DTYPE), strict=True):
-            chunk_id = self._database.execute(
-                "INSERT INTO chunks (content_id, kind, line_start, line_end, text) "
-                "VALUES (?, ?, ?, ?, ?)",
-                (content_id, kind, *chunk),
-            ).lastrowid
-            self._database.execute(
-                "INSERT INTO vectors VALUES (?, ?)", (chunk_id, vector.tobytes())
-            )
+        """Add a chunk and its vector, of shape (dimension,), to a content."""
+        chunk_id = self._database.execute(
+            "INSERT INTO chunks (content_id, kind, line_start, line_end, text) "
+            "VALUES (?, ?, ?, ?, ?)",
+            (content_id, kind, *chunk),
+        ).lastrowid
+        blob = vector.astype(VECTOR_DTYPE).tobytes()
+        self._database.execute("INSERT INTO vectors VALUES (?, ?)", (chunk_id, blob))
+
+    def drop_content(self, digest: bytes) -> None:
+        """Remove a content that no file holds yet, if it is there."""
+        with self.batch():
+            self._database.table("contents").delete_where("hash = ?", [digest])
 
     def put_file(
         self,
         root: Root,
         path: str,
+        size: int | None,
+        mtime_ns: int | None,
         *,
         status: str,
-        size: int | None = None,
-        mtime_ns: int | None = None,
         content_id: int | None = None,
         reason: str | None = None,
     ) -> None:
@@ -253,27 +251,41 @@ class CatalogWriter(Catalog):
                     removed += 1
         return Changes(moved, removed)
 
+    def holds(self, path: Path) -> bool:
+        """Whether there is a root or a file at an absolute path, or below it."""
+        return any(
+            root.path.is_relative_to(path)
+            or (path.is_relative_to(root.path) and bool(self._below(root, path)))
+            for root in self.roots()
+        )
+
     def forget(self, path: Path) -> int:
-        """Remove a file, or all below a folder or root, from the catalog; how many files."""
-        count = 0
+        """Remove a file, or all below a folder or root, from the catalog.
+
+        Returns how many files could be found before, and cannot now.
+        """
+        removed = 0
         with self.batch():
             for root in self.roots():
                 if root.path.is_relative_to(path):
-                    count += self._number(
-                        "SELECT count(*) FROM files WHERE root_id = ? AND content_id NOT NULL",
-                        (root.id,),
-                    )
+                    removed += sum(content is not None for _, content in self._below(root))
                     self._database.table("roots").delete(root.id)
                 elif path.is_relative_to(root.path):
-                    start = path.relative_to(root.path).as_posix()
-                    rows = self._rows(
-                        "SELECT id, path, content_id FROM files WHERE root_id = ?", (root.id,)
-                    )
-                    for row, file, content in list(rows):
-                        if _is_below(file, start):
-                            self._database.table("files").delete(row)
-                            count += content is not None
-        return count
+                    for row, content in self._below(root, path):
+                        self._database.table("files").delete(row)
+                        removed += content is not None
+        return removed
+
+    def _below(self, root: Root, path: Path | None = None) -> list[tuple[int, int | None]]:
+        """Rows of a root's files at or below a path, each with its content."""
+        start = _relative(path or root.path, root)
+        return [
+            (row, content)
+            for row, file, content in self._rows(
+                "SELECT id, path, content_id FROM files WHERE root_id = ?", (root.id,)
+            )
+            if _is_below(file, start)
+        ]
 
     def drop_orphans(self) -> None:
         """Remove contents that no file holds, with their chunks and vectors."""
@@ -291,6 +303,12 @@ class CatalogWriter(Catalog):
         """Keep which derived file holds a kind's vectors."""
         with translated(self.file):
             self._database.table("vector_files").upsert({"kind": kind, **file._asdict()}, pk="kind")
+
+
+def _relative(path: Path, root: Root) -> str:
+    """A path as it stands in the catalog: relative to its root, empty for the root itself."""
+    relative = path.relative_to(root.path).as_posix()
+    return "" if relative == "." else relative
 
 
 def _is_below(path: str, folder: str) -> bool:

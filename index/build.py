@@ -1,0 +1,413 @@
+"""The indexing run: walk, read, embed, store.
+
+Reading, hashing and decoding happen in threads, a bounded number of files ahead; this
+thread embeds what they deliver and commits it batch by batch. Whatever stops a run, what
+was committed stays, and the next run goes on from there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from nmm.index import scale
+from nmm.index.batch import Batch, FileEntry, ReadyImage
+from nmm.index.encoders.preprocess import to_pixels
+from nmm.index.encoders.registry import DEFAULT, Encoder, Task, find_model
+from nmm.index.encoders.runtime import available_cpus, load_encoder
+from nmm.index.errors import MediaError, ModelError, NotMediaError, UsageError
+from nmm.index.media.image import MAX_PIXELS
+from nmm.index.media.read import Chunking, ImageMedia, KnownMedia, TextMedia, read_media
+from nmm.index.store import vectors
+from nmm.index.store.catalog import KINDS, Catalog, Root, Settings, locate
+from nmm.index.store.location import IndexFolder
+from nmm.index.store.writer import CatalogWriter, open_for_writing
+from nmm.index.walk import FoundFile, SkippedEntry, walk
+
+if TYPE_CHECKING:
+    from nmm.index.encoders.registry import Model
+
+# Files being read or waiting to be embedded, for each thread that reads: enough that the
+# encoder never waits for one slow file, few enough that memory does not depend on them.
+AHEAD = 8
+# A chunk repeats up to this part of the one before it.
+OVERLAP = 8
+
+Media = KnownMedia | ReadyImage | TextMedia
+Scope = tuple[Root, str]
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is done.
+
+    Attributes:
+        exclude, hidden, follow_symlinks: See :func:`nmm.index.walk.walk`.
+        max_pixels: Images with more are skipped.
+        batch_size: Images that are embedded and committed together.
+        count: Walk ahead in a thread, to tell by `Counted` how much there is to do.
+    """
+
+    exclude: Sequence[str] = ()
+    hidden: bool = False
+    follow_symlinks: bool = False
+    max_pixels: int = MAX_PIXELS
+    batch_size: int = 32
+    count: bool = False
+
+
+@dataclass(frozen=True)
+class Preparing:
+    """The model is being compiled, which happens once and takes a while."""
+
+    model: str
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The number of files that the run will look at is known."""
+
+    files: int
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A file is done: it is in the index, or skipped, or left out."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that should have been indexed and could not be."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RootAway:
+    """A root is not there. Its files are kept, for it may be on a disk that is not."""
+
+    path: str
+
+
+Event = Preparing | Counted | Passed | Skipped | RootAway
+
+
+@dataclass
+class Summary:
+    """What a run did, in files. `interrupted`: it was stopped before it was through."""
+
+    model: str
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    moved: int = 0
+    removed: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    seconds: float = 0.0
+    interrupted: bool = False
+
+
+def build(
+    paths: Sequence[Path],
+    folder: IndexFolder,
+    *,
+    model: str | None = None,
+    options: Options | None = None,
+    on_event: Callable[[Event], None] = lambda _: None,
+    stop: threading.Event | None = None,
+) -> Summary:
+    """Bring an index up to what is on disk.
+
+    Args:
+        paths: Files and folders; if empty, all roots that the index has.
+        folder: The index, made if it is not there.
+        model: The model of a new index; an index that has one keeps it.
+        options: How it is done.
+        on_event: Told of progress, from this thread and, for `Counted`, from another.
+        stop: Set it to end the run: the batch at hand is finished and committed.
+
+    Raises:
+        UsageError: A path does not exist, or there are neither paths nor roots.
+        ModelError: The model is unknown, not the index's, or cannot be used.
+        IndexLockedError: Another process is writing to the index.
+        CatalogError: The catalog cannot be read or written.
+    """
+    started = time.monotonic()
+    present = [_resolved(path) for path in paths]
+    row = find_model(model) if model else None
+    if not paths:
+        folder.existing()
+    with open_for_writing(folder) as writer:
+        scopes = [writer.adopt_root(path) for path in present]
+        if not paths:
+            scopes, away = _present_roots(writer)
+            for path in away:
+                on_event(RootAway(path))
+        row = _model_of(writer.settings(), row)
+        encoder = load_encoder(row, on_compile=lambda: on_event(Preparing(row.name)))
+        _check_weights(writer, encoder)
+        with Catalog.open(folder.catalog) as committed:
+            run = _Run(
+                writer,
+                committed,
+                encoder,
+                options or Options(),
+                on_event,
+                stop or threading.Event(),
+            )
+            run.index(list(dict.fromkeys(scopes)))
+        if not run.summary.interrupted:
+            _derive(writer, folder, encoder)
+    run.summary.seconds = time.monotonic() - started
+    return run.summary
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.expanduser().resolve(strict=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before 3.13
+        raise UsageError(
+            f"{path} cannot be indexed.",
+            why=getattr(error, "strerror", None) or str(error),
+            hint="Check its spelling, and that its disk is mounted.",
+        ) from error
+
+
+def _present_roots(writer: CatalogWriter) -> tuple[list[tuple[Root, str]], list[str]]:
+    roots = writer.roots()
+    if not roots:
+        raise UsageError(
+            "The index has no folders to look at again.", hint="Name one: nmm index FOLDER"
+        )
+    present = [(root, "") for root in roots if root.path.exists()]
+    return present, [str(root.path) for root in roots if not root.path.exists()]
+
+
+def _model_of(settings: Settings | None, asked: Model | None) -> Model:
+    """The model of the index, which is also the one that was asked for, if any."""
+    if settings is None:
+        return asked or find_model(DEFAULT)
+    if asked and asked.name != settings.model:
+        raise ModelError(
+            f"This index was made with the model {settings.model}, not {asked.name}.",
+            why="Vectors of two models cannot be compared.",
+            hint=f"Make another index: nmm index --model {asked.name} --index FOLDER PATH",
+        )
+    return find_model(settings.model)
+
+
+def _check_weights(writer: CatalogWriter, encoder: Encoder) -> None:
+    ours = Settings(encoder.model.name, encoder.model.dimension, encoder.weights)
+    theirs = writer.settings()
+    if theirs is None:
+        writer.set_settings(ours)
+    elif theirs != ours:
+        raise ModelError(
+            f"This index was made with other weights of the model {theirs.model}.",
+            why="Vectors of different weights cannot be compared.",
+            hint="Delete the index and make it again, or name another one with --index.",
+        )
+
+
+def _derive(writer: CatalogWriter, folder: IndexFolder, encoder: Encoder) -> None:
+    """Drop what no file holds any more, and measure and write what follows from the rest."""
+    writer.drop_orphans()
+    stale = [
+        kind
+        for kind in KINDS
+        if (known := writer.vector_file(kind)) is None or known.generation != writer.generation()
+    ]
+    if stale:
+        neutral = encoder.embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY)
+        for kind in stale:
+            if measured := scale.measure(writer, kind, neutral):
+                writer.set_scale(kind, measured)
+    vectors.refresh(writer, folder, encoder.model.dimension)
+
+
+class _Run:
+    """One walk over some scopes, with what it has counted."""
+
+    def __init__(
+        self,
+        writer: CatalogWriter,
+        committed: Catalog,
+        encoder: Encoder,
+        options: Options,
+        on_event: Callable[[Event], None],
+        stop: threading.Event,
+    ) -> None:
+        self.summary = Summary(encoder.model.name)
+        self._writer = writer
+        self._committed = committed
+        self._committed_lock = threading.Lock()
+        self._model = encoder.model
+        self._chunking = Chunking(
+            encoder.tokenizer, encoder.model.chunk, encoder.model.chunk // OVERLAP
+        )
+        self._options = options
+        self._on_event = on_event
+        self._stop = stop
+        self._batch = Batch(writer, encoder, options.batch_size, stop)
+        self._unseen: set[tuple[Root, str]] = set()
+
+    def index(self, scopes: Sequence[Scope]) -> None:
+        # What a killed run left without a file must not be taken for known.
+        self._writer.drop_orphans()
+        threads = available_cpus()
+        pool = ThreadPoolExecutor(threads + self._options.count, "nmm-read")
+        try:
+            if self._options.count:
+                pool.submit(self._count, scopes)
+            changed = self._changed(scopes)
+            for entry, media in _ahead(pool, self._read, changed, threads * AHEAD):
+                self._take(entry, media)
+                if self._stop.is_set():
+                    break
+            self._batch.flush()
+        finally:
+            pool.shutdown(cancel_futures=True)
+        self.summary.interrupted = self._stop.is_set()
+        if not self.summary.interrupted:
+            changes = self._writer.forget_unmet(scopes, self._unseen)
+            self.summary.moved = changes.moved
+            self.summary.added -= changes.moved
+            self.summary.removed = changes.removed
+
+    def _walk(self, scopes: Iterable[Scope]) -> Iterator[tuple[Root, FoundFile | SkippedEntry]]:
+        for root, start in scopes:
+            entries = walk(
+                root.path,
+                start,
+                exclude=self._options.exclude,
+                hidden=self._options.hidden,
+                follow_symlinks=self._options.follow_symlinks,
+            )
+            for entry in entries:
+                if self._stop.is_set():
+                    return
+                yield root, entry
+
+    def _count(self, scopes: Iterable[Scope]) -> None:
+        self._on_event(Counted(sum(1 for _ in self._walk(scopes))))
+
+    def _changed(self, scopes: Iterable[Scope]) -> Iterator[FileEntry]:
+        """The files that have to be read; the others are dealt with on the way."""
+        for root, entry in self._walk(scopes):
+            if isinstance(entry, SkippedEntry):
+                if entry.is_dir:
+                    self._unseen.add((root, entry.path))
+                self._skip(FileEntry(root, entry.path), entry.reason)
+                continue
+            known = self._writer.file_row(root, entry.path)
+            # What was skipped is tried again: rights and options change no time stamp.
+            if (
+                known is None
+                or known.status == "skipped"
+                or (known.size, known.mtime_ns) != (entry.size, entry.mtime_ns)
+            ):
+                yield FileEntry(root, entry.path, entry.size, entry.mtime_ns)
+                continue
+            self._writer.meet(known)
+            self.summary.unchanged += known.status == "indexed"
+            self._passed(root, entry.path)
+
+    def _read(self, entry: FileEntry) -> Media:
+        """Read a file, in a thread of the pool."""
+        try:
+            media = read_media(
+                _location(entry),
+                chunking=self._chunking,
+                side=self._model.image.side,
+                max_pixels=self._options.max_pixels,
+                is_known=self._is_known,
+            )
+            if not isinstance(media, ImageMedia):
+                return media
+            image = media.decoded
+            pixels = to_pixels(image.image, self._model.image)
+            return ReadyImage(media.hash, pixels, image.width, image.height, image.taken_at)
+        except MediaError:
+            raise
+        except Exception as error:
+            # Whatever a hostile file provokes in a decoder, it must not end the run.
+            raise MediaError(f"not readable: {type(error).__name__}: {error}") from error
+
+    def _is_known(self, digest: bytes) -> bool:
+        with self._committed_lock:
+            return self._committed.content_id(digest) is not None
+
+    def _take(self, entry: FileEntry, media: Future[Media]) -> None:
+        """Put what was read of a file into the batch, and count it."""
+        known = self._writer.file_row(entry.root, entry.path)
+        try:
+            digest = self._add(entry, media.result())
+        except NotMediaError:
+            self._batch.add_without_content(entry, "left out", None)
+            self._passed(entry.root, entry.path)
+            return
+        except MediaError as error:
+            self._skip(entry, error.what)
+            return
+        if digest is None:
+            return
+        if known is None or known.content_id is None:
+            self.summary.added += 1
+        elif known.content_id == self._writer.content_id(digest):
+            self.summary.unchanged += 1
+        else:
+            self.summary.updated += 1
+        self._passed(entry.root, entry.path)
+
+    def _add(self, entry: FileEntry, media: Media) -> bytes | None:
+        """Add a file to the batch; its hash, or None if the run was stopped in its midst."""
+        if isinstance(media, KnownMedia) and not self._batch.holds(media.hash):
+            # A copy that was being embedded when this one was read, and then failed.
+            media = self._read(entry)
+        if self._batch.holds(media.hash):
+            self._batch.add_known(entry, media.hash)
+        elif isinstance(media, ReadyImage):
+            self._batch.add_image(entry, media)
+        elif isinstance(media, TextMedia) and not self._batch.add_text(
+            entry, media.hash, media.chunks
+        ):
+            if self._stop.is_set():
+                return None
+            raise NotMediaError("no text in it")
+        return media.hash
+
+    def _skip(self, entry: FileEntry, reason: str) -> None:
+        self._batch.add_without_content(entry, "skipped", reason)
+        skipped = Skipped(locate(str(entry.root.path), entry.path), reason)
+        self.summary.skipped.append(skipped)
+        self._on_event(skipped)
+
+    def _passed(self, root: Root, path: str) -> None:
+        self._on_event(Passed(locate(str(root.path), path)))
+
+
+def _location(entry: FileEntry) -> Path:
+    return Path(locate(str(entry.root.path), entry.path))
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterator[T], limit: int
+) -> Iterator[tuple[T, Future[R]]]:
+    """Yield each item with its work done or under way, in order, `limit` of them ahead."""
+    waiting: deque[tuple[T, Future[R]]] = deque()
+    for item in items:
+        waiting.append((item, pool.submit(work, item)))
+        if len(waiting) > limit:
+            yield waiting.popleft()
+    yield from waiting

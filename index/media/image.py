@@ -1,0 +1,297 @@
+"""A file's bytes to an upright RGB image.
+
+The content decides, never the name: a signature picks the Pillow plug-in that may read the
+bytes, so that none which runs another program (EPS) or which nobody expects behind a
+picture (PDF, FLI) ever sees a file. Of a file that holds several images the first counts.
+ICC profiles are ignored: the encoders were trained without them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib
+import logging
+import re
+import threading
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from nmm.index.errors import MediaError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "DecodedImage", "decode", "looks_like_image"]
+
+# fmt: off
+IMAGE_SUFFIXES: frozenset[str] = frozenset({
+    ".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".ico", ".j2c", ".j2k",
+    ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pgm", ".png",
+    ".pnm", ".ppm", ".tif", ".tiff", ".webp",
+})
+# fmt: on
+"""File name suffixes of what a person expects to be an image: lower case, with the dot."""
+
+MAX_PIXELS: int = 89_478_485
+"""The default limit on an image's pixels: Pillow's own, 256 MiB at 3 bytes a pixel."""
+
+_HEAD_BYTES = 64
+# Texts begin with "BM" and "P1", other binary files with the zeros of an icon: those
+# three patterns read on into the header.
+_SIGNATURES: tuple[tuple[re.Pattern[bytes], tuple[str, ...]], ...] = tuple(
+    (re.compile(pattern, re.DOTALL), formats)
+    for pattern, formats in (
+        (rb"\xff\xd8\xff", ("JPEG",)),
+        (rb"\x89PNG\r\n\x1a\n", ("PNG",)),
+        (rb"GIF8[79]a", ("GIF",)),
+        (rb"RIFF....WEBPVP8[ LX]", ("WEBP",)),
+        (rb"BM.{12}[\x0c(48@l|]\0\0\0", ("BMP",)),
+        (rb"II[*+]\0|MM\0[*+]", ("TIFF",)),
+        (rb"P[1-6]\s+[\d#]", ("PPM",)),
+        (rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  \r\n\x87\n", ("JPEG2000",)),
+        (rb"\0\0\x01\0[^\0]\0...[\0\xff][\0\x01]\0[\0\x01\x04\x08\x10\x18\x20]\0", ("ICO",)),
+        (rb"....ftypavi[fs]", ("AVIF",)),
+        (rb"....ftyphe(?:i[cxms]|v[cxms])", ("HEIF",)),
+        (rb"....ftypm[is]f1", ("AVIF", "HEIF")),  # a container: its codec is named further on
+    )
+)
+_PLUGINS = ("Avif", "Bmp", "Gif", "Ico", "Jpeg2K", "Jpeg", "Mpo", "Png", "Ppm", "Tiff", "WebP")
+_DEEP_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
+_EXIF_TIME = "%Y:%m:%d %H:%M:%S"
+_SILENCE = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+_silence_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """An image and what its file says about it.
+
+    Attributes:
+        image: The pixels: mode RGB, upright; smaller than `width` x `height` in a draft.
+        width: Pixels across of the full-size upright image.
+        height: Pixels down of the full-size upright image.
+        taken_at: When the picture was taken, from EXIF, as ISO 8601 in the camera's time:
+            ``YYYY-MM-DDTHH:MM:SS``, with ``+HH:MM`` where the offset is recorded.
+    """
+
+    image: Image.Image
+    width: int
+    height: int
+    taken_at: str | None
+
+
+def looks_like_image(head: bytes) -> bool:
+    """Whether a file whose first 64 bytes are `head` carries an image's signature."""
+    return bool(_formats(head))
+
+
+def decode(
+    data: bytes | memoryview, *, side: int | None = None, max_pixels: int = MAX_PIXELS
+) -> DecodedImage:
+    """Decode an image: rotated as EXIF says, 8 bits a channel, transparency on white.
+
+    Safe to call from several threads at once. The first call sets
+    ``PIL.Image.MAX_IMAGE_PIXELS`` to None for the process, because Pillow's limit is
+    shared by all threads; `max_pixels` takes its place.
+
+    Args:
+        data: The whole file.
+        side: Pixels of the shortest side that the caller will resize to. A JPEG is then
+            decoded at 1/2, 1/4 or 1/8 as long as twice that side remains. None: full size.
+        max_pixels: Pixels (width times height) above which an image is refused, by its
+            header.
+
+    Raises:
+        MediaError: The bytes are empty, not an image, damaged, truncated or too large.
+    """
+    if not data:
+        raise MediaError("empty file")
+    formats = _formats(bytes(data[:_HEAD_BYTES]))
+    if not formats:
+        raise MediaError("not an image: it has the signature of no known image format")
+    _prepare_pillow()
+    if "HEIF" in formats:
+        _register_heif()
+    try:
+        return _decode(data, formats, side, max_pixels)
+    except MediaError:
+        raise
+    # On hostile bytes Pillow's parsers raise whatever Python does: KeyError, struct.error,
+    # AssertionError, MemoryError, ...
+    except Exception as error:
+        raise MediaError(_reason(error, formats[-1])) from error
+
+
+def _formats(head: bytes) -> tuple[str, ...]:
+    """The Pillow formats that may open a file beginning with `head`; none if not an image."""
+    return next((formats for pattern, formats in _SIGNATURES if pattern.match(head)), ())
+
+
+def _decode(
+    data: bytes | memoryview, formats: tuple[str, ...], side: int | None, max_pixels: int
+) -> DecodedImage:
+    from PIL import Image
+
+    if formats == ("ICO",):
+        _check_icon(data, max_pixels)
+    with Image.open(BytesIO(data), formats=formats) as image:
+        width, height = image.size
+        _check_size(image.size, max_pixels)
+        if side and image.format in ("JPEG", "MPO"):
+            # libjpeg's reduction is a box filter. With twice the side left, the resized
+            # image of a 4 MP photo differs from the full decoding's by 1 level in place
+            # of 6, and takes 10 % longer.
+            image.draft(None, (2 * side, 2 * side))
+        image.load()
+        orientation, taken_at = _read_exif(image)
+        if orientation in (5, 6, 7, 8):
+            width, height = height, width
+        return DecodedImage(_upright(_to_rgb(image), orientation), width, height, taken_at)
+
+
+@functools.cache  # two first calls at once may both run it: nothing here minds
+def _load_plugins() -> None:
+    from PIL import Image, _imaging
+
+    for plugin in _PLUGINS:  # importing registers; left to itself Pillow would import all
+        importlib.import_module(f"PIL.{plugin}ImagePlugin")
+    Image.MAX_IMAGE_PIXELS = None
+    # Without a handler, logging writes the plug-ins' errors to stderr; so does libtiff,
+    # whose handler can be reached where Pillow links it dynamically, as its wheels do.
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
+
+
+def _prepare_pillow() -> None:
+    """Load the plug-ins and silence their warnings, whose place is a MediaError or nowhere.
+
+    A filter for the process, because catch_warnings restores the filters of all threads;
+    looked for at each call, because someone else's catch_warnings may have dropped it.
+    """
+    _load_plugins()
+    with _silence_lock:
+        if _SILENCE not in warnings.filters:
+            warnings.filterwarnings("ignore", module=_SILENCE[3].pattern)
+
+
+@functools.cache  # as _load_plugins
+def _register_heif() -> None:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+
+
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise MediaError(
+            f"too large: {width} x {height} is {width * height / 1e6:,.1f} megapixels, "
+            f"the limit is {max_pixels / 1e6:,.1f} (--max-pixels)"
+        )
+
+
+def _check_icon(data: bytes | memoryview, max_pixels: int) -> None:
+    """Check the image inside an icon: the plug-in decodes it while it opens the file."""
+    from PIL import Image
+    from PIL.IcoImagePlugin import IcoFile
+
+    largest = IcoFile(BytesIO(data)).entry[0]
+    with Image.open(BytesIO(memoryview(data)[largest.offset :]), formats=("PNG", "DIB")) as icon:
+        width, height = icon.size
+        # The rows of a bitmap's transparency mask count in its height.
+        _check_size((width, height // 2 if icon.format == "DIB" else height), max_pixels)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    if image.mode in _DEEP_MODES:
+        return _grey_to_8_bits(image).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        opaque = Image.new("RGB", image.size, "white")
+        opaque.paste(image, mask=image)
+        return opaque
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _grey_to_8_bits(image: Image.Image) -> Image.Image:
+    """Scale deep grey levels to 8 bits, where Pillow's own conversion clips them at 255.
+
+    Integers within 16 bits keep their high byte, as Pillow does with 16-bit colour. Floats
+    and wider integers have no agreed white: their own range is spread over 0 to 255. A
+    constant image and NaN become black. A transparent level (PNG tRNS) is ignored.
+    """
+    import numpy as np
+    from PIL import Image
+
+    levels = np.asarray(image)
+    if image.mode != "F" and levels.min() >= 0 and levels.max() <= 0xFFFF:
+        return Image.fromarray((levels >> 8).astype(np.uint8))
+    finite = levels[np.isfinite(levels)]
+    # Python floats: the difference of two float32 may not fit in one.
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    scaled = np.nan_to_num(levels.astype(np.float64), nan=low, posinf=high, neginf=low)
+    scaled -= low
+    scaled *= 255 / (high - low) if high > low else 0
+    return Image.fromarray(scaled.round().astype(np.uint8))
+
+
+def _read_exif(image: Image.Image) -> tuple[int, str | None]:
+    """The orientation (1 to 8) and the time of a loaded image; damaged EXIF never fails it."""
+    from PIL.ExifTags import Base
+
+    orientation, taken_at = 1, None
+    with suppress(Exception):
+        exif = image.getexif()
+        orientation = exif.get(Base.Orientation, 1)
+        taken_at = _taken_at(exif)
+    return orientation, taken_at
+
+
+def _taken_at(exif: Image.Exif) -> str | None:
+    """The first valid time, from when the picture was taken to when the file was changed."""
+    from PIL.ExifTags import IFD, Base
+
+    photo = exif.get_ifd(IFD.Exif)
+    for time_tag, offset_tag in (
+        (Base.DateTimeOriginal, Base.OffsetTimeOriginal),
+        (Base.DateTimeDigitized, Base.OffsetTimeDigitized),
+        (Base.DateTime, Base.OffsetTime),
+    ):
+        time = str(photo.get(time_tag) or exif.get(time_tag)).strip("\0 ")
+        offset = str(photo.get(offset_tag)).strip("\0 ")
+        for text, pattern in ((time + offset, _EXIF_TIME + "%z"), (time, _EXIF_TIME)):
+            with suppress(ValueError):
+                return datetime.strptime(text, pattern).isoformat()
+    return None
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Undo an EXIF orientation (Exif 2.32, tag 0x0112)."""
+    from PIL.Image import Transpose
+
+    turn = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }.get(orientation)
+    return image if turn is None else image.transpose(turn)
+
+
+def _reason(error: Exception, name: str) -> str:
+    if isinstance(error, MemoryError):
+        return f"not enough memory to decode this {name}"
+    if isinstance(error, EOFError) or "truncated" in str(error).lower():
+        return f"truncated {name}: only part of the image is there"
+    return f"damaged or incomplete {name}: it cannot be decoded"

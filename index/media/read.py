@@ -1,0 +1,176 @@
+"""One file, read: what it is, what identifies its content, and what an encoder takes of it.
+
+The content decides what a file is, not its name; but a file that is called an image and is
+none is an error in the user's eyes, and is reported as one. Files are opened without
+blocking, so that one that turned into a FIFO since the walk met it stops nothing, and are
+looked at again after reading, so that no half-written content is kept under a hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from nmm.index.errors import MediaError
+from nmm.index.media.chunk import Chunk, chunk_lines
+from nmm.index.media.html import html_lines, looks_like_html
+from nmm.index.media.image import IMAGE_SUFFIXES, DecodedImage, decode, looks_like_image
+from nmm.index.media.text import detect_encoding, read_lines
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+HEAD = 4096
+BLOCK = 1 << 20
+# An image is decoded from memory; there is none of more bytes under Pillow's pixel limit
+# in any format but an uncompressed one of floats.
+MAX_IMAGE_BYTES = 1 << 30
+# A text of fewer bytes is cut up at once, by the thread that read it; a longer one is cut
+# while it is embedded, so that its chunks are never all in memory.
+SMALL_TEXT = 1 << 20
+
+# Opened so, a FIFO does not block, and a terminal does not become this process's own.
+FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+@dataclass(frozen=True)
+class KnownMedia:
+    """A file whose content needs no reading, for its hash is known."""
+
+    hash: bytes
+
+
+@dataclass(frozen=True)
+class ImageMedia:
+    """An image, decoded."""
+
+    hash: bytes
+    decoded: DecodedImage
+
+
+@dataclass(frozen=True)
+class TextMedia:
+    """A text in chunks. They can be iterated over once; a large file is read meanwhile.
+
+    Iterating raises MediaError if the file changes or cannot be read further.
+    """
+
+    hash: bytes
+    chunks: Iterable[Chunk]
+
+
+@dataclass(frozen=True)
+class Chunking:
+    """How texts are cut: by whose tokens, how many to a chunk, how many shared by two."""
+
+    tokenizer: Tokenizer
+    size: int
+    overlap: int
+
+
+def read_media(
+    path: Path,
+    *,
+    chunking: Chunking,
+    side: int,
+    max_pixels: int,
+    is_known: Callable[[bytes], bool],
+) -> KnownMedia | ImageMedia | TextMedia:
+    """Read a file. Called by several threads at once.
+
+    Args:
+        path: The file.
+        chunking: How a text is cut up.
+        side: The shortest side in pixels that is needed of an image.
+        max_pixels: Of images with more, nothing is decoded.
+        is_known: Asked with the content's SHA-256 before the costly part.
+
+    Raises:
+        NotMediaError: The file is neither an image nor a text.
+        MediaError: It cannot be read as what it should be; the reason is for a person.
+    """
+    with _open(path) as file:
+        return _read(path, file, chunking, side, max_pixels, is_known)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file; what the system says against it becomes a MediaError."""
+    try:
+        with open(os.open(path, FLAGS), "rb") as file:  # noqa: PTH123
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise MediaError("not a regular file any more")
+            yield file
+    except OSError as error:
+        raise MediaError(f"not readable: {error.strerror}") from error
+
+
+def _read(
+    path: Path,
+    file: BinaryIO,
+    chunking: Chunking,
+    side: int,
+    max_pixels: int,
+    is_known: Callable[[bytes], bool],
+) -> KnownMedia | ImageMedia | TextMedia:
+    before = os.fstat(file.fileno())
+    head = file.read(HEAD)
+    file.seek(0)
+    if path.suffix.lower() in IMAGE_SUFFIXES or looks_like_image(head):
+        if before.st_size > MAX_IMAGE_BYTES:
+            raise MediaError(f"an image file of more than {MAX_IMAGE_BYTES >> 20} MiB")
+        data = file.read(before.st_size + 1)
+        _check_unchanged(file, before)
+        digest = hashlib.sha256(data).digest()
+        if is_known(digest):
+            return KnownMedia(digest)
+        return ImageMedia(digest, decode(data, side=side, max_pixels=max_pixels))
+    encoding = detect_encoding(file)
+    digest = _hash(file)
+    _check_unchanged(file, before)
+    if is_known(digest):
+        return KnownMedia(digest)
+    chunks = _chunks(path, before, encoding, chunking)
+    return TextMedia(digest, list(chunks) if before.st_size <= SMALL_TEXT else chunks)
+
+
+def _chunks(
+    path: Path, before: os.stat_result, encoding: str, chunking: Chunking
+) -> Iterator[Chunk]:
+    """Open the file again, for chunks may be asked for long after it was first read."""
+    with _open(path) as file:
+        lines = read_lines(file, encoding)
+        first = list(itertools.islice(lines, 20))
+        lines = itertools.chain(first, lines)
+        if looks_like_html("\n".join(line.text for line in first), path.suffix.lower()):
+            lines = html_lines(lines)
+        yield from chunk_lines(
+            lines, chunking.tokenizer, size=chunking.size, overlap=chunking.overlap
+        )
+        _check_unchanged(file, before)
+
+
+def _hash(file: BinaryIO) -> bytes:
+    digest = hashlib.sha256()
+    file.seek(0)
+    while block := file.read(BLOCK):
+        digest.update(block)
+    return digest.digest()
+
+
+def _check_unchanged(file: BinaryIO, before: os.stat_result) -> None:
+    now = os.fstat(file.fileno())
+    if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise MediaError("changed while it was read; the next run takes it up")

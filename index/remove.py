@@ -1,0 +1,43 @@
+"""Taking files out of an index; on disk they stay where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nmm.index.errors import UsageError
+from nmm.index.store import vectors
+from nmm.index.store.writer import open_for_writing
+
+if TYPE_CHECKING:
+    from nmm.index.store.location import IndexFolder
+
+
+def remove(paths: Sequence[Path], folder: IndexFolder) -> int:
+    """Take files, or all that is below folders, out of an index; returns how many files.
+
+    A path need not exist on disk any more. A root that is named, or lies below a path
+    that is, is forgotten as a root.
+
+    Raises:
+        NoIndexError: There is no index.
+        UsageError: There is nothing at one of the paths; then nothing is removed.
+        IndexLockedError: Another process is writing to the index.
+        CatalogError: The catalog cannot be read or written.
+    """
+    removed = 0
+    with open_for_writing(folder.existing()) as writer:
+        resolved = [path.expanduser().resolve() for path in paths]
+        for path in resolved:
+            if not writer.holds(path):
+                raise UsageError(
+                    f"The index holds nothing at {path}.",
+                    hint="See what it holds with: nmm status",
+                )
+        for path in resolved:
+            removed += writer.forget(path)
+        writer.drop_orphans()
+        if settings := writer.settings():
+            vectors.refresh(writer, folder, settings.dimension)
+    return removed

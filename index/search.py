@@ -1,0 +1,172 @@
+"""A query to results: embed it, take the nearest of each kind, merge them fairly.
+
+A file stands in the results once, with its passage that fits best. Two files of the same
+content are two results of the same score; equal scores are in the order of their paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nmm.index import scale
+from nmm.index.encoders.registry import Encoder, Task, find_model
+from nmm.index.encoders.runtime import load_encoder
+from nmm.index.errors import ModelError, NoIndexError, UsageError
+from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale
+from nmm.index.store.vectors import NearestVectors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from nmm.index.store.location import IndexFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A file that fits a query.
+
+    Attributes:
+        rank: 1 for the best.
+        score: How well it fits, on one scale for images and texts: 1 is what one in a
+            thousand items reaches that have nothing to do with the query, and 0 what half
+            of them reach, see :mod:`nmm.index.scale`.
+        path: Absolute.
+        type: What it is.
+        lines: Of a text, the first and last line of the passage that fits, from 1.
+        text: That passage.
+        width, height: Of an image, in pixels, upright.
+    """
+
+    rank: int
+    score: float
+    path: str
+    type: Kind
+    lines: tuple[int, int] | None = None
+    text: str | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+@contextmanager
+def open_search(
+    folder: IndexFolder, *, once: bool = False, on_compile: Callable[[], None] = lambda: None
+) -> Iterator[Search]:
+    """An index, ready to be searched; nothing is opened before it is needed.
+
+    `once` is for a query or two, see :class:`~nmm.index.encoders.runtime.OnnxEncoder`.
+
+    Raises:
+        NoIndexError: There is none, or nothing was ever indexed.
+        CatalogError: The catalog cannot be read.
+        ModelError: The model of the index is not on this machine, or has other weights.
+    """
+    with Catalog.open(folder.existing().catalog) as catalog:
+        settings = catalog.settings()
+        if settings is None:
+            raise NoIndexError(
+                f"The index in {folder.path} is empty.", hint="Fill it with: nmm index FOLDER"
+            )
+        encoder = load_encoder(find_model(settings.model), once=once, on_compile=on_compile)
+        if encoder.weights != settings.weights:
+            raise ModelError(
+                f"The index was made with other weights of the model {settings.model}.",
+                why="Vectors of different weights cannot be compared.",
+                hint="Delete the index and make it again with: nmm index FOLDER",
+            )
+        yield Search(folder, catalog, encoder)
+
+
+class Search:
+    """An open index. Not for several threads at once."""
+
+    def __init__(self, folder: IndexFolder, catalog: Catalog, encoder: Encoder) -> None:
+        self._folder = folder
+        self._catalog = catalog
+        self._encoder = encoder
+        self._nearest: dict[Kind, tuple[int, NearestVectors]] = {}
+        self._neutral: NDArray[np.float32] | None = None
+
+    @property
+    def model(self) -> str:
+        """The name of the index's model."""
+        return self._encoder.model.name
+
+    def find(self, query: str, count: int, kinds: Sequence[Kind] = KINDS) -> list[Result]:
+        """The `count` files that fit a text query best, best first.
+
+        Raises:
+            UsageError: The query is empty.
+        """
+        if not query.strip():
+            raise UsageError("The query is empty.", hint='Say what to look for: nmm search "a cat"')
+        (vector,) = self._encoder.embed_texts([query], Task.QUERY)
+        with self._catalog.snapshot():
+            found = [hit for kind in kinds for hit in self._find_kind(vector, count, kind)]
+        found.sort(key=lambda scored: (-scored[0], scored[1].path))
+        return [
+            Result(
+                rank,
+                score,
+                hit.path,
+                hit.kind,
+                (hit.line_start, hit.line_end)
+                if hit.line_start is not None and hit.line_end is not None
+                else None,
+                hit.text,
+                hit.width,
+                hit.height,
+            )
+            for rank, (score, hit) in enumerate(found[:count], 1)
+        ]
+
+    def _find_kind(
+        self, query: NDArray[np.float32], count: int, kind: Kind
+    ) -> list[tuple[float, Hit]]:
+        """The best files of a kind, each with its score."""
+        measured = self._scale(kind)
+        if measured is None:
+            return []
+        best = self._best_files(query, count, kind)
+        return [((hit.score - measured.centre) / measured.unit, hit) for hit in best]
+
+    def _best_files(self, query: NDArray[np.float32], count: int, kind: Kind) -> list[Hit]:
+        """The files with the greatest cosines; exact, however many chunks a file has."""
+        nearest = self._open_nearest(kind)
+        candidates = 2 * count
+        while True:
+            chunks = nearest.search(query, candidates).tolist()
+            best: dict[str, Hit] = {}
+            for hit in self._catalog.hits(chunks, query):
+                if hit.path not in best or _order(hit) < _order(best[hit.path]):
+                    best[hit.path] = hit
+            # Several chunks of one file, or chunks that are gone, took the place of others.
+            if len(best) >= count or len(chunks) < candidates:
+                return sorted(best.values(), key=_order)[:count]
+            candidates *= 4
+
+    def _open_nearest(self, kind: Kind) -> NearestVectors:
+        generation = self._catalog.generation()
+        if kind not in self._nearest or self._nearest[kind][0] != generation:
+            nearest = NearestVectors(self._catalog, self._folder, kind)
+            self._nearest[kind] = generation, nearest
+        return self._nearest[kind][1]
+
+    def _scale(self, kind: Kind) -> Scale | None:
+        """The kept scale; measured now if the first run was cut short before it was."""
+        if kept := self._catalog.scale(kind):
+            return kept
+        if not self._catalog.vector_count(kind):
+            return None
+        if self._neutral is None:
+            self._neutral = self._encoder.embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY)
+        return scale.measure(self._catalog, kind, self._neutral)
+
+
+def _order(hit: Hit) -> tuple[float, str, int]:
+    return -hit.score, hit.path, hit.line_start or 0
