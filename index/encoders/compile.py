@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from nmm.index.encoders.registry import Model, find_model
+from nmm.index.encoders.weights import weight_files
 from nmm.index.errors import ModelError
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ def compile_model(model: Model, folder: Path) -> None:
     import torch
 
     definition = cast("Definition", importlib.import_module(model.definition))
-    towers = definition.towers(model)
+    files = weight_files(model)
+    towers = definition.towers(model, files)
     side = model.image.side
     torch.manual_seed(0)
     pixels = torch.randint(0, 256, (2, side, side, 3), dtype=torch.uint8)
@@ -126,7 +128,7 @@ def compile_model(model: Model, folder: Path) -> None:
     towers.tokenizer.save(str(folder / TOKENIZER))
     manifest = {
         "model": model.name,
-        "weights": _hash(definition.weight_files(), model.recipe),
+        "weights": _hash(files, model.recipe),
         "sizes": {name: (folder / name).stat().st_size for name in (VISION, TEXT, TOKENIZER)},
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")

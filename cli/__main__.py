@@ -1,0 +1,5 @@
+"""`python -m nmm.cli` is `nmm`."""
+
+from nmm.cli import main
+
+main()

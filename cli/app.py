@@ -1,0 +1,69 @@
+"""The application: its commands, and the one place where errors are caught."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from nmm.cli import index, models, remove, search, status
+from nmm.cli.exit import Exit, report, report_unexpected
+from nmm.index.errors import NmmError
+
+app = typer.Typer(
+    name="nmm",
+    help="Search your own photos and notes by what they mean, on your own machine.",
+    epilog="Start with: nmm index ~/Pictures ~/Notes   then: nmm search 'cute animals'",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("index", epilog=index.EXAMPLES)(index.index)
+app.command("search", epilog=search.EXAMPLES)(search.search)
+app.command("status", epilog=status.EXAMPLES)(status.status)
+app.command("remove", epilog=remove.EXAMPLES)(remove.remove)
+app.command("models", epilog=models.EXAMPLES)(models.models)
+
+_debug = False
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"nmm {version('nmm')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options that stand before the command."""
+    del version
+    global _debug  # noqa: PLW0603
+    _debug = debug
+
+
+def run() -> None:
+    """Run the command that the process was started with, and end the process."""
+    try:
+        # Typer ends the process itself, also for its own errors of usage.
+        app()
+    except NmmError as error:
+        if _debug:
+            raise
+        sys.exit(report(error))
+    except KeyboardInterrupt:
+        sys.exit(Exit.INTERRUPTED)
+    except Exception as error:
+        if _debug:
+            raise
+        sys.exit(report_unexpected(error))

@@ -1,0 +1,58 @@
+"""Exit statuses, and how an error reaches a person."""
+
+from __future__ import annotations
+
+import sys
+from enum import IntEnum
+
+from nmm.index.errors import (
+    CatalogError,
+    IndexLockedError,
+    ModelError,
+    NmmError,
+    NoIndexError,
+    UsageError,
+)
+
+
+class Exit(IntEnum):
+    """What a script learns from a run. The README lists the same."""
+
+    DONE = 0
+    NOTHING_FOUND = 1
+    USAGE = 2
+    SOME_SKIPPED = 3
+    NO_INDEX_OR_MODEL = 4
+    LOCKED = 5
+    UNEXPECTED = 70
+    INTERRUPTED = 130
+
+
+STATUS: dict[type[NmmError], Exit] = {
+    UsageError: Exit.USAGE,
+    NoIndexError: Exit.NO_INDEX_OR_MODEL,
+    ModelError: Exit.NO_INDEX_OR_MODEL,
+    CatalogError: Exit.NO_INDEX_OR_MODEL,
+    IndexLockedError: Exit.LOCKED,
+}
+
+
+def report(error: NmmError) -> Exit:
+    """Say on stderr what happened, why, and what to type next; the status to exit with."""
+    from nmm.cli.text import printable
+
+    # A message has lines of its own; what a file name would add to them is shown escaped.
+    lines = [printable(part) for part in (error.what, error.why, error.hint) if part]
+    print("nmm: " + "\n".join(lines), file=sys.stderr)  # noqa: T201
+    return STATUS.get(type(error), Exit.UNEXPECTED)
+
+
+def report_unexpected(error: Exception) -> Exit:
+    """Say on stderr that nmm itself failed."""
+    print(  # noqa: T201
+        f"nmm: something went wrong that nmm does not expect: {type(error).__name__}: {error}\n"
+        "See where with: nmm --debug, before the command\n"
+        "What was indexed so far is safe.",
+        file=sys.stderr,
+    )
+    return Exit.UNEXPECTED

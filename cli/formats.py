@@ -1,0 +1,170 @@
+"""The forms in which results are printed: one for people, five for scripts.
+
+Machine output keeps every path as it is on disk, whatever characters are in it.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nmm.cli.text import printable
+
+if TYPE_CHECKING:
+    from nmm.index.search import Result
+
+# The shape of the JSON; grows when a name in it changes its meaning or goes away.
+VERSION = 1
+PASSAGE = 160  # characters of a passage in the table
+
+
+class Form(Protocol):
+    """How the results of a query are printed; made once for all queries of a run."""
+
+    def __init__(self, model: str, several: bool) -> None: ...
+
+    def write(self, query: str, results: Sequence[Result]) -> None:
+        """Print the results of one query."""
+
+
+class Json:
+    """One object for a query: over several lines, or, of several queries, on one each."""
+
+    def __init__(self, model: str, several: bool) -> None:
+        self._model = model
+        self._indent = None if several else 2
+
+    def write(self, query: str, results: Sequence[Result]) -> None:
+        answer = {
+            "version": VERSION,
+            "query": query,
+            "model": self._model,
+            "results": [_fields(result) for result in results],
+        }
+        _write(json.dumps(answer, ensure_ascii=False, indent=self._indent) + "\n")
+
+
+class JsonLines:
+    """One object for a result, with its query, on a line."""
+
+    def __init__(self, model: str, several: bool) -> None:
+        del model, several
+
+    def write(self, query: str, results: Sequence[Result]) -> None:
+        for result in results:
+            _write(json.dumps({"query": query, **_fields(result)}, ensure_ascii=False) + "\n")
+
+
+class Csv:
+    """RFC 4180 but for the line ends, which are those of every other output here."""
+
+    COLUMNS = ("query", "rank", "score", "path", "type", "lines", "text", "width", "height")
+
+    def __init__(self, model: str, several: bool) -> None:
+        del model, several
+        self._writer = csv.DictWriter(sys.stdout, self.COLUMNS, lineterminator="\n")
+        self._writer.writeheader()
+
+    def write(self, query: str, results: Sequence[Result]) -> None:
+        for result in results:
+            row = {"query": query, **_fields(result)}
+            if result.lines:
+                row["lines"] = "{}-{}".format(*result.lines)
+            self._writer.writerow(row)
+        sys.stdout.flush()
+
+
+class Paths:
+    """Absolute paths and nothing else."""
+
+    end = "\n"
+
+    def __init__(self, model: str, several: bool) -> None:
+        del model, several
+
+    def write(self, query: str, results: Sequence[Result]) -> None:
+        del query
+        _write("".join(result.path + self.end for result in results))
+
+
+class NulPaths(Paths):
+    """Absolute paths for `xargs -0`."""
+
+    end = "\0"
+
+
+class Table:
+    """Rank, score, path, and what there is: the passage of a text, the size of an image."""
+
+    def __init__(self, model: str, several: bool) -> None:
+        from rich.console import Console
+
+        del model
+        self._several = several
+        # Of a pipe or a file the width is not known, and long paths must not be broken.
+        self._console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+    def write(self, query: str, results: Sequence[Result]) -> None:
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        if self._several:
+            self._console.print(Text(printable(query), style="bold"))
+        if not results:
+            self._console.print("Nothing found.")
+            return
+        table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column("", justify="right", style="dim")
+        table.add_column("score", justify="right")
+        table.add_column("path", overflow="fold", ratio=2, style="cyan")
+        table.add_column("", overflow="fold", ratio=3)
+        for result in results:
+            table.add_row(
+                str(result.rank),
+                f"{result.score:.2f}",
+                Text(printable(_near(result.path))),
+                Text(_detail(result)),
+            )
+        self._console.print(table)
+
+
+def _fields(result: Result) -> dict[str, Any]:
+    """A result by the names of the JSON; what it does not have is left out."""
+    fields: dict[str, Any] = {
+        "rank": result.rank,
+        "score": round(result.score, 6),
+        "path": result.path,
+        "type": result.type,
+        "lines": result.lines,
+        "text": result.text,
+        "width": result.width,
+        "height": result.height,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _near(path: str) -> str:
+    """A path relative to the current folder, if it is in it."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return path
+
+
+def _detail(result: Result) -> str:
+    if result.lines is None:
+        return f"{result.width} × {result.height}"
+    passage = " ".join((result.text or "").split())
+    if len(passage) > PASSAGE:
+        passage = passage[:PASSAGE].rsplit(" ", 1)[0] + " …"
+    return printable("lines {}–{}: ".format(*result.lines) + passage)
+
+
+def _write(text: str) -> None:
+    # As bytes, so that neither the locale nor a platform's line ends change a path.
+    sys.stdout.buffer.write(text.encode("utf-8"))
+    sys.stdout.buffer.flush()

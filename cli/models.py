@@ -1,0 +1,41 @@
+"""`nmm models`: what there is to choose from."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from nmm.cli.parameters import JsonOption
+
+EXAMPLES = "Examples: nmm models   |   nmm models --json"
+
+
+def models(as_json: JsonOption = False) -> None:
+    """List the models, their size and licence, and whether they are on this machine."""
+    from nmm.index.encoders.compile import is_compiled
+    from nmm.index.encoders.registry import MODELS
+    from nmm.index.encoders.weights import is_on_this_machine
+
+    rows = [
+        {
+            "name": model.name,
+            "title": model.title,
+            "dimension": model.dimension,
+            "licence": model.licence,
+            "bytes": model.size,
+            "on_this_machine": is_on_this_machine(model),
+            "prepared": is_compiled(model),
+        }
+        for model in MODELS.values()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    for row in rows:
+        here = "on this machine" if row["on_this_machine"] else "not on this machine"
+        typer.echo(f"{row['name']}: {row['title']}")
+        typer.echo(
+            f"    {row['dimension']} dimensions, {row['bytes'] / 1e6:.0f} MB, "
+            f"{row['licence']}, {here}"
+        )

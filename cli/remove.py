@@ -1,0 +1,29 @@
+"""`nmm remove`: take files out of an index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nmm.cli.parameters import IndexOption, JsonOption
+
+EXAMPLES = "Examples: nmm remove ~/Pictures/private   |   nmm remove notes/draft.md"
+
+
+def remove(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.")],
+    index_path: IndexOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take files or whole folders out of the index; on disk they stay.
+
+    The next nmm index of a folder that holds them takes them in again: to keep them out
+    for good, name them in a file called .nmmignore.
+    """
+    from nmm.index.remove import remove as take_out
+    from nmm.index.store.location import index_folder
+
+    removed = take_out(paths, index_folder(index_path))
+    typer.echo(f'{{"removed": {removed}}}' if as_json else f"{removed} removed.")

@@ -1,0 +1,101 @@
+"""`nmm search`: what fits a query."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from nmm.cli.exit import Exit
+from nmm.cli.parameters import IndexOption, QuietOption
+from nmm.index.errors import UsageError
+
+EXAMPLES = (
+    "Examples: nmm search cute animals   |   nmm search 'tomato blight' --type text -k 3   |   "
+    "nmm search boats -0 | xargs -0 cp -t picked/   |   nmm search - --json < queries.txt"
+)
+
+
+class Type(str, Enum):
+    """Which kinds of items compete."""
+
+    IMAGE = "image"
+    TEXT = "text"
+    ALL = "all"
+
+
+def search(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="QUERY...", help="What to look for; - reads queries from stdin, one a line."
+        ),
+    ],
+    count: Annotated[int, typer.Option("-k", min=1, metavar="N", help="Results at most.")] = 10,
+    kind: Annotated[Type, typer.Option("--type", help="What to look among.")] = Type.ALL,
+    index_path: IndexOption = None,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print a JSON object; with -, one a line for each query."),
+    ] = False,
+    as_jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="Print a JSON object a line for each result.")
+    ] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
+    as_paths: Annotated[
+        bool, typer.Option("--paths", help="Print absolute paths, one a line.")
+    ] = False,
+    as_nul: Annotated[
+        bool, typer.Option("-0", help="Print absolute paths, each ended by NUL.")
+    ] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Find the images and texts that fit a query best.
+
+    Images and texts come in one list. A score of 1 is what one in a thousand items
+    reaches that have nothing to do with the query.
+    """
+    from nmm.cli import formats
+    from nmm.index.search import open_search
+    from nmm.index.store.catalog import KINDS
+    from nmm.index.store.location import index_folder
+
+    wanted: dict[type[formats.Form], bool] = {
+        formats.Json: as_json,
+        formats.JsonLines: as_jsonl,
+        formats.Csv: as_csv,
+        formats.Paths: as_paths,
+        formats.NulPaths: as_nul,
+    }
+    chosen = [form for form, given in wanted.items() if given]
+    if len(chosen) > 1:
+        raise UsageError(
+            "Only one form of output can be printed.",
+            hint="Give one of --json, --jsonl, --csv, --paths and -0.",
+        )
+    several = words == ["-"]
+    kinds = [k for k in KINDS if kind in (Type.ALL, k)]
+
+    def note_compiling() -> None:
+        if not quiet:
+            typer.echo("Preparing the model for this machine, once.", err=True)
+
+    found = False
+    with open_search(
+        index_folder(index_path), once=not several, on_compile=note_compiling
+    ) as opened:
+        form = (chosen[0] if chosen else formats.Table)(model=opened.model, several=several)
+        for query in _queries() if several else [" ".join(words)]:
+            results = opened.find(query, count, kinds)
+            found = found or bool(results)
+            form.write(query, results)
+    if not found:
+        raise typer.Exit(Exit.NOTHING_FOUND)
+
+
+def _queries() -> Iterable[str]:
+    """The lines of stdin that are not blank, as they come."""
+    return (line.strip() for line in sys.stdin if line.strip())

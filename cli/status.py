@@ -1,0 +1,51 @@
+"""`nmm status`: what an index holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from nmm.cli.parameters import IndexOption, JsonOption
+from nmm.cli.text import printable
+
+EXAMPLES = "Examples: nmm status   |   nmm status --errors   |   nmm status --json"
+
+
+def status(
+    index_path: IndexOption = None,
+    errors: Annotated[
+        bool, typer.Option("--errors", help="List each skipped file and why.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show where the index is and what it holds."""
+    from nmm.index.status import status as look
+    from nmm.index.store.location import index_folder
+
+    found = look(index_folder(index_path))
+    if as_json:
+        shown = asdict(found)
+        skipped = shown.pop("errors")
+        if errors:
+            shown["errors"] = [{"path": path, "reason": reason} for path, reason in skipped]
+        typer.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+        return
+    if errors:
+        for path, reason in found.errors:
+            typer.echo(f"{printable(path)}: {printable(reason)}")
+        return
+    rows = {
+        "index": found.index,
+        "model": f"{found.model}, {found.dimension} dimensions" if found.model else "none yet",
+        "roots": "\n".join(found.roots),
+        "files": f"{found.files} ({found.images} images, {found.texts} texts)",
+        "vectors": str(found.vectors),
+        "skipped": f"{found.skipped}" + (" (nmm status --errors)" if found.skipped else ""),
+        "size": f"{found.size / 1e6:.1f} MB on disk",
+    }
+    for name, value in rows.items():
+        for number, line in enumerate(value.split("\n")):
+            typer.echo(f"{'' if number else name:8} {printable(line)}")

@@ -1,0 +1,14 @@
+"""Text from files and file names, made safe for a terminal."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """Text with control characters and the like as backslash escapes.
+
+    A file name may hold a line break, or the sequence that clears the screen; it is shown,
+    not carried out. Machine output does without this and keeps every name as it is.
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )

@@ -1,0 +1,161 @@
+"""The text of an HTML document, in the places where it stands in the source."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+from nmm.index.media.text import Line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
+_OPENING = re.compile(
+    r"(?:\ufeff|\s|<\?xml[^>]*>|<!--.*?-->)*<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL
+)
+
+_SKIPPED = frozenset({"script", "style", "template", "noscript"})
+_PARAGRAPHS = frozenset(
+    "address article aside blockquote body caption center details dialog div dl fieldset "
+    "figcaption figure footer form h1 h2 h3 h4 h5 h6 head header hr html legend main nav ol p "
+    "pre section summary table textarea title ul".split()
+)
+_LINES = frozenset("br dd dt li option tr".split())
+_CELLS = frozenset({"td", "th"})
+
+_BATCH = 1 << 16  # characters given to the parser at once
+_LONGEST = 1 << 16  # characters of text kept without a line end
+_UNFINISHED = 1 << 18  # characters kept of a tag, comment or script whose end is not yet seen
+_ENDS = 1 << 10  # characters kept of either end of what is longer
+
+
+def looks_like_html(head: str, suffix: str) -> bool:
+    """Tell an HTML document by its file name's suffix or by how it begins.
+
+    Args:
+        head: The first characters of the document; a few hundred are enough.
+        suffix: The file name's suffix with its dot, in any case.
+    """
+    return suffix.lower() in _SUFFIXES or _OPENING.match(head) is not None
+
+
+def html_lines(lines: Iterable[Line]) -> Iterator[Line]:
+    """Yield the text of an HTML document, with the numbers of the source's lines.
+
+    Elements that are shown as paragraphs are set apart by an empty line; list items, table
+    rows and ``br`` begin a line; several of these may come from one line of the source, and
+    so bear the same number. White space is folded outside ``pre``. The texts of ``alt``
+    stand where the images do. Scripts, styles, templates, ``noscript`` and comments are
+    left out. Broken markup is read as it can be and never raises.
+    """
+    parser = _TextParser()
+    source: list[str] = []
+    size, number = 0, 1
+    for line in lines:
+        # Pieces of a long line have the same number and are put together again.
+        source.append("\n" * (line.number - number) + line.text)
+        number = line.number
+        size += len(line.text) + 1
+        # The parser begins again at what it could not finish: grow, or it takes n² time.
+        if size >= max(_BATCH, len(parser.rawdata)):
+            parser.feed("".join(source))
+            source, size = [], 0
+            parser.shorten_unfinished(_UNFINISHED)
+            yield from parser.take_lines()
+    parser.feed("".join(source))
+    # What is left will never be finished, and the parser takes n² time to say so.
+    parser.shorten_unfinished(2 * _ENDS)
+    parser.close()
+    parser.end_line()
+    yield from parser.take_lines()
+
+
+class _TextParser(HTMLParser):
+    """Collects lines of text."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self._lines: list[Line] = []
+        self._text: list[str] = []
+        self._size = 0
+        self._number = 0  # of the source line where the text in hand begins
+        self._skipped = 0  # depth of elements whose text is no part of the document
+        self._verbatim = 0  # depth of elements that keep white space
+        self._border = False  # a paragraph ends before the text in hand
+        self._started = False
+
+    def take_lines(self) -> list[Line]:
+        lines, self._lines = self._lines, []
+        return lines
+
+    def end_line(self) -> None:
+        text = "".join(self._text)
+        text = text.rstrip() if self._verbatim else " ".join(text.split())
+        self._text, self._size = [], 0
+        if not text:
+            return
+        if self._border and self._started:
+            self._lines.append(Line(self._number, ""))
+        self._lines.append(Line(self._number, text))
+        self._border, self._started = False, True
+
+    def shorten_unfinished(self, longest: int) -> None:
+        """Drop the middle of a very long attribute, comment or script: none of it is text."""
+        if len(self.rawdata) > longest:
+            self.updatepos(_ENDS, len(self.rawdata) - _ENDS)
+            self.rawdata = self.rawdata[:_ENDS] + self.rawdata[-_ENDS:]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in _SKIPPED:
+            self._skipped += 1
+        elif not self._skipped:
+            self._separate(tag)
+            self._verbatim += tag == "pre"
+            alt = dict(attrs).get("alt")
+            if alt:
+                self._add(f" {alt} ".replace("\n", " "), self.getpos()[0])
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in _SKIPPED:
+            self._skipped = max(0, self._skipped - 1)
+        elif not self._skipped:
+            self._separate(tag)
+            self._verbatim = max(0, self._verbatim - (tag == "pre"))
+
+    def handle_data(self, data: str) -> None:
+        if self._skipped:
+            return
+        first, *others = data.split("\n")
+        number = self.getpos()[0]
+        self._add(first, number)
+        for number, text in enumerate(others, number + 1):
+            self.end_line()
+            self._add(text, number)
+
+    def parse_marked_section(self, i: int, report: int = 1) -> int:  # noqa: ARG002
+        """Skip ``<![...>`` as the bogus comment that HTML says it is; the inherited one raises."""
+        end = self.rawdata.find(">", i)
+        return end + 1 if end >= 0 else -1
+
+    def _separate(self, tag: str) -> None:
+        if tag in _CELLS:
+            self._text.append(" ")
+        elif tag in _LINES:
+            self.end_line()
+        elif tag in _PARAGRAPHS:
+            self.end_line()
+            self._border = True
+
+    def _add(self, text: str, number: int) -> None:
+        if not self._size:
+            if not text.strip():
+                # Indentation counts for a verbatim line, and only if text follows it.
+                self._text.append(text)
+                return
+            self._number = number
+        self._text.append(text)
+        self._size += len(text)
+        if self._size > _LONGEST:
+            self.end_line()
