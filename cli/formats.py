@@ -129,7 +129,10 @@ class Table:
                 Text(printable(_near(result.path))),
                 Text(_detail(result)),
             )
-        self._console.print(table)
+        with self._console.capture() as captured:
+            self._console.print(table)
+        # rich fills a table up with spaces to its width, which only a terminal needs.
+        _write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
 
 
 def _fields(result: Result) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import typer
 
@@ -17,7 +18,7 @@ def models(as_json: JsonOption = False) -> None:
     from nmm.index.encoders.registry import MODELS
     from nmm.index.encoders.weights import is_on_this_machine
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": model.name,
             "title": model.title,

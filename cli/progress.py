@@ -35,7 +35,7 @@ class Progress:
 
     def on_event(self, event: Event) -> None:
         """Show one event of a run."""
-        from nmm.index.build import Counted, Passed, Preparing, RootAway, Skipped
+        from nmm.index.build import Counted, NewIndex, Passed, Preparing, RootAway, Skipped
 
         match event:
             case Passed():
@@ -48,6 +48,8 @@ class Progress:
                 if self._bar:
                     self._bar.advance(self._task)
                 self.note(f"skipped {path}: {reason}")
+            case NewIndex(model):
+                self.note(f"Making a new index with the model {model}: {_title(model)}.")
             case Preparing(model):
                 self.note(f"Preparing the model {model} for this machine, once.")
             case RootAway(path):
@@ -61,6 +63,12 @@ class Progress:
             self._bar.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
         else:
             print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _title(model: str) -> str:
+    from nmm.index.encoders.registry import find_model
+
+    return find_model(model).title
 
 
 def _bar() -> Bar:

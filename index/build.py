@@ -65,6 +65,13 @@ class Options:
 
 
 @dataclass(frozen=True)
+class NewIndex:
+    """There was no index, or an empty one; it is made with this model from now on."""
+
+    model: str
+
+
+@dataclass(frozen=True)
 class Preparing:
     """The model is being compiled, which happens once and takes a while."""
 
@@ -100,7 +107,7 @@ class RootAway:
     path: str
 
 
-Event = Preparing | Counted | Passed | Skipped | RootAway
+Event = NewIndex | Preparing | Counted | Passed | Skipped | RootAway
 
 
 @dataclass
@@ -154,6 +161,8 @@ def build(
             scopes, away = _present_roots(writer)
             for path in away:
                 on_event(RootAway(path))
+        if not writer.settings():
+            on_event(NewIndex((row or find_model(DEFAULT)).name))
         row = _model_of(writer.settings(), row)
         encoder = load_encoder(row, on_compile=lambda: on_event(Preparing(row.name)))
         _check_weights(writer, encoder)
