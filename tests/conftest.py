@@ -6,18 +6,19 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from support import SAMPLE_DATA, Nmm
 
 from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
 from nmm.index.store.location import IndexFolder
 
-SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
-
-Nmm = Callable[..., "subprocess.CompletedProcess[str]"]
+PLAIN_USER = 65534  # nobody
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,25 +55,65 @@ def sample_data(tmp_path: Path) -> Path:
     return Path(shutil.copytree(SAMPLE_DATA, tmp_path / "sample_data"))
 
 
-@pytest.fixture
-def nmm(tmp_path: Path) -> Nmm:
-    """Run the installed command; its index is in the test's folder, its HOME is empty."""
-    home = tmp_path / "home"
-    home.mkdir()
-    command = Path(sys.executable).with_name("nmm")
+def _command(home: Path) -> Nmm:
+    """The installed command, in a folder of its own: HOME, index and current folder."""
+    (home / "home").mkdir()
 
     def run(
-        *arguments: str | Path, stdin: str | None = None, cwd: Path = tmp_path, **environ: str
+        *arguments: str | Path, stdin: str | None = None, cwd: Path = home, **environ: str
     ) -> subprocess.CompletedProcess[str]:
+        own = {"HOME": str(home / "home"), "NMM_INDEX": str(home / "index")}
         return subprocess.run(
-            [command, *arguments],
-            input=stdin,
-            stdin=None if stdin is not None else subprocess.DEVNULL,
+            [Path(sys.executable).with_name("nmm"), *arguments],
+            check=False,
+            input=stdin or "",
             capture_output=True,
             encoding="utf-8",
             cwd=cwd,
-            env={**os.environ, "HOME": str(home), "NMM_INDEX": str(tmp_path / "index"), **environ},
+            env={**os.environ, **own, **environ},
             timeout=300,
         )
 
     return run
+
+
+@pytest.fixture
+def nmm(tmp_path: Path) -> Nmm:
+    """Run the installed command, on an index of the test's own."""
+    return _command(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def indexed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Nmm, Path]:
+    """The command, and a copy of the sample data that it has indexed: only to be read."""
+    home = tmp_path_factory.mktemp("indexed")
+    samples = Path(shutil.copytree(SAMPLE_DATA, home / "sample_data"))
+    command = _command(home)
+    done = command("index", samples)
+    assert done.returncode == 0, done.stderr
+    return command, samples
+
+
+@pytest.fixture
+def public_path() -> Iterator[Path]:
+    """A folder that any user can reach; `tmp_path` is below one that only its owner can."""
+    with tempfile.TemporaryDirectory() as path:
+        Path(path).chmod(0o755)
+        yield Path(path).resolve()
+
+
+@pytest.fixture
+def as_plain_user() -> Callable[[], AbstractContextManager[None]]:
+    """What runs in it is bound by the modes of files, even if root runs the tests."""
+
+    @contextmanager
+    def plain() -> Iterator[None]:
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(PLAIN_USER)
+        try:
+            yield
+        finally:
+            os.seteuid(user)
+
+    return plain

@@ -1,0 +1,17 @@
+"""What tests name: where the sample data is, and the type of the real command."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Protocol
+
+SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
+
+
+class Nmm(Protocol):
+    """Runs the installed command to its end, without a terminal."""
+
+    def __call__(
+        self, *arguments: str | Path, stdin: str | None = None, cwd: Path = ..., **environ: str
+    ) -> subprocess.CompletedProcess[str]: ...

@@ -1,0 +1,102 @@
+"""What is imported when, and in which direction."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HEAVY = {"torch", "transformers", "faiss", "onnxruntime", "PIL", "numpy", "sqlite_utils"}
+
+# What each part of the engine may import of the others; a part not listed here is a room
+# of its own that nothing below may import.
+ALLOWED = {
+    "errors": set(),
+    "ignore": {"errors"},
+    "walk": {"errors", "ignore"},
+    "media": {"errors"},
+    "encoders": {"errors"},
+    "store": {"errors"},
+    "scale": {"errors", "store"},
+    "batch": {"errors", "store", "encoders", "media"},
+    "build": {"errors", "walk", "media", "encoders", "store", "scale", "batch"},
+    "search": {"errors", "encoders", "store", "scale"},
+    "remove": {"errors", "store"},
+    "status": {"errors", "store"},
+}
+
+
+def imported(arguments: list[str], environ: dict[str, str] | None = None) -> set[str]:
+    """Top-level modules that the command with these arguments imports."""
+    code = (
+        "import sys\n"
+        f"sys.argv = ['nmm', *{arguments!r}]\n"
+        "from nmm.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit:\n    pass\n"
+        "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environ, check=True
+    )
+    return set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["index", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    assert imported(arguments) & HEAVY == set()
+
+
+def test_a_search_never_imports_torch(tmp_path: Path, model_cache: Path) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text("The cat sleeps on the piano.")
+    import os
+
+    environ = {**os.environ, "NMM_INDEX": str(tmp_path / "index")}
+    indexing = imported(["index", str(note)], environ)
+    searching = imported(["search", "cat", "--paths"], environ)
+    assert {"torch", "transformers", "sentence_transformers"} & (indexing | searching) == set()
+    assert {"onnxruntime", "faiss"} <= searching
+    assert "sqlite_utils" not in searching
+
+
+def module_imports(file: Path) -> set[str]:
+    """The nmm modules that a file imports, at its top or inside its functions."""
+    tree = ast.parse(file.read_text("utf-8"))
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in names if name.startswith("nmm.")}
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "index").rglob("*.py")), ids=lambda f: str(f.relative_to(ROOT))
+)
+def test_the_engine_imports_in_one_direction(file: Path) -> None:
+    part = file.relative_to(ROOT / "index").parts[0].removesuffix(".py")
+    if part == "__init__":
+        assert module_imports(file) == set()
+        return
+    for name in module_imports(file):
+        assert not name.startswith("nmm.cli"), f"{file} imports {name}"
+        other = [*name.split("."), ""][2]
+        if other:
+            assert other in ALLOWED[part] | {part}, f"{file} imports {name}"
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "index").rglob("*.py")), ids=lambda f: str(f.relative_to(ROOT))
+)
+def test_the_engine_never_prints_or_exits(file: Path) -> None:
+    tree = ast.parse(file.read_text("utf-8"))
+    called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert called & {"print", "input", "exit", "quit", "sys.exit", "os._exit"} == set()
+    assert called & {"sys.stdout.write", "sys.stderr.write"} == set()
