@@ -14,9 +14,15 @@ from nmm.index.errors import NmmError
 app = typer.Typer(
     name="nmm",
     help="Search your own photos and notes by what they mean, on your own machine.",
-    epilog="Start with: nmm index ~/Pictures ~/Notes   then: nmm search 'cute animals'",
+    epilog="""\b
+Start with:
+  nmm index ~/Pictures ~/Notes
+  nmm search 'cute animals'
+""",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    # Plain help: it reads the same in a pipe, and comes without the time rich takes to load.
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("index", epilog=index.EXAMPLES)(index.index)

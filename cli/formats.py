@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -106,7 +107,8 @@ class Table:
         del model
         self._several = several
         # Of a pipe or a file the width is not known, and long paths must not be broken.
-        self._console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+        known = sys.stdout.isatty() or "COLUMNS" in os.environ
+        self._console = Console(highlight=False, width=None if known else 160)
 
     def write(self, query: str, results: Sequence[Result]) -> None:
         from rich.table import Table as RichTable

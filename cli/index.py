@@ -21,23 +21,28 @@ if TYPE_CHECKING:
     from nmm.cli.progress import Progress
     from nmm.index.build import Summary
 
-EXAMPLES = (
-    "Examples: nmm index ~/Pictures   |   nmm index . --exclude '*.log' --exclude build/   |   "
-    "nmm index (all folders of the index again)"
-)
+EXAMPLES = """\b
+Examples:
+  nmm index ~/Pictures
+  nmm index . --exclude '*.log' --exclude build/
+  nmm index                    all folders of the index again
+"""
 
 
 def index(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="PATH...",
+            metavar="PATH",
             help="Folders and files; without any, all that the index has are looked at again.",
             show_default=False,
         ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="Model of a new index, see nmm models.")
+        str | None,
+        typer.Option(
+            "--model", metavar="NAME", help="Model of a new index; nmm models lists them."
+        ),
     ] = None,
     index_path: IndexOption = None,
     exclude: Annotated[
@@ -78,7 +83,7 @@ def index(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Index folders of images and texts, or bring their index up to date.
+    """Index folders of images and texts, or update their index.
 
     Only what is new or changed is read. What was deleted on disk leaves the index.
     """

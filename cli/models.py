@@ -9,11 +9,15 @@ import typer
 
 from nmm.cli.parameters import JsonOption
 
-EXAMPLES = "Examples: nmm models   |   nmm models --json"
+EXAMPLES = """\b
+Examples:
+  nmm models
+  nmm models --json
+"""
 
 
 def models(as_json: JsonOption = False) -> None:
-    """List the models, their size and licence, and whether they are on this machine."""
+    """List the models: size, licence, and whether they are here."""
     from nmm.index.encoders.compile import is_compiled
     from nmm.index.encoders.registry import MODELS
     from nmm.index.encoders.weights import is_on_this_machine

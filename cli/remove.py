@@ -9,11 +9,15 @@ import typer
 
 from nmm.cli.parameters import IndexOption, JsonOption
 
-EXAMPLES = "Examples: nmm remove ~/Pictures/private   |   nmm remove notes/draft.md"
+EXAMPLES = """\b
+Examples:
+  nmm remove ~/Pictures/private
+  nmm remove notes/draft.md
+"""
 
 
 def remove(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Files and folders.")],
     index_path: IndexOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -13,10 +13,13 @@ from nmm.cli.exit import Exit
 from nmm.cli.parameters import IndexOption, QuietOption
 from nmm.index.errors import UsageError
 
-EXAMPLES = (
-    "Examples: nmm search cute animals   |   nmm search 'tomato blight' --type text -k 3   |   "
-    "nmm search boats -0 | xargs -0 cp -t picked/   |   nmm search - --json < queries.txt"
-)
+EXAMPLES = """\b
+Examples:
+  nmm search cute animals
+  nmm search 'tomato blight' --type text -k 3
+  nmm search boats --type image -0 | xargs -0 cp -t picked/
+  nmm search - --json < queries.txt
+"""
 
 
 class Type(str, Enum):
@@ -31,7 +34,7 @@ def search(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="QUERY...", help="What to look for; - reads queries from stdin, one a line."
+            metavar="QUERY", help="What to look for; - reads queries from stdin, one a line."
         ),
     ],
     count: Annotated[int, typer.Option("-k", min=1, metavar="N", help="Results at most.")] = 10,

@@ -11,7 +11,12 @@ import typer
 from nmm.cli.parameters import IndexOption, JsonOption
 from nmm.cli.text import printable
 
-EXAMPLES = "Examples: nmm status   |   nmm status --errors   |   nmm status --json"
+EXAMPLES = """\b
+Examples:
+  nmm status
+  nmm status --errors
+  nmm status --json
+"""
 
 
 def status(

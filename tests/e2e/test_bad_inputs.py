@@ -116,9 +116,13 @@ def test_ctrl_c_keeps_what_was_committed(tmp_path: Path, sample_data: Path) -> N
     for number in range(300):
         (sample_data / f"note {number}.txt").write_text(f"Note {number} about the weather.\n" * 40)
     environ = {**os.environ, "NMM_INDEX": str(tmp_path / "index")}
-    command = [Path(sys.executable).with_name("nmm"), "index", sample_data, "--batch-size", "1"]
+    command = [Path(sys.executable).with_name("nmm"), "index", sample_data, "--json"]
     with subprocess.Popen(
-        [*command, "--json"], env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        # Small batches, so that there are some before the end.
+        [*command, "--batch-size", "1"],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         catalog = tmp_path / "index" / "catalog.db-wal"
         deadline = time.monotonic() + 120
@@ -133,7 +137,7 @@ def test_ctrl_c_keeps_what_was_committed(tmp_path: Path, sample_data: Path) -> N
     assert process.returncode == 130
     assert b"Stopping" in err
     assert 0 < first["added"] < 331
-    done = subprocess.run([*command, "--json"], env=environ, capture_output=True, check=True)
+    done = subprocess.run(command, env=environ, capture_output=True, check=True)
     second = json.loads(done.stdout)
     assert second["unchanged"] >= first["added"]
     assert second["added"] + second["unchanged"] == 331
