@@ -9,6 +9,7 @@ import csv
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 # The shape of the JSON; grows when a name in it changes its meaning or goes away.
 VERSION = 1
-PASSAGE = 160  # characters of a passage in the table
+# Lines of a passage in the table, and columns beside it.
+PASSAGE_LINES, TABLE_MARGIN = 2, 14
 
 
 class Form(Protocol):
@@ -99,7 +101,7 @@ class NulPaths(Paths):
 
 
 class Table:
-    """Rank, score, path, and what there is: the passage of a text, the size of an image."""
+    """Rank, score and path, with the lines of a text and its passage, or an image's size."""
 
     def __init__(self, model: str, several: bool) -> None:
         from rich.console import Console
@@ -114,27 +116,30 @@ class Table:
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        if self._several:
-            self._console.print(Text(printable(query), style="bold"))
-        if not results:
-            self._console.print("Nothing found.")
-            return
         table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        table.add_column("", justify="right", style="dim")
-        table.add_column("score", justify="right")
-        table.add_column("path", overflow="fold", ratio=2, style="cyan")
-        table.add_column("", overflow="fold", ratio=3)
+        table.add_column("", justify="right", style="dim", no_wrap=True)
+        table.add_column("score", justify="right", no_wrap=True)
+        table.add_column(Text(printable(query) if self._several else "found"), overflow="fold")
+        room = PASSAGE_LINES * (self._console.width - TABLE_MARGIN)
         for result in results:
-            table.add_row(
-                str(result.rank),
-                f"{result.score:.2f}",
-                Text(printable(_near(result.path))),
-                Text(_detail(result)),
-            )
+            found = Text(printable(_near(result.path)), style="cyan")
+            if result.lines:
+                found.append("  lines {}–{}".format(*result.lines), style="dim")
+                found.append("\n" + _passage(result.text or "", room), style="default")
+            else:
+                found.append(f"  {result.width} × {result.height}", style="dim")
+            table.add_row(str(result.rank), f"{result.score:.2f}", found)
+        if not results:
+            table.add_row("", "", "nothing")
         with self._console.capture() as captured:
             self._console.print(table)
         # rich fills a table up with spaces to its width, which only a terminal needs.
         _write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
+
+
+def _passage(text: str, room: int) -> str:
+    """The beginning of a passage, without its line breaks, in that many characters."""
+    return textwrap.shorten(printable(" ".join(text.split())), max(room, 40), placeholder=" …")
 
 
 def _fields(result: Result) -> dict[str, Any]:
@@ -158,15 +163,6 @@ def _near(path: str) -> str:
         return str(Path(path).relative_to(Path.cwd()))
     except ValueError:
         return path
-
-
-def _detail(result: Result) -> str:
-    if result.lines is None:
-        return f"{result.width} × {result.height}"
-    passage = " ".join((result.text or "").split())
-    if len(passage) > PASSAGE:
-        passage = passage[:PASSAGE].rsplit(" ", 1)[0] + " …"
-    return printable("lines {}–{}: ".format(*result.lines) + passage)
 
 
 def _write(text: str) -> None:
