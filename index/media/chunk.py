@@ -70,6 +70,10 @@ class _Window(NamedTuple):
     def tokens(self) -> int:
         return sum(unit.tokens for unit in self.units)
 
+    @property
+    def fresh(self) -> str:
+        return "".join(unit.text for unit in self.units[self.repeats :])
+
 
 def chunk_lines(
     lines: Iterable[Line], tokenizer: Tokenizer, *, size: int, overlap: int
@@ -97,8 +101,8 @@ def chunk_lines(
             hint="Choose an overlap of at most half a chunk.",
         )
     units = _units(_bordered(lines), tokenizer, size)
-    windows = _pack(units, size, overlap)
-    for batch in _batches(windows, lambda window: sum(len(unit.text) for unit in window.units)):
+    windows = (window for window in _pack(units, size, overlap) if not window.fresh.isspace())
+    for batch in _batches(windows, lambda window: len(window.fresh)):
         yield from _fitted(batch, tokenizer, size)
 
 
@@ -124,9 +128,9 @@ def _units(lines: Iterable[_Unit], tokenizer: Tokenizer, size: int) -> Iterator[
     """Count the tokens of lines, and cut those that are more than half a chunk."""
     gap_tokens = _gap_tokens(tokenizer)
     for batch in _batches(lines, lambda line: len(line.text)):
-        for line, tokens in zip(
-            batch, _count([line.text for line in batch], tokenizer), strict=True
-        ):
+        # What is to be cut for its characters alone is counted when it is.
+        texts = [line.text if _least(len(line.text)) <= size // 2 else "" for line in batch]
+        for line, tokens in zip(batch, _count(texts, tokenizer), strict=True):
             room = max(tokens, _least(len(line.text))) + gap_tokens
             if room <= size // 2:
                 yield line._replace(tokens=room)
@@ -232,7 +236,7 @@ def _fitted(windows: list[_Window], tokenizer: Tokenizer, size: int) -> Iterator
     for window, chunk, tokens in zip(windows, chunks, counts, strict=True):
         if tokens > size and len(chunk.text) > 1:
             yield from _fitted(_smaller(window), tokenizer, size)
-        elif chunk.text:
+        elif chunk.text:  # else the halves of what is mostly white space
             yield chunk
 
 

@@ -18,11 +18,11 @@ _OPENING = re.compile(
 
 _SKIPPED = frozenset({"script", "style", "template", "noscript"})
 _PARAGRAPHS = frozenset(
-    "address article aside blockquote body caption center details dialog div dl fieldset "
+    "address article aside blockquote body caption center details dialog div dl fieldset "  # noqa: SIM905
     "figcaption figure footer form h1 h2 h3 h4 h5 h6 head header hr html legend main nav ol p "
     "pre section summary table textarea title ul".split()
 )
-_LINES = frozenset("br dd dt li option tr".split())
+_LINES = frozenset({"br", "dd", "dt", "li", "option", "tr"})
 _CELLS = frozenset({"td", "th"})
 
 _BATCH = 1 << 16  # characters given to the parser at once
@@ -130,9 +130,9 @@ class _TextParser(HTMLParser):
         first, *others = data.split("\n")
         number = self.getpos()[0]
         self._add(first, number)
-        for number, text in enumerate(others, number + 1):
+        for below, text in enumerate(others, 1):
             self.end_line()
-            self._add(text, number)
+            self._add(text, number + below)
 
     def parse_marked_section(self, i: int, report: int = 1) -> int:  # noqa: ARG002
         """Skip ``<![...>`` as the bogus comment that HTML says it is; the inherited one raises."""

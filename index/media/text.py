@@ -2,9 +2,12 @@
 
 Unicode is recognised by its byte order mark, by being valid UTF-8, or by how UTF-16 and
 UTF-32 place their NUL bytes. Everything else is guessed from letter frequencies by
-charset-normalizer, on a sample. A guess needs a paragraph: below some 60 letters outside
-ASCII, cp1252 may be taken for cp1250, and one alphabet of a single byte per letter for
-another. Not recognised at all: Mac Cyrillic, EBCDIC, UTF-7, Vietnamese cp1258.
+charset-normalizer, on a sample, unless a line declares it. A guess needs a paragraph: below
+some 60 letters outside ASCII, one alphabet of a byte per letter may be taken for another.
+Between close kin the rare letters suffer: Hungarian in ISO 8859-2 reads as cp1252. Not
+recognised at all: Mac Cyrillic, cp855, cp1258, Johab, EUC-TW, UTF-7, EBCDIC, and UTF-16
+without a mark in which hardly a character is ASCII. Fewer than some 50 random bytes may
+pass for text.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ _LONGEST = 1 << 16  # characters of a line that are handed out at once
 
 # Formats whose first kilobytes may pass for text. Others hold a NUL byte early on.
 _BINARY = re.compile(
-    rb"%PDF-|\x1f\x8b\x08|BZh[1-9]1AY&SY|\xfd7zXZ|\x28\xb5\x2f\xfd|bplist\d\d|!<arch>\n|P[4-6]\s\d"
+    rb"%PDF-|\x1f\x8b\x08|BZh[1-9]1AY&SY|\xfd7zXZ|\x28\xb5\x2f\xfd|bplist\d\d|!<arch>\n"
 )
 # Tab, line ends, form feed, backspace (overstrike), escape (colours), ^Z (end of a DOS file).
 _TEXT_CONTROLS = b"\t\n\r\f\b\x1b\x1a"
@@ -244,7 +247,7 @@ def _guess_legacy(block: bytes) -> str | None:
         ),
         default=None,
     )
-    return best and best.encoding
+    return best.encoding if best else None
 
 
 def _iso2022(head: bytes) -> str | None:
