@@ -207,8 +207,9 @@ def chance(is_right: NDArray[np.bool_]) -> NDArray[np.float64]:
     wrong = total - is_right.sum(1, keepdims=True)
     seen = np.arange(total)
     # All of those seen are wrong: a product of chances, one for each place.
-    missed: NDArray[np.float64] = np.maximum((wrong - seen) / (total - seen), 0).cumprod(1)
-    return 1 - missed.mean(0)
+    missed = np.maximum((wrong - seen) / (total - seen), 0).cumprod(1)
+    found: NDArray[np.float64] = 1 - missed.mean(0)
+    return found
 
 
 def best_right(scores: Floats, is_right: NDArray[np.bool_]) -> Floats:
@@ -233,7 +234,7 @@ def print_mixed(title: str, c: Collection) -> None:
         right = best_right(found, c.is_right)
         image_ranks = rank(right, found), rank(right, found, texts)
         images, found = both(c, c.summaries, of_images, of_texts)
-        right = best_right(found, np.eye(*found.shape, dtype=bool))
+        right = best_right(found, np.eye(*found.shape, dtype=np.bool_))
         text_ranks = rank(right, found), rank(right, found, images)
         first = np.argsort(-np.hstack(both(c, c.neutral, of_images, of_texts)), kind="stable")
         share = (first[:, :10] < len(c.images)).mean()

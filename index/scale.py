@@ -118,5 +118,12 @@ def measure(catalog: Catalog, kind: Kind, neutral: NDArray[np.float32]) -> Scale
     cosines = [vectors @ neutral.T for _, vectors in catalog.vectors(kind, every=every)]
     if not cosines:
         return None
-    centre, rare = np.quantile(np.concatenate(cosines), (0.5, 1 - RARE))
+    return fit(np.concatenate(cosines))
+
+
+def fit(cosines: NDArray[np.float32]) -> Scale:
+    """The scale of a kind, from the cosines of its items with neutral queries."""
+    import numpy as np
+
+    centre, rare = np.quantile(cosines, (0.5, 1 - RARE))
     return Scale(float(centre), max(float(rare - centre), LEAST_UNIT))

@@ -77,6 +77,7 @@ def ensure_compiled(model: Model, on_compile: Callable[[], None] = lambda: None)
         # Two first runs at once: the second waits, and finds the work done.
         with FileLock(folder.with_suffix(".lock")):
             if not is_compiled(model):
+                weight_files(model)  # what is missing is said here, not by another process
                 on_compile()
                 _compile_apart(model, folder)
     except OSError as error:
@@ -161,8 +162,8 @@ def _export(tower: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str], 
     cosine = float(torch.cosine_similarity(torch.from_numpy(ours), theirs).min())
     if not cosine >= LEAST_COSINE:
         raise ModelError(
-            f"{file.name}: ONNX Runtime's vectors have a cosine of only {cosine:.5f} to torch's.",
-            why=f"At least {LEAST_COSINE} is asked for.",
+            f"{file.name}: ONNX Runtime's vectors have a cosine of only {cosine:.5f} to torch's, "
+            f"where at least {LEAST_COSINE} is asked for."
         )
 
 

@@ -38,12 +38,12 @@ TEMPERATURE = 1.5
 def towers(model: Model, files: list[Path]) -> Towers:
     """Both towers of `mini`, in torch, with their weights."""
     network_file, bert_file, config, tokenizer_file, *class_files = files
+    network = EfficientNetLite2(model.image.side)
+    network.load_state_dict(torch.load(network_file, map_location="cpu", weights_only=True))
     bert = _load_bert(bert_file, json.loads(config.read_text("utf-8")))
     tokenizer = _load_tokenizer(tokenizer_file)
     classes = _embed_classes(bert, tokenizer, _class_texts(*class_files))
     mean = classes.mean(0)
-    network = EfficientNetLite2(model.image.side)
-    network.load_state_dict(torch.load(network_file, map_location="cpu", weights_only=True))
     return Towers(
         vision=_Vision(network, classes - mean, model.image).eval(),
         text=_Text(bert, mean).eval(),

@@ -17,9 +17,11 @@ def to_pixels(image: Image, spec: ImageInput) -> NDArray[np.uint8]:
 
     The result has shape (side, side, 3). It equals resizing the whole image and then
     cropping it, as CLIP's image processor does, but only the pixels that stay are
-    computed: Pillow resamples a box with the same coefficients. Normalising is left to
-    the tower, so that an image travels as bytes, a quarter of the memory of floats.
-    Called by several threads at once.
+    computed: Pillow resamples a box with the same coefficients. Both round, and clip to
+    0 to 255, between rows and columns; since Pillow 13 the sizes decide which come first,
+    so the two can differ by two levels, and by more where overshoot at an edge near black
+    or white is clipped. Normalising is left to the tower, so that an image travels as
+    bytes, a quarter of the memory of floats. Called by several threads at once.
     """
     import numpy as np
     from PIL.Image import Resampling

@@ -1,0 +1,271 @@
+"""Compiling: whole or not at all, once, equal to torch, and apart from this process."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nmm.index.encoders.compile import MANIFEST, compiled_folder, ensure_compiled, is_compiled
+from nmm.index.encoders.registry import MINI, Task
+from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
+from nmm.index.errors import ModelError
+
+TINY = replace(
+    MINI,
+    name="tiny",
+    dimension=3,
+    files=("tiny_weights/weights.pth",),
+    image=replace(MINI.image, side=8),
+    definition="tiny_definition",
+)
+BROKEN = replace(TINY, name="broken", files=("tiny_weights/broken.pth",))
+UNFAITHFUL = replace(TINY, name="unfaithful")
+NOT_NUMBERS = replace(TINY, name="not-numbers")
+MISSING = replace(TINY, name="missing", files=("tiny_weights/missing.pth",))
+
+DEFINITION = '''
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from torch import nn
+from torch.nn.functional import normalize
+
+from nmm.index.encoders.towers import Towers
+
+
+class Tower(nn.Module):
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+
+
+class Vision(Tower):
+    def forward(self, pixels):
+        return normalize((pixels.float().mean((1, 2)) + 1) @ self.weight, dim=-1)
+
+
+class Text(Tower):
+    def forward(self, ids, mask):
+        return normalize((self.weight[ids] * mask[:, :, None]).sum(1), dim=-1)
+
+
+class Unfaithful(Text):
+    """In ONNX it is not what it is in torch."""
+
+    def forward(self, ids, mask):
+        vectors = super().forward(ids, mask)
+        return vectors.flip(1) if torch.compiler.is_exporting() else vectors
+
+
+class NotNumbers(Text):
+    def forward(self, ids, mask):
+        return super().forward(ids, mask) * float("nan")
+
+
+def towers(model, files):
+    weights = torch.load(files[0], weights_only=True)
+    words = ["[UNK]", "red", "green", "blue"]
+    tokenizer = Tokenizer(WordLevel({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    text = {"unfaithful": Unfaithful, "not-numbers": NotNumbers}.get(model.name, Text)
+    return Towers(Vision(weights["vision"]).eval(), text(weights["text"]).eval(), tokenizer)
+'''
+
+# Python runs a module of this name when it starts: the process that compiles finds the rows.
+SITE_CUSTOMIZE = f"""
+from types import MappingProxyType as mappingproxy
+
+from nmm.index.encoders import registry
+from nmm.index.encoders.registry import ImageInput, Model
+
+registry.MODELS = {{row.name: row for row in {[TINY, BROKEN, UNFAITHFUL, NOT_NUMBERS]!r}}}
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The weights of TINY; it is known to every Python process that is started."""
+    folder = tmp_path_factory.mktemp("tiny")
+    folder.joinpath("tiny_definition.py").write_text(DEFINITION)
+    folder.joinpath("sitecustomize.py").write_text(SITE_CUSTOMIZE)
+    weights = folder / "tiny_weights" / "weights.pth"
+    weights.parent.mkdir()
+    weights.with_name("__init__.py").touch()
+    torch.manual_seed(0)
+    torch.save({"vision": torch.randn(3, 3), "text": torch.randn(4, 3)}, weights)
+    weights.with_name("broken.pth").write_bytes(weights.read_bytes()[:-100])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        yield weights
+
+
+@pytest.fixture(scope="module")
+def compiled_once(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NMM_CACHE", str(tmp_path_factory.mktemp("once")))
+        return ensure_compiled(TINY)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache."""
+    monkeypatch.setenv("NMM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def compiled(cache: Path, compiled_once: Path) -> Path:
+    """The compiled TINY, to be damaged."""
+    return Path(shutil.copytree(compiled_once, compiled_folder(TINY)))
+
+
+def in_cache(cache: Path) -> list[str]:
+    """What is in a cache beside the locks."""
+    return sorted(p.name for p in (cache / "models").iterdir() if p.suffix != ".lock")
+
+
+def test_two_first_runs_compile_once_and_without_importing_torch(cache: Path) -> None:
+    program = """if True:
+        import sys
+        from nmm.index.encoders.registry import Task, find_model
+        from nmm.index.encoders.runtime import load_encoder
+
+        encoder = load_encoder(find_model("tiny"), on_compile=lambda: print("compiles"))
+        print(encoder.embed_texts(["red"], Task.QUERY).shape, "torch" in sys.modules)
+    """
+    runs = [
+        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = sorted(run.communicate(timeout=120)[0] for run in runs)
+    assert said == ["(1, 3) False\n", "compiles\n(1, 3) False\n"]
+    assert in_cache(cache) == ["tiny-1"]
+    files = ["manifest.json", "text.onnx", "tokenizer.json", "vision.onnx"]
+    assert sorted(file.name for file in compiled_folder(TINY).iterdir()) == files
+
+
+def test_a_compiled_model_is_that_of_torch(compiled: Path, tiny: Path) -> None:
+    towers = importlib.import_module("tiny_definition").towers(TINY, [tiny])
+    encoder = OnnxEncoder(TINY, compiled)
+    # Of other batch sizes and lengths than those that it was exported with.
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
+    ids = [[1, 2, 3], [0, 1, 1]]
+    with torch.inference_mode():
+        images = towers.vision(torch.from_numpy(pixels))
+        texts = towers.text(torch.tensor(ids), torch.ones(2, 3))
+    np.testing.assert_allclose(encoder.embed_images(pixels), images, atol=1e-6)
+    embedded = encoder.embed_texts(["red green blue", "pink red red"], Task.QUERY)
+    np.testing.assert_allclose(embedded, texts, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        pytest.param(BROKEN, "PytorchStreamReader failed", id="broken weights"),
+        pytest.param(UNFAITHFUL, r"text\.onnx: ONNX .* cosine of only -?0\.\d+ to", id="not equal"),
+        pytest.param(NOT_NUMBERS, r"text\.onnx: ONNX .* cosine of only nan to", id="not numbers"),
+    ],
+)
+def test_what_cannot_be_compiled_leaves_nothing(cache: Path, model: Any, why: str) -> None:
+    with pytest.raises(ModelError, match=f"The model {model.name} could not be prepared") as raised:
+        ensure_compiled(model)
+    assert raised.match(why)
+    assert (is_compiled(model), in_cache(cache)) == (False, [])
+
+
+def test_missing_weights_are_named_before_anything_is_done(cache: Path) -> None:
+    calls: list[None] = []
+    with pytest.raises(ModelError) as raised:
+        ensure_compiled(MISSING, lambda: calls.append(None))
+    assert str(raised.value).splitlines() == [
+        "The weights of the model missing are not on this machine.",
+        "missing.pth of the package tiny_weights is missing.",
+        "Install it with: python -m pip install tiny-weights",
+    ]
+    assert (calls, in_cache(cache)) == ([], [])
+
+
+def test_a_cache_that_cannot_be_written_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.joinpath("file").touch()
+    monkeypatch.setenv("NMM_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ModelError, match="cannot be kept in") as raised:
+        ensure_compiled(TINY)
+    assert "NMM_CACHE" in raised.value.hint
+
+
+def remove(file: Path) -> None:
+    file.unlink()
+
+
+def shorten(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def blank(file: Path) -> None:
+    """As after a power cut: the size is there, the content is not."""
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+@pytest.mark.parametrize("name", ["vision.onnx", "text.onnx", "tokenizer.json", MANIFEST])
+@pytest.mark.parametrize("damage", [remove, shorten])
+def test_a_damaged_model_is_not_taken_for_compiled(
+    compiled: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    assert is_compiled(TINY)
+    damage(compiled / name)
+    assert not is_compiled(TINY)
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"sizes": {"more.onnx": 1}}'])
+def test_a_model_without_a_right_manifest_is_not_taken_for_compiled(
+    compiled: Path, content: str
+) -> None:
+    compiled.joinpath(MANIFEST).write_text(content)
+    assert not is_compiled(TINY)
+
+
+def test_a_damaged_model_is_compiled_again(compiled: Path, cache: Path) -> None:
+    shorten(compiled / "text.onnx")
+    ensure_compiled(TINY)
+    assert (is_compiled(TINY), in_cache(cache)) == (True, ["tiny-1"])
+
+
+@pytest.mark.parametrize(
+    ("name", "use"),
+    [
+        ("vision.onnx", lambda encoder: encoder.embed_images(np.zeros((1, 8, 8, 3), np.uint8))),
+        ("text.onnx", lambda encoder: encoder.embed_texts(["red"], Task.QUERY)),
+        ("tokenizer.json", lambda encoder: encoder.tokenizer),
+    ],
+)
+def test_a_model_that_cannot_be_opened_is_an_error_that_says_what_to_delete(
+    compiled: Path, name: str, use: Callable[[OnnxEncoder], object]
+) -> None:
+    encoder = load_encoder(TINY)
+    blank(compiled / name)
+    with pytest.raises(ModelError, match="The model tiny cannot be opened") as raised:
+        use(encoder)
+    assert str(compiled / name) in raised.value.why
+    assert raised.value.hint.startswith(f"Delete the folder {compiled};")
+
+
+# Every index keeps this hash: computed otherwise, it would take every index for outdated.
+def test_the_hash_is_of_the_recipe_and_the_weights(compiled: Path, tiny: Path) -> None:
+    expected = hashlib.sha256(b"recipe 1\n" + tiny.read_bytes()).hexdigest()
+    assert load_encoder(TINY).weights == expected

