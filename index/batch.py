@@ -120,6 +120,8 @@ class Batch:
 
     def flush(self) -> None:
         """Embed and commit what there is."""
+        if not (self._contents or self._files):
+            return
         import numpy as np
 
         image_vectors = text_vectors = np.empty((0, 0), np.float32)

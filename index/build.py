@@ -156,16 +156,16 @@ def build(
     if not paths:
         folder.existing()
     with open_for_writing(folder) as writer:
-        scopes = [writer.adopt_root(path) for path in present]
-        if not paths:
-            scopes, away = _present_roots(writer)
-            for path in away:
-                on_event(RootAway(path))
         if not writer.settings():
             on_event(NewIndex((row or find_model(DEFAULT)).name))
         row = _model_of(writer.settings(), row)
         encoder = load_encoder(row, on_compile=lambda: on_event(Preparing(row.name)))
         _check_weights(writer, encoder)
+        scopes = [writer.adopt_root(path) for path in _outermost(present)]
+        if not paths:
+            scopes, away = _present_roots(writer)
+            for path in away:
+                on_event(RootAway(path))
         with Catalog.open(folder.catalog) as committed:
             run = _Run(
                 writer,
@@ -175,7 +175,7 @@ def build(
                 on_event,
                 stop or threading.Event(),
             )
-            run.index(list(dict.fromkeys(scopes)))
+            run.index(scopes)
         if not run.summary.interrupted:
             _derive(writer, folder, encoder)
     run.summary.seconds = time.monotonic() - started
@@ -191,6 +191,15 @@ def _resolved(path: Path) -> Path:
             why=getattr(error, "strerror", None) or str(error),
             hint="Check its spelling, and that its disk is mounted.",
         ) from error
+
+
+def _outermost(paths: Sequence[Path]) -> list[Path]:
+    """The paths that lie below no other: a file below two would be read and counted twice."""
+    outermost: list[Path] = []
+    for path in sorted(paths):  # by their parts: a folder, then all that is below it
+        if not (outermost and path.is_relative_to(outermost[-1])):
+            outermost.append(path)
+    return outermost
 
 
 def _present_roots(writer: CatalogWriter) -> tuple[list[tuple[Root, str]], list[str]]:

@@ -133,7 +133,11 @@ class Catalog:
         with translated(file):
             connection = _connect_to_read(file)
         catalog = cls(file, connection)
-        catalog._check_schema()
+        try:
+            catalog._check_schema()
+        except CatalogError:
+            catalog.close()
+            raise
         return catalog
 
     def _check_schema(self) -> None:
@@ -233,13 +237,16 @@ class Catalog:
         """Vectors of a kind in blocks: ids of chunks, shape (n,), and vectors, (n, dimension).
 
         In order of id. `after` leaves out ids up to that one; `every` takes a sample,
-        the ids that it divides.
+        one vector out of so many.
         """
         import numpy as np
 
+        # Numbered, for ids follow the pattern in which the kinds were added: a divisor of
+        # ids could miss all of a kind.
         sql = (
-            "SELECT id, vector FROM chunks JOIN vectors ON chunk_id = id "
-            "WHERE kind = ? AND id > ? AND id % ? = 0 ORDER BY id"
+            "SELECT id, vector FROM (SELECT id, row_number() OVER (ORDER BY id) AS number "
+            "FROM chunks WHERE kind = ? AND id > ?) JOIN vectors ON chunk_id = id "
+            "WHERE number % ? = 0 ORDER BY id"
         )
         with (
             translated(self.file),
@@ -289,13 +296,20 @@ class Catalog:
 
 def _connect_to_read(file: Path) -> sqlite3.Connection:
     uri = file.absolute().as_uri()
-    connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, check_same_thread=False)
     try:
-        connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+        return _connect(f"{uri}?mode=ro")
     except sqlite3.OperationalError:
         # A WAL catalog in a folder that cannot be written to: SQLite can neither make its
         # shared memory there nor can anybody else write, so it may be read as it lies.
-        connection.close()
-        connection = sqlite3.connect(f"{uri}?immutable=1", uri=True, check_same_thread=False)
+        return _connect(f"{uri}?mode=ro&immutable=1")
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    """Connect, and read once: before that, SQLite does not look at the file."""
+    connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+    try:
         connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection

@@ -85,6 +85,7 @@ def m001_first(db: Database) -> None:
     """Roots, files, contents, chunks, vectors; and what is derived from the vectors."""
     for statement in FIRST.split(";\n"):
         db.execute(statement)
+    db.execute("PRAGMA user_version = 1")
 
 
 assert len(migrations._migrations) == SCHEMA, "catalog.SCHEMA counts the steps"

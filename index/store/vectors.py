@@ -29,7 +29,7 @@ def refresh(writer: CatalogWriter, folder: IndexFolder, dimension: int) -> None:
     for kind in KINDS:
         known = writer.vector_file(kind)
         stale = known is None or known.generation != writer.generation()
-        if stale or not _is_whole(folder.vectors, known):
+        if stale or _open(folder.vectors, known) is None:
             writer.set_vector_file(kind, _write(writer, folder.vectors, kind, dimension))
     current = {known.name for kind in KINDS if (known := writer.vector_file(kind))}
     for path in folder.vectors.iterdir():

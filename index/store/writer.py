@@ -99,20 +99,26 @@ class CatalogWriter(Catalog):
         """Open a catalog for writing, making it or bringing its schema up to date."""
         from sqlite_utils import Database
 
+        with translated(file):
+            writer = cls(file, Database(sqlite3.connect(file, check_same_thread=False)))
+            try:
+                writer._prepare()
+            except BaseException:
+                writer.close()
+                raise
+        return writer
+
+    def _prepare(self) -> None:
         from nmm.index.store.migrations import migrations
 
-        with translated(file):
-            database = Database(sqlite3.connect(file, check_same_thread=False))
-            database.enable_wal()
-            # A committed batch outlives a power cut.
-            database.execute("PRAGMA synchronous = FULL")
-            database.execute("PRAGMA foreign_keys = ON")
-            writer = cls(file, database)
-            writer._check_schema()
-            migrations.apply(database)
-            # What a walk has met in this run: ids of file rows, and whether they are new.
-            database.execute("CREATE TEMP TABLE met (file_id INTEGER PRIMARY KEY, new INTEGER)")
-        return writer
+        self._database.enable_wal()
+        # A committed batch outlives a power cut.
+        self._database.execute("PRAGMA synchronous = FULL")
+        self._database.execute("PRAGMA foreign_keys = ON")
+        self._check_schema()
+        migrations.apply(self._database)
+        # What a walk has met in this run: ids of file rows, and whether they are new.
+        self._database.execute("CREATE TEMP TABLE met (file_id INTEGER PRIMARY KEY, new INTEGER)")
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -240,6 +246,8 @@ class CatalogWriter(Catalog):
             )
         )
         moved = removed = 0
+        if not unmet:
+            return Changes(moved, removed)
         with self.batch():
             # A file below two scopes is listed twice, and deleted once.
             for row, content in dict(unmet).items():

@@ -1,0 +1,832 @@
+"""The indexing run: what it counts, what it does not do twice, and what a stop leaves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from nmm.index import build as build_module
+from nmm.index import search as search_module
+from nmm.index.batch import Batch, FileEntry
+from nmm.index.build import (
+    AHEAD,
+    Counted,
+    Event,
+    NewIndex,
+    Options,
+    Passed,
+    RootAway,
+    Skipped,
+    Summary,
+    build,
+)
+from nmm.index.encoders.registry import Task
+from nmm.index.encoders.runtime import OnnxEncoder, available_cpus
+from nmm.index.errors import IndexLockedError, MediaError, ModelError, NoIndexError, UsageError
+from nmm.index.media.chunk import Chunk
+from nmm.index.media.read import SMALL_TEXT, read_media
+from nmm.index.status import status
+from nmm.index.store.catalog import Catalog, Settings
+from nmm.index.store.location import IndexFolder
+from nmm.index.store.writer import open_for_writing
+
+posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and file modes")
+
+# Batches of 2 images or 8 chunks.
+SMALL = Options(batch_size=2)
+
+
+@pytest.fixture(autouse=True)
+def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model is loaded once for all tests, which takes longer than most of them."""
+    for module in (build_module, search_module):
+        monkeypatch.setattr(module, "load_encoder", lambda *_, **__: mini)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder to be indexed, with two notes and a picture."""
+    root = tmp_path.resolve() / "root"
+    write(root / "a.txt", "A cat sleeps on the piano.")
+    write(root / "sub" / "b.txt", "The train to Vienna leaves at nine.")
+    picture(root / "sub" / "red.png", "red")
+    return root
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+
+
+def picture(path: Path, colour: str) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (40, 30), colour).save(path, "PNG")
+
+
+def write_notes(root: Path, count: int) -> None:
+    for n in range(count):
+        write(root / f"{n:03}.txt", f"This is the note with the number {n}.")
+
+
+def write_long_text(path: Path, paragraphs: int = 40) -> None:
+    """A text that is streamed, and yet has few chunks: most of it is white space."""
+    gap = "\n" + " " * (SMALL_TEXT // (paragraphs - 1)) + "\n"
+    write(path, gap.join(f"Paragraph {n}. {'The sea is blue. ' * 9}" for n in range(paragraphs)))
+
+
+def told(summary: Summary) -> dict[str, int]:
+    """The numbers of a run that are not zero."""
+    names = ("added", "updated", "unchanged", "moved", "removed")
+    numbers = {name: getattr(summary, name) for name in names}
+    numbers["skipped"] = len(summary.skipped)
+    return {name: number for name, number in numbers.items() if number}
+
+
+def rows(folder: IndexFolder, sql: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(folder.catalog)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def indexed(folder: IndexFolder, root: Path) -> list[str]:
+    """The files that can be found, relative to a folder."""
+    found = rows(
+        folder,
+        "SELECT roots.path, files.path FROM files JOIN roots ON roots.id = root_id "
+        "WHERE status = 'indexed'",
+    )
+    return sorted(Path(*pair).relative_to(root).as_posix() for pair in found)
+
+
+def chunk_ids(folder: IndexFolder) -> list[int]:
+    return [number for (number,) in rows(folder, "SELECT id FROM chunks ORDER BY id")]
+
+
+def found_by_search(folder: IndexFolder, root: Path, query: str = "a cat") -> list[str]:
+    with search_module.open_search(folder) as search:
+        results = search.find(query, 1000)
+    return sorted(Path(result.path).relative_to(root).as_posix() for result in results)
+
+
+def keep_times(path: Path, change: Callable[[], object]) -> None:
+    """Change a file in a way that its time stamps do not tell."""
+    before = path.stat()
+    change()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that are read, as they are."""
+    seen: list[str] = []
+
+    def read(path: Path, **options: Any) -> object:
+        seen.append(path.name)
+        return read_media(path, **options)
+
+    monkeypatch.setattr(build_module, "read_media", read)
+    return seen
+
+
+@pytest.fixture
+def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is embedded to be kept, as it is: each text, and "image" for an image."""
+    seen: list[str] = []
+    embed_texts, embed_images = OnnxEncoder.embed_texts, OnnxEncoder.embed_images
+
+    def texts(self: OnnxEncoder, texts: Sequence[str], task: Task) -> NDArray[np.float32]:
+        if task is Task.DOCUMENT:
+            seen.extend(texts)
+        return embed_texts(self, texts, task)
+
+    def images(self: OnnxEncoder, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        seen.extend(["image"] * len(pixels))
+        return embed_images(self, pixels)
+
+    monkeypatch.setattr(OnnxEncoder, "embed_texts", texts)
+    monkeypatch.setattr(OnnxEncoder, "embed_images", images)
+    return seen
+
+
+AtBatch = Callable[[int, Callable[[], object]], None]
+
+
+@pytest.fixture
+def at_batch(monkeypatch: pytest.MonkeyPatch) -> AtBatch:
+    """Have something happen while a batch of texts, counted from 1, is embedded."""
+    embed_texts = OnnxEncoder.embed_texts
+
+    def arrange(number: int, act: Callable[[], object]) -> None:
+        batches = 0
+
+        def texts(self: OnnxEncoder, texts: Sequence[str], task: Task) -> NDArray[np.float32]:
+            nonlocal batches
+            batches += task is Task.DOCUMENT
+            if task is Task.DOCUMENT and batches == number:
+                act()
+            return embed_texts(self, texts, task)
+
+        monkeypatch.setattr(OnnxEncoder, "embed_texts", texts)
+
+    return arrange
+
+
+# What a run counts
+
+
+def test_a_first_run_adds_all(root: Path, folder: IndexFolder, embedded: list[str]) -> None:
+    summary = build([root], folder)
+    assert told(summary) == {"added": 3}
+    assert (summary.model, summary.interrupted, summary.seconds > 0) == ("mini", False, True)
+    assert indexed(folder, root) == ["a.txt", "sub/b.txt", "sub/red.png"]
+    assert sorted(embedded) == [
+        "A cat sleeps on the piano.",
+        "The train to Vienna leaves at nine.",
+        "image",
+    ]
+
+
+def test_a_run_tells_of_each_file(root: Path, folder: IndexFolder) -> None:
+    write(root / "n.png", "no image")
+    events: list[Event] = []
+    summary = build([root], folder, on_event=events.append, options=Options(count=True))
+    assert sorted(map(repr, events)) == sorted(
+        map(
+            repr,
+            [
+                NewIndex("mini"),
+                Counted(4),
+                Passed(str(root / "a.txt")),
+                Passed(str(root / "sub" / "b.txt")),
+                Passed(str(root / "sub" / "red.png")),
+                *summary.skipped,
+            ],
+        )
+    )
+    assert [skipped.path for skipped in summary.skipped] == [str(root / "n.png")]
+
+
+def test_a_second_run_reads_nothing(root: Path, folder: IndexFolder, reads: list[str]) -> None:
+    build([root], folder)
+    before = folder.catalog.read_bytes(), set(folder.vectors.iterdir())
+    reads.clear()
+    keep_times(root / "a.txt", lambda: write(root / "a.txt", "A dog sleeps on the piano."))
+    summary = build([root], folder)
+    assert (told(summary), reads) == ({"unchanged": 3}, [])
+    assert (folder.catalog.read_bytes(), set(folder.vectors.iterdir())) == before
+
+
+def test_a_changed_file_is_embedded_again(
+    root: Path, folder: IndexFolder, embedded: list[str]
+) -> None:
+    build([root], folder)
+    embedded.clear()
+    write(root / "a.txt", "A dog barks.")
+    assert told(build([root], folder)) == {"updated": 1, "unchanged": 2}
+    assert embedded == ["A dog barks."]
+    assert rows(folder, "SELECT count(*) FROM chunks WHERE text LIKE 'A cat%'") == [(0,)]
+
+
+def test_a_touched_file_is_read_once_and_not_embedded(
+    root: Path, folder: IndexFolder, embedded: list[str], reads: list[str]
+) -> None:
+    build([root], folder)
+    embedded.clear()
+    reads.clear()
+    os.utime(root / "a.txt", ns=(0, 1))
+    assert told(build([root], folder)) == {"unchanged": 3}
+    assert (embedded, reads) == ([], ["a.txt"])
+    reads.clear()
+    assert told(build([root], folder)) == {"unchanged": 3}
+    assert reads == []
+
+
+@pytest.mark.parametrize("new", ["renamed.txt", "sub/a.txt", "new/folder/a.txt"])
+def test_a_moved_file_keeps_its_vectors(
+    root: Path, folder: IndexFolder, embedded: list[str], new: str
+) -> None:
+    build([root], folder)
+    before = chunk_ids(folder)
+    embedded.clear()
+    (root / new).parent.mkdir(parents=True, exist_ok=True)
+    (root / "a.txt").rename(root / new)
+    assert told(build([root], folder)) == {"moved": 1, "unchanged": 2}
+    assert indexed(folder, root) == sorted([new, "sub/b.txt", "sub/red.png"])
+    assert (embedded, chunk_ids(folder)) == ([], before)
+
+
+def test_a_file_moved_to_another_root_keeps_its_vectors(
+    root: Path, folder: IndexFolder, embedded: list[str]
+) -> None:
+    other = root.parent / "other"
+    other.mkdir()
+    build([root, other], folder)
+    embedded.clear()
+    (root / "a.txt").rename(other / "a.txt")
+    assert told(build([], folder)) == {"moved": 1, "unchanged": 2}
+    assert indexed(folder, root.parent) == ["other/a.txt", "root/sub/b.txt", "root/sub/red.png"]
+    assert embedded == []
+
+
+@pytest.mark.parametrize("name", ["a.txt", "sub/red.png"])
+def test_a_copy_is_added_and_not_embedded(
+    root: Path, folder: IndexFolder, embedded: list[str], name: str
+) -> None:
+    build([root], folder)
+    before = chunk_ids(folder)
+    embedded.clear()
+    shutil.copy(root / name, root / "copy")
+    assert told(build([root], folder)) == {"added": 1, "unchanged": 3}
+    assert (embedded, chunk_ids(folder)) == ([], before)
+
+
+def test_copies_in_one_run_are_embedded_once(
+    root: Path, folder: IndexFolder, embedded: list[str]
+) -> None:
+    for n in range(5):
+        shutil.copy(root / "a.txt", root / f"{n}.txt")
+        shutil.copy(root / "sub" / "red.png", root / f"{n}.png")
+    assert told(build([root], folder, options=SMALL)) == {"added": 13}
+    assert len(embedded) == 3
+
+
+def test_of_two_copies_one_stays_when_the_other_goes(root: Path, folder: IndexFolder) -> None:
+    shutil.copy(root / "a.txt", root / "copy.txt")
+    build([root], folder)
+    both = found_by_search(folder, root)
+    (root / "a.txt").unlink()
+    assert told(build([root], folder)) == {"removed": 1, "unchanged": 3}
+    assert both == ["a.txt", "copy.txt", "sub/b.txt", "sub/red.png"]
+    assert found_by_search(folder, root) == ["copy.txt", "sub/b.txt", "sub/red.png"]
+
+
+def test_a_deleted_file_goes_with_its_vectors(root: Path, folder: IndexFolder) -> None:
+    build([root], folder)
+    (root / "a.txt").unlink()
+    shutil.rmtree(root / "sub")
+    assert told(build([root], folder)) == {"removed": 3}
+    assert (indexed(folder, root), chunk_ids(folder)) == ([], [])
+    assert found_by_search(folder, root) == []
+
+
+def test_a_file_that_becomes_another_kind_is_updated(root: Path, folder: IndexFolder) -> None:
+    build([root], folder)
+    picture(root / "a.txt", "blue")
+    assert told(build([root], folder)) == {"updated": 1, "unchanged": 2}
+    now = status(folder)
+    assert (now.images, now.texts, now.vectors) == (2, 1, 3)
+
+
+def test_a_file_that_becomes_a_folder_leaves(root: Path, folder: IndexFolder) -> None:
+    build([root], folder)
+    (root / "a.txt").unlink()
+    write(root / "a.txt" / "inside.txt", "Something else.")
+    assert told(build([root], folder)) == {"added": 1, "removed": 1, "unchanged": 2}
+    assert indexed(folder, root) == ["a.txt/inside.txt", "sub/b.txt", "sub/red.png"]
+
+
+def test_a_file_that_is_ignored_from_now_on_leaves(root: Path, folder: IndexFolder) -> None:
+    build([root], folder)
+    write(root / "sub" / ".nmmignore", "*.png\n")
+    assert told(build([root], folder)) == {"removed": 1, "unchanged": 2}
+    assert indexed(folder, root) == ["a.txt", "sub/b.txt"]
+
+
+def test_options_reach_the_walk(root: Path, folder: IndexFolder) -> None:
+    write(root / ".hidden.txt", "A secret.")
+    options = Options(exclude=["*.png"], hidden=True)
+    assert told(build([root], folder, options=options)) == {"added": 3}
+    assert indexed(folder, root) == [".hidden.txt", "a.txt", "sub/b.txt"]
+
+
+# Files that cannot be indexed
+
+
+def test_a_skipped_file_is_named_and_stops_nothing(root: Path, folder: IndexFolder) -> None:
+    (root / "a.png").write_bytes(b"\0" * 100)
+    (root / "z.png").write_bytes((root / "sub" / "red.png").read_bytes()[:60])
+    summary = build([root], folder)
+    assert told(summary) == {"added": 3, "skipped": 2}
+    assert [skipped.path for skipped in summary.skipped] == [
+        str(root / "a.png"),
+        str(root / "z.png"),
+    ]
+    assert status(folder).errors == [(s.path, s.reason) for s in summary.skipped]
+    assert all(skipped.reason for skipped in summary.skipped)
+
+
+def test_a_skipped_file_is_tried_again_though_nothing_seems_changed(
+    root: Path, folder: IndexFolder
+) -> None:
+    good = (root / "sub" / "red.png").read_bytes()
+    broken = root / "broken.png"
+    broken.write_bytes(bytes(len(good)))
+    first = build([root], folder)
+    keep_times(broken, lambda: broken.write_bytes(good))
+    second = build([root], folder)
+    assert told(first) == {"added": 3, "skipped": 1}
+    assert told(second) == {"added": 1, "unchanged": 3}
+    assert status(folder).errors == []
+
+
+def test_a_file_that_breaks_leaves_until_it_is_mended(root: Path, folder: IndexFolder) -> None:
+    build([root], folder)
+    (root / "sub" / "red.png").write_bytes(b"\0" * 100)
+    assert told(build([root], folder)) == {"skipped": 1, "unchanged": 2}
+    assert indexed(folder, root) == ["a.txt", "sub/b.txt"]
+    assert len(chunk_ids(folder)) == 2
+    picture(root / "sub" / "red.png", "red")
+    assert told(build([root], folder)) == {"added": 1, "unchanged": 2}
+
+
+def test_an_option_may_let_a_skipped_file_in(root: Path, folder: IndexFolder) -> None:
+    few = Options(max_pixels=40 * 30 - 1)
+    assert told(build([root], folder, options=few)) == {"added": 2, "skipped": 1}
+    enough = Options(max_pixels=40 * 30)
+    assert told(build([root], folder, options=enough)) == {"added": 1, "unchanged": 2}
+
+
+@pytest.mark.parametrize("content", [bytes(range(256)), b"", b" \n\n \n"])
+def test_what_is_neither_image_nor_text_is_left_out_and_not_read_again(
+    root: Path, folder: IndexFolder, reads: list[str], content: bytes
+) -> None:
+    (root / "data.bin").write_bytes(content)
+    first = build([root], folder)
+    reads.clear()
+    second = build([root], folder)
+    assert (told(first), told(second)) == ({"added": 3}, {"unchanged": 3})
+    assert reads == []
+    assert rows(folder, "SELECT path FROM files WHERE status = 'left out'") == [("data.bin",)]
+
+
+def test_files_that_are_left_out_or_skipped_are_not_counted_when_they_go(
+    root: Path, folder: IndexFolder
+) -> None:
+    (root / "data.bin").write_bytes(bytes(range(256)))
+    (root / "broken.png").write_bytes(b"\0" * 100)
+    build([root], folder)
+    (root / "data.bin").unlink()
+    (root / "broken.png").unlink()
+    assert told(build([root], folder)) == {"unchanged": 3}
+    assert rows(folder, "SELECT count(*) FROM files") == [(3,)]
+
+
+@posix
+def test_a_folder_that_cannot_be_read_keeps_its_files(
+    public_path: Path, as_plain_user: Callable[[], AbstractContextManager[None]]
+) -> None:
+    root, folder = public_path / "root", IndexFolder(public_path / "index")
+    write(root / "a.txt", "A cat sleeps on the piano.")
+    write(root / "closed" / "b.txt", "The train to Vienna leaves at nine.")
+    build([root], folder)
+    with as_plain_user():
+        user = os.geteuid()
+    for path in (public_path, *public_path.rglob("*")):
+        os.chown(path, user, -1)
+    (root / "closed").chmod(0)
+    try:
+        with as_plain_user():
+            summary = build([root], folder)
+    finally:
+        (root / "closed").chmod(0o755)
+    assert told(summary) == {"unchanged": 1, "skipped": 1}
+    assert summary.skipped == [Skipped(str(root / "closed"), "not readable: Permission denied")]
+    assert indexed(folder, root) == ["a.txt", "closed/b.txt"]
+    assert told(build([root], folder)) == {"unchanged": 2}
+    assert status(folder).errors == []
+
+
+# Roots
+
+
+def test_a_parent_takes_the_root_below_it(
+    root: Path, folder: IndexFolder, embedded: list[str]
+) -> None:
+    build([root / "sub"], folder)
+    embedded.clear()
+    assert told(build([root], folder)) == {"added": 1, "unchanged": 2}
+    assert embedded == ["A cat sleeps on the piano."]
+    assert status(folder).roots == [str(root)]
+    assert indexed(folder, root) == ["a.txt", "sub/b.txt", "sub/red.png"]
+
+
+def test_a_folder_below_a_root_is_looked_at_alone(
+    root: Path, folder: IndexFolder, embedded: list[str]
+) -> None:
+    build([root], folder)
+    embedded.clear()
+    (root / "a.txt").unlink()
+    (root / "sub" / "b.txt").unlink()
+    assert told(build([root / "sub"], folder)) == {"removed": 1, "unchanged": 1}
+    assert status(folder).roots == [str(root)]
+    assert indexed(folder, root) == ["a.txt", "sub/red.png"]
+    assert embedded == []
+
+
+@pytest.mark.parametrize("names", [("", "sub"), ("sub", ""), ("sub", "", "sub/b.txt", "")])
+def test_paths_that_overlap_are_indexed_once(
+    root: Path, folder: IndexFolder, reads: list[str], names: Sequence[str]
+) -> None:
+    assert told(build([root / name for name in names], folder)) == {"added": 3}
+    assert status(folder).roots == [str(root)]
+    assert sorted(reads) == ["a.txt", "b.txt", "red.png"]
+
+
+def test_folders_whose_names_begin_alike_are_two_roots(root: Path, folder: IndexFolder) -> None:
+    write(root / "sub b" / "c.txt", "Two loaves of bread.")
+    write(root / "sub.txt", "Three pounds of flour.")
+    build([root / "sub", root / "sub b", root / "sub.txt"], folder)
+    assert status(folder).roots == [str(root / name) for name in ("sub", "sub b", "sub.txt")]
+    assert indexed(folder, root) == ["sub b/c.txt", "sub.txt", "sub/b.txt", "sub/red.png"]
+
+
+def test_a_single_file_can_be_a_root(root: Path, folder: IndexFolder) -> None:
+    assert told(build([root / "a.txt"], folder)) == {"added": 1}
+    assert status(folder).roots == [str(root / "a.txt")]
+    assert found_by_search(folder, root) == ["a.txt"]
+    write(root / "a.txt", "A dog barks.")
+    assert told(build([], folder)) == {"updated": 1}
+
+
+def test_without_paths_all_roots_are_looked_at_again(root: Path, folder: IndexFolder) -> None:
+    other = root.parent / "other"
+    write(other / "c.txt", "Two loaves of bread.")
+    build([root], folder)
+    build([other], folder)
+    write(root / "d.txt", "New here.")
+    write(other / "e.txt", "New there.")
+    assert told(build([], folder)) == {"added": 2, "unchanged": 4}
+
+
+def test_a_root_that_is_away_is_told_and_kept(root: Path, folder: IndexFolder) -> None:
+    other = root.parent / "other"
+    write(other / "c.txt", "Two loaves of bread.")
+    build([root, other], folder)
+    root.rename(root.parent / "unmounted")
+    events: list[Event] = []
+    assert told(build([], folder, on_event=events.append)) == {"unchanged": 1}
+    assert events == [RootAway(str(root)), Passed(str(other / "c.txt"))]
+    assert len(found_by_search(folder, root.parent)) == 4
+
+
+def test_a_link_to_a_root_is_that_root(root: Path, folder: IndexFolder) -> None:
+    link = root.parent / "link"
+    try:
+        link.symlink_to(root, target_is_directory=True)
+    except OSError:
+        pytest.skip("this system makes no links for this user")
+    build([root], folder)
+    assert told(build([link], folder)) == {"unchanged": 3}
+    assert status(folder).roots == [str(root)]
+
+
+# What is refused
+
+
+def test_a_path_that_does_not_exist_is_refused(root: Path, folder: IndexFolder) -> None:
+    missing = root / "missing"
+    with pytest.raises(UsageError) as raised:
+        build([root, missing], folder)
+    assert str(raised.value) == (
+        f"{missing} cannot be indexed.\nNo such file or directory\n"
+        "Check its spelling, and that its disk is mounted."
+    )
+    assert not folder.path.exists()
+
+
+def test_an_index_that_is_not_there_has_no_roots_to_look_at(folder: IndexFolder) -> None:
+    with pytest.raises(NoIndexError):
+        build([], folder)
+    assert not folder.path.exists()
+
+
+def test_an_index_without_roots_has_none_to_look_at(folder: IndexFolder) -> None:
+    with open_for_writing(folder):
+        pass
+    with pytest.raises(UsageError) as raised:
+        build([], folder)
+    assert str(raised.value) == (
+        "The index has no folders to look at again.\nName one: nmm index FOLDER"
+    )
+
+
+def test_a_model_that_is_unknown_makes_no_index(root: Path, folder: IndexFolder) -> None:
+    with pytest.raises(ModelError, match="There is no model called 'maxi'"):
+        build([root], folder, model="maxi")
+    assert not folder.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked", "what"),
+    [
+        (
+            Settings("other", 384, "abc"),
+            "mini",
+            "This index was made with the model other, not mini.",
+        ),
+        (Settings("other", 384, "abc"), None, "There is no model called 'other'."),
+        (
+            Settings("mini", 384, "abc"),
+            None,
+            "This index was made with other weights of the model mini.",
+        ),
+    ],
+)
+def test_an_index_of_another_model_is_refused_and_left_alone(
+    root: Path, folder: IndexFolder, settings: Settings, asked: str | None, what: str
+) -> None:
+    with open_for_writing(folder) as writer:
+        writer.set_settings(settings)
+    with pytest.raises(ModelError) as raised:
+        build([root], folder, model=asked)
+    assert raised.value.what == what
+    with Catalog.open(folder.catalog) as catalog:
+        assert (catalog.settings(), catalog.roots()) == (settings, [])
+
+
+def test_an_index_that_is_being_written_to_is_refused(root: Path, folder: IndexFolder) -> None:
+    holder = (
+        "import sys; from pathlib import Path\n"
+        "from nmm.index.store.location import IndexFolder\n"
+        "from nmm.index.store.writer import open_for_writing\n"
+        "with open_for_writing(IndexFolder(Path(sys.argv[1]))):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, folder.path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(IndexLockedError):
+            build([root], folder)
+        process.communicate()
+    assert told(build([root], folder)) == {"added": 3}
+
+
+# A run that is stopped
+
+
+@pytest.mark.parametrize("files", [1, 8, 13])
+def test_a_stopped_run_keeps_what_it_did_and_the_next_does_the_rest(
+    tmp_path: Path, folder: IndexFolder, files: int
+) -> None:
+    root = tmp_path.resolve() / "root"
+    write_notes(root, 20)
+    stop = threading.Event()
+    passed: list[Event] = []
+
+    def on_event(event: Event) -> None:
+        passed.extend([event] if isinstance(event, Passed) else [])
+        if len(passed) == files:
+            stop.set()
+
+    first = build([root], folder, options=SMALL, on_event=on_event, stop=stop)
+    kept = found_by_search(folder, root)
+    second = build([root], folder, options=SMALL)
+    assert (told(first), first.interrupted) == ({"added": files}, True)
+    assert kept == [f"{n:03}.txt" for n in range(files)]
+    assert (told(second), second.interrupted) == ({"added": 20 - files, "unchanged": files}, False)
+    assert len(found_by_search(folder, root)) == 20
+
+
+def test_a_stopped_run_forgets_nothing(root: Path, folder: IndexFolder) -> None:
+    build([root], folder)
+    shutil.rmtree(root / "sub")
+    stop = threading.Event()
+    stop.set()
+    summary = build([root], folder, stop=stop)
+    assert (told(summary), summary.interrupted) == ({}, True)
+    assert indexed(folder, root) == ["a.txt", "sub/b.txt", "sub/red.png"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from nmm.index.build import Options, build
+from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.store.location import IndexFolder
+
+embed, batches = OnnxEncoder.embed_texts, int(sys.argv[3])
+
+def embed_or_die(*arguments):
+    global batches
+    if not batches:
+        os.kill(os.getpid(), signal.SIGKILL)
+    batches -= 1
+    return embed(*arguments)
+
+OnnxEncoder.embed_texts = embed_or_die
+build([Path(sys.argv[1])], IndexFolder(Path(sys.argv[2])), options=Options(batch_size=2))
+"""
+
+
+@posix
+def test_a_killed_run_loses_only_its_last_batch(tmp_path: Path, folder: IndexFolder) -> None:
+    root = tmp_path.resolve() / "root"
+    write_notes(root, 30)
+    done = subprocess.run([sys.executable, "-c", KILLED, root, folder.path, "2"], check=False)
+    kept = found_by_search(folder, root)
+    summary = build([root], folder)
+    assert done.returncode == -signal.SIGKILL
+    # Two batches of 8 chunks; the file of the last one would have come with the third.
+    assert kept == [f"{n:03}.txt" for n in range(15)]
+    assert told(summary) == {"added": 15, "unchanged": 15}
+    assert found_by_search(folder, root) == [f"{n:03}.txt" for n in range(30)]
+
+
+@posix
+def test_a_run_killed_in_a_long_text_begins_it_again(tmp_path: Path, folder: IndexFolder) -> None:
+    root = tmp_path.resolve() / "root"
+    write_long_text(root / "long.txt")
+    whole = IndexFolder(tmp_path / "whole")
+    build([root], whole)
+    done = subprocess.run([sys.executable, "-c", KILLED, root, folder.path, "2"], check=False)
+    killed = chunk_ids(folder), found_by_search(folder, root)
+    assert done.returncode == -signal.SIGKILL
+    assert killed == (list(range(1, 17)), [])
+    assert told(build([root], folder)) == {"added": 1}
+    texts = "SELECT line_start, line_end, text FROM chunks ORDER BY id"
+    assert rows(folder, texts) == rows(whole, texts)
+
+
+# Long texts, and what is in memory
+
+
+def test_a_long_text_is_committed_in_parts_and_its_file_at_the_end(
+    folder: IndexFolder, mini: OnnxEncoder
+) -> None:
+    with open_for_writing(folder) as writer, Catalog.open(folder.catalog) as reader:
+        root, _ = writer.adopt_root(Path("/notes"))
+        seen: list[tuple[int, bool]] = []
+
+        def chunks() -> Iterator[Chunk]:
+            for n in range(1, 11):
+                seen.append((reader.vector_count(), reader.file_row(root, "long.txt") is None))
+                yield Chunk(n, n, f"Part {n}.")
+
+        batch = Batch(writer, mini, 1, threading.Event())
+        complete = batch.add_text(FileEntry(root, "long.txt", 1, 2), b"hash", chunks())
+        batch.flush()
+        assert complete
+        assert seen == [(vectors, True) for vectors in (0, 0, 0, 0, 4, 4, 4, 4, 8, 8)]
+        assert reader.vector_count() == 10
+        assert reader.file_row(root, "long.txt") is not None
+
+
+@pytest.mark.parametrize("parts", [0, 1, 4, 6])
+def test_a_text_that_breaks_off_leaves_nothing(
+    folder: IndexFolder, mini: OnnxEncoder, parts: int
+) -> None:
+    def chunks() -> Iterator[Chunk]:
+        for n in range(1, parts + 1):
+            yield Chunk(n, n, f"Part {n}.")
+        raise MediaError("changed while it was read")
+
+    with open_for_writing(folder) as writer:
+        root, _ = writer.adopt_root(Path("/notes"))
+        batch = Batch(writer, mini, 1, threading.Event())
+        batch.add_text(FileEntry(root, "a.txt", 1, 2), b"a", [Chunk(1, 1, "Before it.")])
+        with pytest.raises(MediaError):
+            batch.add_text(FileEntry(root, "long.txt", 1, 2), b"long", chunks())
+        holds = batch.holds(b"long")
+        batch.flush()
+        assert not holds
+        assert writer.content_id(b"long") is None
+        assert writer.file_row(root, "long.txt") is None
+    assert rows(folder, "SELECT text FROM chunks") == [("Before it.",)]
+
+
+def test_a_long_text_that_changes_while_it_is_read_is_skipped(
+    root: Path, folder: IndexFolder, at_batch: AtBatch
+) -> None:
+    shutil.rmtree(root)
+    long = root / "long.txt"
+    write_long_text(long)
+    at_batch(2, lambda: os.utime(long, ns=(0, 1)))
+    summary = build([root], folder, options=SMALL)
+    assert summary.skipped == [
+        Skipped(str(long), "changed while it was read; the next run takes it up")
+    ]
+    assert rows(folder, "SELECT count(*) FROM contents UNION ALL SELECT count(*) FROM vectors") == [
+        (0,),
+        (0,),
+    ]
+    assert told(build([root], folder)) == {"added": 1}
+    assert len(chunk_ids(folder)) == 40
+
+
+def test_the_copy_of_a_long_text_that_changes_is_indexed(
+    root: Path, folder: IndexFolder, at_batch: AtBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(root)
+    write_long_text(root / "1.txt")
+    shutil.copy(root / "1.txt", root / "2.txt")
+    committed, read = threading.Event(), threading.Event()
+
+    def read_the_copy_late(path: Path, **options: Any) -> object:
+        if path.name == "2.txt":
+            assert committed.wait(60)
+        media = read_media(path, **options)
+        if path.name == "2.txt":
+            read.set()
+        return media
+
+    def change() -> None:
+        os.utime(root / "1.txt", ns=(0, 1))
+        committed.set()
+        assert read.wait(60)
+
+    monkeypatch.setattr(build_module, "read_media", read_the_copy_late)
+    at_batch(2, change)
+    assert told(build([root], folder, options=SMALL)) == {"added": 1, "skipped": 1}
+    assert indexed(folder, root) == ["2.txt"]
+    assert len(chunk_ids(folder)) == 40
+
+
+def test_a_run_stopped_in_a_long_text_begins_it_again(
+    root: Path, folder: IndexFolder, at_batch: AtBatch
+) -> None:
+    write_long_text(root / "long.txt")
+    stop = threading.Event()
+    at_batch(1, stop.set)
+    first = build([root / "long.txt"], folder, options=SMALL, stop=stop)
+    stopped = chunk_ids(folder), indexed(folder, root)
+    second = build([root / "long.txt"], folder, options=SMALL)
+    assert (told(first), first.interrupted) == ({}, True)
+    assert stopped == (list(range(1, 9)), [])
+    assert told(second) == {"added": 1}
+    assert len(chunk_ids(folder)) == 40
+
+
+def test_few_files_are_read_ahead(root: Path, folder: IndexFolder, reads: list[str]) -> None:
+    limit = available_cpus() * AHEAD
+    for n in range(2 * limit):
+        shutil.copy(root / "a.txt", root / f"{n}.txt")
+    ahead: list[int] = []
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Passed) and not ahead:
+            time.sleep(0.5)  # for the threads to read what they may
+            ahead.append(len(reads))
+
+    summary = build([root], folder, on_event=on_event)
+    assert told(summary) == {"added": 2 * limit + 3}
+    assert ahead[0] <= limit + 1

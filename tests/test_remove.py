@@ -1,0 +1,127 @@
+"""Taking files out of an index: what goes, what stays, and what is refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from nmm.index import build as build_module
+from nmm.index import search as search_module
+from nmm.index.build import build
+from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.errors import IndexLockedError, NoIndexError, UsageError
+from nmm.index.remove import remove
+from nmm.index.status import status
+from nmm.index.store.catalog import KINDS, Catalog
+from nmm.index.store.location import IndexFolder
+from nmm.index.store.writer import open_for_writing
+
+FILES = ["a.txt", "ab.txt", "sub.txt", "sub/b.txt", "sub/c.txt"]
+
+
+@pytest.fixture(autouse=True)
+def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model is loaded once for all tests, which takes longer than most of them."""
+    for module in (build_module, search_module):
+        monkeypatch.setattr(module, "load_encoder", lambda *_, **__: mini)
+
+
+@pytest.fixture
+def root(tmp_path: Path, folder: IndexFolder) -> Path:
+    """A folder of five notes, and one image that is broken; it is indexed."""
+    root = tmp_path.resolve() / "root"
+    (root / "sub").mkdir(parents=True)
+    for name in FILES:
+        (root / name).write_text(f"The note called {name}.")
+    (root / "sub" / "broken.png").write_bytes(bytes(100))
+    build([root], folder)
+    return root
+
+
+def found(folder: IndexFolder, root: Path) -> list[str]:
+    with search_module.open_search(folder) as search:
+        results = search.find("a note", 100)
+    return sorted(Path(result.path).relative_to(root).as_posix() for result in results)
+
+
+@pytest.mark.parametrize(
+    ("names", "gone"),
+    [
+        (["a.txt"], ["a.txt"]),
+        (["sub"], ["sub/b.txt", "sub/c.txt"]),
+        (["sub", "sub/b.txt"], ["sub/b.txt", "sub/c.txt"]),
+        (["sub.txt", "a.txt"], ["a.txt", "sub.txt"]),
+        (["sub/broken.png"], []),
+        (["."], FILES),
+        ([".."], FILES),
+    ],
+)
+def test_what_is_named_and_what_is_below_it_goes(
+    root: Path, folder: IndexFolder, names: list[str], gone: list[str]
+) -> None:
+    assert remove([root / name for name in names], folder) == len(gone)
+    kept = [name for name in FILES if name not in gone]
+    assert found(folder, root) == kept
+    assert status(folder).vectors == len(kept)
+    assert all((root / name).is_file() for name in FILES)
+
+
+def test_a_root_that_is_named_is_forgotten(root: Path, folder: IndexFolder) -> None:
+    other = root.parent / "other"
+    other.mkdir()
+    build([other], folder)
+    remove([root], folder)
+    now = status(folder)
+    assert (now.roots, now.files, now.skipped, now.errors) == ([str(other)], 0, 0, [])
+
+
+def test_a_folder_of_a_root_leaves_the_root(root: Path, folder: IndexFolder) -> None:
+    remove([root / "sub"], folder)
+    assert status(folder).roots == [str(root)]
+    assert build([], folder).added == 2
+
+
+def test_what_is_gone_from_disk_can_be_removed(root: Path, folder: IndexFolder) -> None:
+    shutil.rmtree(root)
+    assert remove([root], folder) == 5
+
+
+def test_a_copy_stays(root: Path, folder: IndexFolder) -> None:
+    shutil.copy(root / "a.txt", root / "copy.txt")
+    build([], folder)
+    assert remove([root / "a.txt"], folder) == 1
+    assert found(folder, root) == ["ab.txt", "copy.txt", *FILES[2:]]
+
+
+def test_the_derived_files_follow(root: Path, folder: IndexFolder) -> None:
+    remove([root / "sub"], folder)
+    with Catalog.open(folder.catalog) as catalog:
+        known = [catalog.vector_file(kind) for kind in KINDS]
+    assert [file and file.total for file in known] == [0, 3]
+    assert {path.name for path in folder.vectors.iterdir()} == {f.name for f in known if f}
+
+
+@pytest.mark.parametrize("name", ["missing.txt", "sub/d", "a", "a.txt/below", "../other"])
+def test_what_is_not_held_is_refused_and_nothing_goes(
+    root: Path, folder: IndexFolder, name: str
+) -> None:
+    with pytest.raises(UsageError) as raised:
+        remove([root / "a.txt", root / name], folder)
+    assert str(raised.value) == (
+        f"The index holds nothing at {(root / name).resolve()}.\nSee what it holds with: nmm status"
+    )
+    assert found(folder, root) == FILES
+
+
+def test_where_there_is_no_index_none_is_made(tmp_path: Path, folder: IndexFolder) -> None:
+    with pytest.raises(NoIndexError):
+        remove([tmp_path], folder)
+    assert not folder.path.exists()
+
+
+def test_an_index_that_is_being_written_to_is_refused(root: Path, folder: IndexFolder) -> None:
+    with open_for_writing(folder), pytest.raises(IndexLockedError):
+        remove([root], folder)
+    assert found(folder, root) == FILES

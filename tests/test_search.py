@@ -1,0 +1,338 @@
+"""A search: what is found, in which order, with which score, whatever state the index is in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from nmm.index import build as build_module
+from nmm.index import search as search_module
+from nmm.index.build import Event, Passed, build
+from nmm.index.encoders.registry import Task
+from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.errors import ModelError, NoIndexError, UsageError
+from nmm.index.search import Result, open_search
+from nmm.index.store import vectors
+from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale, Settings
+from nmm.index.store.location import IndexFolder
+from nmm.index.store.writer import CatalogWriter, ChunkRow, Content, open_for_writing
+
+QUERY = "a cat on a piano"
+ROOT = Path("/library").absolute()
+
+# What a cosine loses in halves.
+TOLERANCE = 1e-3
+
+
+@pytest.fixture(autouse=True)
+def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model is loaded once for all tests, which takes longer than most of them."""
+    for module in (build_module, search_module):
+        monkeypatch.setattr(module, "load_encoder", lambda *_, **__: mini)
+
+
+@pytest.fixture(scope="module")
+def query(mini: OnnxEncoder) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = mini.embed_texts([QUERY], Task.QUERY)[0]
+    return found
+
+
+class Library:
+    """An index whose chunks have the cosines to the query that a test asks for."""
+
+    def __init__(self, folder: IndexFolder, mini: OnnxEncoder, query: NDArray[np.float32]) -> None:
+        self.folder = folder
+        self._mini = mini
+        self._query = query
+        self._random = np.random.default_rng(0)
+        with open_for_writing(folder) as writer:
+            writer.set_settings(Settings("mini", mini.model.dimension, mini.weights))
+            for kind in KINDS:
+                writer.set_scale(kind, Scale(0.0, 1.0))
+            writer.adopt_root(ROOT)
+
+    def add(self, files: Mapping[str, Sequence[float]], kind: Kind = "text") -> None:
+        """Add files, each with the cosines of its chunks; equal lists are not equal contents."""
+        with open_for_writing(self.folder) as writer, writer.batch():
+            for path, cosines in files.items():
+                self._add(writer, path, cosines, kind)
+
+    def _add(self, writer: CatalogWriter, path: str, cosines: Sequence[float], kind: Kind) -> None:
+        size = (640, 480) if kind == "image" else (None, None)
+        number = writer.add_content(Content(path.encode(), kind, *size))
+        for line, cosine in enumerate(cosines, 1):
+            chunk = ChunkRow(line, line, f"{path}:{line}") if kind == "text" else ChunkRow()
+            writer.add_chunk(number, kind, chunk, self._vector(cosine))
+        (root,) = writer.roots()
+        writer.put_file(root, path, 1, 2, status="indexed", content_id=number)
+
+    def _vector(self, cosine: float) -> NDArray[np.float32]:
+        """A unit vector with that cosine to the query; the rest of it is of no direction."""
+        if abs(cosine) == 1:
+            return cosine * self._query
+        across = self._random.normal(size=len(self._query)).astype(np.float32)
+        across -= (across @ self._query) * self._query
+        across /= np.linalg.norm(across)
+        vector: NDArray[np.float32] = cosine * self._query + np.sqrt(1 - cosine**2) * across
+        return vector
+
+    def add_copy(self, path: str, of: str) -> None:
+        with open_for_writing(self.folder) as writer, writer.batch():
+            (root,) = writer.roots()
+            number = writer.content_id(of.encode())
+            writer.put_file(root, path, 1, 2, status="indexed", content_id=number)
+
+    def refresh(self) -> None:
+        with open_for_writing(self.folder) as writer:
+            vectors.refresh(writer, self.folder, self._mini.model.dimension)
+
+    def find(self, count: int, kinds: Sequence[Kind] = KINDS) -> list[Result]:
+        with open_search(self.folder) as search:
+            return search.find(QUERY, count, kinds)
+
+    def ranking(self, count: int, kinds: Sequence[Kind] = KINDS) -> list[tuple[str, float]]:
+        """The paths that are found, each with its score to two digits."""
+        return [
+            (Path(found.path).relative_to(ROOT).as_posix(), round(found.score, 2))
+            for found in self.find(count, kinds)
+        ]
+
+
+@pytest.fixture
+def library(folder: IndexFolder, mini: OnnxEncoder, query: NDArray[np.float32]) -> Library:
+    return Library(folder, mini, query)
+
+
+# What is a result
+
+
+def test_a_text_is_found_by_its_best_passage(library: Library) -> None:
+    library.add({"notes/a.txt": [0.1, 0.6, 0.3]})
+    (found,) = library.find(10)
+    assert found.score == pytest.approx(0.6, abs=TOLERANCE)
+    assert found == Result(
+        rank=1,
+        score=found.score,
+        path=str(ROOT / "notes" / "a.txt"),
+        type="text",
+        lines=(2, 2),
+        text="notes/a.txt:2",
+    )
+
+
+def test_an_image_is_found_with_its_size(library: Library) -> None:
+    library.add({"i.png": [0.2]}, "image")
+    (found,) = library.find(10)
+    assert found.score == pytest.approx(0.2, abs=TOLERANCE)
+    assert found == Result(
+        rank=1,
+        score=found.score,
+        path=str(ROOT / "i.png"),
+        type="image",
+        width=640,
+        height=480,
+    )
+
+
+def test_copies_are_results_of_one_score(library: Library) -> None:
+    library.add({"z.txt": [0.5], "m.txt": [0.4]})
+    library.add_copy("a.txt", of="z.txt")
+    first, second, third = library.find(10)
+    assert [Path(found.path).name for found in (first, second, third)] == [
+        "a.txt",
+        "z.txt",
+        "m.txt",
+    ]
+    assert (first.score, first.text) == (second.score, second.text)
+
+
+def test_equal_scores_are_in_the_order_of_their_paths(library: Library) -> None:
+    library.add({"c.txt": [1.0], "a.txt": [1.0]})
+    library.add({"b.png": [1.0]}, "image")
+    assert [(found.rank, Path(found.path).name) for found in library.find(10)] == [
+        (1, "a.txt"),
+        (2, "b.png"),
+        (3, "c.txt"),
+    ]
+
+
+# How many are found
+
+
+@pytest.mark.parametrize("refreshed", [True, False])
+@pytest.mark.parametrize(("count", "found"), [(1, 1), (3, 3), (50, 50), (1000, 50)])
+def test_the_best_files_are_found_in_order(
+    library: Library, refreshed: bool, count: int, found: int
+) -> None:
+    expected = [(f"{n:02}.txt", round(0.9 - n / 100, 2)) for n in range(50)]
+    library.add({path: [cosine] for path, cosine in reversed(expected)})
+    if refreshed:
+        library.refresh()
+    assert library.ranking(count) == expected[:found]
+
+
+def test_a_file_of_many_chunks_does_not_crowd_out_others(library: Library) -> None:
+    library.add({"long.txt": [0.9] * 300, "b.txt": [0.5], "c.txt": [0.4], "d.txt": [0.3]})
+    library.refresh()
+    assert library.ranking(3) == [("long.txt", 0.9), ("b.txt", 0.5), ("c.txt", 0.4)]
+
+
+def test_chunks_that_are_gone_do_not_crowd_out_others(library: Library) -> None:
+    library.add({"gone.txt": [0.9] * 300, "b.txt": [0.5], "c.txt": [0.4]})
+    library.refresh()
+    with open_for_writing(library.folder) as writer:
+        writer.forget(ROOT / "gone.txt")
+        writer.drop_orphans()
+    assert library.ranking(2) == [("b.txt", 0.5), ("c.txt", 0.4)]
+
+
+# Both kinds
+
+
+def test_kinds_are_merged_by_score_and_not_by_cosine(library: Library) -> None:
+    library.add({"a.txt": [0.6], "b.txt": [0.45]})
+    library.add({"a.png": [0.3], "b.png": [0.15]}, "image")
+    with open_for_writing(library.folder) as writer:
+        writer.set_scale("text", Scale(0.4, 0.1))
+        writer.set_scale("image", Scale(0.1, 0.05))
+    found = library.find(10)
+    assert [Path(each.path).name for each in found] == ["a.png", "a.txt", "b.png", "b.txt"]
+    assert [each.score for each in found] == pytest.approx([4, 2, 1, 0.5], abs=0.02)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_kind_alone_has_the_scores_of_both(library: Library, kind: Kind) -> None:
+    library.add({"a.txt": [0.6], "b.txt": [0.5]})
+    library.add({"a.png": [0.3], "b.png": [0.1]}, "image")
+    with open_for_writing(library.folder) as writer:
+        writer.set_scale("image", Scale(0.05, 0.1))
+    together = [(found.path, found.score) for found in library.find(10) if found.type == kind]
+    alone = [(found.path, found.score) for found in library.find(10, [kind])]
+    assert alone == together
+    assert len(alone) == 2
+
+
+def test_of_no_kind_nothing_is_found(library: Library) -> None:
+    library.add({"a.txt": [0.6]})
+    assert library.find(10, ["image"]) == []
+
+
+# What the index is in
+
+
+def test_scores_come_from_the_catalog_though_the_derived_file_lies(library: Library) -> None:
+    import faiss
+
+    library.add({f"{n}.txt": [n / 10, n / 20] for n in range(10)})
+    library.refresh()
+    expected = library.find(10)
+    with Catalog.open(library.folder.catalog) as catalog:
+        ((ids, rows),) = catalog.vectors("text")
+        known = catalog.vector_file("text")
+    assert known
+    file = library.folder.vectors / known.name
+    index = faiss.read_index(str(file))
+    index.reset()
+    index.add_with_ids(rows, ids[::-1].copy())
+    faiss.write_index(index, str(file))
+    assert file.stat().st_size == known.bytes
+    assert library.find(10) == expected
+    # It is this file that was asked: of the best, it proposes the worst.
+    assert library.find(1) != expected[:1]
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t"])
+def test_an_empty_query_is_refused(library: Library, text: str) -> None:
+    with open_search(library.folder) as search, pytest.raises(UsageError) as raised:
+        search.find(text, 10)
+    assert str(raised.value) == 'The query is empty.\nSay what to look for: nmm search "a cat"'
+
+
+def test_where_there_is_no_index_none_is_made(folder: IndexFolder) -> None:
+    with pytest.raises(NoIndexError), open_search(folder):
+        pass
+    assert not folder.path.exists()
+
+
+def test_an_index_that_was_never_filled_says_so(folder: IndexFolder) -> None:
+    with open_for_writing(folder):
+        pass
+    with pytest.raises(NoIndexError) as raised, open_search(folder):
+        pass
+    assert str(raised.value) == (
+        f"The index in {folder.path} is empty.\nFill it with: nmm index FOLDER"
+    )
+
+
+def test_an_index_of_other_weights_is_not_searched(folder: IndexFolder) -> None:
+    with open_for_writing(folder) as writer:
+        writer.set_settings(Settings("mini", 384, "abc"))
+    with pytest.raises(ModelError) as raised, open_search(folder):
+        pass
+    assert str(raised.value) == (
+        "The index was made with other weights of the model mini.\n"
+        "Vectors of different weights cannot be compared.\n"
+        "Delete the index and make it again with: nmm index FOLDER"
+    )
+
+
+def test_an_index_without_files_has_no_results(library: Library) -> None:
+    library.refresh()
+    assert library.find(10) == []
+
+
+def test_an_open_search_finds_what_is_added_meanwhile(library: Library) -> None:
+    library.add({"a.txt": [0.5]})
+    library.refresh()
+    with open_search(library.folder) as search:
+        before = [Path(found.path).name for found in search.find(QUERY, 10)]
+        library.add({"b.txt": [0.6]})
+        added = [Path(found.path).name for found in search.find(QUERY, 10)]
+        library.refresh()
+        refreshed = [Path(found.path).name for found in search.find(QUERY, 10)]
+    assert (before, added, refreshed) == (["a.txt"], ["b.txt", "a.txt"], ["b.txt", "a.txt"])
+
+
+# From files to results
+
+
+def test_an_index_whose_first_run_was_cut_short_answers(
+    sample_data: Path, folder: IndexFolder
+) -> None:
+    stop = threading.Event()
+    passed: list[Event] = []
+
+    def on_event(event: Event) -> None:
+        passed.extend([event] if isinstance(event, Passed) else [])
+        if len(passed) == 8:
+            stop.set()
+
+    summary = build([sample_data], folder, on_event=on_event, stop=stop)
+    assert summary.interrupted
+    assert summary.added == 8
+    with Catalog.open(folder.catalog) as catalog:
+        assert [catalog.scale(kind) for kind in KINDS] == [None, None]
+    with open_search(folder) as search:
+        results = search.find(QUERY, 100)
+    assert sorted(found.path for found in results) == sorted(
+        event.path for event in passed if isinstance(event, Passed)
+    )
+    assert [found.score for found in results] == sorted(
+        (found.score for found in results), reverse=True
+    )
+
+
+def test_what_is_meant_is_found_first_of_its_kind(sample_data: Path, folder: IndexFolder) -> None:
+    names = ["photos/bricks.jpg", "photos/espresso.jpg", "notes/chelsea.md"]
+    build([sample_data / name for name in [*names, "recipes/lentil_soup.txt"]], folder)
+    with open_search(folder) as search:
+        first = [
+            Path(search.find(query, 1, [kind])[0].path).name
+            for query, kind in [("coffee", KINDS[0]), ("a cat", KINDS[1]), ("soup", KINDS[1])]
+        ]
+    assert first == ["espresso.jpg", "chelsea.md", "lentil_soup.txt"]
