@@ -161,7 +161,8 @@ def build(
         row = _model_of(writer.settings(), row)
         encoder = load_encoder(row, on_compile=lambda: on_event(Preparing(row.name)))
         _check_weights(writer, encoder)
-        scopes = [writer.adopt_root(path) for path in _outermost(present)]
+        with writer.batch():
+            scopes = [writer.adopt_root(path) for path in _outermost(present)]
         if not paths:
             scopes, away = _present_roots(writer)
             for path in away:
@@ -170,6 +171,7 @@ def build(
             run = _Run(
                 writer,
                 committed,
+                folder,
                 encoder,
                 options or Options(),
                 on_event,
@@ -261,6 +263,7 @@ class _Run:
         self,
         writer: CatalogWriter,
         committed: Catalog,
+        folder: IndexFolder,
         encoder: Encoder,
         options: Options,
         on_event: Callable[[Event], None],
@@ -269,6 +272,8 @@ class _Run:
         self.summary = Summary(encoder.model.name)
         self._writer = writer
         self._committed = committed
+        # It may lie in a folder that is indexed, and changes while it is being written.
+        self._own_folder = folder.path.resolve()
         self._committed_lock = threading.Lock()
         self._model = encoder.model
         self._chunking = Chunking(
@@ -315,7 +320,8 @@ class _Run:
             for entry in entries:
                 if self._stop.is_set():
                     return
-                yield root, entry
+                if not (root.path / entry.path).is_relative_to(self._own_folder):
+                    yield root, entry
 
     def _count(self, scopes: Iterable[Scope]) -> None:
         self._on_event(Counted(sum(1 for _ in self._walk(scopes))))

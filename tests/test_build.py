@@ -830,3 +830,39 @@ def test_few_files_are_read_ahead(root: Path, folder: IndexFolder, reads: list[s
     summary = build([root], folder, on_event=on_event)
     assert told(summary) == {"added": 2 * limit + 3}
     assert ahead[0] <= limit + 1
+
+
+def test_an_index_inside_the_folder_it_indexes_is_not_indexed(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("A note about tea.")
+    folder = IndexFolder(tmp_path / "own index")
+    first = build([tmp_path], folder)
+    second = build([tmp_path], folder)
+    assert (first.added, first.skipped) == (1, [])
+    assert (second.unchanged, second.skipped) == (1, [])
+
+
+def test_a_run_that_embeds_nothing_writes_no_vectors(tmp_path: Path, folder: IndexFolder) -> None:
+    note = tmp_path / "notes" / "note.txt"
+    note.parent.mkdir()
+    note.write_text("A note about tea.")
+    build([note.parent], folder)
+    before = sorted(path.name for path in folder.vectors.iterdir())
+    note.rename(note.with_name("renamed.txt"))
+    (note.parent / "renamed.txt").touch()
+    assert build([note.parent], folder).moved == 1
+    assert sorted(path.name for path in folder.vectors.iterdir()) == before
+
+
+def test_files_given_one_by_one_are_roots_until_a_folder_takes_them_in(
+    tmp_path: Path, folder: IndexFolder
+) -> None:
+    """Each file is a root of its own; a folder above them takes them all in."""
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    files = [notes / f"{number}.txt" for number in range(1000)]
+    for number, file in enumerate(files):
+        file.write_text(f"Note {number % 5}.")
+    assert build(files, folder).added == 1000
+    assert build(files, folder).unchanged == 1000
+    assert build([notes], folder).unchanged == 1000
+    assert status(folder).roots == [str(notes)]

@@ -7,6 +7,7 @@ takes is given back and a search never imports it, and it appears whole or not a
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import importlib
 import json
@@ -79,6 +80,8 @@ def ensure_compiled(model: Model, on_compile: Callable[[], None] = lambda: None)
             if not is_compiled(model):
                 weight_files(model)  # what is missing is said here, not by another process
                 on_compile()
+                for left in folder.parent.glob(f"{glob.escape(folder.name)}.part-*"):
+                    shutil.rmtree(left, ignore_errors=True)  # of a process that was killed
                 _compile_apart(model, folder)
     except OSError as error:
         raise ModelError(

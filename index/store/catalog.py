@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from nmm.index.errors import CatalogError
+from nmm.index.errors import CatalogError, NmmError, NoIndexError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -128,6 +128,7 @@ class Catalog:
         """Open an existing catalog for reading.
 
         Raises:
+            NoIndexError: It was being made, and has no tables yet.
             CatalogError: It cannot be read, or a newer nmm wrote it.
         """
         with translated(file):
@@ -135,13 +136,21 @@ class Catalog:
         catalog = cls(file, connection)
         try:
             catalog._check_schema()
-        except CatalogError:
+            if catalog._schema() == 0:
+                raise NoIndexError(
+                    f"The index in {file.parent} was never finished.",
+                    hint="Make it with: nmm index FOLDER",
+                )
+        except NmmError:
             catalog.close()
             raise
         return catalog
 
+    def _schema(self) -> int:
+        return self._number("PRAGMA user_version")
+
     def _check_schema(self) -> None:
-        version = self._number("PRAGMA user_version")
+        version = self._schema()
         if version > SCHEMA:
             raise CatalogError(
                 f"The index in {self.file.parent} was written by a newer nmm.",
@@ -187,7 +196,7 @@ class Catalog:
             return None
 
     def generation(self) -> int:
-        """A number that grows with every committed batch."""
+        """A number that grows with every committed batch that adds or removes vectors."""
         row = self._first("SELECT value FROM settings WHERE key = 'generation'")
         return row[0] if row else 0
 

@@ -14,6 +14,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nmm.index.errors import CatalogError
 from nmm.index.store.catalog import KINDS, Catalog, Kind, VectorFile
 
 if TYPE_CHECKING:
@@ -70,7 +71,15 @@ def _write(catalog: Catalog, folder: Path, kind: Kind, dimension: int) -> Vector
         index.add_with_ids(vectors, ids)
         last_chunk = int(ids[-1])
     path = folder / f"{kind}-{generation}-{secrets.token_hex(4)}.faiss"
-    faiss.write_index(index, str(path))
+    try:
+        faiss.write_index(index, str(path))
+    except RuntimeError as error:  # what FAISS raises when the disk is full
+        _delete(path)
+        raise CatalogError(
+            f"The search file {path} cannot be written.",
+            why=str(error).rpartition(": ")[2],
+            hint="Make room on that disk and run nmm index again; nothing is lost.",
+        ) from error
     with path.open("rb") as written:
         os.fsync(written.fileno())
         size = os.fstat(written.fileno()).st_size

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.errors import CatalogError, IndexLockedError
@@ -72,8 +74,7 @@ def open_for_writing(folder: IndexFolder) -> Iterator[CatalogWriter]:
     try:
         folder.vectors.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder.lock, timeout=0)
-        with lock, CatalogWriter.create(folder.catalog) as writer:
-            yield writer
+        lock.acquire()
     except Timeout as error:
         raise IndexLockedError(
             f"The index in {folder.path} is being written to by another process.",
@@ -85,6 +86,11 @@ def open_for_writing(folder: IndexFolder) -> Iterator[CatalogWriter]:
             why=str(error),
             hint="Name another folder for it with --index or NMM_INDEX.",
         ) from error
+    try:
+        with CatalogWriter.create(folder.catalog) as writer:
+            yield writer
+    finally:
+        lock.release()
 
 
 class CatalogWriter(Catalog):
@@ -93,6 +99,7 @@ class CatalogWriter(Catalog):
     def __init__(self, file: Path, database: Database) -> None:
         super().__init__(file, database.conn)
         self._database = database
+        self._vectors_changed = False
 
     @classmethod
     def create(cls, file: Path) -> Self:
@@ -125,10 +132,12 @@ class CatalogWriter(Catalog):
         """All that is written inside is committed together, or not at all."""
         with translated(self.file), self._database.atomic():
             yield
-            self._database.execute(
-                "INSERT INTO settings VALUES ('generation', 1) "
-                "ON CONFLICT (key) DO UPDATE SET value = value + 1"
-            )
+            if self._vectors_changed:
+                self._database.execute(
+                    "INSERT INTO settings VALUES ('generation', 1) "
+                    "ON CONFLICT (key) DO UPDATE SET value = value + 1"
+                )
+        self._vectors_changed = False
 
     def set_settings(self, settings: Settings) -> None:
         """Say what the index is made with."""
@@ -142,22 +151,33 @@ class CatalogWriter(Catalog):
         A path outside all roots becomes one. Roots below it are taken into it, so that
         no file stands in the catalog twice.
         """
-        roots = self.roots()
-        for root in roots:
-            if path.is_relative_to(root.path):
-                return root, _relative(path, root)
+        above = json.dumps([str(folder) for folder in (path, *path.parents)])
+        holder = self._first(
+            "SELECT id, path FROM roots WHERE path IN (SELECT value FROM json_each(?))", (above,)
+        )
+        if holder:
+            root = Root(holder[0], Path(holder[1]))
+            return root, _relative(path, root)
         with self.batch():
             added_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
             row = {"path": str(path), "added_at": added_at}
             new = Root(int(self._database.table("roots").insert(row).last_pk), path)  # type: ignore[arg-type]
-            for inner in (root for root in roots if root.path.is_relative_to(path)):
-                prefix = inner.path.relative_to(path).as_posix()
+            # What begins with the path and a separator sorts before the next character.
+            prefix = str(path).rstrip(os.sep)
+            inner = list(
+                self._rows(
+                    "SELECT id, path FROM roots WHERE path > ? AND path < ? AND id != ?",
+                    (prefix + os.sep, prefix + chr(ord(os.sep) + 1), new.id),
+                )
+            )
+            for root_id, root_path in inner:
+                below = Path(root_path).relative_to(path).as_posix()
                 self._database.execute(
                     "UPDATE files SET root_id = ?, "
                     "path = CASE path WHEN '' THEN ? ELSE ? || '/' || path END WHERE root_id = ?",
-                    (new.id, prefix, prefix, inner.id),
+                    (new.id, below, below, root_id),
                 )
-                self._database.table("roots").delete(inner.id)
+                self._database.table("roots").delete(root_id)
         return new, ""
 
     def add_content(self, content: Content) -> int:
@@ -182,11 +202,13 @@ class CatalogWriter(Catalog):
         ).lastrowid
         blob = vector.astype(VECTOR_DTYPE).tobytes()
         self._database.execute("INSERT INTO vectors VALUES (?, ?)", (chunk_id, blob))
+        self._vectors_changed = True
 
     def drop_content(self, digest: bytes) -> None:
         """Remove a content that no file holds yet, if it is there."""
         with self.batch():
             self._database.table("contents").delete_where("hash = ?", [digest])
+            self._vectors_changed = True
 
     def put_file(
         self,
@@ -227,16 +249,21 @@ class CatalogWriter(Catalog):
         be read: files below that are kept. A file that is gone while its content was met
         at a new path has moved.
         """
+        starts: dict[Root, set[str]] = {}
+        for root, start in scopes:
+            starts.setdefault(root, set()).add(start)
+        kept: dict[Root, set[str]] = {}
+        for root, folder in unseen:
+            kept.setdefault(root, set()).add(folder)
         unmet = [
             (row, content)
-            for root, start in scopes
+            for root in starts
             for row, path, content in self._rows(
                 "SELECT id, path, content_id FROM files "
                 "WHERE root_id = ? AND id NOT IN (SELECT file_id FROM met)",
                 (root.id,),
             )
-            if _is_below(path, start)
-            and not any(root == where and _is_below(path, folder) for where, folder in unseen)
+            if (above := _at_and_above(path)) & starts[root] and not above & kept.get(root, set())
         ]
         new = Counter(
             content
@@ -249,8 +276,7 @@ class CatalogWriter(Catalog):
         if not unmet:
             return Changes(moved, removed)
         with self.batch():
-            # A file below two scopes is listed twice, and deleted once.
-            for row, content in dict(unmet).items():
+            for row, content in unmet:
                 self._database.table("files").delete(row)
                 if new[content] > 0:
                     new[content] -= 1
@@ -301,6 +327,7 @@ class CatalogWriter(Catalog):
         if self._number(f"SELECT EXISTS (SELECT 1 FROM contents WHERE {orphans})"):  # noqa: S608
             with self.batch():
                 self._database.table("contents").delete_where(orphans)
+                self._vectors_changed = True
 
     def set_scale(self, kind: Kind, scale: Scale) -> None:
         """Keep the scale of a kind's cosines."""
@@ -317,6 +344,11 @@ def _relative(path: Path, root: Root) -> str:
     """A path as it stands in the catalog: relative to its root, empty for the root itself."""
     relative = path.relative_to(root.path).as_posix()
     return "" if relative == "." else relative
+
+
+def _at_and_above(path: str) -> set[str]:
+    """A path in the catalog and all folders that it is in, the root among them."""
+    return {"", path, *(str(folder) for folder in PurePosixPath(path).parents)}
 
 
 def _is_below(path: str, folder: str) -> bool:
