@@ -103,9 +103,10 @@ def compare(
         alone()
         encoder.append(time.perf_counter() - started)
     ratio = statistics.median(e / w for e, w in zip(encoder, whole, strict=True))
+    rates = items / statistics.median(whole), items / statistics.median(encoder)
     print(
-        f"{name:8} {items / statistics.median(whole):9.1f} {items / statistics.median(encoder):13.1f}"
-        f" {unit:9} {ratio:7.2f} {statistics.median(memory):9.0f} MB"
+        f"{name:8} {rates[0]:9.1f} {rates[1]:13.1f} {unit:9} {ratio:7.2f}"
+        f" {statistics.median(memory):9.0f} MB"
     )
 
 
