@@ -132,26 +132,29 @@ class Batch:
             texts = [chunk.text for _, chunk in self._chunks]
             text_vectors = self._encoder.embed_texts(texts, Task.DOCUMENT)
         with self._writer.batch():
-            for content in self._contents.values():
-                if self._writer.content_id(content.hash) is None:
-                    self._writer.add_content(content)
+            ids = {digest: self._add_or_find(digest) for digest in self._hashes()}
             for image, vector in zip(self._images, image_vectors, strict=True):
-                self._writer.add_chunk(self._id(image.hash), "image", ChunkRow(), vector)
+                self._writer.add_chunk(ids[image.hash], "image", ChunkRow(), vector)
             for (digest, chunk), vector in zip(self._chunks, text_vectors, strict=True):
                 row = ChunkRow(chunk.line_start, chunk.line_end, chunk.text)
-                self._writer.add_chunk(self._id(digest), "text", row, vector)
+                self._writer.add_chunk(ids[digest], "text", row, vector)
             for entry, status, reason, content_hash in self._files:
-                content_id = self._id(content_hash) if content_hash else None
+                content_id = ids[content_hash] if content_hash else None
                 self._writer.put_file(*entry, status=status, reason=reason, content_id=content_id)
         self._contents.clear()
         self._images.clear()
         self._chunks.clear()
         self._files.clear()
 
-    def _id(self, digest: bytes) -> int:
+    def _hashes(self) -> set[bytes]:
+        """The contents that this batch adds, adds to, or refers to."""
+        return {*self._contents, *(pending.hash for pending in self._files if pending.hash)}
+
+    def _add_or_find(self, digest: bytes) -> int:
         content_id = self._writer.content_id(digest)
-        assert content_id is not None, "a file is added with its content, or after it"
-        return content_id
+        return (
+            self._writer.add_content(self._contents[digest]) if content_id is None else content_id
+        )
 
     def _discard(self, digest: bytes) -> None:
         self._contents.pop(digest, None)

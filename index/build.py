@@ -33,9 +33,9 @@ from nmm.index.walk import FoundFile, SkippedEntry, walk
 if TYPE_CHECKING:
     from nmm.index.encoders.registry import Model
 
-# Files being read or waiting to be embedded, for each thread that reads: enough that the
-# encoder never waits for one slow file, few enough that memory does not depend on them.
-AHEAD = 8
+# Batches of files being read or waiting to be embedded: while one is embedded the next is
+# read, and one slow file does not make the encoder wait.
+AHEAD = 2
 # A chunk repeats up to this part of the one before it.
 OVERLAP = 8
 
@@ -294,7 +294,7 @@ class _Run:
             if self._options.count:
                 pool.submit(self._count, scopes)
             changed = self._changed(scopes)
-            for entry, media in _ahead(pool, self._read, changed, threads * AHEAD):
+            for entry, media in _ahead(pool, self._read, changed, AHEAD * self._options.batch_size):
                 self._take(entry, media)
                 if self._stop.is_set():
                     break

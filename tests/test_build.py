@@ -35,7 +35,7 @@ from nmm.index.build import (
     build,
 )
 from nmm.index.encoders.registry import Task
-from nmm.index.encoders.runtime import OnnxEncoder, available_cpus
+from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import IndexLockedError, MediaError, ModelError, NoIndexError, UsageError
 from nmm.index.media.chunk import Chunk
 from nmm.index.media.read import SMALL_TEXT, read_media
@@ -817,7 +817,7 @@ def test_a_run_stopped_in_a_long_text_begins_it_again(
 
 
 def test_few_files_are_read_ahead(root: Path, folder: IndexFolder, reads: list[str]) -> None:
-    limit = available_cpus() * AHEAD
+    limit = AHEAD * Options().batch_size
     for n in range(2 * limit):
         shutil.copy(root / "a.txt", root / f"{n}.txt")
     ahead: list[int] = []

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from nmm.index.encoders.registry import Model, Task
 
-# Images, and padded tokens, in one run of a tower. They bound its memory, and larger runs
-# are no faster on a CPU.
-IMAGES_PER_RUN = 16
-TOKENS_PER_RUN = 4096
+# Images, and padded tokens, in one run of a tower. Larger runs are slower on a CPU, for
+# what one layer hands to the next then does not stay in its caches; and they take more memory.
+IMAGES_PER_RUN = 4
+TOKENS_PER_RUN = 1024
 
 
 class OnnxEncoder:
@@ -112,6 +112,9 @@ class OnnxEncoder:
         options.enable_mem_pattern = False
         if self._once:
             options.add_session_config_entry("session.disable_prepacking", "1")
+        else:
+            # Threads that wait for work in a loop take the cores from those that decode.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         file = self._folder / name
         try:
             return onnxruntime.InferenceSession(
