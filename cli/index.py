@@ -19,7 +19,7 @@ from nmm.cli.text import printable
 
 if TYPE_CHECKING:
     from nmm.cli.progress import Progress
-    from nmm.index.build import Summary
+    from nmm.index.events import Summary
 
 EXAMPLES = """\b
 Examples:

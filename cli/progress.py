@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from typing_extensions import Self
 
-    from nmm.index.build import Event
+    from nmm.index.events import Event
 
 
 class Progress:
@@ -35,7 +35,7 @@ class Progress:
 
     def on_event(self, event: Event) -> None:
         """Show one event of a run."""
-        from nmm.index.build import Counted, NewIndex, Passed, Preparing, RootAway, Skipped
+        from nmm.index.events import Counted, NewIndex, Passed, Preparing, RootAway, Skipped
 
         match event:
             case Passed():

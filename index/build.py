@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,6 +22,16 @@ from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import DEFAULT, Encoder, Task, find_model
 from nmm.index.encoders.runtime import available_cpus, load_encoder
 from nmm.index.errors import MediaError, ModelError, NotMediaError, UsageError
+from nmm.index.events import (
+    Counted,
+    Event,
+    NewIndex,
+    Passed,
+    Preparing,
+    RootAway,
+    Skipped,
+    Summary,
+)
 from nmm.index.media.image import MAX_PIXELS
 from nmm.index.media.read import Chunking, ImageMedia, KnownMedia, TextMedia, read_media
 from nmm.index.store import vectors
@@ -62,67 +72,6 @@ class Options:
     max_pixels: int = MAX_PIXELS
     batch_size: int = 32
     count: bool = False
-
-
-@dataclass(frozen=True)
-class NewIndex:
-    """There was no index, or an empty one; it is made with this model from now on."""
-
-    model: str
-
-
-@dataclass(frozen=True)
-class Preparing:
-    """The model is being compiled, which happens once and takes a while."""
-
-    model: str
-
-
-@dataclass(frozen=True)
-class Counted:
-    """The number of files that the run will look at is known."""
-
-    files: int
-
-
-@dataclass(frozen=True)
-class Passed:
-    """A file is done: it is in the index, or skipped, or left out."""
-
-    path: str
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A file that should have been indexed and could not be."""
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class RootAway:
-    """A root is not there. Its files are kept, for it may be on a disk that is not."""
-
-    path: str
-
-
-Event = NewIndex | Preparing | Counted | Passed | Skipped | RootAway
-
-
-@dataclass
-class Summary:
-    """What a run did, in files. `interrupted`: it was stopped before it was through."""
-
-    model: str
-    added: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    moved: int = 0
-    removed: int = 0
-    skipped: list[Skipped] = field(default_factory=list)
-    seconds: float = 0.0
-    interrupted: bool = False
 
 
 def build(

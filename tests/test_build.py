@@ -22,21 +22,11 @@ from numpy.typing import NDArray
 from nmm.index import build as build_module
 from nmm.index import search as search_module
 from nmm.index.batch import Batch, FileEntry
-from nmm.index.build import (
-    AHEAD,
-    Counted,
-    Event,
-    NewIndex,
-    Options,
-    Passed,
-    RootAway,
-    Skipped,
-    Summary,
-    build,
-)
+from nmm.index.build import AHEAD, Options, build
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import IndexLockedError, MediaError, ModelError, NoIndexError, UsageError
+from nmm.index.events import Counted, Event, NewIndex, Passed, RootAway, Skipped, Summary
 from nmm.index.media.chunk import Chunk
 from nmm.index.media.read import SMALL_TEXT, read_media
 from nmm.index.status import status

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from PIL import Image
 from support import SAMPLE_DATA, Nmm
 
@@ -94,6 +95,14 @@ def test_a_name_with_a_line_break_is_whole_in_machine_output(nmm: Nmm, tmp_path:
     table = nmm("search", "cat").stdout
     assert "a\\nb\\x1b[2J.jpg" in table
     assert "\x1b" not in table
+
+
+def test_a_second_writer_is_turned_away(nmm: Nmm, tmp_path: Path) -> None:
+    (tmp_path / "index").mkdir()
+    with FileLock(tmp_path / "index" / "write.lock"):
+        done = nmm("index", SAMPLE_DATA)
+    assert done.returncode == 5
+    assert "is being written to by another process" in done.stderr
 
 
 def test_an_unreadable_file_is_skipped(nmm: Nmm, tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+"""What an indexing run tells of itself: events while it goes on, a summary at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class NewIndex:
+    """There was no index, or an empty one; it is made with this model from now on."""
+
+    model: str
+
+
+@dataclass(frozen=True)
+class Preparing:
+    """The model is being compiled, which happens once and takes a while."""
+
+    model: str
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The number of files that the run will look at is known."""
+
+    files: int
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A file is done: it is in the index, or skipped, or left out."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that should have been indexed and could not be."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RootAway:
+    """A root is not there. Its files are kept, for it may be on a disk that is not."""
+
+    path: str
+
+
+Event = NewIndex | Preparing | Counted | Passed | Skipped | RootAway
+
+
+@dataclass
+class Summary:
+    """What a run did, in files. `interrupted`: it was stopped before it was through."""
+
+    model: str
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    moved: int = 0
+    removed: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    seconds: float = 0.0
+    interrupted: bool = False
