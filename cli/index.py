@@ -41,7 +41,10 @@ def index(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", metavar="NAME", help="Model of a new index; nmm models lists them."
+            "--model",
+            metavar="NAME|DIR",
+            help="Model of a new index: one that nmm models lists, or a folder with a pair of "
+            "towers in hub layout (DIR/vision, DIR/text).",
         ),
     ] = None,
     index_path: IndexOption = None,

@@ -47,7 +47,13 @@ def cache_folder() -> Path:
 
 def compiled_folder(model: Model) -> Path:
     """Where a model's compiled form is, or will be."""
-    return cache_folder() / "models" / f"{model.name}-{model.recipe}"
+    name = model.name
+    if Path(name).is_absolute():
+        # Weights in a folder can change: other files, other name.
+        stats = [(file, Path(file).stat()) for file in model.files if Path(file).exists()]
+        seen = repr([(file, s.st_size, s.st_mtime_ns) for file, s in stats])
+        name = f"{Path(name).name}-{hashlib.sha256(seen.encode()).hexdigest()[:16]}"
+    return cache_folder() / "models" / f"{name}-{model.recipe}"
 
 
 def is_compiled(model: Model) -> bool:

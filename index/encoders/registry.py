@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
@@ -51,13 +52,13 @@ class Model:
     """One model, as data.
 
     Attributes:
-        name: What a user types.
+        name: What a user types; of a pair in a folder, its absolute path.
         title: One line for a person.
         dimension: Length of its vectors.
         dimensions: Shorter lengths its vectors can be cut to (Matryoshka), if any.
         licence: SPDX name of the licence of its weights.
         size: Bytes of its weights.
-        files: Where the weights are, each as a package and a path in it.
+        files: Where the weights are, each as a package and a path in it, or an absolute path.
         image: What its vision tower takes.
         context: Tokens that its text tower reads, special tokens among them.
         chunk: Tokens of a passage when a text is cut up; a vector of a short passage
@@ -144,16 +145,19 @@ DEFAULT = MINI.name
 
 
 def find_model(name: str) -> Model:
-    """The row of that name.
+    """The row of that name, or of the pair in the folder of that name.
 
     Raises:
-        ModelError: There is none.
+        ModelError: There is none, or what is in the folder cannot be run.
     """
-    try:
+    if name in MODELS:
         return MODELS[name]
-    except KeyError:
-        raise ModelError(
-            f"There is no model called {name!r}.",
-            why=f"The models are: {', '.join(MODELS)}.",
-            hint="See them with: nmm models",
-        ) from None
+    if Path(name).is_dir():
+        from nmm.index.encoders.folder import folder_model
+
+        return folder_model(Path(name))
+    raise ModelError(
+        f"There is no model called {name!r}, and no folder of that name.",
+        why=f"The models are: {', '.join(MODELS)}.",
+        hint="See them with: nmm models",
+    )

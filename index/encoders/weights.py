@@ -22,7 +22,10 @@ def weight_files(model: Model) -> list[Path]:
     Raises:
         ModelError: One of them is not there.
     """
-    return [_package_file(model, name) for name in model.files]
+    return [
+        _own_file(model, Path(name)) if Path(name).is_absolute() else _package_file(model, name)
+        for name in model.files
+    ]
 
 
 def is_on_this_machine(model: Model) -> bool:
@@ -31,6 +34,16 @@ def is_on_this_machine(model: Model) -> bool:
         return bool(weight_files(model))
     except ModelError:
         return False
+
+
+def _own_file(model: Model, file: Path) -> Path:
+    if file.is_file():
+        return file
+    raise ModelError(
+        f"The model {model.name} is not whole.",
+        why=f"{file} is missing.",
+        hint="Copy it there from where the other files come from.",
+    )
 
 
 def _package_file(model: Model, name: str) -> Path:

@@ -1,0 +1,343 @@
+"""Nomic Embed: two transformers in one latent space (Nussbaum et al., 2024).
+
+`nomic-embed-text-v1.5` (arXiv:2402.01613) was locked while `nomic-embed-vision-v1.5`
+(arXiv:2406.18587) was trained to meet it. Both towers are stacks of the same block: the text
+tower after a BERT with rotary positions and SwiGLU, normalised after each branch; the
+vision tower after a ViT with biases, normalised before. An image's tokens are pooled by one
+learned query. Module names are those of the hub's safetensors, so that they load strictly.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from nmm.index.encoders.towers import Towers
+from nmm.index.errors import ModelError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from nmm.index.encoders.registry import ImageInput, Model
+
+    Rotate = Callable[[Tensor], Tensor]
+
+# Widths inside the MLPs are rounded up to a multiple of it.
+MULTIPLE = 256
+# Rotary positions of patches, in each direction.
+PATCH_BASE = 10_000.0
+# Upstream normalises inside the MLP, and texts at their end, with torch's default.
+INNER_EPS = 1e-5
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What of a tower's `config.json` shapes its blocks."""
+
+    width: int
+    heads: int
+    layers: int
+    inner: int
+    eps: float
+    bias: bool
+    prenorm: bool
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Shape:
+        """Read a hub configuration; `n_inner` is a float in the vision tower's."""
+        return cls(
+            width=config["n_embd"],
+            heads=config["n_head"],
+            layers=config["n_layer"],
+            inner=MULTIPLE * math.ceil(config["n_inner"] / MULTIPLE),
+            eps=config["layer_norm_epsilon"],
+            bias=config["qkv_proj_bias"],
+            prenorm=config["prenorm"],
+        )
+
+
+def _heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
+    """(n, length, parts * width) to `parts` tensors of (n, heads, length, width / heads)."""
+    split = x.reshape(*x.shape[:2], parts, heads, -1).permute(2, 0, 3, 1, 4)
+    return tuple(split[part] for part in range(parts))
+
+
+def _joined(x: Tensor) -> Tensor:
+    """(n, heads, length, head width) to (n, length, width)."""
+    return x.transpose(1, 2).flatten(2)
+
+
+class _Attention(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.heads = shape.heads
+        self.Wqkv = nn.Linear(shape.width, 3 * shape.width, bias=shape.bias)
+        self.out_proj = nn.Linear(shape.width, shape.width, bias=shape.bias)
+
+    def forward(self, x: Tensor, rotate: Rotate, mask: Tensor | None) -> Tensor:
+        q, k, v = _heads(self.Wqkv(x), 3, self.heads)
+        attended = functional.scaled_dot_product_attention(rotate(q), rotate(k), v, attn_mask=mask)
+        out: Tensor = self.out_proj(_joined(attended))
+        return out
+
+
+class _SwiGLU(nn.Module):
+    """fc2(norm(fc11(x) * silu(fc12(x)))); the norm is in the vision tower's blocks only."""
+
+    def __init__(self, shape: Shape, *, normed: bool) -> None:
+        super().__init__()
+        self.fc11 = nn.Linear(shape.width, shape.inner, bias=shape.bias)
+        self.fc12 = nn.Linear(shape.width, shape.inner, bias=shape.bias)
+        self.fc2 = nn.Linear(shape.inner, shape.width, bias=shape.bias)
+        self.norm = nn.LayerNorm(shape.inner, eps=INNER_EPS) if normed else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.fc2(self.norm(self.fc11(x) * functional.silu(self.fc12(x))))
+        return out
+
+
+class _Block(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.prenorm = shape.prenorm
+        self.attn = _Attention(shape)
+        self.mlp = _SwiGLU(shape, normed=shape.prenorm)
+        self.norm1 = nn.LayerNorm(shape.width, eps=shape.eps)
+        self.norm2 = nn.LayerNorm(shape.width, eps=shape.eps)
+
+    def forward(self, x: Tensor, rotate: Rotate, mask: Tensor | None = None) -> Tensor:
+        if self.prenorm:
+            x = x + self.attn(self.norm1(x), rotate, mask)
+            out: Tensor = x + self.mlp(self.norm2(x))
+        else:
+            x = self.norm1(x + self.attn(x, rotate, mask))
+            out = self.norm2(x + self.mlp(x))
+        return out
+
+
+class _TokenEmbeddings(nn.Module):
+    def __init__(self, config: Mapping[str, Any], width: int) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(config["vocab_size"], width)
+        self.token_type_embeddings = nn.Embedding(config["type_vocab_size"], width)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        # Every token is of the first type: there is one text, not a pair.
+        embedded: Tensor = self.word_embeddings(ids) + self.token_type_embeddings.weight[0]
+        return embedded
+
+
+class TextTower(nn.Module):
+    """Token ids and mask, both (n, length), to unit vectors (n, width).
+
+    Mean over the tokens, layer norm without weights, L2.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        shape = Shape.of(config)
+        self.embeddings = _TokenEmbeddings(config, shape.width)
+        self.emb_ln = nn.LayerNorm(shape.width, eps=shape.eps)
+        self.blocks = [_Block(shape) for _ in range(shape.layers)]
+        self.encoder = nn.ModuleDict({"layers": nn.ModuleList(self.blocks)})
+        half = shape.width // shape.heads // 2
+        # A buffer that no checkpoint holds.
+        bands = config["rotary_emb_base"] ** -(torch.arange(half) / half)
+        self.register_buffer("bands", bands, persistent=False)
+
+    bands: Tensor
+
+    def hidden(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """The last hidden state, (n, length, width); rows of padding mean nothing."""
+        x: Tensor = self.emb_ln(self.embeddings(ids))
+        angles = torch.arange(ids.shape[1], device=ids.device)[:, None] * self.bands
+        cos, sin = angles.cos(), angles.sin()
+
+        def rotate(heads: Tensor) -> Tensor:
+            """Rotary positions over the whole head, its halves being a pair's two parts."""
+            a, b = heads.chunk(2, -1)
+            return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
+
+        padding = (1.0 - mask[:, None, None, :].to(x.dtype)) * torch.finfo(x.dtype).min
+        for block in self.blocks:
+            x = block(x, rotate, padding)
+        return x
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        x = self.hidden(ids, mask)
+        weight = mask[:, :, None].to(x.dtype)
+        mean = (x * weight).sum(1) / weight.sum(1)
+        normed = functional.layer_norm(mean, mean.shape[-1:], eps=INNER_EPS)
+        return functional.normalize(normed, dim=-1)
+
+
+class _PatchEmbeddings(nn.Module):
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        width, self.patch = config["n_embd"], config["patch_size"]
+        tokens = (config["img_size"] // self.patch) ** 2 + 1
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, tokens, width))
+        self.proj = nn.Linear(config["num_channels"] * self.patch**2, width)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels (n, channels, side, side) to tokens (n, 1 + patches, width)."""
+        p = self.patch
+        n, channels, height, width = pixels.shape
+        grid = pixels.reshape(n, channels, height // p, p, width // p, p)
+        patches = grid.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+        first = self.cls_token.expand(len(pixels), -1, -1)
+        tokens: Tensor = torch.cat((first, self.proj(patches)), 1) + self.pos_embed
+        return tokens
+
+
+class _Selector(nn.Module):
+    """Attention pooling: a learned query looks at all tokens; it is not added itself."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.attn = _LatentAttention(shape)
+        self.norm1 = nn.LayerNorm(shape.width, eps=shape.eps)
+        self.mlp = _SwiGLU(shape, normed=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Tokens (n, length, width) to (n, 1, width)."""
+        attended = self.attn(x)
+        out: Tensor = self.mlp(self.norm1(attended))
+        return out
+
+
+class _LatentAttention(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.heads = shape.heads
+        self.latent = nn.Parameter(torch.zeros(1, 1, shape.width))
+        self.Wq = nn.Linear(shape.width, shape.width)
+        self.Wkv = nn.Linear(shape.width, 2 * shape.width)
+        self.out_proj = nn.Linear(shape.width, shape.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        (q,) = _heads(self.Wq(self.latent.expand(len(x), -1, -1)), 1, self.heads)
+        k, v = _heads(self.Wkv(x), 2, self.heads)
+        out: Tensor = self.out_proj(_joined(functional.scaled_dot_product_attention(q, k, v)))
+        return out
+
+
+class VisionTower(nn.Module):
+    """Normalised pixels (n, 3, side, side) to unit vectors (n, width)."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        shape = Shape.of(config)
+        self.embeddings = _PatchEmbeddings(config)
+        self.layers = nn.ModuleList(_Block(shape) for _ in range(shape.layers))
+        self.selector = _Selector(shape)
+        side = config["img_size"] // config["patch_size"]
+        angles = _patch_angles(side, config["ref_feat_shape"], shape.width // shape.heads)
+        self.register_buffer("cos", angles.cos(), persistent=False)
+        self.register_buffer("sin", angles.sin(), persistent=False)
+
+    def _rotate(self, heads: Tensor) -> Tensor:
+        """Rotary positions of the patches in interleaved pairs; CLS has no position."""
+        first, patches = heads[:, :, :1], heads[:, :, 1:]
+        turned = torch.stack((-patches[..., 1::2], patches[..., ::2]), -1).flatten(-2)
+        return torch.cat((first, patches * self.cos + turned * self.sin), 2)
+
+    def pooled(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """The tokens, (n, length, width), and the selector's update, (n, 1, width)."""
+        x = self.embeddings(pixels)
+        for layer in self.layers:
+            x = layer(x, self._rotate)
+        return x, self.selector(x)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x, update = self.pooled(pixels)
+        return functional.normalize(x[:, 0] + update[:, 0], dim=-1)
+
+
+def _patch_angles(side: int, reference: tuple[int, int], head: int) -> Tensor:
+    """Angles of a square grid of patches, (side * side, head): rows in one half, then columns.
+
+    Positions are scaled to the grid that the bands were made for.
+    """
+    bands = PATCH_BASE ** -(torch.arange(head // 4) / (head // 4))
+    rows, columns = (torch.arange(side) / side * length for length in reference)
+    by_row = (rows[:, None] * bands).repeat_interleave(2, -1)
+    by_column = (columns[:, None] * bands).repeat_interleave(2, -1)
+    halves = by_row[:, None].expand(-1, side, -1), by_column[None].expand(side, -1, -1)
+    return torch.cat(halves, -1).flatten(0, 1)
+
+
+class _Normalised(nn.Module):
+    """A vision tower on pixels in bytes, (n, side, side, 3)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, tower: VisionTower, spec: ImageInput) -> None:
+        super().__init__()
+        self.tower = tower
+        self.register_buffer("mean", 255 * torch.tensor(spec.mean).view(3, 1, 1))
+        self.register_buffer("std", 255 * torch.tensor(spec.std).view(3, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        vectors: Tensor = self.tower((pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std)
+        return vectors
+
+
+def towers(model: Model, files: list[Path]) -> Towers:
+    """Both towers with their weights, from the files of a pair in hub layout.
+
+    Raises:
+        ModelError: A tensor is missing, not expected, or of the wrong shape; it is named.
+    """
+    from tokenizers import Tokenizer
+
+    vision_weights, vision_config, _, text_weights, text_config, tokenizer_file = files
+    vision = VisionTower(json.loads(vision_config.read_text("utf-8")))
+    text = TextTower(json.loads(text_config.read_text("utf-8")))
+    _load(vision, vision_weights)
+    _load(text, text_weights)
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return Towers(
+        vision=_Normalised(vision, model.image).eval(), text=text.eval(), tokenizer=tokenizer
+    )
+
+
+def _load(tower: nn.Module, file: Path) -> None:
+    """Load a tower's weights; every tensor of it, and no other."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{file} cannot be read: {error}") from error
+    expected = {name: tuple(tensor.shape) for name, tensor in tower.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    wrong = [
+        *(f"{name} is missing" for name in expected.keys() - found.keys()),
+        *(f"{name} is not expected" for name in found.keys() - expected.keys()),
+        *(
+            f"{name} has the shape {found[name]}, not {expected[name]}"
+            for name in expected.keys() & found.keys()
+            if found[name] != expected[name]
+        ),
+    ]
+    if wrong:
+        raise ModelError(f"{file} does not fit its config.json: {'; '.join(sorted(wrong))}")
+    tower.load_state_dict(weights)

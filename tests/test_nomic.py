@@ -1,0 +1,215 @@
+"""The Nomic pair: parity with the reference, and a pair in a folder at work.
+
+`golden/nomic-tiny` holds a small random pair in hub layout and what the reference
+implementation computes from it, see `golden/README.md`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from support import SAMPLE_DATA, Nmm
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from torch import nn
+
+from nmm.index.encoders.compile import compile_model, compiled_folder
+from nmm.index.encoders.folder import folder_model
+from nmm.index.encoders.nomic import TextTower, VisionTower, towers
+from nmm.index.encoders.registry import ImageInput, Task, find_model
+from nmm.index.encoders.weights import weight_files
+from nmm.index.errors import ModelError
+
+GOLDEN = Path(__file__).parent / "golden" / "nomic-tiny"
+EXPECTED = np.load(GOLDEN / "expected.npz")
+TOLERANCE = 1e-4
+
+
+def tower(kind: type[nn.Module], name: str) -> Any:
+    """A golden tower with its weights."""
+    loaded = kind(json.loads((GOLDEN / name / "config.json").read_text("utf-8")))
+    loaded.load_state_dict(load_file(GOLDEN / name / "model.safetensors"))
+    return loaded.eval()
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    """The golden pair with a tokenizer, to be changed at will."""
+    folder = Path(shutil.copytree(GOLDEN, tmp_path / "pair"))
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefghijklmnopqrstuvwxyz_:"]
+    words += [f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz_:"]
+    vocabulary = {word: number for number, word in enumerate(words)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    tokenizer.save(str(folder / "text" / "tokenizer.json"))
+    return folder
+
+
+def test_text_embeddings_are_those_of_the_reference() -> None:
+    text = tower(TextTower, "text")
+    ids, mask = torch.tensor(EXPECTED["input_ids"]), torch.tensor(EXPECTED["attention_mask"])
+    with torch.inference_mode():
+        hidden, batch = text.hidden(ids, mask).numpy(), text(ids, mask).numpy()
+        alone = [
+            text(ids[i : i + 1, :n], mask[i : i + 1, :n]).numpy()[0]
+            for i, n in enumerate(mask.sum(1).tolist())
+        ]
+    real = EXPECTED["attention_mask"].astype(bool)
+    np.testing.assert_allclose(
+        hidden[real], EXPECTED["text_last_hidden_state"][real], atol=TOLERANCE
+    )
+    np.testing.assert_allclose(batch, EXPECTED["text_embedding"], atol=TOLERANCE)
+    np.testing.assert_allclose(alone, EXPECTED["text_embedding"], atol=TOLERANCE)
+
+
+def test_image_embeddings_are_those_of_the_reference() -> None:
+    vision = tower(VisionTower, "vision")
+    pixels = torch.tensor(EXPECTED["pixel_values"])
+    with torch.inference_mode():
+        tokens, update = vision.pooled(pixels)
+        batch = vision(pixels).numpy()
+        alone = [vision(image[None]).numpy()[0] for image in pixels]
+    np.testing.assert_allclose(
+        (tokens + update).numpy(), EXPECTED["image_last_hidden_state"], atol=TOLERANCE
+    )
+    np.testing.assert_allclose(batch, EXPECTED["image_embedding"], atol=TOLERANCE)
+    np.testing.assert_allclose(alone, EXPECTED["image_embedding"], atol=TOLERANCE)
+
+
+def test_every_parameter_matters() -> None:
+    """A tensor that could be anything would not be shown to be right by the golden data."""
+    text, vision = tower(TextTower, "text"), tower(VisionTower, "vision")
+    ids, mask = torch.tensor(EXPECTED["input_ids"]), torch.tensor(EXPECTED["attention_mask"])
+    inputs = ((text, (ids, mask)), (vision, (torch.tensor(EXPECTED["pixel_values"]),)))
+    for module, arguments in inputs:
+        output = module(*arguments)
+        (output * torch.arange(output.numel()).view_as(output)).sum().backward()
+        for name, parameter in module.named_parameters():
+            assert parameter.grad is not None, name
+            if name != "embeddings.token_type_embeddings.weight":  # its second row is unused
+                assert parameter.grad.abs().max() > 0, name
+
+
+def run(file: Path, **inputs: NDArray[Any]) -> NDArray[np.float32]:
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    vectors: NDArray[np.float32] = session.run(None, inputs)[0]
+    return vectors
+
+
+def test_the_compiled_pair_is_the_reference_too(pair: Path, tmp_path: Path) -> None:
+    model = folder_model(pair)
+    compiled = tmp_path / "compiled"
+    compiled.mkdir()
+    compile_model(model, compiled)
+    ids, mask = EXPECTED["input_ids"], EXPECTED["attention_mask"]
+    batch = run(compiled / "text.onnx", ids=ids, mask=mask)
+    np.testing.assert_allclose(batch, EXPECTED["text_embedding"], atol=TOLERANCE)
+    for row, length in enumerate(mask.sum(1)):
+        one = slice(row, row + 1)
+        alone = run(compiled / "text.onnx", ids=ids[one, :length], mask=mask[one, :length])
+        np.testing.assert_allclose(alone, EXPECTED["text_embedding"][one], atol=TOLERANCE)
+    # The compiled tower takes bytes: the nearest to the golden pixels, and what torch makes
+    # of the same.
+    spec = model.image
+    mean, std = (np.array(v).reshape(3, 1, 1) for v in (spec.mean, spec.std))
+    levels = (EXPECTED["pixel_values"] * std + mean) * 255
+    pixels = levels.round().clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
+    vision = towers(model, weight_files(model)).vision
+    with torch.inference_mode():
+        expected = vision(torch.from_numpy(np.ascontiguousarray(pixels))).numpy()
+    for some in (pixels, pixels[:1]):
+        np.testing.assert_allclose(
+            run(compiled / "vision.onnx", pixels=np.ascontiguousarray(some)),
+            expected[: len(some)],
+            atol=TOLERANCE,
+        )
+
+
+def test_the_row_says_what_the_configurations_say(pair: Path) -> None:
+    model = find_model(str(pair))
+    assert model.name == str(pair)
+    assert (model.dimension, model.context) == (48, 2048)
+    assert model.image == ImageInput(
+        64, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+    )
+    assert model.prompt("cats", Task.QUERY) == "search_query: cats"
+    assert model.prompt("cats", Task.DOCUMENT) == "search_document: cats"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda w: w.pop("emb_ln.bias"), "emb_ln.bias is missing"),
+        (lambda w: w.update(more=torch.zeros(2)), "more is not expected"),
+        (
+            lambda w: w.update({"emb_ln.bias": torch.zeros(4)}),
+            "emb_ln.bias has the shape (4,), not (48,)",
+        ),
+    ],
+)
+def test_a_tensor_that_does_not_fit_is_named(change: Any, said: str, pair: Path) -> None:
+    file = pair / "text" / "model.safetensors"
+    weights = load_file(file)
+    change(weights)
+    save_file(weights, file)
+    model = folder_model(pair)
+    with pytest.raises(ModelError) as raised:
+        towers(model, weight_files(model))
+    assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("vision/config.json", {"norm_mlp": False}, "norm_mlp is False, not True"),
+        ("text/config.json", {"prenorm": True}, "prenorm is True, not False"),
+        ("text/config.json", {"architectures": ["BertModel"]}, "not NomicBertModel"),
+        ("text/config.json", {"n_embd": 96}, "Vision has 48 dimensions, text 96"),
+        ("vision/preprocessor_config.json", {"resample": 2}, "must resize (bicubic)"),
+    ],
+)
+def test_what_is_not_computed_is_refused(
+    file: str, change: dict[str, Any], said: str, pair: Path
+) -> None:
+    config = json.loads((pair / file).read_text("utf-8"))
+    (pair / file).write_text(json.dumps({**config, **change}), "utf-8")
+    with pytest.raises(ModelError) as raised:
+        folder_model(pair)
+    assert said in str(raised.value)
+
+
+def test_other_weights_in_the_folder_are_compiled_anew(pair: Path) -> None:
+    before = compiled_folder(folder_model(pair))
+    weights = load_file(pair / "text/model.safetensors")
+    weights["emb_ln.bias"] += 1
+    save_file(weights, pair / "text/model.safetensors")
+    assert compiled_folder(folder_model(pair)) != before
+
+
+def test_an_index_is_made_and_searched_with_a_pair_in_a_folder(
+    nmm: Nmm, pair: Path, tmp_path: Path
+) -> None:
+    """Random weights find nothing sensible, but they find the same at every run."""
+    own_cache = {"NMM_CACHE": str(tmp_path / "cache")}
+    done = nmm("index", SAMPLE_DATA, "--model", "pair", "--json", **own_cache)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["model"] == str(pair)
+    answer = json.loads(nmm("search", "a cat", "--json", "-k31", **own_cache).stdout)
+    assert (answer["model"], len(answer["results"])) == (str(pair), 31)
+    status = json.loads(nmm("status", "--json", **own_cache).stdout)
+    assert (status["model"], status["dimension"], status["images"]) == (str(pair), 48, 12)
+    other = nmm("index", SAMPLE_DATA, "--model", "mini", **own_cache)
+    assert other.returncode == 4
+    (pair / "vision" / "model.safetensors").unlink()
+    gone = nmm("search", "a cat", **own_cache)
+    assert gone.returncode == 4
+    assert "model.safetensors is missing" in gone.stderr
