@@ -568,7 +568,7 @@ def test_a_model_that_is_unknown_makes_no_index(root: Path, folder: IndexFolder)
             "mini",
             "This index was made with the model other, not mini.",
         ),
-        (Settings("other", 384, "abc"), None, "There is no model called 'other'."),
+        (Settings("other", 384, "abc"), None, "There is no model called 'other', and no folder of that name."),
         (
             Settings("mini", 384, "abc"),
             None,

@@ -20,7 +20,7 @@ def test_an_unknown_model_is_an_error_that_names_the_others() -> None:
     with pytest.raises(ModelError) as raised:
         find_model("maxi")
     assert str(raised.value).splitlines() == [
-        "There is no model called 'maxi'.",
+        "There is no model called 'maxi', and no folder of that name.",
         f"The models are: {', '.join(MODELS)}.",
         "See them with: nmm models",
     ]
