@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 
 def main() -> None:
     """Run nmm, and end the process with the exit status of what it did."""
-    from nmm.cli.app import run
+    try:
+        from nmm.cli.app import run
 
-    run()
+        run()
+    except KeyboardInterrupt:
+        # Before or after a command: 130 is Exit.INTERRUPTED, which may not be loaded yet.
+        sys.exit(130)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -60,16 +61,32 @@ def options(
 
 def run() -> None:
     """Run the command that the process was started with, and end the process."""
+    _open_what_is_closed()
+    status: object = Exit.DONE
     try:
-        # Typer ends the process itself, also for its own errors of usage.
         app()
+    except SystemExit as ended:  # Typer's way, also for its own errors of usage
+        status = ended.code
     except NmmError as error:
         if _debug:
             raise
-        sys.exit(report(error))
-    except KeyboardInterrupt:
-        sys.exit(Exit.INTERRUPTED)
+        status = report(error)
     except Exception as error:
         if _debug:
             raise
-        sys.exit(report_unexpected(error))
+        status = report_unexpected(error)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        # Python would try again at its end, and end with a status of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = Exit.CANNOT_WRITE
+    sys.exit(status)  # type: ignore[arg-type]
+
+
+def _open_what_is_closed() -> None:
+    """Give the process the streams that it was started without: they are None then."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115

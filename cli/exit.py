@@ -25,7 +25,9 @@ class Exit(IntEnum):
     NO_INDEX_OR_MODEL = 4
     LOCKED = 5
     UNEXPECTED = 70
+    CANNOT_WRITE = 74
     INTERRUPTED = 130
+    PIPE_CLOSED = 141
 
 
 STATUS: dict[type[NmmError], Exit] = {

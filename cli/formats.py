@@ -6,6 +6,7 @@ Machine output keeps every path as it is on disk, whatever characters are in it.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nmm.cli.output import emit
 from nmm.cli.text import printable
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class Json:
             "model": self._model,
             "results": [_fields(result) for result in results],
         }
-        _write(json.dumps(answer, ensure_ascii=False, indent=self._indent) + "\n")
+        emit(json.dumps(answer, ensure_ascii=False, indent=self._indent) + "\n")
 
 
 class JsonLines:
@@ -59,7 +61,7 @@ class JsonLines:
 
     def write(self, query: str, results: Sequence[Result]) -> None:
         for result in results:
-            _write(json.dumps({"query": query, **_fields(result)}, ensure_ascii=False) + "\n")
+            emit(json.dumps({"query": query, **_fields(result)}, ensure_ascii=False) + "\n")
 
 
 class Csv:
@@ -69,7 +71,8 @@ class Csv:
 
     def __init__(self, model: str, several: bool) -> None:
         del model, several
-        self._writer = csv.DictWriter(sys.stdout, self.COLUMNS, lineterminator="\n")
+        self._rows = io.StringIO()
+        self._writer = csv.DictWriter(self._rows, self.COLUMNS, lineterminator="\n")
         self._writer.writeheader()
 
     def write(self, query: str, results: Sequence[Result]) -> None:
@@ -78,7 +81,9 @@ class Csv:
             if result.lines:
                 row["lines"] = "{}-{}".format(*result.lines)
             self._writer.writerow(row)
-        sys.stdout.flush()
+        emit(self._rows.getvalue())
+        self._rows.seek(0)
+        self._rows.truncate()
 
 
 class Paths:
@@ -91,7 +96,7 @@ class Paths:
 
     def write(self, query: str, results: Sequence[Result]) -> None:
         del query
-        _write("".join(result.path + self.end for result in results))
+        emit("".join(result.path + self.end for result in results))
 
 
 class NulPaths(Paths):
@@ -134,7 +139,7 @@ class Table:
         with self._console.capture() as captured:
             self._console.print(table)
         # rich fills a table up with spaces to its width, which only a terminal needs.
-        _write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
+        emit("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
 
 
 def _passage(text: str, room: int) -> str:
@@ -163,9 +168,3 @@ def _near(path: str) -> str:
         return str(Path(path).relative_to(Path.cwd()))
     except ValueError:
         return path
-
-
-def _write(text: str) -> None:
-    # As bytes, so that neither the locale nor a platform's line ends change a path.
-    sys.stdout.buffer.write(text.encode("utf-8"))
-    sys.stdout.buffer.flush()

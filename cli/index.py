@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 from collections import Counter
@@ -14,11 +15,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nmm.cli.exit import Exit
+from nmm.cli.output import emit
 from nmm.cli.parameters import IndexOption, JsonOption, QuietOption
 from nmm.cli.text import printable
 
 if TYPE_CHECKING:
-    from nmm.cli.progress import Progress
     from nmm.index.events import Summary
 
 EXAMPLES = """\b
@@ -97,7 +98,7 @@ def index(
 
     # The one model there is comes with the packages: there is nothing to download.
     del offline
-    with Progress(quiet=quiet) as progress, _stopping(progress) as stop:
+    with Progress(quiet=quiet) as progress, _stopping() as stop:
         summary = build(
             paths or [],
             index_folder(index_path),
@@ -114,9 +115,9 @@ def index(
             stop=stop,
         )
     if as_json:
-        typer.echo(_as_json(summary))
+        emit(_as_json(summary) + "\n")
     elif not quiet:
-        typer.echo(_as_text(summary))
+        emit(_as_text(summary) + "\n")
     if summary.interrupted:
         raise typer.Exit(Exit.INTERRUPTED)
     if summary.skipped:
@@ -124,14 +125,15 @@ def index(
 
 
 @contextmanager
-def _stopping(progress: Progress) -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; a second Ctrl-C ends the process at once."""
+def _stopping() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set; a second one interrupts whatever is going on."""
     stop = threading.Event()
 
     def on_signal(number: int, _: object) -> None:
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, signal.default_int_handler)
         stop.set()
-        progress.note("Stopping: what is being embedded is finished and kept.")
+        # Not through a stream, which may be in the midst of printing.
+        os.write(2, b"\nStopping: what is being embedded is finished and kept.\n")
 
     former = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import typer
-
+from nmm.cli.output import emit
 from nmm.cli.parameters import JsonOption
 
 EXAMPLES = """\b
@@ -35,12 +34,12 @@ def models(as_json: JsonOption = False) -> None:
         for model in MODELS.values()
     ]
     if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        emit(json.dumps(rows, ensure_ascii=False, indent=2) + "\n")
         return
     for row in rows:
         here = "on this machine" if row["on_this_machine"] else "not on this machine"
-        typer.echo(f"{row['name']}: {row['title']}")
-        typer.echo(
+        emit(
+            f"{row['name']}: {row['title']}\n"
             f"    {row['dimension']} dimensions, {row['bytes'] / 1e6:.0f} MB, "
-            f"{row['licence']}, {here}"
+            f"{row['licence']}, {here}\n"
         )

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from nmm.cli.output import emit
 from nmm.cli.parameters import IndexOption, JsonOption
 
 EXAMPLES = """\b
@@ -30,4 +31,4 @@ def remove(
     from nmm.index.store.location import index_folder
 
     removed = take_out(paths, index_folder(index_path))
-    typer.echo(f'{{"removed": {removed}}}' if as_json else f"{removed} removed.")
+    emit(f'{{"removed": {removed}}}\n' if as_json else f"{removed} removed.\n")

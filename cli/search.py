@@ -11,6 +11,7 @@ import typer
 
 from nmm.cli.exit import Exit
 from nmm.cli.parameters import IndexOption, QuietOption
+from nmm.cli.text import valid
 from nmm.index.errors import UsageError
 
 EXAMPLES = """\b
@@ -91,7 +92,7 @@ def search(
         index_folder(index_path), once=not several, on_compile=note_compiling
     ) as opened:
         form = (chosen[0] if chosen else formats.Table)(model=opened.model, several=several)
-        for query in _queries() if several else [" ".join(words)]:
+        for query in _queries() if several else [valid(" ".join(words))]:
             results = opened.find(query, count, kinds)
             found = found or bool(results)
             form.write(query, results)
@@ -101,4 +102,4 @@ def search(
 
 def _queries() -> Iterable[str]:
     """The lines of stdin that are not blank, as they come."""
-    return (line.strip() for line in sys.stdin if line.strip())
+    return (valid(line).strip() for line in sys.stdin if line.strip())

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from nmm.cli.output import emit
 from nmm.cli.parameters import IndexOption, JsonOption
 from nmm.cli.text import printable
 
@@ -17,6 +18,7 @@ Examples:
   nmm status --errors
   nmm status --json
 """
+ROOTS_SHOWN = 20
 
 
 def status(
@@ -36,16 +38,16 @@ def status(
         skipped = shown.pop("errors")
         if errors:
             shown["errors"] = [{"path": path, "reason": reason} for path, reason in skipped]
-        typer.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+        emit(json.dumps(shown, ensure_ascii=False, indent=2) + "\n")
         return
     if errors:
         for path, reason in found.errors:
-            typer.echo(f"{printable(path)}: {printable(reason)}")
+            emit(f"{printable(path)}: {printable(reason)}\n")
         return
     rows = {
         "index": found.index,
         "model": f"{found.model}, {found.dimension} dimensions" if found.model else "none yet",
-        "roots": "\n".join(found.roots),
+        "roots": _roots(found.roots),
         "files": f"{found.files} ({found.images} images, {found.texts} texts)",
         "vectors": str(found.vectors),
         "skipped": f"{found.skipped}" + (" (nmm status --errors)" if found.skipped else ""),
@@ -53,4 +55,12 @@ def status(
     }
     for name, value in rows.items():
         for number, line in enumerate(value.split("\n")):
-            typer.echo(f"{'' if number else name:8} {printable(line)}")
+            emit(f"{'' if number else name:8} {printable(line)}\n")
+
+
+def _roots(roots: list[str]) -> str:
+    """The first roots, a line each: there can be thousands, if files were named one by one."""
+    more = (
+        [f"and {len(roots) - ROOTS_SHOWN} more: nmm status --json"] if roots[ROOTS_SHOWN:] else []
+    )
+    return "\n".join(roots[:ROOTS_SHOWN] + more)

@@ -1,4 +1,4 @@
-"""Text from files and file names, made safe for a terminal."""
+"""Text from outside: of files and file names made safe for a terminal, of queries valid."""
 
 from __future__ import annotations
 
@@ -12,3 +12,8 @@ def printable(text: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )
+
+
+def valid(text: str) -> str:
+    """Text with question marks for bytes that were no UTF-8 when they were typed or piped."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -21,7 +21,13 @@ from nmm.index.batch import Batch, FileEntry, ReadyImage
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import DEFAULT, Encoder, Task, find_model
 from nmm.index.encoders.runtime import available_cpus, load_encoder
-from nmm.index.errors import MediaError, ModelError, NotMediaError, UsageError
+from nmm.index.errors import (
+    MediaError,
+    ModelError,
+    NotMediaError,
+    StoppedError,
+    UsageError,
+)
 from nmm.index.events import (
     Counted,
     Event,
@@ -34,6 +40,7 @@ from nmm.index.events import (
 )
 from nmm.index.media.image import MAX_PIXELS
 from nmm.index.media.read import Chunking, ImageMedia, KnownMedia, TextMedia, read_media
+from nmm.index.roots import Scope, cover, is_there, resolve
 from nmm.index.store import vectors
 from nmm.index.store.catalog import KINDS, Catalog, Root, Settings, locate
 from nmm.index.store.location import IndexFolder
@@ -50,7 +57,6 @@ AHEAD = 2
 OVERLAP = 8
 
 Media = KnownMedia | ReadyImage | TextMedia
-Scope = tuple[Root, str]
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -100,7 +106,8 @@ def build(
         CatalogError: The catalog cannot be read or written.
     """
     started = time.monotonic()
-    present = [_resolved(path) for path in paths]
+    stop = stop or threading.Event()
+    present = [resolve(path) for path in paths]
     row = find_model(model) if model else None
     if not paths:
         folder.existing()
@@ -108,14 +115,14 @@ def build(
         if not writer.settings():
             on_event(NewIndex((row or find_model(DEFAULT)).name))
         row = _model_of(writer.settings(), row)
-        encoder = load_encoder(row, on_compile=lambda: on_event(Preparing(row.name)))
+        try:
+            encoder = load_encoder(row, on_compile=lambda: on_event(Preparing(row.name)), stop=stop)
+        except StoppedError:
+            return Summary(row.name, interrupted=True)
         _check_weights(writer, encoder)
-        with writer.batch():
-            scopes = [writer.adopt_root(path) for path in _outermost(present)]
-        if not paths:
-            scopes, away = _present_roots(writer)
-            for path in away:
-                on_event(RootAway(path))
+        covered = cover(writer, present)
+        for path in covered.away:
+            on_event(RootAway(str(path)))
         with Catalog.open(folder.catalog) as committed:
             run = _Run(
                 writer,
@@ -124,43 +131,14 @@ def build(
                 encoder,
                 options or Options(),
                 on_event,
-                stop or threading.Event(),
+                stop,
             )
-            run.index(scopes)
+            run.index(covered.scopes)
+            run.summary.removed += sum(map(writer.forget, covered.deleted))
         if not run.summary.interrupted:
             _derive(writer, folder, encoder)
     run.summary.seconds = time.monotonic() - started
     return run.summary
-
-
-def _resolved(path: Path) -> Path:
-    try:
-        return path.expanduser().resolve(strict=True)
-    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before 3.13
-        raise UsageError(
-            f"{path} cannot be indexed.",
-            why=getattr(error, "strerror", None) or str(error),
-            hint="Check its spelling, and that its disk is mounted.",
-        ) from error
-
-
-def _outermost(paths: Sequence[Path]) -> list[Path]:
-    """The paths that lie below no other: a file below two would be read and counted twice."""
-    outermost: list[Path] = []
-    for path in sorted(paths):  # by their parts: a folder, then all that is below it
-        if not (outermost and path.is_relative_to(outermost[-1])):
-            outermost.append(path)
-    return outermost
-
-
-def _present_roots(writer: CatalogWriter) -> tuple[list[tuple[Root, str]], list[str]]:
-    roots = writer.roots()
-    if not roots:
-        raise UsageError(
-            "The index has no folders to look at again.", hint="Name one: nmm index FOLDER"
-        )
-    present = [(root, "") for root in roots if root.path.exists()]
-    return present, [str(root.path) for root in roots if not root.path.exists()]
 
 
 def _model_of(settings: Settings | None, asked: Model | None) -> Model:
@@ -259,13 +237,19 @@ class _Run:
 
     def _walk(self, scopes: Iterable[Scope]) -> Iterator[tuple[Root, FoundFile | SkippedEntry]]:
         for root, start in scopes:
-            entries = walk(
-                root.path,
-                start,
-                exclude=self._options.exclude,
-                hidden=self._options.hidden,
-                follow_symlinks=self._options.follow_symlinks,
-            )
+            try:
+                entries = walk(
+                    root.path,
+                    start,
+                    exclude=self._options.exclude,
+                    hidden=self._options.hidden,
+                    follow_symlinks=self._options.follow_symlinks,
+                )
+            except UsageError:
+                if is_there(Path(locate(str(root.path), start))):
+                    raise  # what is wrong is an option
+                # It went away after the run had begun.
+                entries = iter([SkippedEntry(start, "no longer there", is_dir=True)])
             for entry in entries:
                 if self._stop.is_set():
                     return

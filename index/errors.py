@@ -7,6 +7,7 @@
     ├── NoIndexError       there is no index where one was looked for
     ├── ModelError         a model is unknown, not on this machine, or cannot be used
     ├── IndexLockedError   another process is writing to the index
+    ├── StoppedError       the caller asked to stop before there was anything to keep
     ├── CatalogError       the catalog cannot be opened, read or written
     └── MediaError         one file cannot be read as what it should be
         └── NotMediaError  one file is neither an image nor a text, which is no fault
@@ -56,6 +57,10 @@ class IndexLockedError(NmmError):
 
 class CatalogError(NmmError):
     """The catalog cannot be opened, read or written."""
+
+
+class StoppedError(NmmError):
+    """The caller asked to stop before there was anything to keep."""
 
 
 class MediaError(NmmError):

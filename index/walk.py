@@ -197,7 +197,7 @@ class _Walker:
         if entry.name == IGNORE_FILE or (is_link and not self.follow_symlinks):
             return None
         is_dir = _answer(entry.is_dir)
-        if not self.hidden and _is_hidden(entry.name, is_dir):
+        if not self.hidden and is_left_out(entry.name, is_dir=is_dir):
             return None
         if is_excluded(path, is_dir, chain(self.exclude, rules)):
             return None
@@ -237,7 +237,8 @@ def _with_rules_of(
     return own + rules, _skipped(path, problem, is_dir=False) if problem else None
 
 
-def _is_hidden(name: str, is_dir: bool) -> bool:
+def is_left_out(name: str, *, is_dir: bool = True) -> bool:
+    """Whether what has that name is left out for it, unless `hidden` is asked for."""
     return name.startswith(".") or (is_dir and name in _LEFT_OUT_FOLDERS)
 
 

@@ -24,9 +24,18 @@ from nmm.index import search as search_module
 from nmm.index.batch import Batch, FileEntry
 from nmm.index.build import AHEAD, Options, build
 from nmm.index.encoders.registry import Task
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
 from nmm.index.errors import IndexLockedError, MediaError, ModelError, NoIndexError, UsageError
-from nmm.index.events import Counted, Event, NewIndex, Passed, RootAway, Skipped, Summary
+from nmm.index.events import (
+    Counted,
+    Event,
+    NewIndex,
+    Passed,
+    Preparing,
+    RootAway,
+    Skipped,
+    Summary,
+)
 from nmm.index.media.chunk import Chunk
 from nmm.index.media.read import SMALL_TEXT, read_media
 from nmm.index.status import status
@@ -568,7 +577,11 @@ def test_a_model_that_is_unknown_makes_no_index(root: Path, folder: IndexFolder)
             "mini",
             "This index was made with the model other, not mini.",
         ),
-        (Settings("other", 384, "abc"), None, "There is no model called 'other', and no folder of that name."),
+        (
+            Settings("other", 384, "abc"),
+            None,
+            "There is no model called 'other', and no folder of that name.",
+        ),
         (
             Settings("mini", 384, "abc"),
             None,
@@ -856,3 +869,87 @@ def test_files_given_one_by_one_are_roots_until_a_folder_takes_them_in(
     assert build(files, folder).unchanged == 1000
     assert build([notes], folder).unchanged == 1000
     assert status(folder).roots == [str(notes)]
+
+
+def test_a_root_that_is_away_is_kept_when_a_folder_above_is_indexed(
+    tmp_path: Path, folder: IndexFolder
+) -> None:
+    disk = tmp_path / "above" / "disk"
+    disk.mkdir(parents=True)
+    (disk / "note.txt").write_text("A note about tea.")
+    build([disk], folder)
+    disk.rename(tmp_path / "unplugged")
+    away = build([tmp_path / "above"], folder)
+    assert (away.removed, status(folder).files) == (0, 1)
+    (tmp_path / "unplugged").rename(disk)
+    back = build([tmp_path / "above"], folder)
+    assert (back.removed, back.unchanged) == (0, 1)
+    assert status(folder).roots == [str(tmp_path / "above")]
+
+
+def test_a_hidden_folder_that_is_named_stays_a_root_of_its_own(
+    tmp_path: Path, folder: IndexFolder
+) -> None:
+    hidden = tmp_path / "notes" / ".secret"
+    hidden.mkdir(parents=True)
+    (hidden / "a.txt").write_text("A note about tea.")
+    (hidden.parent / "b.txt").write_text("A note about rum.")
+    assert build([hidden.parent, hidden], folder).added == 2
+    assert build([], folder).unchanged == 2
+    assert build([hidden.parent], folder).unchanged == 1
+    assert status(folder).roots == [str(hidden.parent), str(hidden)]
+    assert status(folder).files == 2
+
+
+def test_a_single_file_that_is_deleted_leaves_the_index(
+    tmp_path: Path, folder: IndexFolder
+) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text("A note about tea.")
+    build([note], folder)
+    note.unlink()
+    assert build([], folder).removed == 1
+    assert (status(folder).files, status(folder).roots) == (0, [])
+
+
+def test_a_root_that_goes_away_in_mid_run_ends_nothing(tmp_path: Path, folder: IndexFolder) -> None:
+    first, second = tmp_path / "1", tmp_path / "2"
+    for root in (first, second):
+        root.mkdir()
+        (root / "note.txt").write_text(f"A note about tea in {root.name}.")
+    build([second], folder)
+
+    class Leaving(threading.Event):
+        """Takes the second root away when the walk of the first is looked at."""
+
+        def is_set(self) -> bool:
+            if second.exists():
+                second.rename(tmp_path / "gone")
+            return super().is_set()
+
+    summary = build([first, second], folder, stop=Leaving())
+    assert (summary.added, summary.removed) == (1, 0)
+    assert summary.skipped == [Skipped(str(second), "no longer there")]
+    assert status(folder).files == 2
+
+
+def test_a_run_that_is_stopped_before_the_model_is_ready_leaves_nothing(
+    tmp_path: Path, folder: IndexFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_module, "load_encoder", load_encoder)
+    monkeypatch.setenv("NMM_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "note.txt").write_text("A note about tea.")
+    stop = threading.Event()
+    told: list[Event] = []
+
+    def on_event(event: Event) -> None:
+        told.append(event)
+        if isinstance(event, Preparing):
+            threading.Timer(0.5, stop.set).start()
+
+    started = time.monotonic()
+    summary = build([tmp_path / "note.txt"], folder, on_event=on_event, stop=stop)
+    assert (summary.interrupted, summary.added) == (True, 0)
+    assert told == [NewIndex("mini"), Preparing("mini")]
+    assert time.monotonic() - started < 10, "the process that prepares the model was awaited"
+    assert [p.suffix for p in (tmp_path / "cache" / "models").iterdir()] == [".lock"]

@@ -16,14 +16,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.encoders.registry import Model, find_model
 from nmm.index.encoders.weights import weight_files
-from nmm.index.errors import ModelError
+from nmm.index.errors import ModelError, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 VISION, TEXT, TOKENIZER, MANIFEST = "vision.onnx", "text.onnx", "tokenizer.json", "manifest.json"
 LEAST_COSINE = 0.9999
+POLL = 0.1  # seconds
 
 
 def cache_folder() -> Path:
@@ -66,12 +69,17 @@ def is_compiled(model: Model) -> bool:
         return False
 
 
-def ensure_compiled(model: Model, on_compile: Callable[[], None] = lambda: None) -> Path:
+def ensure_compiled(
+    model: Model,
+    on_compile: Callable[[], None] = lambda: None,
+    stop: threading.Event | None = None,
+) -> Path:
     """The folder of the model's compiled form, made first if it is not there.
 
     `on_compile` is called before the work, which takes a minute at most for `mini`.
 
     Raises:
+        StoppedError: `stop` was set before it was made.
         ModelError: It cannot be made.
     """
     if is_compiled(model):
@@ -88,7 +96,7 @@ def ensure_compiled(model: Model, on_compile: Callable[[], None] = lambda: None)
                 on_compile()
                 for left in folder.parent.glob(f"{glob.escape(folder.name)}.part-*"):
                     shutil.rmtree(left, ignore_errors=True)  # of a process that was killed
-                _compile_apart(model, folder)
+                _compile_apart(model, folder, stop or threading.Event())
     except OSError as error:
         raise ModelError(
             f"The model {model.name} cannot be kept in {folder.parent}.",
@@ -98,22 +106,45 @@ def ensure_compiled(model: Model, on_compile: Callable[[], None] = lambda: None)
     return folder
 
 
-def _compile_apart(model: Model, folder: Path) -> None:
+def _compile_apart(model: Model, folder: Path, stop: threading.Event) -> None:
     """Compile in another process, into a temporary folder that then takes its place."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.part-") as part:
         command = [sys.executable, "-m", __name__, model.name, part]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-        if done.returncode:
-            last_line = done.stderr.strip().rpartition("\n")[2]
+        status, said = _run(command, stop)
+        if status:
+            last_line = said.strip().rpartition("\n")[2]
             raise ModelError(
                 f"The model {model.name} could not be prepared for ONNX Runtime.",
-                why=last_line or f"The process ended with status {done.returncode}.",
+                why=last_line or f"The process ended with status {status}.",
                 hint=f"See all of it with: {' '.join(command[:-1])} {tempfile.gettempdir()}",
             )
         shutil.rmtree(folder, ignore_errors=True)
         Path(part).chmod(0o755)
         Path(part).rename(folder)
         Path(part).mkdir()  # for TemporaryDirectory to remove
+
+
+def _run(command: Sequence[str], stop: threading.Event) -> tuple[int, str]:
+    """Run a command until it ends or `stop` is set; its status, and what it said on stderr."""
+    # In a session of its own, for Ctrl-C is for this process: it ends the other.
+    with subprocess.Popen(  # noqa: S603
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            while not stop.is_set():
+                try:
+                    _, said = process.communicate(timeout=POLL)
+                except subprocess.TimeoutExpired:
+                    continue
+                return process.returncode, said
+        finally:
+            process.kill()  # nothing, if it has ended
+    raise StoppedError("Stopped before the model was prepared.")
 
 
 def compile_model(model: Model, folder: Path) -> None:
@@ -146,8 +177,9 @@ def compile_model(model: Model, folder: Path) -> None:
 
 def _export(tower: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str], file: Path) -> None:
     """Export a tower to ONNX, batch and length free, and compare the two on `inputs`."""
-    import onnxruntime
     import torch
+
+    onnxruntime = load_onnxruntime()
 
     dimensions = [{0: "batch"} if x.ndim != 2 else {0: "batch", 1: "length"} for x in inputs]
     with warnings.catch_warnings():

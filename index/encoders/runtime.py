@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from nmm.index.encoders.compile import MANIFEST, TEXT, TOKENIZER, VISION, ensure_compiled
+from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from threading import Event
 
     import numpy as np
     from numpy.typing import NDArray
@@ -103,8 +105,7 @@ class OnnxEncoder:
         return vectors
 
     def _open(self, name: str) -> InferenceSession:
-        import onnxruntime
-
+        onnxruntime = load_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = available_cpus()
         options.log_severity_level = 3  # errors; warnings would go to stderr
@@ -143,11 +144,16 @@ def available_cpus() -> int:
 
 
 def load_encoder(
-    model: Model, *, once: bool = False, on_compile: Callable[[], None] = lambda: None
+    model: Model,
+    *,
+    once: bool = False,
+    on_compile: Callable[[], None] = lambda: None,
+    stop: Event | None = None,
 ) -> OnnxEncoder:
     """The encoder of a model, compiled first if it never was; `on_compile` is told.
 
     Raises:
+        StoppedError: `stop` was set before it was compiled.
         ModelError: The model is not on this machine or cannot be compiled.
     """
-    return OnnxEncoder(model, ensure_compiled(model, on_compile), once=once)
+    return OnnxEncoder(model, ensure_compiled(model, on_compile, stop), once=once)

@@ -308,8 +308,11 @@ def _connect_to_read(file: Path) -> sqlite3.Connection:
     try:
         return _connect(f"{uri}?mode=ro")
     except sqlite3.OperationalError:
-        # A WAL catalog in a folder that cannot be written to: SQLite can neither make its
-        # shared memory there nor can anybody else write, so it may be read as it lies.
+        # SQLite cannot make its shared memory in a folder that cannot be written to. As
+        # long as nothing waits in the write-ahead log, the file may be read as it lies.
+        wal = file.with_name(f"{file.name}-wal")
+        if wal.exists() and wal.stat().st_size:
+            raise
         return _connect(f"{uri}?mode=ro&immutable=1")
 
 

@@ -45,7 +45,14 @@ class IndexFolder:
 
     def size(self) -> int:
         """Bytes that the index takes on disk."""
-        return sum(p.stat().st_size for p in self.path.rglob("*") if p.is_file())
+        return sum(_size(path) for path in self.path.rglob("*"))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # a writer has just deleted it
+        return 0
 
 
 def index_folder(path: Path | None = None) -> IndexFolder:

@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -145,40 +145,53 @@ class CatalogWriter(Catalog):
             for key, value in settings._asdict().items():
                 self._database.table("settings").upsert({"key": key, "value": value}, pk="key")
 
-    def adopt_root(self, path: Path) -> tuple[Root, str]:
+    def adopt_root(
+        self, path: Path, reaches: Callable[[Path, Path], bool] = lambda _outer, _inner: True
+    ) -> tuple[Root, str]:
         """The root that holds an absolute path, and the path relative to it.
 
         A path outside all roots becomes one. Roots below it are taken into it, so that
-        no file stands in the catalog twice.
+        no file stands in the catalog twice. `reaches` says of a folder and a path below
+        it whether a walk of the one meets the other; where it does not, each is a root.
         """
         above = json.dumps([str(folder) for folder in (path, *path.parents)])
-        holder = self._first(
-            "SELECT id, path FROM roots WHERE path IN (SELECT value FROM json_each(?))", (above,)
+        holders = self._rows(
+            "SELECT id, path FROM roots WHERE path IN (SELECT value FROM json_each(?)) "
+            "ORDER BY length(path) DESC",
+            (above,),
         )
-        if holder:
-            root = Root(holder[0], Path(holder[1]))
-            return root, _relative(path, root)
+        for root in [Root(number, Path(name)) for number, name in holders]:
+            if root.path == path:
+                self._absorb_roots_below(root, reaches)
+                return root, ""
+            if reaches(root.path, path):
+                return root, _relative(path, root)
+        added_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        row = {"path": str(path), "added_at": added_at}
         with self.batch():
-            added_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-            row = {"path": str(path), "added_at": added_at}
             new = Root(int(self._database.table("roots").insert(row).last_pk), path)  # type: ignore[arg-type]
-            # What begins with the path and a separator sorts before the next character.
-            prefix = str(path).rstrip(os.sep)
-            inner = list(
-                self._rows(
-                    "SELECT id, path FROM roots WHERE path > ? AND path < ? AND id != ?",
-                    (prefix + os.sep, prefix + chr(ord(os.sep) + 1), new.id),
-                )
-            )
-            for root_id, root_path in inner:
-                below = Path(root_path).relative_to(path).as_posix()
-                self._database.execute(
-                    "UPDATE files SET root_id = ?, "
-                    "path = CASE path WHEN '' THEN ? ELSE ? || '/' || path END WHERE root_id = ?",
-                    (new.id, below, below, root_id),
-                )
-                self._database.table("roots").delete(root_id)
+            self._absorb_roots_below(new, reaches)
         return new, ""
+
+    def _absorb_roots_below(self, outer: Root, reaches: Callable[[Path, Path], bool]) -> None:
+        # What begins with the path and a separator sorts before the next character.
+        prefix = str(outer.path).rstrip(os.sep)
+        below = self._rows(
+            "SELECT id, path FROM roots WHERE path > ? AND path < ? AND id != ?",
+            (prefix + os.sep, prefix + chr(ord(os.sep) + 1), outer.id),
+        )
+        inner = [Root(number, Path(name)) for number, name in below]
+        with self.batch():
+            for root in inner:
+                if reaches(outer.path, root.path):
+                    relative = _relative(root.path, outer)
+                    self._database.execute(
+                        # A path that stands there already was met through the outer root.
+                        "UPDATE OR REPLACE files SET root_id = ?, path = CASE path "
+                        "WHEN '' THEN ? ELSE ? || '/' || path END WHERE root_id = ?",
+                        (outer.id, relative, relative, root.id),
+                    )
+                    self._database.table("roots").delete(root.id)
 
     def add_content(self, content: Content) -> int:
         """Add a content without chunks; its id."""

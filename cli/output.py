@@ -1,0 +1,23 @@
+"""Results on stdout, as bytes in UTF-8, whatever the locale says."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from nmm.cli.exit import Exit
+
+
+def emit(text: str) -> None:
+    """Print what a command was asked for; neither locale nor platform changes a path.
+
+    Whoever reads may have enough and close the pipe: the process then ends as one does
+    that SIGPIPE kills.
+    """
+    try:
+        sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # What is still buffered would be an error again when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.PIPE_CLOSED)
