@@ -10,6 +10,7 @@ import typer
 
 from nmm.cli import index, models, remove, search, status
 from nmm.cli.exit import Exit, report, report_unexpected
+from nmm.cli.output import discard
 from nmm.index.errors import NmmError
 
 app = typer.Typer(
@@ -79,8 +80,7 @@ def run() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError:
-        # Python would try again at its end, and end with a status of its own.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard()
         status = Exit.CANNOT_WRITE
     sys.exit(status)  # type: ignore[arg-type]
 

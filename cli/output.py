@@ -18,6 +18,14 @@ def emit(text: str) -> None:
         sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        # What is still buffered would be an error again when the process ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard()
         sys.exit(Exit.PIPE_CLOSED)
+    except OSError as error:
+        discard()
+        print(f"nmm: The output cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201
+        sys.exit(Exit.CANNOT_WRITE)
+
+
+def discard() -> None:
+    """Send to nowhere what is still buffered, which would be an error again at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -60,7 +60,7 @@ def status(
 
 def _roots(roots: list[str]) -> str:
     """The first roots, a line each: there can be thousands, if files were named one by one."""
-    more = (
-        [f"and {len(roots) - ROOTS_SHOWN} more: nmm status --json"] if roots[ROOTS_SHOWN:] else []
-    )
-    return "\n".join(roots[:ROOTS_SHOWN] + more)
+    shown = roots[:ROOTS_SHOWN]
+    if more := len(roots) - len(shown):
+        shown.append(f"and {more} more: nmm status --json")
+    return "\n".join(shown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,9 +51,10 @@ class IndexFolder:
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
+        found = path.stat()
     except OSError:  # a writer has just deleted it
         return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
 
 
 def index_folder(path: Path | None = None) -> IndexFolder:
