@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
+import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 VERSION = 1
 # Lines of a passage in the table, and columns beside it.
 PASSAGE_LINES, TABLE_MARGIN = 2, 14
+UNKNOWN_WIDTH = 160
 
 
 class Form(Protocol):
@@ -114,8 +115,12 @@ class Table:
         del model
         self._several = several
         # Of a pipe or a file the width is not known, and long paths must not be broken.
-        known = sys.stdout.isatty() or "COLUMNS" in os.environ
-        self._console = Console(highlight=False, width=None if known else 160)
+        self._console = Console(
+            file=io.StringIO(),
+            force_terminal=sys.stdout.isatty(),
+            highlight=False,
+            width=shutil.get_terminal_size((UNKNOWN_WIDTH, 24)).columns,
+        )
 
     def write(self, query: str, results: Sequence[Result]) -> None:
         from rich.table import Table as RichTable
