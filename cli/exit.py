@@ -51,8 +51,11 @@ def report(error: NmmError) -> Exit:
 
 def report_unexpected(error: Exception) -> Exit:
     """Say on stderr that nmm itself failed."""
+    from nmm.cli.text import printable
+
+    said = f"{type(error).__name__}: {printable(str(error))}"
     print(  # noqa: T201
-        f"nmm: something went wrong that nmm does not expect: {type(error).__name__}: {error}\n"
+        f"nmm: something went wrong that nmm does not expect: {said}\n"
         "See where with: nmm --debug, before the command\n"
         "What was indexed so far is safe.",
         file=sys.stderr,

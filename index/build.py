@@ -26,6 +26,7 @@ from nmm.index.errors import (
     ModelError,
     NotMediaError,
     StoppedError,
+    UnreadableError,
     UsageError,
 )
 from nmm.index.events import (
@@ -170,11 +171,8 @@ def _check_weights(writer: CatalogWriter, encoder: Encoder) -> None:
 def _derive(writer: CatalogWriter, folder: IndexFolder, encoder: Encoder) -> None:
     """Drop what no file holds any more, and measure and write what follows from the rest."""
     writer.drop_orphans()
-    stale = [
-        kind
-        for kind in KINDS
-        if (known := writer.vector_file(kind)) is None or known.generation != writer.generation()
-    ]
+    generation = writer.generation()
+    stale = [kind for kind in KINDS if writer.scale_generation(kind) != generation]
     if stale:
         neutral = encoder.embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY)
         for kind in stale:
@@ -200,7 +198,7 @@ class _Run:
         self._writer = writer
         self._committed = committed
         # It may lie in a folder that is indexed, and changes while it is being written.
-        self._own_folder = folder.path.resolve()
+        self._own = IndexFolder(folder.path.resolve())
         self._committed_lock = threading.Lock()
         self._model = encoder.model
         self._chunking = Chunking(
@@ -253,7 +251,7 @@ class _Run:
             for entry in entries:
                 if self._stop.is_set():
                     return
-                if not (root.path / entry.path).is_relative_to(self._own_folder):
+                if not self._own.owns(root.path / entry.path):
                     yield root, entry
 
     def _count(self, scopes: Iterable[Scope]) -> None:
@@ -314,6 +312,14 @@ class _Run:
             self._batch.add_without_content(entry, "left out", None)
             self._passed(entry.root, entry.path)
             return
+        except UnreadableError as error:
+            if known and known.content_id is not None:
+                # What it held when it was last read stays in the index until it is read again.
+                self._writer.meet(known)
+                self._tell_skipped(entry, error.what)
+            else:
+                self._skip(entry, error.what)
+            return
         except MediaError as error:
             self._skip(entry, error.what)
             return
@@ -346,6 +352,9 @@ class _Run:
 
     def _skip(self, entry: FileEntry, reason: str) -> None:
         self._batch.add_without_content(entry, "skipped", reason)
+        self._tell_skipped(entry, reason)
+
+    def _tell_skipped(self, entry: FileEntry, reason: str) -> None:
         skipped = Skipped(locate(str(entry.root.path), entry.path), reason)
         self.summary.skipped.append(skipped)
         self._on_event(skipped)

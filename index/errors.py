@@ -10,7 +10,8 @@
     ├── StoppedError       the caller asked to stop before there was anything to keep
     ├── CatalogError       the catalog cannot be opened, read or written
     └── MediaError         one file cannot be read as what it should be
-        └── NotMediaError  one file is neither an image nor a text, which is no fault
+        ├── UnreadableError  one file cannot be read just now
+        └── NotMediaError    one file is neither an image nor a text, which is no fault
 
 Each carries three sentences for the person who meets it: what happened, why, and
 what to type next. The command line catches :class:`NmmError` in one place.
@@ -65,6 +66,10 @@ class StoppedError(NmmError):
 
 class MediaError(NmmError):
     """One file cannot be read as what it should be; `what` is the reason shown."""
+
+
+class UnreadableError(MediaError):
+    """One file cannot be read just now, which says nothing about what is in it."""
 
 
 class NotMediaError(MediaError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,11 +29,14 @@ def remove(paths: Sequence[Path], folder: IndexFolder) -> int:
     """
     removed = 0
     with open_for_writing(folder.existing()) as writer:
-        resolved = [path.expanduser().resolve() for path in paths]
-        for path in resolved:
-            if not writer.holds(path):
+        resolved = []
+        for path in paths:
+            # As a search prints it, which may be through a link; else where links lead.
+            given = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100
+            resolved.append(given if writer.holds(given) else path.expanduser().resolve())
+            if not writer.holds(resolved[-1]):
                 raise UsageError(
-                    f"The index holds nothing at {path}.",
+                    f"The index holds nothing at {resolved[-1]}.",
                     hint="See what it holds with: nmm status",
                 )
         for path in resolved:

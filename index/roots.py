@@ -67,7 +67,9 @@ def cover(writer: CatalogWriter, paths: Sequence[Path]) -> Coverage:
                 "The index has no folders to look at again.", hint="Name one: nmm index FOLDER"
             )
         for root in roots:
-            if not is_there(root.path):
+            if _is_empty(root.path):
+                coverage.away.append(root.path)
+            elif not is_there(root.path):
                 file = writer.file_row(root, "")
                 deleted = file and file.status == "indexed" and is_there(root.path.parent)
                 (coverage.deleted if deleted else coverage.away).append(root.path)
@@ -97,6 +99,14 @@ def _reaches(outer: Path, inner: Path) -> bool:
     It does not meet what is hidden but was named, nor what is not there just now.
     """
     return is_there(inner) and not any(is_left_out(part) for part in inner.relative_to(outer).parts)
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a folder holds nothing at all, as one does that a disk is mounted on."""
+    try:
+        return path.is_dir() and next(path.iterdir(), None) is None
+    except OSError:
+        return False
 
 
 def is_there(path: Path) -> bool:

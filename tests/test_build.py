@@ -38,6 +38,7 @@ from nmm.index.events import (
 )
 from nmm.index.media.chunk import Chunk
 from nmm.index.media.read import SMALL_TEXT, read_media
+from nmm.index.remove import remove
 from nmm.index.status import status
 from nmm.index.store.catalog import Catalog, Settings
 from nmm.index.store.location import IndexFolder
@@ -953,3 +954,81 @@ def test_a_run_that_is_stopped_before_the_model_is_ready_leaves_nothing(
     assert told == [NewIndex("mini"), Preparing("mini")]
     assert time.monotonic() - started < 10, "the process that prepares the model was awaited"
     assert [p.suffix for p in (tmp_path / "cache" / "models").iterdir()] == [".lock"]
+
+
+@posix
+def test_a_file_that_cannot_be_read_now_keeps_what_it_held(
+    public_path: Path,
+    as_plain_user: Callable[[], AbstractContextManager[None]],
+) -> None:
+    root, folder = public_path / "notes", IndexFolder(public_path / "index")
+    public_path.chmod(0o777)
+    root.mkdir()
+    note = root / "note.txt"
+    note.write_text("A note about tea.")
+    with as_plain_user():
+        build([root], folder)
+    before = chunk_ids(folder)
+    note.write_text("A longer note about tea.")
+    note.chmod(0)
+    with as_plain_user():
+        summary = build([root], folder)
+    assert [skipped.reason for skipped in summary.skipped] == ["not readable: Permission denied"]
+    assert (summary.removed, status(folder).files, chunk_ids(folder)) == (0, 1, before)
+    note.chmod(0o644)
+    with as_plain_user():
+        assert build([root], folder).updated == 1
+
+
+def test_an_index_above_what_it_indexes_leaves_out_only_itself(tmp_path: Path) -> None:
+    """As on a disk that carries its own index."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "note.txt").write_text("A note about tea.")
+    (tmp_path / "readme.txt").write_text("What is on this disk.")
+    folder = IndexFolder(tmp_path)
+    assert build([photos], folder).added == 1
+    assert build([tmp_path], folder).added == 1
+    assert build([], folder).unchanged == 2
+
+
+def test_a_root_that_is_empty_now_is_taken_for_a_mount_point(
+    tmp_path: Path, folder: IndexFolder
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (disk / "note.txt").write_text("A note about tea.")
+    build([disk], folder)
+    (disk / "note.txt").unlink()
+    events: list[Event] = []
+    assert build([], folder, on_event=events.append).removed == 0
+    assert events == [RootAway(str(disk))]
+    assert status(folder).files == 1
+    assert build([disk], folder).removed == 1, "who names it means it"
+
+
+def test_a_text_that_is_called_an_image_is_skipped_at_every_run(
+    tmp_path: Path, folder: IndexFolder
+) -> None:
+    root = tmp_path / "notes"
+    root.mkdir()
+    (root / "a.jpg").write_text("A note about tea.")
+    (root / "b.txt").write_text("A note about tea.")
+    for _ in range(2):
+        summary = build([root], folder)
+        assert [Path(skipped.path).name for skipped in summary.skipped] == ["a.jpg"]
+        assert status(folder).files == 1
+
+
+def test_the_scale_follows_what_was_removed(tmp_path: Path, folder: IndexFolder) -> None:
+    root = tmp_path / "notes"
+    root.mkdir()
+    for number, subject in enumerate(("tea", "the sea", "tax forms", "a broken bicycle")):
+        (root / f"{number}.txt").write_text(f"A note about {subject}.")
+    build([root], folder)
+    with Catalog.open(folder.catalog) as catalog:
+        before = catalog.scale("text")
+    remove([root / "1.txt", root / "2.txt"], folder)
+    build([root / "0.txt"], folder)
+    with Catalog.open(folder.catalog) as catalog:
+        assert catalog.scale("text") != before

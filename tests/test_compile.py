@@ -269,3 +269,15 @@ def test_a_model_that_cannot_be_opened_is_an_error_that_says_what_to_delete(
 def test_the_hash_is_of_the_recipe_and_the_weights(compiled: Path, tiny: Path) -> None:
     expected = hashlib.sha256(b"recipe 1\n" + tiny.read_bytes()).hexdigest()
     assert load_encoder(TINY).weights == expected
+
+
+def test_modules_in_the_current_folder_are_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    for module in ("torch", "glob", "types"):
+        (here / f"{module}.py").write_text(f"open({str(here / 'ran')!r}, 'w')")
+    monkeypatch.chdir(here)
+    ensure_compiled(TINY)
+    assert not (here / "ran").exists()

@@ -178,3 +178,19 @@ def test_what_never_ends_takes_no_quadratic_time(part: str) -> None:
 
     # Some 0.2 s; the parser left alone takes minutes for the worst of them.
     assert time.process_time() - began < 10
+
+
+def test_many_comments_before_the_beginning_take_no_time() -> None:
+    """With a pattern that could end a comment in two places this would take 2^200 steps."""
+    assert looks_like_html("<!-- a -->" * 200 + "<html>", ".txt")
+    assert not looks_like_html("<!-- a -->" * 200 + "no markup", ".md")
+
+
+def test_a_file_of_nothing_but_cells_and_blanks_takes_no_memory() -> None:
+    tracemalloc.start()
+    try:
+        lines = (Line(number, "<td> </td>" * 100) for number in range(1, 5000))
+        assert list(html_lines(lines)) == []
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()

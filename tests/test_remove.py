@@ -9,7 +9,7 @@ import pytest
 
 from nmm.index import build as build_module
 from nmm.index import search as search_module
-from nmm.index.build import build
+from nmm.index.build import Options, build
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import IndexLockedError, NoIndexError, UsageError
 from nmm.index.remove import remove
@@ -125,3 +125,18 @@ def test_an_index_that_is_being_written_to_is_refused(root: Path, folder: IndexF
     with open_for_writing(folder), pytest.raises(IndexLockedError):
         remove([root], folder)
     assert found(folder, root) == FILES
+
+
+def test_what_a_search_printed_through_a_link_can_be_removed(
+    tmp_path: Path, folder: IndexFolder
+) -> None:
+    root = tmp_path / "links"
+    root.mkdir()
+    (root / "real.txt").write_text("A note about tea.")
+    (root / "alias.txt").symlink_to(root / "real.txt")
+    build([root], folder, options=Options(follow_symlinks=True))
+    assert remove([root / "alias.txt"], folder) == 1
+    assert status(folder).files == 1
+    with Catalog.open(folder.catalog) as catalog:
+        (kept,) = catalog.roots()
+        assert catalog.file_row(kept, "real.txt") is not None

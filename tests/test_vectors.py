@@ -219,7 +219,7 @@ def test_a_refresh_replaces_the_files_and_deletes_the_old(filled: IndexFolder) -
 
 
 def test_a_refresh_deletes_what_a_crash_left(filled: IndexFolder) -> None:
-    (filled.vectors / "image-1-0.faiss").write_bytes(b"half of a file")
+    (filled.vectors / "image-1-0123abcd.faiss").write_bytes(b"half of a file")
     with open_for_writing(filled) as writer:
         vectors.refresh(writer, filled, DIMENSION)
     assert set(filled.vectors.iterdir()) == {derived(filled, kind) for kind in KINDS}
@@ -290,3 +290,13 @@ def test_a_large_collection_is_sampled_whatever_its_ids(folder: IndexFolder) -> 
         measured = [scale.measure(writer, kind, neutral) for kind in KINDS]
     expected = pytest.approx(scale.fit(rows[1::2].astype(np.float16) @ neutral.T), abs=1e-6)
     assert measured == [expected, expected]
+
+
+def test_what_was_in_the_folder_before_is_left_alone(filled: IndexFolder) -> None:
+    (filled.vectors / "logo.svg").write_text("<svg/>")
+    (filled.vectors / "my.faiss").write_text("somebody's own")
+    with open_for_writing(filled) as writer:
+        add(writer, "image", unit_vectors(3, seed=9), b"new")
+        vectors.refresh(writer, filled, DIMENSION)
+    assert (filled.vectors / "logo.svg").exists()
+    assert (filled.vectors / "my.faiss").exists()

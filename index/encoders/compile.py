@@ -42,7 +42,7 @@ POLL = 0.1  # seconds
 def cache_folder() -> Path:
     """Where compiled models are kept: `NMM_CACHE`, else the user's cache directory."""
     if folder := os.environ.get("NMM_CACHE"):
-        return Path(folder)
+        return Path(folder).absolute()
     from platformdirs import user_cache_path
 
     return user_cache_path("nmm", appauthor=False)
@@ -110,7 +110,7 @@ def _compile_apart(model: Model, folder: Path, stop: threading.Event) -> None:
     """Compile in another process, into a temporary folder that then takes its place."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.part-") as part:
         command = [sys.executable, "-m", __name__, model.name, part]
-        status, said = _run(command, stop)
+        status, said = _run(command, Path(part), stop)
         if status:
             last_line = said.strip().rpartition("\n")[2]
             raise ModelError(
@@ -124,11 +124,16 @@ def _compile_apart(model: Model, folder: Path, stop: threading.Event) -> None:
         Path(part).mkdir()  # for TemporaryDirectory to remove
 
 
-def _run(command: Sequence[str], stop: threading.Event) -> tuple[int, str]:
-    """Run a command until it ends or `stop` is set; its status, and what it said on stderr."""
-    # In a session of its own, for Ctrl-C is for this process: it ends the other.
+def _run(command: Sequence[str], folder: Path, stop: threading.Event) -> tuple[int, str]:
+    """Run a command until it ends or `stop` is set; its status, and what it said on stderr.
+
+    It runs in `folder`, which is empty: `python -m` looks for modules in the current folder
+    first, and what lies where a user happens to be must not be run. It has a session of its
+    own, for Ctrl-C is for this process, which ends the other.
+    """
     with subprocess.Popen(  # noqa: S603
         command,
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

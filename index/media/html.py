@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 _SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
 _OPENING = re.compile(
-    r"(?:\ufeff|\s|<\?xml[^>]*>|<!--.*?-->)*<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL
+    # A comment can end in one place only: with `.*?` there would be 2^n ways to read n of them.
+    r"(?:\ufeff|\s|<\?xml[^>]*>|<!--(?:(?!-->).)*-->)*<(?:!doctype\s+html|html)\b",
+    re.IGNORECASE | re.DOTALL,
 )
 
 _SKIPPED = frozenset({"script", "style", "template", "noscript"})
@@ -141,7 +143,7 @@ class _TextParser(HTMLParser):
 
     def _separate(self, tag: str) -> None:
         if tag in _CELLS:
-            self._text.append(" ")
+            self._add(" ", self._number)
         elif tag in _LINES:
             self.end_line()
         elif tag in _PARAGRAPHS:
@@ -152,7 +154,8 @@ class _TextParser(HTMLParser):
         if not self._size:
             if not text.strip():
                 # Indentation counts for a verbatim line, and only if text follows it.
-                self._text.append(text)
+                if self._verbatim:
+                    self._text = ["".join((*self._text, text))[-_LONGEST:]]
                 return
             self._number = number
         self._text.append(text)

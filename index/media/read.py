@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from nmm.index.errors import MediaError
+from nmm.index.errors import MediaError, UnreadableError
 from nmm.index.media.chunk import Chunk, chunk_lines
 from nmm.index.media.html import html_lines, looks_like_html
 from nmm.index.media.image import IMAGE_SUFFIXES, DecodedImage, decode, looks_like_image
@@ -99,6 +99,7 @@ def read_media(
 
     Raises:
         NotMediaError: The file is neither an image nor a text.
+        UnreadableError: It cannot be read now, whatever it is.
         MediaError: It cannot be read as what it should be; the reason is for a person.
     """
     with _open(path) as file:
@@ -114,7 +115,7 @@ def _open(path: Path) -> Iterator[BinaryIO]:
                 raise MediaError("not a regular file any more")
             yield file
     except OSError as error:
-        raise MediaError(f"not readable: {error.strerror}") from error
+        raise UnreadableError(f"not readable: {error.strerror}") from error
 
 
 def _read(
@@ -134,7 +135,8 @@ def _read(
         data = file.read(before.st_size + 1)
         _check_unchanged(file, before)
         digest = hashlib.sha256(data).digest()
-        if is_known(digest):
+        # What only its name calls an image may be known as the text that it is.
+        if looks_like_image(head) and is_known(digest):
             return KnownMedia(digest)
         return ImageMedia(digest, decode(data, side=side, max_pixels=max_pixels))
     encoding = detect_encoding(file)
@@ -173,4 +175,4 @@ def _hash(file: BinaryIO) -> bytes:
 def _check_unchanged(file: BinaryIO, before: os.stat_result) -> None:
     now = os.fstat(file.fileno())
     if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-        raise MediaError("changed while it was read; the next run takes it up")
+        raise UnreadableError("changed while it was read; the next run takes it up")

@@ -250,16 +250,24 @@ class Catalog:
         """
         import numpy as np
 
-        # Numbered, for ids follow the pattern in which the kinds were added: a divisor of
-        # ids could miss all of a kind.
-        sql = (
-            "SELECT id, vector FROM (SELECT id, row_number() OVER (ORDER BY id) AS number "
-            "FROM chunks WHERE kind = ? AND id > ?) JOIN vectors ON chunk_id = id "
-            "WHERE number % ? = 0 ORDER BY id"
-        )
+        if every == 1:
+            sql = (
+                "SELECT id, vector FROM chunks JOIN vectors ON chunk_id = id "
+                "WHERE kind = ? AND id > ? ORDER BY id"
+            )
+            parameters: tuple[object, ...] = (kind, after)
+        else:
+            # Numbered, for ids follow the pattern in which the kinds were added: a divisor
+            # of ids could miss all of a kind.
+            sql = (
+                "SELECT id, vector FROM (SELECT id, row_number() OVER (ORDER BY id) AS number "
+                "FROM chunks WHERE kind = ? AND id > ?) JOIN vectors ON chunk_id = id "
+                "WHERE number % ? = 0 ORDER BY id"
+            )
+            parameters = (kind, after, every)
         with (
             translated(self.file),
-            closing(self._connection.execute(sql, (kind, after, every))) as cursor,
+            closing(self._connection.execute(sql, parameters)) as cursor,
         ):
             while rows := cursor.fetchmany(VECTORS_PER_BLOCK):
                 ids, blobs = zip(*rows, strict=True)
@@ -295,6 +303,11 @@ class Catalog:
         """The scale of a kind's cosines, if it was measured."""
         row = self._first("SELECT centre, unit FROM scales WHERE kind = ?", (kind,))
         return Scale(*row) if row else None
+
+    def scale_generation(self, kind: Kind) -> int | None:
+        """The generation that the scale of a kind was measured in."""
+        row = self._first("SELECT generation FROM scales WHERE kind = ?", (kind,))
+        return row[0] if row else None
 
     def vector_file(self, kind: Kind) -> VectorFile | None:
         """The derived file of a kind's vectors, if one was written."""

@@ -31,6 +31,12 @@ class IndexFolder:
     def lock(self) -> Path:
         return self.path / "write.lock"
 
+    def owns(self, path: Path) -> bool:
+        """Whether a file is part of the index, which may lie among what is indexed."""
+        if path.parent == self.path:
+            return path.name.startswith((self.catalog.name, self.lock.name))
+        return path.parent == self.vectors and path.suffix == ".faiss"
+
     def existing(self) -> IndexFolder:
         """This folder, if there is an index in it.
 

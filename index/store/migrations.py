@@ -68,7 +68,8 @@ CREATE TABLE vectors (
     chunk_id INTEGER PRIMARY KEY REFERENCES chunks (id) ON DELETE CASCADE,
     vector BLOB NOT NULL
 );
-CREATE TABLE scales (kind TEXT PRIMARY KEY, centre REAL NOT NULL, unit REAL NOT NULL);
+CREATE TABLE scales (kind TEXT PRIMARY KEY, centre REAL NOT NULL, unit REAL NOT NULL,
+    generation INTEGER NOT NULL);
 CREATE TABLE vector_files (
     kind TEXT PRIMARY KEY,
     name TEXT NOT NULL,

@@ -10,12 +10,15 @@ that were removed since are passed over when the catalog is asked what they are.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nmm.index.errors import CatalogError
 from nmm.index.store.catalog import KINDS, Catalog, Kind, VectorFile
+
+FILE_NAME = re.compile(r"(image|text)-\d+-[0-9a-f]{8}\.faiss")
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +37,8 @@ def refresh(writer: CatalogWriter, folder: IndexFolder, dimension: int) -> None:
             writer.set_vector_file(kind, _write(writer, folder.vectors, kind, dimension))
     current = {known.name for kind in KINDS if (known := writer.vector_file(kind))}
     for path in folder.vectors.iterdir():
-        if path.name not in current:
+        # Only what this module wrote: the folder may be one that somebody had before.
+        if FILE_NAME.fullmatch(path.name) and path.name not in current:
             # A search on Windows may hold it open; the next run tries again.
             _delete(path)
 
@@ -73,16 +77,16 @@ def _write(catalog: Catalog, folder: Path, kind: Kind, dimension: int) -> Vector
     path = folder / f"{kind}-{generation}-{secrets.token_hex(4)}.faiss"
     try:
         faiss.write_index(index, str(path))
-    except RuntimeError as error:  # what FAISS raises when the disk is full
+        with path.open("r+b") as written:
+            os.fsync(written.fileno())
+            size = os.fstat(written.fileno()).st_size
+    except (RuntimeError, OSError) as error:  # RuntimeError: FAISS's own, when the disk is full
         _delete(path)
         raise CatalogError(
             f"The search file {path} cannot be written.",
             why=str(error).rpartition(": ")[2],
             hint="Make room on that disk and run nmm index again; nothing is lost.",
         ) from error
-    with path.open("rb") as written:
-        os.fsync(written.fileno())
-        size = os.fstat(written.fileno()).st_size
     return VectorFile(path.name, size, index.ntotal, last_chunk, generation)
 
 

@@ -251,7 +251,8 @@ class CatalogWriter(Catalog):
 
     def meet(self, file: FileRow) -> None:
         """Take a file as met, unchanged."""
-        self._database.execute("INSERT OR IGNORE INTO met VALUES (?, 0)", (file.id,))
+        with translated(self.file):
+            self._database.execute("INSERT OR IGNORE INTO met VALUES (?, 0)", (file.id,))
 
     def forget_unmet(
         self, scopes: Sequence[tuple[Root, str]], unseen: Collection[tuple[Root, str]]
@@ -278,6 +279,9 @@ class CatalogWriter(Catalog):
             )
             if (above := _at_and_above(path)) & starts[root] and not above & kept.get(root, set())
         ]
+        moved = removed = 0
+        if not unmet:
+            return Changes(moved, removed)
         new = Counter(
             content
             for (content,) in self._rows(
@@ -285,9 +289,6 @@ class CatalogWriter(Catalog):
                 "WHERE new AND content_id IS NOT NULL"
             )
         )
-        moved = removed = 0
-        if not unmet:
-            return Changes(moved, removed)
         with self.batch():
             for row, content in unmet:
                 self._database.table("files").delete(row)
@@ -345,7 +346,8 @@ class CatalogWriter(Catalog):
     def set_scale(self, kind: Kind, scale: Scale) -> None:
         """Keep the scale of a kind's cosines."""
         with translated(self.file):
-            self._database.table("scales").upsert({"kind": kind, **scale._asdict()}, pk="kind")
+            row = {"kind": kind, **scale._asdict(), "generation": self.generation()}
+            self._database.table("scales").upsert(row, pk="kind")
 
     def set_vector_file(self, kind: Kind, file: VectorFile) -> None:
         """Keep which derived file holds a kind's vectors."""
