@@ -6,6 +6,7 @@ import random
 import struct
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
@@ -19,6 +20,7 @@ from PIL.ExifTags import IFD, Base
 from PIL.Image import Transpose
 
 from nmm.index.errors import MediaError
+from nmm.index.media import image as image_module
 from nmm.index.media.image import IMAGE_SUFFIXES, decode, looks_like_image
 
 pillow_heif.register_heif_opener()
@@ -557,3 +559,24 @@ with ThreadPoolExecutor(8) as pool:
     )
 
     assert (result.stdout, result.stderr) == ("(64, 32)\n", "")
+
+
+def test_large_images_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_module, "_LARGE", 50 * 50)
+    real, at_once, most = image_module._to_rgb, [0], {50: 0, 51: 0}  # sides of the images
+
+    def watched(image: Image.Image) -> Image.Image:
+        at_once[0] += 1
+        most[image.width] = max(most[image.width], at_once[0])
+        time.sleep(0.05)
+        at_once[0] -= 1
+        return real(image)
+
+    monkeypatch.setattr(image_module, "_to_rgb", watched)
+    for side in most:
+        file = BytesIO()
+        Image.new("RGB", (side, side)).save(file, "PNG")
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(decode, [file.getvalue()] * 4))
+    assert most[50] > 1
+    assert most[51] == 1

@@ -15,7 +15,7 @@ import logging
 import re
 import threading
 import warnings
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
@@ -39,6 +39,11 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset({
 
 MAX_PIXELS: int = 89_478_485
 """The default limit on an image's pixels: Pillow's own, 256 MiB at 3 bytes a pixel."""
+
+# Pixels left to decode above which one image is decoded at a time: some modes take ten
+# bytes a pixel and more on their way to RGB, in as many threads as there are cores.
+_LARGE = 30_000_000
+_one_large_image = threading.Lock()
 
 _HEAD_BYTES = 64
 # Texts begin with "BM" and "P1", other binary files with the zeros of an icon: those
@@ -147,11 +152,13 @@ def _decode(
             # image of a 4 MP photo differs from the full decoding's by 1 level in place
             # of 6, and takes 10 % longer.
             image.draft(None, (2 * side, 2 * side))
-        image.load()
-        orientation, taken_at = _read_exif(image)
-        if orientation in (5, 6, 7, 8):
-            width, height = height, width
-        return DecodedImage(_upright(_to_rgb(image), orientation), width, height, taken_at)
+        is_large = image.width * image.height > _LARGE
+        with _one_large_image if is_large else nullcontext():
+            image.load()
+            orientation, taken_at = _read_exif(image)
+            if orientation in (5, 6, 7, 8):
+                width, height = height, width
+            return DecodedImage(_upright(_to_rgb(image), orientation), width, height, taken_at)
 
 
 @functools.cache  # two first calls at once may both run it: nothing here minds
