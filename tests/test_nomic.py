@@ -174,6 +174,9 @@ def test_a_tensor_that_does_not_fit_is_named(change: Any, said: str, pair: Path)
         ("text/config.json", {"prenorm": True}, "prenorm is True, not False"),
         ("text/config.json", {"architectures": ["BertModel"]}, "not NomicBertModel"),
         ("text/config.json", {"n_embd": 96}, "Vision has 48 dimensions, text 96"),
+        ("text/config.json", {"rotary_emb_base": None}, "rotary_emb_base is missing"),
+        ("vision/config.json", {"n_inner": None}, "n_inner is missing"),
+        ("vision/preprocessor_config.json", {"rescale_factor": 0}, "must resize (bicubic)"),
         ("vision/preprocessor_config.json", {"resample": 2}, "must resize (bicubic)"),
     ],
 )

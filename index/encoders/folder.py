@@ -112,8 +112,12 @@ def _check(config: dict[str, Any], architecture: str, file: Path) -> None:
         wrong.insert(0, f"architectures is {config['architectures']}, not {architecture}")
     shape = ("n_embd", "n_head", "n_layer", "n_inner", "layer_norm_epsilon", "n_positions")
     own = ("img_size", "patch_size", "num_channels", "ref_feat_shape")
-    names = (*shape[:-1], *own) if vision else (*shape, "vocab_size", "type_vocab_size")
-    wrong += [f"{name} is missing" for name in names if name not in config]
+    names = (
+        (*shape[:-1], *own)
+        if vision
+        else (*shape, "vocab_size", "type_vocab_size", "rotary_emb_base")
+    )
+    wrong += [f"{name} is missing" for name in names if config.get(name) is None]
     if wrong:
         raise ModelError(
             f"The model of {file} is not one that nmm can run.",
@@ -128,7 +132,12 @@ def _image_input(file: Path, side: int) -> ImageInput:
     asked = (size.get("shortest_edge"), crop.get("height"), crop.get("width"))
     mean, std = config.get("image_mean", ()), config.get("image_std", ())
     rescale = config.get("rescale_factor", 1 / 255)
-    if asked != (side,) * 3 or config.get("resample") != BICUBIC or (len(mean), len(std)) != (3, 3):
+    if (
+        asked != (side,) * 3
+        or config.get("resample") != BICUBIC
+        or (len(mean), len(std)) != (3, 3)
+        or not rescale
+    ):
         raise ModelError(
             f"The preprocessing of {file} is not one that nmm does.",
             why=f"It must resize (bicubic) and crop to {side} pixels and normalise 3 channels.",
