@@ -172,7 +172,12 @@ def _derive(writer: CatalogWriter, folder: IndexFolder, encoder: Encoder) -> Non
     """Drop what no file holds any more, and measure and write what follows from the rest."""
     writer.drop_orphans()
     generation = writer.generation()
-    stale = [kind for kind in KINDS if writer.scale_generation(kind) != generation]
+    stale = [
+        kind
+        for kind in KINDS
+        # Of a kind that there is nothing of there is nothing to measure, at any generation.
+        if writer.scale_generation(kind) != generation and writer.vector_count(kind)
+    ]
     if stale:
         neutral = encoder.embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY)
         for kind in stale:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from nmm.index import build as build_module
 from nmm.index import search as search_module
@@ -1034,3 +1035,23 @@ def test_the_scale_follows_what_was_removed(tmp_path: Path, folder: IndexFolder)
     build([root / "0.txt"], folder)
     with Catalog.open(folder.catalog) as catalog:
         assert catalog.scale("text") != before
+
+
+def test_a_second_run_over_images_embeds_no_text(
+    tmp_path: Path, folder: IndexFolder, mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neutral queries are embedded to measure a scale, and there is no new one to measure."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (40, 30), "red").save(photos / "red.png")
+    real, embedded = OnnxEncoder.embed_texts, []
+
+    def spy(self: OnnxEncoder, texts: Sequence[str], task: Task) -> NDArray[np.float32]:
+        embedded.append(len(texts))
+        return real(self, texts, task)
+
+    monkeypatch.setattr(OnnxEncoder, "embed_texts", spy)
+    build([photos], folder)
+    first = len(embedded)
+    build([photos], folder)
+    assert (first, len(embedded)) == (1, 1)
