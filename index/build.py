@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nmm.index import scale
 from nmm.index.batch import Batch, FileEntry, ReadyImage
+from nmm.index.encoders.backend import available_cpus
 from nmm.index.encoders.preprocess import to_pixels
-from nmm.index.encoders.registry import DEFAULT, Encoder, Task, find_model
-from nmm.index.encoders.runtime import available_cpus, load_encoder
+from nmm.index.encoders.registry import FALLBACK, Encoder, Task, find_model
+from nmm.index.encoders.runtime import load_encoder
 from nmm.index.errors import (
     MediaError,
     ModelError,
@@ -114,7 +115,7 @@ def build(
         folder.existing()
     with open_for_writing(folder) as writer:
         if not writer.settings():
-            on_event(NewIndex((row or find_model(DEFAULT)).name))
+            on_event(NewIndex((row or FALLBACK).name))
         row = _model_of(writer.settings(), row)
         try:
             encoder = load_encoder(row, on_compile=lambda: on_event(Preparing(row.name)), stop=stop)
@@ -145,7 +146,7 @@ def build(
 def _model_of(settings: Settings | None, asked: Model | None) -> Model:
     """The model of the index, which is also the one that was asked for, if any."""
     if settings is None:
-        return asked or find_model(DEFAULT)
+        return asked or FALLBACK
     if asked and asked.name != settings.model:
         raise ModelError(
             f"This index was made with the model {settings.model}, not {asked.name}.",

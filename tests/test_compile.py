@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 import torch
 
-from nmm.index.encoders.compile import MANIFEST, compiled_folder, ensure_compiled, is_compiled
+from nmm.index.encoders.cache import compiled_folder
+from nmm.index.encoders.compile import MANIFEST, ensure_compiled, is_compiled
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
 from nmm.index.errors import ModelError

@@ -15,7 +15,7 @@ from PIL import Image
 from support import SAMPLE_DATA
 
 from nmm.index.encoders import runtime
-from nmm.index.encoders.compile import compiled_folder
+from nmm.index.encoders.cache import compiled_folder
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.encoders.runtime import OnnxEncoder, load_encoder

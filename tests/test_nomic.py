@@ -21,7 +21,8 @@ from support import SAMPLE_DATA, Nmm
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
 
-from nmm.index.encoders.compile import compile_model, compiled_folder
+from nmm.index.encoders.cache import compiled_folder
+from nmm.index.encoders.compile import compile_model
 from nmm.index.encoders.folder import folder_model
 from nmm.index.encoders.nomic import TextTower, VisionTower, towers
 from nmm.index.encoders.registry import ImageInput, Task, find_model

@@ -11,7 +11,6 @@ import glob
 import hashlib
 import importlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -20,8 +19,9 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from nmm.index.encoders.cache import compiled_folder
 from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.encoders.registry import Model, find_model
 from nmm.index.encoders.weights import weight_files
@@ -39,34 +39,20 @@ LEAST_COSINE = 0.9999
 POLL = 0.1  # seconds
 
 
-def cache_folder() -> Path:
-    """Where compiled models are kept: `NMM_CACHE`, else the user's cache directory."""
-    if folder := os.environ.get("NMM_CACHE"):
-        return Path(folder).absolute()
-    from platformdirs import user_cache_path
-
-    return user_cache_path("nmm", appauthor=False)
-
-
-def compiled_folder(model: Model) -> Path:
-    """Where a model's compiled form is, or will be."""
-    name = model.name
-    if Path(name).is_absolute():
-        # Weights in a folder can change: other files, other name.
-        stats = [(file, Path(file).stat()) for file in model.files if Path(file).exists()]
-        seen = repr([(file, s.st_size, s.st_mtime_ns) for file, s in stats])
-        name = f"{Path(name).name}-{hashlib.sha256(seen.encode()).hexdigest()[:16]}"
-    return cache_folder() / "models" / f"{name}-{model.recipe}"
-
-
 def is_compiled(model: Model) -> bool:
     """Whether the model's compiled form is in the cache, every file of its full size."""
     folder = compiled_folder(model)
     try:
-        sizes = json.loads((folder / MANIFEST).read_text("utf-8"))["sizes"]
+        sizes = read_manifest(folder)["sizes"]
         return all((folder / name).stat().st_size == size for name, size in sizes.items())
     except (OSError, ValueError, KeyError):
         return False
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a compiled form says of itself."""
+    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
+    return manifest
 
 
 def ensure_compiled(
@@ -160,6 +146,7 @@ def compile_model(model: Model, folder: Path) -> None:
     """
     import torch
 
+    assert model.definition, "graphs that run as they are need no compiling"
     definition = cast("Definition", importlib.import_module(model.definition))
     files = weight_files(model)
     towers = definition.towers(model, files)

@@ -7,29 +7,17 @@ is read from the configurations beside the weights; nothing in the folder is run
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from nmm.index.encoders.registry import ImageInput, Model, Task
+from nmm.index.encoders.processor import read_image_input
+from nmm.index.encoders.registry import CONFIG, NOMIC_V1_5, PREPROCESSOR, WEIGHTS, Model
 from nmm.index.errors import ModelError
 
-WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
-PREPROCESSOR = "preprocessor_config.json"
-# The order in which `nmm.index.encoders.nomic` takes them.
-FILES = (
-    f"vision/{WEIGHTS}",
-    f"vision/{CONFIG}",
-    f"vision/{PREPROCESSOR}",
-    f"text/{WEIGHTS}",
-    f"text/{CONFIG}",
-    f"text/{TOKENIZER}",
-)
-
-# The text tower was trained on so many tokens; beyond, upstream stretches its positions.
-TRAINED_POSITIONS = 2048
-CHUNK = 256
-BICUBIC = 3  # Pillow's number for it
+FILES = NOMIC_V1_5.files
+# What the configurations call the towers.
+VISION, TEXT = "NomicVisionModel", "NomicBertModel"
 
 
 def folder_model(folder: Path) -> Model:
@@ -39,32 +27,41 @@ def folder_model(folder: Path) -> Model:
         ModelError: A file is missing, or says something that nmm does not do.
     """
     folder = folder.expanduser().resolve()
-    vision, text = (_read(folder / tower / CONFIG) for tower in ("vision", "text"))
-    _check(vision, "NomicVisionModel", folder / "vision" / CONFIG)
-    _check(text, "NomicBertModel", folder / "text" / CONFIG)
+    vision = read_config(folder / "vision" / CONFIG, VISION)
+    text = read_config(folder / "text" / CONFIG, TEXT)
     if vision["n_embd"] != text["n_embd"]:
         raise ModelError(
             f"The towers in {folder} do not make a pair.",
             why=f"Vision has {vision['n_embd']} dimensions, text {text['n_embd']}.",
         )
-    return Model(
+    image = read_image_input(folder / "vision" / PREPROCESSOR)
+    if image.side != vision["img_size"]:
+        raise ModelError(
+            f"The vision tower in {folder} does not fit its preprocessing.",
+            why=f"It takes {vision['img_size']} pixels, {PREPROCESSOR} makes {image.side}.",
+        )
+    return replace(
+        NOMIC_V1_5,
         name=str(folder),
         title="a pair of towers in a folder",
         dimension=vision["n_embd"],
+        dimensions=(),
         licence="unknown",
         size=sum(_size(folder / name) for name in FILES if name.endswith(WEIGHTS)),
         files=tuple(str(folder / name) for name in FILES),
-        image=_image_input(folder / "vision" / PREPROCESSOR, vision["img_size"]),
-        context=min(text["n_positions"], TRAINED_POSITIONS),
-        chunk=CHUNK,
-        pooling="mean",
-        definition="nmm.index.encoders.nomic",
-        recipe=1,
-        prefixes=MappingProxyType({task: f"{task.value}: " for task in Task}),
+        image=image,
+        context=min(text["n_positions"], NOMIC_V1_5.context),
+        sources=(),
+        published=None,
     )
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_config(file: Path, architecture: str) -> dict[str, Any]:
+    """A tower's `config.json`; `architecture` is :data:`VISION` or :data:`TEXT`.
+
+    Raises:
+        ModelError: It cannot be read, or is of a tower that nmm does not compute.
+    """
     try:
         content = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -75,6 +72,7 @@ def _read(file: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict):
         raise ModelError(f"{file} is not a configuration.", why="It holds no JSON object.")
+    _check(content, architecture, file)
     return content
 
 
@@ -87,7 +85,7 @@ def _size(file: Path) -> int:
 
 def _check(config: dict[str, Any], architecture: str, file: Path) -> None:
     """Refuse what the definition does not compute, rather than compute something else."""
-    vision = architecture == "NomicVisionModel"
+    vision = architecture == VISION
     expected = {
         "activation_function": "swiglu",
         "prenorm": vision,
@@ -124,24 +122,3 @@ def _check(config: dict[str, Any], architecture: str, file: Path) -> None:
             why="; ".join(wrong),
             hint="nmm runs pairs like nomic-embed-vision-v1.5 and nomic-embed-text-v1.5.",
         )
-
-
-def _image_input(file: Path, side: int) -> ImageInput:
-    config = _read(file)
-    size, crop = config.get("size", {}), config.get("crop_size", {})
-    asked = (size.get("shortest_edge"), crop.get("height"), crop.get("width"))
-    mean, std = config.get("image_mean", ()), config.get("image_std", ())
-    rescale = config.get("rescale_factor", 1 / 255)
-    if (
-        asked != (side,) * 3
-        or config.get("resample") != BICUBIC
-        or (len(mean), len(std)) != (3, 3)
-        or not rescale
-    ):
-        raise ModelError(
-            f"The preprocessing of {file} is not one that nmm does.",
-            why=f"It must resize (bicubic) and crop to {side} pixels and normalise 3 channels.",
-        )
-    # Normalising is of pixels on the scale 0 to 1, whatever they are rescaled by.
-    scale = 255 * rescale
-    return ImageInput(side, tuple(m / scale for m in mean), tuple(s / scale for s in std))

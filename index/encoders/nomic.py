@@ -9,7 +9,6 @@ learned query. Module names are those of the hub's safetensors, so that they loa
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from nmm.index.encoders.folder import TEXT, VISION, read_config
+from nmm.index.encoders.processor import check_image_input
 from nmm.index.encoders.towers import Towers
 from nmm.index.errors import ModelError
 
@@ -302,12 +303,14 @@ def towers(model: Model, files: list[Path]) -> Towers:
 
     Raises:
         ModelError: A tensor is missing, not expected, or of the wrong shape; it is named.
+            Or a configuration is not of such a tower.
     """
     from tokenizers import Tokenizer
 
-    vision_weights, vision_config, _, text_weights, text_config, tokenizer_file = files
-    vision = VisionTower(json.loads(vision_config.read_text("utf-8")))
-    text = TextTower(json.loads(text_config.read_text("utf-8")))
+    vision_weights, vision_config, processor, text_weights, text_config, tokenizer_file = files
+    check_image_input(model.image, processor)
+    vision = VisionTower(read_config(vision_config, VISION))
+    text = TextTower(read_config(text_config, TEXT))
     _load(vision, vision_weights)
     _load(text, text_weights)
     tokenizer = Tokenizer.from_file(str(tokenizer_file))

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from nmm.index.errors import ModelError
+from nmm.index.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +48,45 @@ class ImageInput:
 
 
 @dataclass(frozen=True)
+class Source:
+    """A repository of a model hub, and what is taken of it.
+
+    Attributes:
+        repository: Owner and name.
+        files: Paths in the repository: safetensors, ONNX and JSON, and nothing else.
+        folder: Where they go in the model's folder; empty for the folder itself.
+        revision: Branch, tag or commit.
+    """
+
+    repository: str
+    files: tuple[str, ...]
+    folder: str = ""
+    revision: str = "main"
+
+    @property
+    def local_files(self) -> tuple[str, ...]:
+        """Paths of the same files in the model's folder."""
+        return tuple(f"{self.folder}/{file}" if self.folder else file for file in self.files)
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a model card says a model reaches, in percent. None of it was measured here.
+
+    Attributes:
+        imagenet: ImageNet-1k, zero-shot.
+        datacomp: Mean over the 38 tasks of Datacomp (Gadre et al., 2023).
+        mteb: Mean over the English MTEB (Muennighoff et al., 2022).
+        source: The page that says so.
+    """
+
+    imagenet: float
+    datacomp: float
+    mteb: float
+    source: str
+
+
+@dataclass(frozen=True)
 class Model:
     """One model, as data.
 
@@ -58,15 +97,19 @@ class Model:
         dimensions: Shorter lengths its vectors can be cut to (Matryoshka), if any.
         licence: SPDX name of the licence of its weights.
         size: Bytes of its weights.
-        files: Where the weights are, each as a package and a path in it, or an absolute path.
+        files: Where the weights are, each as a package and a path in it, an absolute path,
+            or, of a model with sources, a path in its folder, see :mod:`.weights`.
         image: What its vision tower takes.
         context: Tokens that its text tower reads, special tokens among them.
         chunk: Tokens of a passage when a text is cut up; a vector of a short passage
             says more about it than one of a whole page.
         pooling: How the text tower's tokens become one vector.
-        definition: The module that builds its towers, see :mod:`.compile`.
+        definition: The module that builds its towers, see :mod:`.compile`; None if its
+            files are ONNX graphs that run as they are, see :mod:`.graphs`.
         recipe: Counts changes of the definition that change vectors.
         prefixes: What a text begins with, by task; none for most models.
+        sources: Where the files are downloaded from; none if they are here anyway.
+        published: What its card claims.
     """
 
     name: str
@@ -79,14 +122,45 @@ class Model:
     context: int
     chunk: int
     pooling: str
-    definition: str
+    definition: str | None
     recipe: int
     dimensions: tuple[int, ...] = ()
     prefixes: Mapping[Task, str] = field(default_factory=lambda: MappingProxyType({}))
+    sources: tuple[Source, ...] = ()
+    published: Published | None = None
+
+    @property
+    def hub_names(self) -> frozenset[str]:
+        """The names of its repositories, with their owners and without."""
+        full = {source.repository for source in self.sources}
+        return frozenset(full | {name.rpartition("/")[2] for name in full})
 
     def prompt(self, text: str, task: Task) -> str:
         """The text as the model wants it for a task: with its prefix, if it has one."""
         return self.prefixes.get(task, "") + text
+
+    def is_prompt(self, text: str) -> bool:
+        """Whether a text begins with the prefix of a task already."""
+        return text.startswith(tuple(self.prefixes.values()))
+
+    def with_dimension(self, dimension: int | None) -> Model:
+        """The same model with shorter vectors (Kusupati et al., 2022, "Matryoshka").
+
+        Raises:
+            UsageError: Its vectors cannot be cut to that length.
+        """
+        if dimension is None or dimension == self.dimension:
+            return self
+        if dimension not in self.dimensions:
+            allowed = ", ".join(map(str, self.dimensions))
+            raise UsageError(
+                f"Vectors of the model {self.name} cannot have {dimension} dimensions.",
+                why=f"It was trained for {allowed}."
+                if allowed
+                else f"They have {self.dimension}, and it was not trained to be cut to fewer.",
+                hint=f"Leave --dim out for {self.dimension}.",
+            )
+        return replace(self, dimension=dimension)
 
 
 class Encoder(Protocol):
@@ -140,18 +214,106 @@ MINI = Model(
     recipe=1,
 )
 
-MODELS: Mapping[str, Model] = MappingProxyType({model.name: model for model in (MINI,)})
-DEFAULT = MINI.name
+# What CLIP's image processor does, and those of the models that came after it.
+CLIP_IMAGE = ImageInput(
+    side=224,
+    mean=(0.48145466, 0.4578275, 0.40821073),
+    std=(0.26862954, 0.26130258, 0.27577711),
+)
+WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
+PREPROCESSOR = "preprocessor_config.json"
+
+
+def _nomic(version: str, *, dimensions: tuple[int, ...], published: Published) -> Model:
+    vision = Source(
+        f"nomic-ai/nomic-embed-vision-{version}", (WEIGHTS, CONFIG, PREPROCESSOR), "vision"
+    )
+    text = Source(f"nomic-ai/nomic-embed-text-{version}", (WEIGHTS, CONFIG, TOKENIZER), "text")
+    return Model(
+        name=f"nomic-{version}",
+        title="images and long texts in one latent space",
+        dimension=768,
+        licence="Apache-2.0",
+        size=919_000_000,
+        files=vision.local_files + text.local_files,
+        image=CLIP_IMAGE,
+        # It was trained on so many tokens; beyond, upstream stretches its positions.
+        context=2048,
+        chunk=256,
+        pooling="mean",
+        definition="nmm.index.encoders.nomic",
+        recipe=1,
+        dimensions=dimensions,
+        prefixes=MappingProxyType({task: f"{task.value}: " for task in Task}),
+        sources=(vision, text),
+        published=published,
+    )
+
+
+NOMIC_CARD = "https://huggingface.co/nomic-ai/nomic-embed-vision-v1.5"
+NOMIC_V1_5 = _nomic(
+    "v1.5",
+    dimensions=(768, 512, 256, 128, 64),
+    published=Published(71.0, 56.8, 62.28, NOMIC_CARD),
+)
+NOMIC_V1 = _nomic("v1", dimensions=(), published=Published(70.7, 56.7, 62.39, NOMIC_CARD))
+_CLIP = Source("openai/clip-vit-base-patch16", (WEIGHTS, CONFIG, PREPROCESSOR, TOKENIZER))
+CLIP_VIT_B_16 = Model(
+    name="clip-vit-b-16",
+    title="OpenAI's CLIP: images by short captions; of a long text it reads the beginning",
+    dimension=512,
+    licence="MIT",
+    size=599_000_000,
+    files=_CLIP.local_files,
+    image=CLIP_IMAGE,
+    context=77,
+    chunk=64,
+    pooling="end of text",
+    definition="nmm.index.encoders.clip",
+    recipe=1,
+    sources=(_CLIP,),
+    published=Published(68.3, 56.3, 43.82, NOMIC_CARD),
+)
+_JINA = Source(
+    "jinaai/jina-clip-v1",
+    ("onnx/vision_model.onnx", "onnx/text_model.onnx", TOKENIZER, PREPROCESSOR),
+)
+JINA_CLIP_V1 = Model(
+    name="jina-clip-v1",
+    title="images and long texts in one latent space, with ONNX files of its own",
+    dimension=768,
+    licence="Apache-2.0",
+    size=893_000_000,
+    files=_JINA.local_files,
+    image=CLIP_IMAGE,
+    context=8192,
+    chunk=256,
+    pooling="mean",
+    definition=None,
+    recipe=1,
+    sources=(_JINA,),
+    published=Published(59.1, 52.2, 60.1, NOMIC_CARD),
+)
+
+MODELS: Mapping[str, Model] = MappingProxyType(
+    {model.name: model for model in (NOMIC_V1_5, NOMIC_V1, CLIP_VIT_B_16, JINA_CLIP_V1, MINI)}
+)
+DEFAULT = NOMIC_V1_5
+# What is used where the default cannot be had.
+FALLBACK = MINI
 
 
 def find_model(name: str) -> Model:
-    """The row of that name, or of the pair in the folder of that name.
+    """The row of that name, or of that repository, or of the pair in the folder of that name.
 
     Raises:
         ModelError: There is none, or what is in the folder cannot be run.
     """
     if name in MODELS:
         return MODELS[name]
+    for model in MODELS.values():
+        if name in model.hub_names:
+            return model
     if Path(name).is_dir():
         from nmm.index.encoders.folder import folder_model
 

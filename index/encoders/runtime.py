@@ -1,19 +1,25 @@
-"""A compiled model at work in ONNX Runtime."""
+"""A model at work: compiled and in ONNX Runtime, or in torch on a GPU."""
 
 from __future__ import annotations
 
-import json
-import os
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from nmm.index.encoders.compile import MANIFEST, TEXT, TOKENIZER, VISION, ensure_compiled
+from nmm.index.encoders.backend import Backend, Device, available_cpus, choose_device
+from nmm.index.encoders.batched import BatchedEncoder
+from nmm.index.encoders.compile import (
+    TEXT,
+    TOKENIZER,
+    VISION,
+    ensure_compiled,
+    read_manifest,
+)
 from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
     from threading import Event
 
     import numpy as np
@@ -21,7 +27,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
     from tokenizers import Tokenizer
 
-    from nmm.index.encoders.registry import Model, Task
+    from nmm.index.encoders.registry import Model
 
 # Images, and padded tokens, in one run of a tower. Larger runs are slower on a CPU, for
 # what one layer hands to the next then does not stay in its caches; and they take more memory.
@@ -29,8 +35,8 @@ IMAGES_PER_RUN = 4
 TOKENS_PER_RUN = 1024
 
 
-class OnnxEncoder:
-    """An :class:`~nmm.index.encoders.registry.Encoder` on the CPU.
+class OnnxEncoder(BatchedEncoder):
+    """An :class:`~nmm.index.encoders.registry.Encoder` in ONNX Runtime, on the CPU.
 
     A tower is opened when it is first used, so that a search never opens the vision
     tower and a folder without texts never the text tower.
@@ -40,74 +46,55 @@ class OnnxEncoder:
         folder: Its compiled form, see :mod:`nmm.index.encoders.compile`.
         once: Only a query or two will be embedded: the weights are then used as they
             lie on disk, for repacking them takes longer than it saves.
+        threads: Of ONNX Runtime; None for as many as there are cores.
     """
 
-    def __init__(self, model: Model, folder: Path, *, once: bool = False) -> None:
-        self.model = model
-        self.weights = str(json.loads((folder / MANIFEST).read_text("utf-8"))["weights"])
+    def __init__(
+        self, model: Model, folder: Path, *, once: bool = False, threads: int | None = None
+    ) -> None:
+        super().__init__(
+            model,
+            weights=read_manifest(folder)["weights"],
+            images_per_run=IMAGES_PER_RUN,
+            tokens_per_run=TOKENS_PER_RUN,
+        )
         self._folder = folder
         self._once = once
+        self._threads = threads or available_cpus()
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        from tokenizers import Tokenizer
-
-        file = self._folder / TOKENIZER
-        try:
-            return Tokenizer.from_file(str(file))
-        except Exception as error:  # the type that tokenizers raises
-            raise self._unusable(file, error) from error
+        return self._open_tokenizer(self._folder / TOKENIZER)
 
     @cached_property
     def _vision(self) -> InferenceSession:
-        return self._open(VISION)
+        return self._open(self._folder / VISION)
 
     @cached_property
     def _text(self) -> InferenceSession:
-        return self._open(TEXT)
+        return self._open(self._folder / TEXT)
 
-    @cached_property
-    def _truncating_tokenizer(self) -> Tokenizer:
+    def _run_vision(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return self._run(self._vision, {"pixels": pixels})
+
+    def _run_text(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self._run(self._text, {"ids": ids, "mask": mask})
+
+    def _open_tokenizer(self, file: Path) -> Tokenizer:
         from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_str(self.tokenizer.to_str())
-        tokenizer.enable_truncation(self.model.context)
+        try:
+            tokenizer = Tokenizer.from_file(str(file))
+        except Exception as error:  # the type that tokenizers raises
+            raise self._unusable(file, error) from error
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
         return tokenizer
 
-    def embed_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embed images given as RGB pixels of shape (n, side, side, 3)."""
-        import numpy as np
-
-        vectors = np.empty((len(pixels), self.model.dimension), np.float32)
-        for start in range(0, len(pixels), IMAGES_PER_RUN):
-            rows = slice(start, start + IMAGES_PER_RUN)
-            vectors[rows] = self._run(self._vision, {"pixels": pixels[rows]})
-        return vectors
-
-    def embed_texts(self, texts: Sequence[str], task: Task) -> NDArray[np.float32]:
-        """Embed texts for a task; what exceeds the model's context is cut off."""
-        import numpy as np
-
-        prompts = [self.model.prompt(text, task) for text in texts]
-        ids = [encoding.ids for encoding in self._truncating_tokenizer.encode_batch(prompts)]
-        lengths = np.array([len(i) for i in ids])
-        vectors = np.empty((len(ids), self.model.dimension), np.float32)
-        # By length, so that little padding is computed.
-        order = np.argsort(lengths, kind="stable")
-        while len(order):
-            rows = max(1, TOKENS_PER_RUN // int(lengths[order[-1]]))
-            longest, order = order[-rows:], order[:-rows]
-            mask = np.arange(lengths[longest[-1]]) < lengths[longest, None]
-            tokens = np.zeros(mask.shape, np.int64)
-            tokens[mask] = np.concatenate([ids[i] for i in longest])
-            inputs = {"ids": tokens, "mask": mask.astype(np.int64)}
-            vectors[longest] = self._run(self._text, inputs)
-        return vectors
-
-    def _open(self, name: str) -> InferenceSession:
+    def _open(self, file: Path) -> InferenceSession:
         onnxruntime = load_onnxruntime()
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = available_cpus()
+        options.intra_op_num_threads = self._threads
         options.log_severity_level = 3  # errors; warnings would go to stderr
         # Plans memory for each shape of input: no faster, and half as much again for images.
         options.enable_mem_pattern = False
@@ -116,7 +103,6 @@ class OnnxEncoder:
         else:
             # Threads that wait for work in a loop take the cores from those that decode.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        file = self._folder / name
         try:
             return onnxruntime.InferenceSession(
                 str(file), options, providers=["CPUExecutionProvider"]
@@ -136,24 +122,29 @@ class OnnxEncoder:
         return cast("NDArray[np.float32]", session.run(None, inputs)[0])
 
 
-def available_cpus() -> int:
-    """Cores that this process may use, which containers and taskset make fewer."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def load_encoder(
     model: Model,
     *,
+    backend: Backend | None = None,
     once: bool = False,
     on_compile: Callable[[], None] = lambda: None,
     stop: Event | None = None,
-) -> OnnxEncoder:
+) -> BatchedEncoder:
     """The encoder of a model, compiled first if it never was; `on_compile` is told.
+
+    Nothing is downloaded: see :mod:`nmm.index.encoders.obtain`.
 
     Raises:
         StoppedError: `stop` was set before it was compiled.
+        UsageError: The device is not there, or the model cannot run on it.
         ModelError: The model is not on this machine or cannot be compiled.
     """
-    return OnnxEncoder(model, ensure_compiled(model, on_compile, stop), once=once)
+    backend = backend or Backend()
+    # One query is embedded on a CPU before torch is even imported.
+    device = Device.CPU if once else choose_device(model, backend.device)
+    folder = ensure_compiled(model, on_compile, stop)
+    if device is not Device.CPU:
+        from nmm.index.encoders.gpu import TorchEncoder
+
+        return TorchEncoder(model, folder, device)
+    return OnnxEncoder(model, folder, once=once, threads=backend.threads)

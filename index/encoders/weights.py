@@ -10,6 +10,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nmm.index.encoders.cache import weights_folder
 from nmm.index.errors import ModelError
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ def weight_files(model: Model) -> list[Path]:
     Raises:
         ModelError: One of them is not there.
     """
+    if model.sources:
+        return [_downloaded_file(model, name) for name in model.files]
     return [
         _own_file(model, Path(name)) if Path(name).is_absolute() else _package_file(model, name)
         for name in model.files
@@ -34,6 +37,17 @@ def is_on_this_machine(model: Model) -> bool:
         return bool(weight_files(model))
     except ModelError:
         return False
+
+
+def _downloaded_file(model: Model, name: str) -> Path:
+    file = weights_folder(model) / name
+    if file.is_file():
+        return file
+    raise ModelError(
+        f"The model {model.name} is not on this machine.",
+        why=f"{file} is missing.",
+        hint=f"Download it with: nmm models pull {model.name}",
+    )
 
 
 def _own_file(model: Model, file: Path) -> Path:

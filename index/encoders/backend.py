@@ -1,0 +1,105 @@
+"""Where and how a model computes: the device, the threads, the precision."""
+
+from __future__ import annotations
+
+import enum
+import os
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nmm.index.errors import UsageError
+
+if TYPE_CHECKING:
+    from nmm.index.encoders.registry import Model
+
+
+class Device(str, enum.Enum):
+    """What computes."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+class Precision(str, enum.Enum):
+    """What a CPU computes with."""
+
+    FP32 = "fp32"
+    INT8 = "int8"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where and how a model computes.
+
+    Attributes:
+        device: AUTO is a GPU that torch can use, else the CPU.
+        threads: On the CPU; None for as many as there are cores.
+        precision: On the CPU.
+    """
+
+    device: Device = Device.AUTO
+    threads: int | None = None
+    precision: Precision = Precision.FP32
+
+
+def choose_device(model: Model, asked: Device) -> Device:
+    """The device that a model runs on: never AUTO.
+
+    Raises:
+        UsageError: The device that was asked for is not there, or the model has no
+            definition in torch, which is what runs there.
+    """
+    if asked is Device.CPU:
+        return asked
+    if asked is Device.AUTO:
+        if model.definition is None:
+            return Device.CPU
+        return next((device for device in _likely() if _is_there(device)), Device.CPU)
+    if model.definition is None:
+        raise UsageError(
+            f"The model {model.name} runs on the CPU only.",
+            why="It comes as ONNX files, and a GPU is used through PyTorch.",
+            hint="Leave --device out.",
+        )
+    if not _is_there(asked):
+        raise UsageError(
+            f"PyTorch finds no {asked.value} device on this machine.",
+            why=f"It is PyTorch {_torch_version()}.",
+            hint="Leave --device out, or install the build of PyTorch that knows the device.",
+        )
+    return asked
+
+
+def _likely() -> list[Device]:
+    """The devices that there may be, found out without importing torch, which takes seconds."""
+    if sys.platform == "darwin":
+        return [Device.MPS] if os.uname().machine == "arm64" else []
+    driver = "C:/Windows/System32/nvcuda.dll" if sys.platform == "win32" else "/dev/nvidiactl"
+    return [Device.CUDA] if Path(driver).exists() and "+cpu" not in _torch_version() else []
+
+
+def _is_there(device: Device) -> bool:
+    import torch
+
+    if device is Device.MPS:
+        return torch.backends.mps.is_available()
+    return torch.cuda.is_available()
+
+
+def _torch_version() -> str:
+    try:
+        return version("torch")
+    except PackageNotFoundError:
+        return "+cpu"
+
+
+def available_cpus() -> int:
+    """Cores that this process may use, which containers and taskset make fewer."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

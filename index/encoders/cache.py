@@ -1,0 +1,36 @@
+"""Where models are kept on this machine: what was downloaded, and what was made of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nmm.index.encoders.registry import Model
+
+
+def cache_folder() -> Path:
+    """The folder of all models: `NMM_CACHE`, else the user's cache directory."""
+    if folder := os.environ.get("NMM_CACHE"):
+        return Path(folder).absolute()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("nmm", appauthor=False)
+
+
+def weights_folder(model: Model) -> Path:
+    """Where the files of a model that is downloaded are, or will be."""
+    return cache_folder() / "weights" / model.name
+
+
+def compiled_folder(model: Model) -> Path:
+    """Where a model's compiled form is, or will be."""
+    name = model.name
+    if Path(name).is_absolute():
+        # Weights in a folder can change: other files, other name.
+        stats = [(file, Path(file).stat()) for file in model.files if Path(file).exists()]
+        seen = repr([(file, s.st_size, s.st_mtime_ns) for file, s in stats])
+        name = f"{Path(name).name}-{hashlib.sha256(seen.encode()).hexdigest()[:16]}"
+    return cache_folder() / "models" / f"{name}-{model.recipe}"

@@ -1,0 +1,96 @@
+"""A model in torch, on a GPU: the definition itself, in half precision."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
+
+import torch
+
+from nmm.index.encoders.backend import Device
+from nmm.index.encoders.batched import BatchedEncoder
+from nmm.index.encoders.compile import read_manifest
+from nmm.index.encoders.weights import weight_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from tokenizers import Tokenizer
+    from torch import Tensor, nn
+
+    from nmm.index.encoders.registry import Model
+    from nmm.index.encoders.towers import Definition, Towers
+
+# A GPU is fast on large runs only.
+IMAGES_PER_RUN = 64
+TOKENS_PER_RUN = 32_768
+
+
+class TorchEncoder(BatchedEncoder):
+    """An :class:`~nmm.index.encoders.registry.Encoder` in torch.
+
+    The vectors are those of the CPU up to half precision, so that one index can be made
+    on a GPU and searched without one.
+
+    Args:
+        model: The row.
+        folder: Its compiled form, which says what weights it has.
+        device: CUDA or MPS; CPU for comparing.
+        dtype: What it computes in; if not given, bfloat16 where the device can, else float16.
+    """
+
+    def __init__(
+        self, model: Model, folder: Path, device: Device, dtype: torch.dtype | None = None
+    ) -> None:
+        super().__init__(
+            model,
+            weights=read_manifest(folder)["weights"],
+            images_per_run=IMAGES_PER_RUN,
+            tokens_per_run=TOKENS_PER_RUN,
+        )
+        self._device = torch.device(device.value)
+        self._dtype = dtype or half_precision(device)
+
+    @cached_property
+    def _towers(self) -> Towers:
+        assert self.model.definition, "graphs run on the CPU, see choose_device"
+        definition = cast("Definition", importlib.import_module(self.model.definition))
+        return definition.towers(self.model, weight_files(self.model))
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self._towers.tokenizer
+
+    @cached_property
+    def _vision(self) -> nn.Module:
+        return self._towers.vision.to(self._device)
+
+    @cached_property
+    def _text(self) -> nn.Module:
+        return self._towers.text.to(self._device)
+
+    def _run_vision(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return self._run(self._vision, torch.from_numpy(pixels))
+
+    def _run_text(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self._run(self._text, torch.from_numpy(ids), torch.from_numpy(mask))
+
+    @torch.inference_mode()
+    def _run(self, tower: nn.Module, *inputs: Tensor) -> NDArray[np.float32]:
+        # Autocast keeps norms and the last steps in float32, where halves would cost digits.
+        with torch.autocast(
+            self._device.type, self._dtype, enabled=self._dtype is not torch.float32
+        ):
+            vectors = tower(*(x.to(self._device) for x in inputs))
+        vectors = torch.nn.functional.normalize(vectors.float(), dim=-1)
+        return cast("NDArray[np.float32]", vectors.cpu().numpy())
+
+
+def half_precision(device: Device) -> torch.dtype:
+    """bfloat16 has the range of float32; GPUs before 2020 and some Macs have float16 only."""
+    if device is Device.CUDA and not torch.cuda.is_bf16_supported():
+        return torch.float16
+    return torch.float16 if device is Device.MPS else torch.bfloat16

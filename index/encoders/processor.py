@@ -1,0 +1,72 @@
+"""A hub's `preprocessor_config.json`, read: what becomes of an image before a tower sees it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from nmm.index.encoders.registry import ImageInput
+from nmm.index.errors import ModelError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BICUBIC = 3  # Pillow's number for it
+
+
+def read_image_input(file: Path) -> ImageInput:
+    """What a CLIPImageProcessor's configuration asks for.
+
+    Raises:
+        ModelError: It cannot be read, or asks for something that nmm does not do.
+    """
+    try:
+        config = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"The preprocessing of {file} cannot be read.",
+            why=str(getattr(error, "strerror", None) or error),
+        ) from error
+    side = _shortest_edge(config.get("size"))
+    mean, std = config.get("image_mean", ()), config.get("image_std", ())
+    rescale = config.get("rescale_factor", 1 / 255)
+    if (
+        not side
+        or _square(config.get("crop_size")) != side
+        or config.get("resample") != BICUBIC
+        or (len(mean), len(std)) != (3, 3)
+        or not rescale
+    ):
+        raise ModelError(
+            f"The preprocessing of {file} is not one that nmm does.",
+            why="It must resize (bicubic) and crop to as many pixels, and normalise 3 channels.",
+        )
+    # Normalising is of pixels on the scale 0 to 1, whatever they are rescaled by.
+    scale = 255 * rescale
+    return ImageInput(side, tuple(m / scale for m in mean), tuple(s / scale for s in std))
+
+
+def check_image_input(expected: ImageInput, file: Path) -> None:
+    """Compare a row with the configuration that came with the weights.
+
+    Raises:
+        ModelError: They differ, or the configuration is not one that nmm can follow.
+    """
+    found = read_image_input(file)
+    if found != expected:
+        raise ModelError(
+            f"The preprocessing of {file} is not the one that nmm knows of this model.",
+            why=f"It says {found}, where nmm does {expected}.",
+            hint="Upgrade nmm with: python -m pip install --upgrade nmm",
+        )
+
+
+def _shortest_edge(size: Any) -> Any:
+    """Older configurations give a number, newer ones name it."""
+    return size.get("shortest_edge") if isinstance(size, dict) else size
+
+
+def _square(size: Any) -> Any:
+    if isinstance(size, dict):
+        return size.get("height") if size.get("height") == size.get("width") else None
+    return size
