@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nmm.index.build import OVERLAP
+from nmm.index.run import OVERLAP
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.encoders.runtime import load_encoder
 from nmm.index.media.read import Chunking, TextMedia, read_media

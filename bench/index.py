@@ -29,7 +29,7 @@ import numpy as np
 from PIL import Image
 
 from nmm.index.batch import CHUNKS_PER_IMAGE
-from nmm.index.build import OVERLAP, Options
+from nmm.index.run import OVERLAP, Options
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.encoders.runtime import OnnxEncoder, load_encoder

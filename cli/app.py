@@ -31,7 +31,7 @@ app.command("index", epilog=index.EXAMPLES)(index.index)
 app.command("search", epilog=search.EXAMPLES)(search.search)
 app.command("status", epilog=status.EXAMPLES)(status.status)
 app.command("remove", epilog=remove.EXAMPLES)(remove.remove)
-app.command("models", epilog=models.EXAMPLES)(models.models)
+app.add_typer(models.app, name="models")
 
 _debug = False
 

@@ -7,10 +7,12 @@ from enum import IntEnum
 
 from nmm.index.errors import (
     CatalogError,
+    HubError,
     IndexLockedError,
     ModelError,
     NmmError,
     NoIndexError,
+    UnreachableError,
     UsageError,
 )
 
@@ -34,6 +36,8 @@ STATUS: dict[type[NmmError], Exit] = {
     UsageError: Exit.USAGE,
     NoIndexError: Exit.NO_INDEX_OR_MODEL,
     ModelError: Exit.NO_INDEX_OR_MODEL,
+    HubError: Exit.NO_INDEX_OR_MODEL,
+    UnreachableError: Exit.NO_INDEX_OR_MODEL,
     CatalogError: Exit.NO_INDEX_OR_MODEL,
     IndexLockedError: Exit.LOCKED,
 }

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,8 +11,20 @@ import typer
 
 from nmm.cli.exit import Exit
 from nmm.cli.output import emit
-from nmm.cli.parameters import IndexOption, JsonOption, QuietOption
+from nmm.cli.parameters import (
+    DeviceOption,
+    DimensionOption,
+    IndexOption,
+    JsonOption,
+    ModelOption,
+    OfflineOption,
+    PrecisionOption,
+    QuietOption,
+    ThreadsOption,
+)
+from nmm.cli.signals import stopping
 from nmm.cli.text import printable
+from nmm.index.encoders.backend import Backend, Device, Precision
 
 if TYPE_CHECKING:
     from nmm.index.events import Summary
@@ -27,6 +34,7 @@ Examples:
   nmm index ~/Pictures
   nmm index . --exclude '*.log' --exclude build/
   nmm index                    all folders of the index again
+  nmm index --model nomic-v1.5 --rebuild
 """
 
 
@@ -39,15 +47,16 @@ def index(
             show_default=False,
         ),
     ] = None,
-    model: Annotated[
-        str | None,
+    model: ModelOption = None,
+    dimension: DimensionOption = None,
+    rebuild: Annotated[
+        bool,
         typer.Option(
-            "--model",
-            metavar="NAME|DIR",
-            help="Model of a new index: one that nmm models lists, or a folder with a pair of "
-            "towers in hub layout (DIR/vision, DIR/text).",
+            "--rebuild",
+            help="Embed everything again, as another model or --dim needs; until that is done, "
+            "the index answers as before.",
         ),
-    ] = None,
+    ] = False,
     index_path: IndexOption = None,
     exclude: Annotated[
         list[str] | None,
@@ -83,26 +92,34 @@ def index(
             "--batch-size", min=1, metavar="N", help="Images embedded and committed together."
         ),
     ] = 32,
-    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
+    device: DeviceOption = Device.AUTO,
+    threads: ThreadsOption = None,
+    precision: PrecisionOption = Precision.FP32,
+    offline: OfflineOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Index folders of images and texts, or update their index.
 
     Only what is new or changed is read. What was deleted on disk leaves the index.
+    The first run downloads the model nomic-v1.5, or another that --model names; if no
+    model is named and the hub cannot be reached, it takes the built-in one.
     """
     from nmm.cli.progress import Progress
-    from nmm.index.build import Options, build
+    from nmm.index.build import build
     from nmm.index.media.image import MAX_PIXELS
+    from nmm.index.run import Options
     from nmm.index.store.location import index_folder
 
-    # The one model there is comes with the packages: there is nothing to download.
-    del offline
-    with Progress(quiet=quiet) as progress, _stopping() as stop:
+    with Progress(quiet=quiet) as progress, stopping() as stop:
         summary = build(
             paths or [],
             index_folder(index_path),
             model=model,
+            dimension=dimension,
+            rebuild=rebuild,
+            offline=offline,
+            backend=Backend(device, threads, precision),
             options=Options(
                 exclude=exclude or (),
                 hidden=hidden,
@@ -122,25 +139,6 @@ def index(
         raise typer.Exit(Exit.INTERRUPTED)
     if summary.skipped:
         raise typer.Exit(Exit.SOME_SKIPPED)
-
-
-@contextmanager
-def _stopping() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; a second one interrupts whatever is going on."""
-    stop = threading.Event()
-
-    def on_signal(number: int, _: object) -> None:
-        signal.signal(number, signal.default_int_handler)
-        stop.set()
-        # Not through a stream, which may be in the midst of printing.
-        os.write(2, b"\nStopping: what is being embedded is finished and kept.\n")
-
-    former = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
 
 
 def _as_json(summary: Summary) -> str:
@@ -177,6 +175,9 @@ def _as_text(summary: Summary) -> str:
     lines += [f"  {number} skipped: {reason}" for reason, number in reasons.most_common(10)]
     if len(reasons) > 10:
         lines.append("  and more: nmm status --errors")
-    if summary.interrupted:
+    if summary.interrupted and summary.rebuild:
+        lines.append("Stopped before the end: the index is the old one until the same command,")
+        lines.append("which goes on from here, is through.")
+    elif summary.interrupted:
         lines.append("Stopped before the end; the next nmm index goes on from here.")
     return "\n".join(lines)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from nmm.index.encoders.backend import Device, Precision
+
 IndexOption = Annotated[
     Path | None,
     typer.Option(
@@ -16,6 +18,39 @@ IndexOption = Annotated[
         "user's data directory.",
     ),
 ]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME|DIR",
+        help="A model that nmm models lists, by its name or that on the hub, or a folder with "
+        "a pair of towers in hub layout (DIR/vision, DIR/text).",
+    ),
+]
+DimensionOption = Annotated[
+    int | None,
+    typer.Option(
+        "--dim",
+        min=1,
+        metavar="N",
+        help="Length of the vectors, for a model that was trained to be cut: 512, 256, 128 or 64 "
+        "of nomic-v1.5.",
+    ),
+]
+DeviceOption = Annotated[
+    Device,
+    typer.Option("--device", help="What computes; auto is a GPU if PyTorch finds one."),
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", min=1, metavar="N", help="Threads on the CPU; as many as cores if not given."
+    ),
+]
+PrecisionOption = Annotated[
+    Precision, typer.Option("--precision", help="What the CPU computes with.")
+]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but results and errors.")

@@ -1,68 +1,124 @@
-"""What a person sees on stderr while an index is being made."""
+"""What a person sees on stderr while an index is being made or a model downloaded."""
 
 from __future__ import annotations
 
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 from nmm.cli.text import printable
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
     from typing_extensions import Self
 
     from nmm.index.events import Event
 
 
 class Progress:
-    """Prints skipped files and notes, and on a terminal a bar with files, rate and time left."""
+    """Prints notes and skipped files, and on a terminal bars with what is done, rate and time."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self.shown = sys.stderr.isatty() and not quiet
-        self._bar: Bar | None = None
+        self._bars: Bars | None = None
+        self._bar: TaskID | None = None
+        self._about = ""
 
     def __enter__(self) -> Self:
         if self.shown:
-            self._bar = _bar()
-            self._bar.start()
-            self._task = self._bar.add_task("Indexing", total=None)
+            self._bars = _bars()
+            self._bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar:
-            self._bar.stop()
+        if self._bars:
+            self._bars.stop()
 
     def on_event(self, event: Event) -> None:
         """Show one event of a run."""
-        from nmm.index.events import Counted, NewIndex, Passed, Preparing, RootAway, Skipped
+        from nmm.index import events as e
 
         match event:
-            case Passed():
-                if self._bar:
-                    self._bar.advance(self._task)
-            case Counted(files):
-                if self._bar:
-                    self._bar.update(self._task, total=files)
-            case Skipped(path, reason):
-                if self._bar:
-                    self._bar.advance(self._task)
+            case e.Passed():
+                self._advance("Indexing")
+            case e.Counted(files):
+                self._advance("Indexing", 0, files)
+            case e.Skipped(path, reason):
+                self._advance("Indexing")
                 self.note(f"skipped {path}: {reason}")
-            case NewIndex(model):
+            case e.NewIndex(model):
                 self.note(f"Making a new index with the model {model}: {_title(model)}.")
-            case Preparing(model):
+            case e.FellBack(model, wanted, why):
+                self._paragraph(
+                    f"The model {wanted} is not on this machine and cannot be downloaded now. "
+                    f"{why} This index is made with {model}, which is built in and knows less. "
+                    f"To make it again with {wanted} later, type:",
+                    f"nmm index --model {wanted} --rebuild",
+                )
+            case e.Downloading(model, size, missing):
+                here = f", {_mb(size - missing)} of it here already" if missing < size else ""
+                self.note(f"Downloading the model {model}, once: {_mb(size)}{here}.")
+                self._set_bytes(model, size - missing, size)
+            case e.Downloaded(model, here, size):
+                self._set_bytes(model, here, size)
+            case e.Preparing(model):
                 self.note(f"Preparing the model {model} for this machine, once.")
-            case RootAway(path):
+                self._advance(f"Preparing {model}", 0)
+            case e.Prepared():
+                self._advance("Indexing", 0)
+            case e.Rebuilding(model, old):
+                self.note(
+                    f"Making the index again with the model {model}; until that is done, it "
+                    f"answers with {old}."
+                )
+            case e.RebuildLeft(model):
+                self.note(
+                    f"A rebuild with the model {model} is not finished. Go on with it: "
+                    f"nmm index --model {model} --rebuild"
+                )
+            case e.RootAway(path):
                 self.note(f"{path} is not there: its files are kept. nmm remove forgets them.")
 
     def note(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
         if self._quiet:
             return
-        if self._bar:
-            self._bar.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+        if self._bars:
+            self._bars.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
         else:
             print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
+
+    def _paragraph(self, text: str, command: str) -> None:
+        """Print what happened in a few lines, and what to type."""
+        for line in [*textwrap.wrap(text, 88), f"  {command}"]:
+            self.note(line)
+
+    def _advance(self, about: str, by: int = 1, total: int | None = None) -> None:
+        """Count in files."""
+        if self._bars:
+            self._bars.update(self._bar_of(self._bars, about), advance=by)
+            if total is not None:
+                self._bars.update(self._bar_of(self._bars, about), total=total)
+
+    def _set_bytes(self, model: str, here: int, size: int) -> None:
+        if self._bars:
+            bar = self._bar_of(self._bars, f"Downloading {model}", in_bytes=True)
+            self._bars.update(bar, completed=here, total=size)
+
+    def _bar_of(self, bars: Bars, about: str, *, in_bytes: bool = False) -> TaskID:
+        """The bar of what is going on, which takes the place of that of what was before."""
+        if self._bar is None or about != self._about:
+            if self._bar is not None:
+                bars.remove_task(self._bar)
+            self._about = about
+            self._bar = bars.add_task(about, total=None, in_bytes=in_bytes)
+        return self._bar
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB"
 
 
 def _title(model: str) -> str:
@@ -71,11 +127,10 @@ def _title(model: str) -> str:
     return find_model(model).title
 
 
-def _bar() -> Bar:
+def _bars() -> Bars:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
-        MofNCompleteColumn,
         Progress,
         ProgressColumn,
         Task,
@@ -84,14 +139,26 @@ def _bar() -> Bar:
     )
     from rich.text import Text
 
+    class DoneColumn(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            if task.fields["in_bytes"]:
+                return Text(f"{_mb(int(task.completed))} of {_mb(int(task.total or 0))}")
+            if not task.completed and task.total is None:
+                return Text(f"{task.elapsed or 0:.0f} s")
+            return Text(f"{task.completed:.0f}/{'?' if task.total is None else int(task.total)}")
+
     class RateColumn(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:.0f} files/s" if task.speed else "")
+            if not task.speed:
+                return Text("")
+            if task.fields["in_bytes"]:
+                return Text(f"{task.speed / 1e6:.1f} MB/s")
+            return Text(f"{task.speed:.0f} files/s")
 
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        DoneColumn(),
         RateColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),

@@ -1,85 +1,37 @@
-"""The indexing run: walk, read, embed, store.
-
-Reading, hashing and decoding happen in threads, a bounded number of files ahead; this
-thread embeds what they deliver and commits it batch by batch. Whatever stops a run, what
-was committed stays, and the next run goes on from there.
-"""
+"""Bringing an index up to date, or making it again with another model."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from nmm.index import scale
-from nmm.index.batch import Batch, FileEntry, ReadyImage
-from nmm.index.encoders.backend import available_cpus
-from nmm.index.encoders.preprocess import to_pixels
-from nmm.index.encoders.registry import FALLBACK, Encoder, Task, find_model
+from nmm.index.encoders.registry import DEFAULT, Encoder, Model, Task, find_model
 from nmm.index.encoders.runtime import load_encoder
-from nmm.index.errors import (
-    MediaError,
-    ModelError,
-    NotMediaError,
-    StoppedError,
-    UnreadableError,
-    UsageError,
-)
+from nmm.index.errors import CatalogError, NoIndexError, StoppedError, UsageError
 from nmm.index.events import (
-    Counted,
     Event,
     NewIndex,
-    Passed,
-    Preparing,
+    Rebuilding,
+    RebuildLeft,
     RootAway,
-    Skipped,
     Summary,
 )
-from nmm.index.media.image import MAX_PIXELS
-from nmm.index.media.read import Chunking, ImageMedia, KnownMedia, TextMedia, read_media
-from nmm.index.roots import Scope, cover, is_there, resolve
+from nmm.index.model import check, model_of, settings_of
+from nmm.index.obtain import obtain_default, prepare
+from nmm.index.roots import cover, resolve
+from nmm.index.run import Options, Run
 from nmm.index.store import vectors
-from nmm.index.store.catalog import KINDS, Catalog, Root, Settings, locate
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.catalog import KINDS, Catalog, Settings, locate
 from nmm.index.store.writer import CatalogWriter, open_for_writing
-from nmm.index.walk import FoundFile, SkippedEntry, walk
 
 if TYPE_CHECKING:
-    from nmm.index.encoders.registry import Model
-
-# Batches of files being read or waiting to be embedded: while one is embedded the next is
-# read, and one slow file does not make the encoder wait.
-AHEAD = 2
-# A chunk repeats up to this part of the one before it.
-OVERLAP = 8
-
-Media = KnownMedia | ReadyImage | TextMedia
-T = TypeVar("T")
-R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a run is done.
-
-    Attributes:
-        exclude, hidden, follow_symlinks: See :func:`nmm.index.walk.walk`.
-        max_pixels: Images with more are skipped.
-        batch_size: Images that are embedded and committed together.
-        count: Walk ahead in a thread, to tell by `Counted` how much there is to do.
-    """
-
-    exclude: Sequence[str] = ()
-    hidden: bool = False
-    follow_symlinks: bool = False
-    max_pixels: int = MAX_PIXELS
-    batch_size: int = 32
-    count: bool = False
+    from nmm.index.encoders.backend import Backend
+    from nmm.index.store.location import IndexFolder
 
 
 def build(
@@ -87,6 +39,10 @@ def build(
     folder: IndexFolder,
     *,
     model: str | None = None,
+    dimension: int | None = None,
+    rebuild: bool = False,
+    offline: bool = False,
+    backend: Backend | None = None,
     options: Options | None = None,
     on_event: Callable[[Event], None] = lambda _: None,
     stop: threading.Event | None = None,
@@ -96,77 +52,188 @@ def build(
     Args:
         paths: Files and folders; if empty, all roots that the index has.
         folder: The index, made if it is not there.
-        model: The model of a new index; an index that has one keeps it.
+        model: The model of a new index, or of a rebuilt one. None: that of the index; for a
+            new one the default, or the built-in one if the hub cannot be reached.
+        dimension: Length of its vectors, see :meth:`.registry.Model.with_dimension`.
+        rebuild: Embed everything again, beside the index, and put it in its place once it
+            is whole. A rebuild that was cut short is gone on with.
+        offline: Download nothing.
+        backend: What computes.
         options: How it is done.
         on_event: Told of progress, from this thread and, for `Counted`, from another.
         stop: Set it to end the run: the batch at hand is finished and committed.
 
     Raises:
-        UsageError: A path does not exist, or there are neither paths nor roots.
-        ModelError: The model is unknown, not the index's, or cannot be used.
+        UsageError: A path does not exist, there are neither paths nor roots, the model
+            cannot have that dimension, or is not the index's and `rebuild` is not set.
+        ModelError: The model is unknown, cannot be had or used, or has other weights now.
         IndexLockedError: Another process is writing to the index.
         CatalogError: The catalog cannot be read or written.
     """
     started = time.monotonic()
-    stop = stop or threading.Event()
-    present = [resolve(path) for path in paths]
-    row = find_model(model) if model else None
+    todo = _Todo(
+        [resolve(path) for path in paths],
+        folder,
+        offline,
+        backend,
+        options or Options(),
+        on_event,
+        stop or threading.Event(),
+    )
+    asked = find_model(model).with_dimension(dimension) if model else None
     if not paths:
         folder.existing()
     with open_for_writing(folder) as writer:
-        if not writer.settings():
-            on_event(NewIndex((row or FALLBACK).name))
-        row = _model_of(writer.settings(), row)
+        settings = writer.settings()
         try:
-            encoder = load_encoder(row, on_compile=lambda: on_event(Preparing(row.name)), stop=stop)
-        except StoppedError:
-            return Summary(row.name, interrupted=True)
-        _check_weights(writer, encoder)
-        covered = cover(writer, present)
+            if settings is None:
+                summary = todo.make(writer, asked or _default(dimension))
+            elif rebuild:
+                row = asked or find_model(settings.model).with_dimension(
+                    dimension or settings.dimension
+                )
+                summary = todo.rebuild(writer, settings, row)
+            else:
+                _check_asked(writer, settings, asked, dimension)
+                summary = todo.update(writer, settings)
+        except _NotReadyError as error:
+            summary = Summary(error.what, interrupted=True)
+    summary.seconds = time.monotonic() - started
+    return summary
+
+
+class _NotReadyError(StoppedError):
+    """The run was stopped while its model, whose name is `what`, was made ready."""
+
+
+def _default(dimension: int | None) -> Model | None:
+    """The default model if a dimension of it was asked for, which the fallback does not have."""
+    return DEFAULT.with_dimension(dimension) if dimension else None
+
+
+def _check_asked(
+    catalog: Catalog, settings: Settings, asked: Model | None, dimension: int | None
+) -> None:
+    """Refuse another model than the index has, and say what it would take."""
+    name = asked.name if asked else settings.model
+    if name != settings.model:
+        what = f"This index was made with the model {settings.model}, not {name}."
+    elif dimension and dimension != settings.dimension:
+        find_model(name).with_dimension(dimension)
+        what = f"This index has vectors of {settings.dimension} dimensions, not {dimension}."
+    else:
+        return
+    counts = catalog.file_counts()
+    command = f"nmm index --model {name}" + (f" --dim {dimension}" if dimension else "")
+    raise UsageError(
+        what,
+        why=f"{counts.get('image', 0)} images and {counts.get('text', 0)} texts "
+        f"({catalog.vector_count('text')} passages) would be embedded again. Until that is "
+        "done, the index answers as before.",
+        hint=f"Do it with: {command} --rebuild",
+    )
+
+
+@dataclass(frozen=True)
+class _Todo:
+    """What a run was asked to do, whatever the state of the index."""
+
+    present: Sequence[Path]
+    folder: IndexFolder
+    offline: bool
+    backend: Backend | None
+    options: Options
+    on_event: Callable[[Event], None]
+    stop: threading.Event
+
+    def make(self, writer: CatalogWriter, asked: Model | None) -> Summary:
+        """Fill a new index. `asked` is its model; None for the default or its fallback."""
+        try:
+            row = asked or obtain_default(
+                offline=self.offline, on_event=self.on_event, stop=self.stop
+            )
+        except StoppedError as error:
+            raise _NotReadyError(DEFAULT.name) from error
+        self.on_event(NewIndex(row.name))
+        encoder = self._load(row)
+        writer.set_settings(settings_of(encoder))
+        return self._index(writer, self.folder, encoder, self.present)
+
+    def update(self, writer: CatalogWriter, settings: Settings) -> Summary:
+        """Bring an index up to date, with the model that it has."""
+        encoder = self._load(model_of(settings))
+        check(settings, encoder)
+        if left := _left_beside(writer, self.folder.rebuild):
+            self.on_event(RebuildLeft(left.model))
+        return self._index(writer, self.folder, encoder, self.present)
+
+    def rebuild(self, writer: CatalogWriter, settings: Settings, row: Model) -> Summary:
+        """Make an index again beside the old one, which answers until the new one is whole."""
+        old = cover(writer, [])
+        if old.away:
+            raise UsageError(
+                f"The index cannot be made again while {old.away[0]} is not there.",
+                why="Its files would leave the index.",
+                hint=f"Mount its disk, or forget them with: nmm remove {old.away[0]}",
+            )
+        encoder = self._load(row)
+        self.on_event(Rebuilding(row.name, settings.model))
+        beside = self.folder.rebuild
+        if _left_beside(writer, beside) not in {None, settings_of(encoder)}:
+            beside.delete()
+        roots = [Path(locate(str(root.path), start)) for root, start in old.scopes]
+        with open_for_writing(beside) as new:
+            new.continue_from(writer)
+            new.set_settings(settings_of(encoder))
+            summary = self._index(new, beside, encoder, [*roots, *self.present])
+        summary.rebuild = True
+        if not summary.interrupted:
+            vectors.move(beside, self.folder)
+            writer.become(beside.catalog)
+            beside.delete()
+            vectors.refresh(writer, self.folder, row.dimension)
+        return summary
+
+    def _load(self, row: Model) -> Encoder:
+        try:
+            prepare(row, offline=self.offline, on_event=self.on_event, stop=self.stop)
+            return load_encoder(row, backend=self.backend, stop=self.stop)
+        except StoppedError as error:
+            raise _NotReadyError(row.name) from error
+
+    def _index(
+        self, writer: CatalogWriter, folder: IndexFolder, encoder: Encoder, paths: Sequence[Path]
+    ) -> Summary:
+        covered = cover(writer, paths)
         for path in covered.away:
-            on_event(RootAway(str(path)))
-        with Catalog.open(folder.catalog) as committed:
-            run = _Run(
-                writer,
-                committed,
-                folder,
-                encoder,
-                options or Options(),
-                on_event,
-                stop,
+            self.on_event(RootAway(str(path)))
+        with Catalog.open(writer.file) as committed:
+            run = Run(
+                writer, committed, self.folder, encoder, self.options, self.on_event, self.stop
             )
             run.index(covered.scopes)
             run.summary.removed += sum(map(writer.forget, covered.deleted))
         if not run.summary.interrupted:
             _derive(writer, folder, encoder)
-    run.summary.seconds = time.monotonic() - started
-    return run.summary
+        return run.summary
 
 
-def _model_of(settings: Settings | None, asked: Model | None) -> Model:
-    """The model of the index, which is also the one that was asked for, if any."""
-    if settings is None:
-        return asked or FALLBACK
-    if asked and asked.name != settings.model:
-        raise ModelError(
-            f"This index was made with the model {settings.model}, not {asked.name}.",
-            why="Vectors of two models cannot be compared.",
-            hint=f"Make another index: nmm index --model {asked.name} --index FOLDER PATH",
-        )
-    return find_model(settings.model)
+def _left_beside(writer: CatalogWriter, beside: IndexFolder) -> Settings | None:
+    """What a rebuild that was not finished is made with; None if there is none.
 
-
-def _check_weights(writer: CatalogWriter, encoder: Encoder) -> None:
-    ours = Settings(encoder.model.name, encoder.model.dimension, encoder.weights)
-    theirs = writer.settings()
-    if theirs is None:
-        writer.set_settings(ours)
-    elif theirs != ours:
-        raise ModelError(
-            f"This index was made with other weights of the model {theirs.model}.",
-            why="Vectors of different weights cannot be compared.",
-            hint="Delete the index and make it again, or name another one with --index.",
-        )
+    One that has taken its place already, and was killed before it was tidied up, is deleted.
+    """
+    if not beside.catalog.is_file():
+        return None
+    try:
+        with Catalog.open(beside.catalog) as catalog:
+            settings, rebuild = catalog.settings(), catalog.rebuild()
+    except (CatalogError, NoIndexError):  # killed when it had hardly begun, or damaged
+        settings = rebuild = None
+    if settings is None or rebuild == writer.rebuild():
+        beside.delete()
+        return None
+    return settings
 
 
 def _derive(writer: CatalogWriter, folder: IndexFolder, encoder: Encoder) -> None:
@@ -185,201 +252,3 @@ def _derive(writer: CatalogWriter, folder: IndexFolder, encoder: Encoder) -> Non
             if measured := scale.measure(writer, kind, neutral):
                 writer.set_scale(kind, measured)
     vectors.refresh(writer, folder, encoder.model.dimension)
-
-
-class _Run:
-    """One walk over some scopes, with what it has counted."""
-
-    def __init__(
-        self,
-        writer: CatalogWriter,
-        committed: Catalog,
-        folder: IndexFolder,
-        encoder: Encoder,
-        options: Options,
-        on_event: Callable[[Event], None],
-        stop: threading.Event,
-    ) -> None:
-        self.summary = Summary(encoder.model.name)
-        self._writer = writer
-        self._committed = committed
-        # It may lie in a folder that is indexed, and changes while it is being written.
-        self._own = IndexFolder(folder.path.resolve())
-        self._committed_lock = threading.Lock()
-        self._model = encoder.model
-        self._chunking = Chunking(
-            encoder.tokenizer, encoder.model.chunk, encoder.model.chunk // OVERLAP
-        )
-        self._options = options
-        self._on_event = on_event
-        self._stop = stop
-        self._batch = Batch(writer, encoder, options.batch_size, stop)
-        self._unseen: set[tuple[Root, str]] = set()
-
-    def index(self, scopes: Sequence[Scope]) -> None:
-        # What a killed run left without a file must not be taken for known.
-        self._writer.drop_orphans()
-        threads = available_cpus()
-        pool = ThreadPoolExecutor(threads + self._options.count, "nmm-read")
-        try:
-            if self._options.count:
-                pool.submit(self._count, scopes)
-            changed = self._changed(scopes)
-            for entry, media in _ahead(pool, self._read, changed, AHEAD * self._options.batch_size):
-                self._take(entry, media)
-                if self._stop.is_set():
-                    break
-            self._batch.flush()
-        finally:
-            pool.shutdown(cancel_futures=True)
-        self.summary.interrupted = self._stop.is_set()
-        if not self.summary.interrupted:
-            changes = self._writer.forget_unmet(scopes, self._unseen)
-            self.summary.moved = changes.moved
-            self.summary.added -= changes.moved
-            self.summary.removed = changes.removed
-
-    def _walk(self, scopes: Iterable[Scope]) -> Iterator[tuple[Root, FoundFile | SkippedEntry]]:
-        for root, start in scopes:
-            try:
-                entries = walk(
-                    root.path,
-                    start,
-                    exclude=self._options.exclude,
-                    hidden=self._options.hidden,
-                    follow_symlinks=self._options.follow_symlinks,
-                )
-            except UsageError:
-                if is_there(Path(locate(str(root.path), start))):
-                    raise  # what is wrong is an option
-                # It went away after the run had begun.
-                entries = iter([SkippedEntry(start, "no longer there", is_dir=True)])
-            for entry in entries:
-                if self._stop.is_set():
-                    return
-                if not self._own.owns(root.path / entry.path):
-                    yield root, entry
-
-    def _count(self, scopes: Iterable[Scope]) -> None:
-        self._on_event(Counted(sum(1 for _ in self._walk(scopes))))
-
-    def _changed(self, scopes: Iterable[Scope]) -> Iterator[FileEntry]:
-        """The files that have to be read; the others are dealt with on the way."""
-        for root, entry in self._walk(scopes):
-            if isinstance(entry, SkippedEntry):
-                if entry.is_dir:
-                    self._unseen.add((root, entry.path))
-                self._skip(FileEntry(root, entry.path), entry.reason)
-                continue
-            known = self._writer.file_row(root, entry.path)
-            # What was skipped is tried again: rights and options change no time stamp.
-            if (
-                known is None
-                or known.status == "skipped"
-                or (known.size, known.mtime_ns) != (entry.size, entry.mtime_ns)
-            ):
-                yield FileEntry(root, entry.path, entry.size, entry.mtime_ns)
-                continue
-            self._writer.meet(known)
-            self.summary.unchanged += known.status == "indexed"
-            self._passed(root, entry.path)
-
-    def _read(self, entry: FileEntry) -> Media:
-        """Read a file, in a thread of the pool."""
-        try:
-            media = read_media(
-                _location(entry),
-                chunking=self._chunking,
-                side=self._model.image.side,
-                max_pixels=self._options.max_pixels,
-                is_known=self._is_known,
-            )
-            if not isinstance(media, ImageMedia):
-                return media
-            image = media.decoded
-            pixels = to_pixels(image.image, self._model.image)
-            return ReadyImage(media.hash, pixels, image.width, image.height, image.taken_at)
-        except MediaError:
-            raise
-        except Exception as error:
-            # Whatever a hostile file provokes in a decoder, it must not end the run.
-            raise MediaError(f"not readable: {type(error).__name__}: {error}") from error
-
-    def _is_known(self, digest: bytes) -> bool:
-        with self._committed_lock:
-            return self._committed.content_id(digest) is not None
-
-    def _take(self, entry: FileEntry, media: Future[Media]) -> None:
-        """Put what was read of a file into the batch, and count it."""
-        known = self._writer.file_row(entry.root, entry.path)
-        try:
-            digest = self._add(entry, media.result())
-        except NotMediaError:
-            self._batch.add_without_content(entry, "left out", None)
-            self._passed(entry.root, entry.path)
-            return
-        except UnreadableError as error:
-            if known and known.content_id is not None:
-                # What it held when it was last read stays in the index until it is read again.
-                self._writer.meet(known)
-                self._tell_skipped(entry, error.what)
-            else:
-                self._skip(entry, error.what)
-            return
-        except MediaError as error:
-            self._skip(entry, error.what)
-            return
-        if digest is None:
-            return
-        if known is None or known.content_id is None:
-            self.summary.added += 1
-        elif known.content_id == self._writer.content_id(digest):
-            self.summary.unchanged += 1
-        else:
-            self.summary.updated += 1
-        self._passed(entry.root, entry.path)
-
-    def _add(self, entry: FileEntry, media: Media) -> bytes | None:
-        """Add a file to the batch; its hash, or None if the run was stopped in its midst."""
-        if isinstance(media, KnownMedia) and not self._batch.holds(media.hash):
-            # A copy that was being embedded when this one was read, and then failed.
-            media = self._read(entry)
-        if self._batch.holds(media.hash):
-            self._batch.add_known(entry, media.hash)
-        elif isinstance(media, ReadyImage):
-            self._batch.add_image(entry, media)
-        elif isinstance(media, TextMedia) and not self._batch.add_text(
-            entry, media.hash, media.chunks
-        ):
-            if self._stop.is_set():
-                return None
-            raise NotMediaError("no text in it")
-        return media.hash
-
-    def _skip(self, entry: FileEntry, reason: str) -> None:
-        self._batch.add_without_content(entry, "skipped", reason)
-        self._tell_skipped(entry, reason)
-
-    def _tell_skipped(self, entry: FileEntry, reason: str) -> None:
-        skipped = Skipped(locate(str(entry.root.path), entry.path), reason)
-        self.summary.skipped.append(skipped)
-        self._on_event(skipped)
-
-    def _passed(self, root: Root, path: str) -> None:
-        self._on_event(Passed(locate(str(root.path), path)))
-
-
-def _location(entry: FileEntry) -> Path:
-    return Path(locate(str(entry.root.path), entry.path))
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterator[T], limit: int
-) -> Iterator[tuple[T, Future[R]]]:
-    """Yield each item with its work done or under way, in order, `limit` of them ahead."""
-    waiting: deque[tuple[T, Future[R]]] = deque()
-    for item in items:
-        waiting.append((item, pool.submit(work, item)))
-        if len(waiting) > limit:
-            yield waiting.popleft()
-    yield from waiting

@@ -6,6 +6,8 @@
     ├── UsageError         the caller asked for something that makes no sense
     ├── NoIndexError       there is no index where one was looked for
     ├── ModelError         a model is unknown, not on this machine, or cannot be used
+    │   └── HubError         its weights cannot be had from the hub
+    │       └── UnreachableError  the hub cannot be reached at all
     ├── IndexLockedError   another process is writing to the index
     ├── StoppedError       the caller asked to stop before there was anything to keep
     ├── CatalogError       the catalog cannot be opened, read or written
@@ -50,6 +52,14 @@ class NoIndexError(NmmError):
 
 class ModelError(NmmError):
     """A model is unknown, not on this machine, or cannot be used."""
+
+
+class HubError(ModelError):
+    """The weights of a model cannot be had from the hub."""
+
+
+class UnreachableError(HubError):
+    """The hub cannot be reached: no network, no answer, or it was not to be asked."""
 
 
 class IndexLockedError(NmmError):

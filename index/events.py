@@ -13,8 +13,57 @@ class NewIndex:
 
 
 @dataclass(frozen=True)
+class FellBack:
+    """The model that a new index would have had cannot be had: it gets another one."""
+
+    model: str
+    wanted: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Downloading:
+    """A model is going to be downloaded: bytes of all of it, and of what is not here yet."""
+
+    model: str
+    size: int
+    missing: int
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """So many bytes of a model's `size` are here."""
+
+    model: str
+    here: int
+    size: int
+
+
+@dataclass(frozen=True)
 class Preparing:
     """The model is being compiled, which happens once and takes a while."""
+
+    model: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The model is compiled."""
+
+    model: str
+
+
+@dataclass(frozen=True)
+class Rebuilding:
+    """The index is made again with a model; until it is whole, the old one answers."""
+
+    model: str
+    old: str
+
+
+@dataclass(frozen=True)
+class RebuildLeft:
+    """A rebuild was begun at some time and not finished; this run is not about it."""
 
     model: str
 
@@ -48,12 +97,28 @@ class RootAway:
     path: str
 
 
-Event = NewIndex | Preparing | Counted | Passed | Skipped | RootAway
+Event = (
+    NewIndex
+    | FellBack
+    | Downloading
+    | Downloaded
+    | Preparing
+    | Prepared
+    | Rebuilding
+    | RebuildLeft
+    | Counted
+    | Passed
+    | Skipped
+    | RootAway
+)
 
 
 @dataclass
 class Summary:
-    """What a run did, in files. `interrupted`: it was stopped before it was through."""
+    """What a run did, in files.
+
+    `interrupted`: it was stopped before it was through. `rebuild`: the index was made again.
+    """
 
     model: str
     added: int = 0
@@ -64,3 +129,4 @@ class Summary:
     skipped: list[Skipped] = field(default_factory=list)
     seconds: float = 0.0
     interrupted: bool = False
+    rebuild: bool = False

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nmm.index import scale
-from nmm.index.encoders.registry import Encoder, Task, find_model
+from nmm.index.encoders.registry import Encoder, Task
 from nmm.index.encoders.runtime import load_encoder
 from nmm.index.errors import ModelError, NoIndexError, UsageError
+from nmm.index.model import check, model_of, settings_of
 from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale
 from nmm.index.store.vectors import NearestVectors
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from nmm.index.encoders.backend import Backend
     from nmm.index.store.location import IndexFolder
 
 
@@ -55,7 +57,11 @@ class Result:
 
 @contextmanager
 def open_search(
-    folder: IndexFolder, *, once: bool = False, on_compile: Callable[[], None] = lambda: None
+    folder: IndexFolder,
+    *,
+    backend: Backend | None = None,
+    once: bool = False,
+    on_compile: Callable[[], None] = lambda: None,
 ) -> Iterator[Search]:
     """An index, ready to be searched; nothing is opened before it is needed.
 
@@ -72,13 +78,10 @@ def open_search(
             raise NoIndexError(
                 f"The index in {folder.path} is empty.", hint="Fill it with: nmm index FOLDER"
             )
-        encoder = load_encoder(find_model(settings.model), once=once, on_compile=on_compile)
-        if encoder.weights != settings.weights:
-            raise ModelError(
-                f"The index was made with other weights of the model {settings.model}.",
-                why="Vectors of different weights cannot be compared.",
-                hint="Delete the index and make it again with: nmm index FOLDER",
-            )
+        encoder = load_encoder(
+            model_of(settings), backend=backend, once=once, on_compile=on_compile
+        )
+        check(settings, encoder)
         yield Search(folder, catalog, encoder)
 
 
@@ -102,11 +105,17 @@ class Search:
 
         Raises:
             UsageError: The query is empty.
+            ModelError: The index has another model now.
         """
         if not query.strip():
             raise UsageError("The query is empty.", hint='Say what to look for: nmm search "a cat"')
         (vector,) = self._encoder.embed_texts([query], Task.QUERY)
         with self._catalog.snapshot():
+            if self._catalog.settings() != settings_of(self._encoder):
+                raise ModelError(
+                    "The index was made again with another model since it was opened.",
+                    hint="Start the search again.",
+                )
             found = [hit for kind in kinds for hit in self._find_kind(vector, count, kind)]
         found.sort(key=lambda scored: (-scored[0], scored[1].path))
         return [

@@ -34,6 +34,10 @@ def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         cache = Path(os.environ.get("NMM_TEST_CACHE", shared / "nmm-cache"))
         patch.setenv("NMM_CACHE", str(cache))
         patch.delenv("NMM_INDEX", raising=False)
+        # No test reaches a hub but those that bring their own.
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+        patch.delenv("HF_TOKEN", raising=False)
         yield cache
 
 

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nmm.index import build as build_module
+from nmm.index import run as run_module
 from nmm.index import search as search_module
 from nmm.index.batch import Batch, FileEntry
-from nmm.index.build import AHEAD, Options, build
+from nmm.index.build import build
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
 from nmm.index.errors import IndexLockedError, MediaError, ModelError, NoIndexError, UsageError
@@ -40,6 +41,7 @@ from nmm.index.events import (
 from nmm.index.media.chunk import Chunk
 from nmm.index.media.read import SMALL_TEXT, read_media
 from nmm.index.remove import remove
+from nmm.index.run import AHEAD, Options
 from nmm.index.status import status
 from nmm.index.store.catalog import Catalog, Settings
 from nmm.index.store.location import IndexFolder
@@ -139,7 +141,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append(path.name)
         return read_media(path, **options)
 
-    monkeypatch.setattr(build_module, "read_media", read)
+    monkeypatch.setattr(run_module, "read_media", read)
     return seen
 
 
@@ -204,7 +206,9 @@ def test_a_first_run_adds_all(root: Path, folder: IndexFolder, embedded: list[st
 def test_a_run_tells_of_each_file(root: Path, folder: IndexFolder) -> None:
     write(root / "n.png", "no image")
     events: list[Event] = []
-    summary = build([root], folder, on_event=events.append, options=Options(count=True))
+    summary = build(
+        [root], folder, model="mini", on_event=events.append, options=Options(count=True)
+    )
     assert sorted(map(repr, events)) == sorted(
         map(
             repr,
@@ -596,7 +600,7 @@ def test_an_index_of_another_model_is_refused_and_left_alone(
 ) -> None:
     with open_for_writing(folder) as writer:
         writer.set_settings(settings)
-    with pytest.raises(ModelError) as raised:
+    with pytest.raises((ModelError, UsageError)) as raised:
         build([root], folder, model=asked)
     assert raised.value.what == what
     with Catalog.open(folder.catalog) as catalog:
@@ -665,8 +669,9 @@ def test_a_stopped_run_forgets_nothing(root: Path, folder: IndexFolder) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from nmm.index.build import Options, build
+from nmm.index.build import build
 from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.run import Options
 from nmm.index.store.location import IndexFolder
 
 embed, batches = OnnxEncoder.embed_texts, int(sys.argv[3])
@@ -799,7 +804,7 @@ def test_the_copy_of_a_long_text_that_changes_is_indexed(
         committed.set()
         assert read.wait(60)
 
-    monkeypatch.setattr(build_module, "read_media", read_the_copy_late)
+    monkeypatch.setattr(run_module, "read_media", read_the_copy_late)
     at_batch(2, change)
     assert told(build([root], folder, options=SMALL)) == {"added": 1, "skipped": 1}
     assert indexed(folder, root) == ["2.txt"]
@@ -950,7 +955,7 @@ def test_a_run_that_is_stopped_before_the_model_is_ready_leaves_nothing(
             threading.Timer(0.5, stop.set).start()
 
     started = time.monotonic()
-    summary = build([tmp_path / "note.txt"], folder, on_event=on_event, stop=stop)
+    summary = build([tmp_path / "note.txt"], folder, model="mini", on_event=on_event, stop=stop)
     assert (summary.interrupted, summary.added) == (True, 0)
     assert told == [NewIndex("mini"), Preparing("mini")]
     assert time.monotonic() - started < 10, "the process that prepares the model was awaited"

@@ -25,8 +25,11 @@ ALLOWED = {
     "scale": {"errors", "store"},
     "batch": {"errors", "store", "encoders", "media"},
     "roots": {"errors", "walk", "store"},
-    "build": {"roots", "errors", "walk", "media", "encoders", "store", "scale", "batch", "events"},
-    "search": {"errors", "encoders", "store", "scale"},
+    "model": {"errors", "encoders", "store"},
+    "obtain": {"errors", "encoders", "events"},
+    "run": {"roots", "errors", "walk", "media", "encoders", "store", "batch", "events"},
+    "build": {"roots", "errors", "encoders", "store", "scale", "events", "model", "obtain", "run"},
+    "search": {"errors", "encoders", "store", "scale", "model"},
     "remove": {"errors", "store"},
     "status": {"errors", "store"},
 }

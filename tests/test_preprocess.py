@@ -1,61 +1,126 @@
-"""to_pixels equals resizing the whole image and then taking the centre."""
+"""to_pixels is what CLIP's image processor does with an image."""
 
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from support import SAMPLE_DATA
 
-from nmm.index.encoders.preprocess import to_pixels
+from nmm.index.encoders.pixels import Normalised
+from nmm.index.encoders.preprocess import LONGEST, to_pixels
+from nmm.index.encoders.processor import read_image_input
 from nmm.index.encoders.registry import ImageInput
 
+GOLDEN = Path(__file__).parent / "golden" / "nomic-tiny" / "vision"
+PHOTOS = sorted((SAMPLE_DATA / "photos").glob("*.jpg"))
 SIDE = 32
 SPEC = ImageInput(side=SIDE, mean=(0, 0, 0), std=(1, 1, 1))
-LONG_SIDES = [1, 2, 31, 32, 33, 47, 100, 333]
-SIZES = [(a, b) for a in LONG_SIDES for b in LONG_SIDES] + [(640, 427), (427, 640), (1200, 40)]
+LENGTHS = [1, 2, 31, 32, 33, 47, 100, 333]
+SIZES = [(a, b) for a in LENGTHS for b in LENGTHS if max(a, b) <= LONGEST * min(a, b)] + [
+    (640, 427),
+    (427, 640),
+    (1200, 40),
+    (40, 1200),
+    (3000, 2000),
+    (2000, 3000),
+    (6400, 100),
+]
+EXTREME_SIZES = [(333, 1), (1, 333), (2, 333), (6500, 100), (100, 6501), (33, 4007), (20_011, 97)]
 
 
 @cache
-def clip_processor() -> Any:
+def processor_type() -> Any:
     """CLIP's image processor on Pillow, for torchvision resizes otherwise."""
     import transformers
 
     # Before transformers 5 there was but this one.
-    kind = getattr(transformers, "CLIPImageProcessorPil", None) or transformers.CLIPImageProcessor
-    return kind(
-        size={"shortest_edge": SIDE},
-        crop_size={"height": SIDE, "width": SIDE},
+    return getattr(transformers, "CLIPImageProcessorPil", None) or transformers.CLIPImageProcessor
+
+
+def clip_pixels(image: Image.Image, side: int = SIDE) -> NDArray[np.uint8]:
+    """What CLIP's image processor makes of an image before it is normalised."""
+    processor = processor_type()(
+        size={"shortest_edge": side},
+        crop_size={"height": side, "width": side},
         do_rescale=False,
         do_normalize=False,
     )
+    (pixels,) = processor(image, return_tensors="np").pixel_values
+    return np.asarray(pixels.transpose(1, 2, 0), np.uint8)
 
 
-def noise(size: tuple[int, int]) -> Image.Image:
-    """Every pixel counts; bicubic overshoot stays within 0 to 255."""
+def noise(size: tuple[int, int], low: int = 80, high: int = 176) -> Image.Image:
+    """Every pixel counts; with these bounds bicubic overshoot stays within 0 to 255."""
     width, height = size
-    levels = np.random.default_rng(0).integers(80, 176, (height, width, 3), np.uint8)
+    levels = np.random.default_rng(0).integers(low, high, (height, width, 3), np.uint8)
     return Image.fromarray(levels)
 
 
-def difference(ours: NDArray[Any], theirs: NDArray[Any]) -> int:
-    """By how many levels they differ at most."""
-    assert ours.shape == theirs.shape
-    return int(np.abs(ours.astype(int) - theirs.astype(int)).max())
+def black_and_white(size: tuple[int, int]) -> Image.Image:
+    """Blocks of both, in each channel others: overshoot is clipped everywhere."""
+    blocks = noise((max(1, size[0] // 3), max(1, size[1] // 3)), 0, 256)
+    return blocks.point(lambda level: 255 * (level > 127)).resize(size, Image.Resampling.NEAREST)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: "{}x{}".format(*size))
-def test_pixels_are_those_of_clips_processor(size: tuple[int, int]) -> None:
-    image = noise(size)
-    (theirs,) = clip_processor()(image, return_tensors="np").pixel_values
+def by_size(size: tuple[int, int]) -> str:
+    return "{}x{}".format(*size)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=by_size)
+@pytest.mark.parametrize("draw", [noise, black_and_white])
+def test_pixels_are_those_of_clips_processor(draw: Any, size: tuple[int, int]) -> None:
+    image = draw(size)
     ours = to_pixels(image, SPEC)
     assert (str(ours.dtype), ours.shape) == ("uint8", (SIDE, SIDE, 3))
-    # Pillow 13 may resample the whole of an upright image in the other order: rows, columns.
-    limit = 1 if image.width >= image.height else 2
-    assert difference(ours, theirs.transpose(1, 2, 0)) <= limit
+    np.testing.assert_array_equal(ours, clip_pixels(image))
+
+
+@pytest.mark.parametrize("upright", [False, True], ids=["as it is", "turned"])
+@pytest.mark.parametrize("photo", PHOTOS, ids=lambda photo: photo.stem)
+def test_pixels_of_photos_are_those_of_clips_processor(photo: Path, upright: bool) -> None:
+    image = Image.open(photo).convert("RGB")
+    if upright:
+        image = image.transpose(Image.Transpose.ROTATE_90)
+    spec = ImageInput(side=224, mean=(0, 0, 0), std=(1, 1, 1))
+    np.testing.assert_array_equal(to_pixels(image, spec), clip_pixels(image, 224))
+
+
+def test_normalised_pixels_are_those_of_clips_processor() -> None:
+    image = Image.open(PHOTOS[0]).convert("RGB")
+    processor = processor_type().from_pretrained(GOLDEN)
+    theirs = processor(image, return_tensors="np").pixel_values
+    spec = read_image_input(GOLDEN / "preprocessor_config.json")
+    pixels = torch.tensor(to_pixels(image, spec))[None]
+    ours = Normalised(torch.nn.Identity(), spec)(pixels)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", EXTREME_SIZES, ids=by_size)
+def test_of_a_long_image_the_centre_is_off_by_two_levels_at_most(size: tuple[int, int]) -> None:
+    image = noise(size)
+    ours, theirs = to_pixels(image, SPEC).astype(int), clip_pixels(image).astype(int)
+    assert np.abs(ours - theirs).max() <= 2
+
+
+@pytest.mark.parametrize("upright", [False, True], ids=["wide", "high"])
+def test_the_longest_image_is_resized_where_it_is_kept(upright: bool) -> None:
+    # Whole, its 89,000,000 pixels would become 91,000,000,000. Its centre is beyond what
+    # float32 tells apart; an image of its middle has the same centre.
+    length, middle = 89_000_000, 44_500_000
+    row = np.full((length, 3), 128, np.uint8)
+    row[middle - 500 : middle + 500] = np.asarray(noise((1000, 1)))[0]
+    shape = (length, 1, 3) if upright else (1, length, 3)
+    image = Image.fromarray(row.reshape(shape))
+    part = row[middle - 30 : middle + 30].reshape((60, 1, 3) if upright else (1, 60, 3))
+    theirs = clip_pixels(Image.fromarray(part)).astype(int)
+    assert np.abs(to_pixels(image, SPEC).astype(int) - theirs).max() <= 2
 
 
 def test_an_image_of_the_right_size_stays_as_it_is() -> None:

@@ -9,10 +9,11 @@ import pytest
 
 from nmm.index import build as build_module
 from nmm.index import search as search_module
-from nmm.index.build import Options, build
+from nmm.index.build import build
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import IndexLockedError, NoIndexError, UsageError
 from nmm.index.remove import remove
+from nmm.index.run import Options
 from nmm.index.status import status
 from nmm.index.store.catalog import KINDS, Catalog
 from nmm.index.store.location import IndexFolder

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from nmm.index import build as build_module
 from nmm.index import search as search_module
-from nmm.index.build import Event, Passed, build
+from nmm.index.build import build
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import ModelError, NoIndexError, UsageError
+from nmm.index.events import Event, Passed
 from nmm.index.search import Result, open_search
 from nmm.index.store import vectors
 from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale, Settings
@@ -275,9 +276,9 @@ def test_an_index_of_other_weights_is_not_searched(folder: IndexFolder) -> None:
     with pytest.raises(ModelError) as raised, open_search(folder):
         pass
     assert str(raised.value) == (
-        "The index was made with other weights of the model mini.\n"
+        "This index was made with other weights of the model mini.\n"
         "Vectors of different weights cannot be compared.\n"
-        "Delete the index and make it again with: nmm index FOLDER"
+        "Make it again with: nmm index --rebuild"
     )
 
 

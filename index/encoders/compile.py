@@ -1,8 +1,10 @@
 """Weights become ONNX once; afterwards a model runs without torch.
 
-A compiled model is a folder in the cache: `vision.onnx`, `text.onnx`, `tokenizer.json`
-and `manifest.json`. It is made in a process of its own, so that the memory that torch
-takes is given back and a search never imports it, and it appears whole or not at all.
+A compiled model is a folder in the cache: `vision.onnx` and `text.onnx`, their weights in
+files beside them, `tokenizer.json` and `manifest.json`. It is made in a process of its own,
+so that the memory that torch takes is given back and a search never imports it, and it
+appears whole or not at all. Of a model that comes as ONNX it holds no graph: that one is
+checked, and used where it is.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from nmm.index.encoders.cache import compiled_folder
+from nmm.index.encoders.hub_graph import check_graphs
 from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.encoders.registry import Model, find_model
 from nmm.index.encoders.weights import weight_files
@@ -30,9 +33,10 @@ from nmm.index.errors import ModelError, StoppedError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tokenizers import Tokenizer
     from torch import Tensor, nn
 
-    from nmm.index.encoders.towers import Definition
+    from nmm.index.encoders.towers import Definition, Towers
 
 VISION, TEXT, TOKENIZER, MANIFEST = "vision.onnx", "text.onnx", "tokenizer.json", "manifest.json"
 LEAST_COSINE = 0.9999
@@ -142,14 +146,31 @@ def compile_model(model: Model, folder: Path) -> None:
     """Write the compiled form of a model into a folder.
 
     Raises:
-        ModelError: The weights are missing, or ONNX Runtime's vectors are not torch's.
+        ModelError: The weights are missing, or ONNX Runtime's vectors are not torch's; or
+            graphs that run as they are cannot.
     """
+    files = weight_files(model)
+    if model.definition is None:
+        # Without them, wherever they are, what is made here is of no use.
+        tokenizer, used = check_graphs(model, files), files
+    else:
+        definition = cast("Definition", importlib.import_module(model.definition))
+        tokenizer, used = _export_towers(definition.towers(model, files), model, folder), []
+    tokenizer.save(str(folder / TOKENIZER))
+    manifest = {
+        "model": model.name,
+        "weights": _hash(files, model.recipe),
+        "sizes": {
+            **{file.name: file.stat().st_size for file in sorted(folder.iterdir())},
+            **{str(file): file.stat().st_size for file in used},
+        },
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
+
+
+def _export_towers(towers: Towers, model: Model, folder: Path) -> Tokenizer:
     import torch
 
-    assert model.definition, "graphs that run as they are need no compiling"
-    definition = cast("Definition", importlib.import_module(model.definition))
-    files = weight_files(model)
-    towers = definition.towers(model, files)
     side = model.image.side
     torch.manual_seed(0)
     pixels = torch.randint(0, 256, (2, side, side, 3), dtype=torch.uint8)
@@ -158,13 +179,7 @@ def compile_model(model: Model, folder: Path) -> None:
     mask[1, 7:] = 0
     _export(towers.vision, (pixels,), ["pixels"], folder / VISION)
     _export(towers.text, (ids, mask), ["ids", "mask"], folder / TEXT)
-    towers.tokenizer.save(str(folder / TOKENIZER))
-    manifest = {
-        "model": model.name,
-        "weights": _hash(files, model.recipe),
-        "sizes": {name: (folder / name).stat().st_size for name in (VISION, TEXT, TOKENIZER)},
-    }
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
+    return towers.tokenizer
 
 
 def _export(tower: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str], file: Path) -> None:
@@ -185,7 +200,9 @@ def _export(tower: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str], 
             output_names=["vectors"],
             dynamic_shapes=dimensions,
             dynamo=True,
-            external_data=False,
+            # Beside the graph, weights stay mapped into memory: `bench/models.py` prints what
+            # that saves when a session is opened.
+            external_data=True,
             verbose=False,
         )
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])

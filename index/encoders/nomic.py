@@ -18,17 +18,18 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from nmm.index.encoders.checkpoint import load_checkpoint
 from nmm.index.encoders.folder import TEXT, VISION, read_config
+from nmm.index.encoders.pixels import Normalised
 from nmm.index.encoders.processor import check_image_input
 from nmm.index.encoders.towers import Towers
-from nmm.index.errors import ModelError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
 
-    from nmm.index.encoders.registry import ImageInput, Model
+    from nmm.index.encoders.registry import Model
 
     Rotate = Callable[[Tensor], Tensor]
 
@@ -281,23 +282,6 @@ def _patch_angles(side: int, reference: tuple[int, int], head: int) -> Tensor:
     return torch.cat(halves, -1).flatten(0, 1)
 
 
-class _Normalised(nn.Module):
-    """A vision tower on pixels in bytes, (n, side, side, 3)."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, tower: VisionTower, spec: ImageInput) -> None:
-        super().__init__()
-        self.tower = tower
-        self.register_buffer("mean", 255 * torch.tensor(spec.mean).view(3, 1, 1))
-        self.register_buffer("std", 255 * torch.tensor(spec.std).view(3, 1, 1))
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        vectors: Tensor = self.tower((pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std)
-        return vectors
-
-
 def towers(model: Model, files: list[Path]) -> Towers:
     """Both towers with their weights, from the files of a pair in hub layout.
 
@@ -311,36 +295,11 @@ def towers(model: Model, files: list[Path]) -> Towers:
     check_image_input(model.image, processor)
     vision = VisionTower(read_config(vision_config, VISION))
     text = TextTower(read_config(text_config, TEXT))
-    _load(vision, vision_weights)
-    _load(text, text_weights)
+    load_checkpoint(vision, vision_weights)
+    load_checkpoint(text, text_weights)
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return Towers(
-        vision=_Normalised(vision, model.image).eval(), text=text.eval(), tokenizer=tokenizer
+        vision=Normalised(vision, model.image).eval(), text=text.eval(), tokenizer=tokenizer
     )
-
-
-def _load(tower: nn.Module, file: Path) -> None:
-    """Load a tower's weights; every tensor of it, and no other."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        weights = load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{file} cannot be read: {error}") from error
-    expected = {name: tuple(tensor.shape) for name, tensor in tower.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    wrong = [
-        *(f"{name} is missing" for name in expected.keys() - found.keys()),
-        *(f"{name} is not expected" for name in found.keys() - expected.keys()),
-        *(
-            f"{name} has the shape {found[name]}, not {expected[name]}"
-            for name in expected.keys() & found.keys()
-            if found[name] != expected[name]
-        ),
-    ]
-    if wrong:
-        raise ModelError(f"{file} does not fit its config.json: {'; '.join(sorted(wrong))}")
-    tower.load_state_dict(weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,17 +12,23 @@ if TYPE_CHECKING:
 
     from nmm.index.encoders.registry import ImageInput
 
+# Of an image whose long side is more than so many times its short side, only what is kept
+# is computed. Below, the whole, resized, has at most so many times the pixels of its centre.
+LONGEST = 64
+# Half the width of the bicubic filter, in pixels of the image or of the result, whichever
+# are larger.
+SUPPORT = 2
+
 
 def to_pixels(image: Image, spec: ImageInput) -> NDArray[np.uint8]:
     """Resize the shortest side of an RGB image to `spec.side` and take the centre.
 
-    The result has shape (side, side, 3). It equals resizing the whole image and then
-    cropping it, as CLIP's image processor does, but only the pixels that stay are
-    computed: Pillow resamples a box with the same coefficients. Both round, and clip to
-    0 to 255, between rows and columns; since Pillow 13 the sizes decide which come first,
-    so the two can differ by two levels, and by more where overshoot at an edge near black
-    or white is clipped. Normalising is left to the tower, so that an image travels as
-    bytes, a quarter of the memory of floats. Called by several threads at once.
+    The result has shape (side, side, 3). It is what CLIP's image processor makes with the
+    same Pillow, byte for byte: the whole is resized, then cropped. Of an image longer than
+    :data:`LONGEST` times its short side only the centre is computed, which differs from that
+    by two levels at most, or more where overshoot at an edge near black or white is clipped.
+    Normalising is left to the tower, so that an image travels as bytes, a quarter of the
+    memory of floats. Called by several threads at once.
     """
     import numpy as np
     from PIL.Image import Resampling
@@ -30,7 +37,36 @@ def to_pixels(image: Image, spec: ImageInput) -> NDArray[np.uint8]:
     short = min(image.size)
     # The long side is cut down to whole pixels, as CLIP's processor does it.
     width, height = (max(side, length * side // short) for length in image.size)
-    scale_x, scale_y = image.width / width, image.height / height
     left, top = (width - side) // 2, (height - side) // 2
-    box = (left * scale_x, top * scale_y, (left + side) * scale_x, (top + side) * scale_y)
-    return np.asarray(image.resize((side, side), Resampling.BICUBIC, box=box))
+    centre = (left, top, left + side, top + side)
+    # Pillow can resize a box alone, in less time for a long image. But it rounds and clips
+    # between rows and columns, and since version 13 the sizes decide which come first, so
+    # that a box is not always resized as the whole is.
+    if max(width, height) <= LONGEST * side:
+        return np.asarray(image.resize((width, height), Resampling.BICUBIC).crop(centre))
+    scale_x, scale_y = image.width / width, image.height / height
+    box = tuple(c * scale for c, scale in zip(centre, (scale_x, scale_y) * 2, strict=True))
+    return np.asarray(_resize_box(image, box, side))
+
+
+def _resize_box(image: Image, box: tuple[float, ...], side: int) -> Image:
+    """Resize a box (left, top, right, bottom) of an image to a square.
+
+    Pillow keeps a box in float32, which is exact to a pixel up to 2**24 only: the box is
+    made one of a part of the image, which holds what the filter reaches.
+    """
+    from PIL.Image import Resampling
+
+    left, top, right, bottom = box
+    reach = math.ceil(SUPPORT * max(1, (right - left) / side, (bottom - top) / side))
+    x, y = max(0, math.floor(left) - reach), max(0, math.floor(top) - reach)
+    part = image.crop(
+        (
+            x,
+            y,
+            min(image.width, math.ceil(right) + reach),
+            min(image.height, math.ceil(bottom) + reach),
+        )
+    )
+    moved = (left - x, top - y, right - x, bottom - y)
+    return part.resize((side, side), Resampling.BICUBIC, box=moved)

@@ -147,4 +147,8 @@ def load_encoder(
         from nmm.index.encoders.gpu import TorchEncoder
 
         return TorchEncoder(model, folder, device)
+    if model.definition is None:
+        from nmm.index.encoders.graphs import GraphEncoder  # which is an OnnxEncoder
+
+        return GraphEncoder(model, folder, once=once, threads=backend.threads)
     return OnnxEncoder(model, folder, once=once, threads=backend.threads)

@@ -26,7 +26,14 @@ from nmm.index.errors import MediaError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "DecodedImage", "decode", "looks_like_image"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "DecodedImage",
+    "decode",
+    "looks_like_image",
+    "upright_rgb",
+]
 
 # fmt: off
 IMAGE_SUFFIXES: frozenset[str] = frozenset({
@@ -130,6 +137,21 @@ def decode(
     # AssertionError, MemoryError, ...
     except Exception as error:
         raise MediaError(_reason(error, formats[-1])) from error
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """What :func:`decode` makes of an image's bytes, of one that is open in Pillow already.
+
+    The image itself stays as it is, but for its pixels being loaded.
+
+    Raises:
+        MediaError: Its pixels cannot be read.
+    """
+    try:
+        image.load()
+        return _upright(_to_rgb(image), _read_exif(image)[0])
+    except Exception as error:  # as in decode
+        raise MediaError(_reason(error, image.format or "image")) from error
 
 
 def _formats(head: bytes) -> tuple[str, ...]:

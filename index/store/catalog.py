@@ -200,6 +200,16 @@ class Catalog:
         row = self._first("SELECT value FROM settings WHERE key = 'generation'")
         return row[0] if row else 0
 
+    def rebuild(self) -> str | None:
+        """What names the rebuild that this catalog was made by; None if by none."""
+        row = self._first("SELECT value FROM settings WHERE key = 'rebuild'")
+        return row[0] if row else None
+
+    def last_id(self, table: str) -> int:
+        """The greatest id that a table ever gave."""
+        row = self._first("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,))
+        return row[0] if row else 0
+
     def roots(self) -> list[Root]:
         """All roots, by path."""
         rows = self._rows("SELECT id, path FROM roots ORDER BY path")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +32,27 @@ class IndexFolder:
     def lock(self) -> Path:
         return self.path / "write.lock"
 
+    @property
+    def rebuild(self) -> IndexFolder:
+        """The index that is being made to take the place of this one."""
+        return IndexFolder(self.path / "rebuild")
+
     def owns(self, path: Path) -> bool:
         """Whether a file is part of the index, which may lie among what is indexed."""
         if path.parent == self.path:
             return path.name.startswith((self.catalog.name, self.lock.name))
-        return path.parent == self.vectors and path.suffix == ".faiss"
+        if path.parent == self.vectors:
+            return path.suffix == ".faiss"
+        return path.is_relative_to(self.rebuild.path) and self.rebuild.owns(path)
+
+    def delete(self) -> None:
+        """Delete the index, and its folder if nothing else is in it."""
+        for path in [*self.path.glob("*"), *self.vectors.glob("*")]:
+            if path.is_file() and self.owns(path):
+                path.unlink()
+        for folder in (self.vectors, self.path):
+            with suppress(OSError):  # it is not there, or somebody else's files are in it
+                folder.rmdir()
 
     def existing(self) -> IndexFolder:
         """This folder, if there is an index in it.

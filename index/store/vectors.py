@@ -43,6 +43,13 @@ def refresh(writer: CatalogWriter, folder: IndexFolder, dimension: int) -> None:
             _delete(path)
 
 
+def move(source: IndexFolder, target: IndexFolder) -> None:
+    """Move derived files beside those of another index, where their names are new."""
+    for path in source.vectors.iterdir():
+        if FILE_NAME.fullmatch(path.name):
+            path.replace(target.vectors / path.name)
+
+
 def _delete(path: Path) -> None:
     try:
         path.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from nmm.index.store.location import IndexFolder
+
+
+# All that a catalog holds but the record of its schema.
+TABLES = ("settings", "roots", "contents", "files", "chunks", "vectors", "scales", "vector_files")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +143,50 @@ class CatalogWriter(Catalog):
                     "ON CONFLICT (key) DO UPDATE SET value = value + 1"
                 )
         self._vectors_changed = False
+
+    def continue_from(self, old: Catalog) -> None:
+        """Count on from a catalog that this one will replace: ids and generations stay unique."""
+        with self.batch():
+            for table in ("contents", "chunks"):
+                self._database.execute(
+                    "INSERT INTO sqlite_sequence SELECT ?, 0 WHERE NOT EXISTS "
+                    "(SELECT 1 FROM sqlite_sequence WHERE name = ?)",
+                    (table, table),
+                )
+                self._database.execute(
+                    "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?",
+                    (old.last_id(table), table),
+                )
+            self._database.execute(
+                "INSERT INTO settings VALUES ('generation', ?) "
+                "ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)",
+                (old.generation() + 1,),
+            )
+            self._database.execute(
+                "INSERT OR IGNORE INTO settings VALUES ('rebuild', ?)", (secrets.token_hex(8),)
+            )
+
+    def become(self, new: Path) -> None:
+        """Take over all that another catalog holds, in place of what is here, all at once.
+
+        Whoever reads sees the one or the other. The files themselves cannot be exchanged:
+        the write-ahead log of the old one would be applied to the new one.
+        """
+        with translated(self.file):
+            self._database.execute("ATTACH ? AS new", (str(new),))
+            # Off, so that emptying a table does not look at each of its rows.
+            self._database.execute("PRAGMA foreign_keys = OFF")
+            try:
+                with self._database.atomic():
+                    for table in TABLES:
+                        self._database.execute(f"DELETE FROM main.{table}")  # noqa: S608
+                        self._database.execute(
+                            f"INSERT INTO main.{table} SELECT * FROM new.{table}"  # noqa: S608
+                        )
+            finally:
+                self._database.execute("PRAGMA foreign_keys = ON")
+                self._database.execute("DETACH new")
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def set_settings(self, settings: Settings) -> None:
         """Say what the index is made with."""

@@ -1,0 +1,357 @@
+"""Embedding on its own, in the shape of the hosted `nomic` client.
+
+Code that was written for `from nomic import embed` runs on this machine with
+`from nmm.index import embed`. The arguments are those of
+https://github.com/nomic-ai/nomic/blob/main/nomic/embed.py; the vectors are lists of floats
+that float32 holds exactly, each of unit length.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypedDict, TypeVar
+
+from nmm.index.encoders.backend import Backend, Device, available_cpus
+from nmm.index.encoders.cache import compiled_folder
+from nmm.index.encoders.preprocess import to_pixels
+from nmm.index.encoders.registry import Model, Task, find_model
+from nmm.index.encoders.runtime import load_encoder
+from nmm.index.errors import MediaError, UnreadableError, UsageError
+from nmm.index.events import Event, Preparing
+from nmm.index.media.image import MAX_PIXELS, decode, upright_rgb
+from nmm.index.media.read import MAX_IMAGE_BYTES
+from nmm.index.obtain import obtain
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from nmm.index.encoders.batched import BatchedEncoder
+    from nmm.index.encoders.registry import ImageInput
+
+    ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image
+
+T = TypeVar("T")
+
+# Images decoded and embedded together: their pixels take 5 to 7 MB.
+IMAGES = 32
+# Tokens that a window of a long text repeats from the one before, as upstream's do.
+OVERLAP = 8
+
+TASKS: Mapping[str, Task] = MappingProxyType({task.value: task for task in Task})
+# Whether a long text is read in windows, to its end.
+LONG_TEXT_MODES: Mapping[str, bool] = MappingProxyType({"truncate": False, "mean": True})
+INFERENCE_MODES: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(("local", "remote", "dynamic"), "local")
+)
+DEVICES: Mapping[str, Device] = MappingProxyType(
+    {
+        **{device.value: device for device in Device},
+        "gpu": Device.MPS if sys.platform == "darwin" else Device.CUDA,
+    }
+)
+
+
+class Usage(TypedDict):
+    """Tokens that were read, prefixes and special tokens among them; of images none."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class ImageEmbeddings(TypedDict):
+    """Vectors in the order of the images; the model by the name it was asked for."""
+
+    embeddings: list[list[float]]
+    usage: Usage
+    model: str
+
+
+class TextEmbeddings(ImageEmbeddings):
+    """Vectors in the order of the texts; the inference mode is "local"."""
+
+    inference_mode: str
+
+
+def text(
+    texts: Sequence[str],
+    *,
+    model: str = "nomic-embed-text-v1.5",
+    task_type: str = "search_document",
+    dimensionality: int | None = None,
+    long_text_mode: str = "truncate",
+    inference_mode: str = "local",
+    device: str | None = None,
+) -> TextEmbeddings:
+    """Embed texts. The first call downloads the model, and takes a while.
+
+    Args:
+        texts: What to embed.
+        model: A model's name, that of a repository of it, or a folder with a pair.
+        task_type: What for: "search_query", "search_document", "classification" or
+            "clustering"; of a model without prefixes it changes nothing.
+        dimensionality: Length of the vectors, for a model that was trained to be cut.
+        long_text_mode: Of a text longer than the model's context, "truncate" reads the
+            beginning. "mean" reads it in windows that overlap by 8 tokens, each with the
+            prefix, and gives the mean of their vectors, of unit length again.
+        inference_mode: "remote", "local" or "dynamic": always local.
+        device: "cpu", "gpu", "cuda" or "mps"; if not given, a GPU if there is one.
+
+    Raises:
+        TypeError: `texts` is not a list of strings.
+        UsageError: Another argument is none of those that it can be.
+        ModelError: The model is unknown, cannot be had or cannot be run.
+    """
+    _check_list("texts", texts, str)
+    task = _pick("task_type", task_type, TASKS)
+    in_windows = _pick("long_text_mode", long_text_mode, LONG_TEXT_MODES)
+    mode = _pick("inference_mode", inference_mode, INFERENCE_MODES)
+    row = find_model(model).with_dimension(dimensionality)
+    where = _pick("device", device or "auto", DEVICES)
+    embeddings: list[list[float]] = []
+    tokens = 0
+    if texts:
+        encoder = _kept_encoder(row, where)
+        windows = [_windows(encoder, one, task) if in_windows else [one] for one in texts]
+        prompts = [row.prompt(part, task) for parts in windows for part in parts]
+        vectors = iter(encoder.embed_prompts(prompts))
+        embeddings = [_mean([next(vectors) for _ in parts]).tolist() for parts in windows]
+        tokens = _count_tokens(encoder, prompts)
+    return {
+        "embeddings": embeddings,
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        "model": model,
+        "inference_mode": mode,
+    }
+
+
+def image(
+    images: Sequence[ImageLike],
+    model: str = "nomic-embed-vision-v1.5",
+    *,
+    dimensionality: int | None = None,
+    device: str | None = None,
+) -> ImageEmbeddings:
+    """Embed images. The first call downloads the model, and takes a while.
+
+    Args:
+        images: Paths, URLs of the scheme file, bytes of image files, or Pillow images. All
+            are turned upright as their EXIF data say, with transparency on white.
+        model: As of :func:`text`; either tower names the pair.
+        dimensionality: As of :func:`text`.
+        device: As of :func:`text`.
+
+    Raises:
+        TypeError: `images` is not a list of these.
+        UsageError: As of :func:`text`.
+        MediaError: An image cannot be read; it is named.
+        ModelError: As of :func:`text`.
+    """
+    from PIL.Image import Image
+
+    _check_list("images", images, str, os.PathLike, bytes, Image)
+    row = find_model(model).with_dimension(dimensionality)
+    where = _pick("device", device or "auto", DEVICES)
+    embeddings: list[list[float]] = []
+    for start in range(0, len(images), IMAGES):
+        some = images[start : start + IMAGES]
+        vectors, bad = vectors_of_images(_kept_encoder(row, where), some)
+        for at, error in bad.items():
+            is_named = isinstance(some[at], str | os.PathLike)
+            name = some[at] if is_named else f"images[{start + at}]"
+            raise MediaError(f"{name}: {error.what}") from error
+        embeddings += vectors.tolist()
+    return {
+        "embeddings": embeddings,
+        "usage": {"prompt_tokens": 0, "total_tokens": 0},
+        "model": model,
+    }
+
+
+def free_embedding_model() -> None:
+    """Forget the models that :func:`text` and :func:`image` keep in memory between calls."""
+    with _kept_lock:
+        _kept.clear()
+
+
+def open_encoder(
+    model: Model,
+    backend: Backend | None = None,
+    *,
+    offline: bool = False,
+    on_event: Callable[[Event], None] = lambda _: None,
+) -> BatchedEncoder:
+    """The encoder of a model, which is downloaded and compiled first if it never was.
+
+    Raises:
+        UsageError: The device is not there, or the model cannot run on it.
+        ModelError: The model cannot be had, or not be compiled.
+    """
+    obtain(model, offline=offline, on_event=on_event)
+    return load_encoder(model, backend=backend, on_compile=lambda: on_event(Preparing(model.name)))
+
+
+def vectors_of_texts(
+    encoder: BatchedEncoder, texts: Sequence[str], task: Task, *, raw: bool = False
+) -> NDArray[np.float32]:
+    """Embed a batch of texts: float32, shape (n, dimension); what is too long is cut off.
+
+    With `raw`, a text that begins with a prefix of the model is embedded as it is; any other
+    gets that of the task, as all do without.
+    """
+    model = encoder.model
+    return encoder.embed_prompts(
+        [one if raw and model.is_prompt(one) else model.prompt(one, task) for one in texts]
+    )
+
+
+def vectors_of_images(
+    encoder: BatchedEncoder, images: Sequence[ImageLike], *, max_pixels: int = MAX_PIXELS
+) -> tuple[NDArray[np.float32], dict[int, MediaError]]:
+    """Embed a batch of images, all in memory at once in the size that the model takes.
+
+    Args:
+        encoder: What embeds them.
+        images: As of :func:`image`.
+        max_pixels: Image files with more are not decoded.
+
+    Returns:
+        Vectors, float32 of shape (n, dimension), with a row of NaN for each image that
+        cannot be read; and, by their row, why.
+    """
+    import numpy as np
+
+    def read(image: ImageLike) -> NDArray[np.uint8] | MediaError:
+        try:
+            return _pixels(image, encoder.model.image, max_pixels)
+        except MediaError as error:
+            return error
+
+    with ThreadPoolExecutor(available_cpus()) as pool:
+        found = dict(enumerate(pool.map(read, images)))
+    bad = {row: one for row, one in found.items() if isinstance(one, MediaError)}
+    pixels = {row: one for row, one in found.items() if not isinstance(one, MediaError)}
+    vectors = np.full((len(images), encoder.model.dimension), np.nan, np.float32)
+    if pixels:
+        vectors[list(pixels)] = encoder.embed_images(np.stack(list(pixels.values())))
+    return vectors, bad
+
+
+# An encoder stays open between calls, for opening it takes longer than embedding a few texts.
+_kept: dict[tuple[Path, int, Device], BatchedEncoder] = {}
+_kept_lock = threading.Lock()
+
+
+def _kept_encoder(model: Model, device: Device) -> BatchedEncoder:
+    # The folder's name changes with the weights of a pair in a folder.
+    key = compiled_folder(model), model.dimension, device
+    with _kept_lock:
+        if key not in _kept:
+            _kept[key] = open_encoder(model, Backend(device))
+        return _kept[key]
+
+
+def _check_list(name: str, items: object, *types: type) -> None:
+    """A text is a sequence too, of its characters, which nobody means."""
+    if not isinstance(items, Sequence) or isinstance(items, str | bytes):
+        raise TypeError(f"{name} must be a list, not {type(items).__name__}")
+    for number, item in enumerate(items):
+        if not isinstance(item, types):
+            raise TypeError(f"{name}[{number}] cannot be of the type {type(item).__name__}")
+
+
+def _pick(name: str, value: str, choices: Mapping[str, T]) -> T:
+    try:
+        return choices[value]
+    except KeyError as error:
+        raise UsageError(
+            f"{name} cannot be {value!r}.", hint=f"It can be: {', '.join(choices)}."
+        ) from error
+
+
+def _windows(encoder: BatchedEncoder, text: str, task: Task) -> list[str]:
+    """Parts of a text that fit the context with their prefix, each of which overlaps the next."""
+    prefix = encoder.tokenizer.encode(encoder.model.prompt("", task))
+    tokenizer = copy(encoder.tokenizer)
+    tokenizer.enable_truncation(encoder.model.context - len(prefix), stride=OVERLAP)
+    first = tokenizer.encode(text, add_special_tokens=False)
+    spans = [window.offsets for window in (first, *first.overflowing)]
+    # Cut in a word, a part can be a token or two longer by itself; the next one has them too.
+    return [text[span[0][0] : span[-1][1]] if span else "" for span in spans]
+
+
+def _mean(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The mean of unit vectors, of unit length."""
+    import numpy as np
+
+    if len(vectors) == 1:
+        return vectors[0]
+    mean: NDArray[np.float32] = np.mean(vectors, axis=0)
+    unit: NDArray[np.float32] = mean / np.linalg.norm(mean)
+    return unit
+
+
+def _count_tokens(encoder: BatchedEncoder, prompts: list[str]) -> int:
+    context = encoder.model.context
+    return sum(min(len(one), context) for one in encoder.tokenizer.encode_batch_fast(prompts))
+
+
+# Pillow reads pixels and EXIF when they are first asked for, not for two threads at once,
+# and one image may stand in a list twice.
+_pillow_lock = threading.Lock()
+
+
+def _pixels(image: ImageLike, spec: ImageInput, max_pixels: int) -> NDArray[np.uint8]:
+    """What the vision tower takes of an image: shape (side, side, 3).
+
+    Raises:
+        MediaError: It cannot be read.
+    """
+    try:
+        if isinstance(image, str | os.PathLike):
+            image = _read(_path(os.fspath(image)))
+        if isinstance(image, bytes):
+            upright = decode(image, side=spec.side, max_pixels=max_pixels).image
+        else:
+            with _pillow_lock:
+                upright = upright_rgb(image)
+        return to_pixels(upright, spec)
+    except MediaError:
+        raise
+    except OSError as error:
+        raise UnreadableError(f"not readable: {error.strerror}") from error
+    except Exception as error:
+        # Whatever a hostile file provokes in a decoder, the other images are embedded.
+        raise MediaError(f"not readable: {type(error).__name__}: {error}") from error
+
+
+def _path(name: str) -> Path:
+    """The path that a name is, or that a URL of the scheme file (RFC 8089) names."""
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    if not re.match(r"[a-z][a-z0-9+.-]+://", name, re.IGNORECASE):
+        return Path(name)
+    url = urlsplit(name)
+    if url.scheme != "file" or url.netloc not in ("", "localhost"):
+        raise MediaError("not on this machine: nmm fetches nothing, download it first")
+    return Path(url2pathname(url.path))
+
+
+def _read(path: Path) -> bytes:
+    """A file's bytes. Unlike an indexing run, it waits for what a pipe delivers."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size > MAX_IMAGE_BYTES:
+            raise MediaError(f"an image file of more than {MAX_IMAGE_BYTES >> 20} MiB")
+        return file.read()

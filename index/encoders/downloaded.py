@@ -1,0 +1,103 @@
+"""The folder of a downloaded model: its manifest, whether it is whole, who may change it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from nmm.index.errors import StoppedError
+
+MANIFEST = "manifest.json"
+POLL = 0.2  # seconds
+BLOCK = 1 << 20
+
+
+def part_folder(folder: Path) -> Path:
+    """Where a download is until it is whole."""
+    return folder.with_name(f"{folder.name}.part")
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """What a folder says of itself: `model`, `sources` and `files`; None if it says nothing.
+
+    `sources` is a list of `repository`, `revision` (asked for) and `commit` (found); `files`
+    maps a path in the folder to its `size`, the hub's `etag` and, once it is here, `sha256`.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) and "files" in manifest else None
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Replace what a folder says of itself, at one stroke."""
+    new = folder / f"{MANIFEST}.new"
+    new.write_text(json.dumps(manifest, indent=1), "utf-8")
+    sync(new)
+    new.replace(folder / MANIFEST)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether every file of the manifest is there, of its full size."""
+    manifest = read_manifest(folder)
+    return manifest is not None and all(
+        size_of(folder / name) == file["size"] for name, file in manifest["files"].items()
+    )
+
+
+def size_of(file: Path) -> int | None:
+    """Bytes of a file; None if there is none."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return None
+
+
+def sha256_of(file: Path, on_read: Callable[[int], None] = lambda _: None) -> str:
+    """The SHA-256 of a file, in hexadecimal; `on_read` is told of every block's bytes."""
+    digest = hashlib.sha256()
+    with file.open("rb") as opened:
+        while block := opened.read(BLOCK):
+            digest.update(block)
+            on_read(len(block))
+    return digest.hexdigest()
+
+
+@contextmanager
+def locked(folder: Path, stop: threading.Event) -> Iterator[None]:
+    """Be the only process that changes a model's folder; wait for another one's end.
+
+    Raises:
+        StoppedError: `stop` was set while waiting.
+        OSError: The lock cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    while not lock.is_locked:
+        if stop.is_set():
+            raise StoppedError("Stopped before the model's folder was free.")
+        with suppress(Timeout):
+            lock.acquire(timeout=POLL)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk and not only in memory."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folders
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,121 @@
+"""One file of a model hub's repository: fetched, or gone on with, and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from nmm.index.encoders.downloaded import sha256_of
+from nmm.index.encoders.hub_client import read_file
+from nmm.index.errors import HubError, StoppedError, UnreachableError
+
+RETRIES = 4  # in a row, without a byte between them
+PAUSE = 1.0  # seconds before a retry
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file of a repository, and where it goes.
+
+    Attributes:
+        repository: Owner and name.
+        commit: Of the repository.
+        path: In the repository.
+        local: In the model's folder.
+        size: In bytes.
+        etag: What the hub knows it by: the SHA-256 of a file in Git LFS (64 hexadecimal
+            digits), and of any other the SHA-1 by which Git knows it (40).
+    """
+
+    repository: str
+    commit: str
+    path: str
+    local: str
+    size: int
+    etag: str
+
+
+def fetch(
+    file: RemoteFile, target: Path, on_bytes: Callable[[int], None], stop: threading.Event
+) -> None:
+    """Append to `target` what it lacks of a file, in as many requests as it takes.
+
+    Raises:
+        StoppedError: `stop` was set.
+        HubError: The hub does not hand it out.
+        UnreachableError: The connection broke off, and again at every retry.
+        OSError: It cannot be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.touch()
+    failures = 0
+    while (here := target.stat().st_size) < file.size:
+        _check_stop(stop)
+        try:
+            _append(file, target, on_bytes, stop)
+        except UnreachableError:
+            failures = 0 if target.stat().st_size > here else failures + 1
+            if failures > RETRIES:
+                raise
+            stop.wait(PAUSE)
+
+
+def _append(
+    file: RemoteFile, target: Path, on_bytes: Callable[[int], None], stop: threading.Event
+) -> None:
+    here = target.stat().st_size
+    blocks = read_file(file.repository, file.path, file.commit, here)
+    with target.open("ab") as opened, closing(blocks):
+        for block in blocks:
+            _check_stop(stop)
+            opened.write(block)
+            here += len(block)
+            on_bytes(len(block))
+            if here > file.size:
+                return  # it is not that file, and there may be no end to it
+    if here < file.size:
+        raise UnreachableError("The hub stopped sending.")
+
+
+def _check_stop(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise StoppedError("Stopped before the model was downloaded.")
+
+
+def check(file: RemoteFile, target: Path) -> str:
+    """The SHA-256 of what was fetched. What is not what the hub said it is, is deleted.
+
+    Raises:
+        HubError: It was not, or is called JSON and is none.
+        OSError: It cannot be read.
+    """
+    sha256 = sha256_of(target)
+    etag = sha256 if len(file.etag) == len(sha256) else _git_hash(target)
+    if etag != file.etag:
+        target.unlink()
+        raise HubError(
+            f"{file.path} of {file.repository} arrived damaged, and was deleted.",
+            why=f"Its hash should be {file.etag}, and is {etag}.",
+            hint="The same command downloads it again, and keeps the other files.",
+        )
+    if target.suffix == ".json":
+        try:
+            json.loads(target.read_bytes())
+        except ValueError as error:
+            target.unlink()
+            raise HubError(
+                f"{file.path} of {file.repository} is not JSON.", why=str(error)
+            ) from error
+    return sha256
+
+
+def _git_hash(file: Path) -> str:
+    """The hash by which Git knows a file (Pro Git, 10.2, "Git Objects")."""
+    content = file.read_bytes()
+    blob = b"blob %d\0%b" % (len(content), content)
+    return hashlib.sha1(blob, usedforsecurity=False).hexdigest()

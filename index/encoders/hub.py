@@ -1,0 +1,256 @@
+"""A model's weights from a model hub: whole, checked, or not at all.
+
+What arrives is kept beside the model's folder, in `NAME.part`, and only a download that is
+whole takes the folder's name. One that broke off leaves the other, which the next one goes
+on with. Only safetensors, ONNX and JSON are fetched: nothing that runs when it is read.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath, PureWindowsPath
+from typing import TYPE_CHECKING, Any
+
+from nmm.index.encoders.cache import weights_folder
+from nmm.index.encoders.downloaded import (
+    MANIFEST,
+    is_whole,
+    locked,
+    part_folder,
+    read_manifest,
+    size_of,
+    sync,
+    write_manifest,
+)
+from nmm.index.encoders.fetch import RemoteFile, check, fetch
+from nmm.index.encoders.hub_client import endpoint, list_repository, within
+from nmm.index.encoders.registry import Model, Source
+from nmm.index.errors import HubError, UnreachableError, UsageError
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import ModelInfo
+
+SUFFIXES = frozenset({".safetensors", ".onnx", ".json"})
+
+
+@dataclass(frozen=True)
+class Download:
+    """What there is to be downloaded of a model.
+
+    Attributes:
+        model: Its row.
+        files: In the order of its sources.
+        revisions: The commit of each repository.
+    """
+
+    model: Model
+    files: tuple[RemoteFile, ...]
+    revisions: Mapping[str, str]
+
+    @property
+    def folder(self) -> Path:
+        """Where it is when it is whole."""
+        return weights_folder(self.model)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files, those that are here among them."""
+        return sum(file.size for file in self.files)
+
+    def is_here(self) -> bool:
+        """Whether these very files are in the model's folder, all of them."""
+        wanted = {file.local: file.etag for file in self.files}
+        return is_whole(self.folder) and _etags(self.folder) == wanted
+
+    def missing(self) -> int:
+        """Bytes that are not here yet, given what an earlier download left."""
+        if self.is_here():
+            return 0
+        part = part_folder(self.folder)
+        kept = (min(size_of(part / f.local) or 0, f.size) for f in self.continued())
+        return self.size - sum(kept)
+
+    def continued(self) -> list[RemoteFile]:
+        """Files that an earlier download began, and that are still the same at the hub."""
+        begun = _etags(part_folder(self.folder))
+        return [file for file in self.files if begun.get(file.local) == file.etag]
+
+
+def look_up(model: Model, *, patience: float = 5.0) -> Download:
+    """Ask the hub what there is to be downloaded of a model.
+
+    Args:
+        model: A row with sources.
+        patience: Seconds within which the hub must have answered.
+
+    Raises:
+        UnreachableError: The hub cannot be reached, or not in time.
+        HubError: It does not hand out a repository, or a file is missing from one.
+        UsageError: The model has no sources.
+    """
+    if not model.sources:
+        raise UsageError(f"The model {model.name} does not come from a hub.")
+    for source in model.sources:
+        for file in source.local_files:
+            _refuse_unsafe(source, file)
+    listings = within(
+        patience,
+        lambda: [list_repository(s.repository, s.revision, patience) for s in model.sources],
+    )
+    pairs = list(zip(model.sources, listings, strict=True))
+    return Download(
+        model,
+        files=tuple(file for source, listing in pairs for file in _files(source, listing)),
+        revisions={source.repository: str(listing.sha) for source, listing in pairs},
+    )
+
+
+def download(
+    found: Download,
+    *,
+    on_progress: Callable[[int], None] = lambda _: None,
+    stop: threading.Event | None = None,
+) -> Path:
+    """The folder of a model's weights, downloaded unless it is there.
+
+    Two at once: the second waits, and finds the work done.
+
+    Args:
+        found: What the hub has, see :func:`look_up`.
+        on_progress: Told how many of `found.size` bytes are here.
+        stop: Set it to end the download; what is here then stays. It is seen when bytes
+            arrive, or when the client gives up waiting for them (ten seconds).
+
+    Raises:
+        StoppedError: `stop` was set before all was here.
+        HubError: A file cannot be had, arrives damaged, or cannot be kept.
+    """
+    stop = stop or threading.Event()
+    folder = found.folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with locked(folder, stop):
+            if not found.is_here():
+                _check_space(found)
+                _download(found, on_progress, stop)
+    except OSError as error:
+        raise HubError(
+            f"The model {found.model.name} cannot be kept in {folder.parent}.",
+            why=str(error),
+            hint="What was downloaded stays. Make space, or name another folder in the "
+            "environment variable NMM_CACHE.",
+        ) from error
+    return folder
+
+
+def _refuse_unsafe(source: Source, local: str) -> None:
+    # Windows knows all that can leave a folder: drives, both slashes, two dots.
+    path = PureWindowsPath(local)
+    if path.drive or path.root or ".." in path.parts:
+        raise HubError(f"{local} of {source.repository} would leave the model's folder.")
+    if path.suffix not in SUFFIXES:
+        raise HubError(
+            f"{local} of {source.repository} is not downloaded.",
+            why=f"Only {', '.join(sorted(SUFFIXES))} are: other formats can hold programs.",
+        )
+
+
+def _files(source: Source, listing: ModelInfo) -> list[RemoteFile]:
+    siblings = {sibling.rfilename: sibling for sibling in listing.siblings or ()}
+    page = f"{endpoint()}/{source.repository}"
+    files = []
+    for path, local in zip(source.files, source.local_files, strict=True):
+        if not (sibling := siblings.get(path)):
+            raise HubError(
+                f"{path} is missing from {page}.",
+                why=f"The revision {source.revision} is the commit {listing.sha} just now.",
+                hint="Choose another model; see them with: nmm models",
+            )
+        etag = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
+        if not (listing.sha and etag and sibling.size is not None):
+            raise HubError(f"{path} of {page} cannot be checked: the hub does not say its hash.")
+        files.append(RemoteFile(source.repository, listing.sha, path, local, sibling.size, etag))
+    return files
+
+
+def _etags(folder: Path) -> dict[str, str]:
+    manifest = read_manifest(folder) or {"files": {}}
+    return {name: file["etag"] for name, file in manifest["files"].items()}
+
+
+def _check_space(found: Download) -> None:
+    folder = found.folder.parent
+    missing, free = found.missing(), shutil.disk_usage(folder).free
+    weights = [file.size for file in found.files if PurePath(file.path).suffix == ".safetensors"]
+    compiled = sum(weights) if found.model.definition else 0
+    if missing + compiled > free:
+        raise HubError(
+            f"There is no space for the model {found.model.name} in {folder}.",
+            why=f"{_mb(missing)} are to be downloaded, the ONNX made of it takes about "
+            f"{_mb(compiled)}, and {_mb(free)} are free.",
+            hint="Make space, or name a folder on another disk in the environment variable "
+            "NMM_CACHE.",
+        )
+
+
+def _download(found: Download, on_progress: Callable[[int], None], stop: threading.Event) -> None:
+    part = part_folder(found.folder)
+    _clear(found, part)
+    manifest = _manifest(found)
+    write_manifest(part, manifest)
+    here = found.size - found.missing()
+    on_progress(here)
+
+    def count(arrived: int) -> None:
+        nonlocal here
+        here += arrived
+        on_progress(here)
+
+    for file in found.files:
+        try:
+            fetch(file, part / file.local, count, stop)
+        except UnreachableError as error:
+            raise HubError(
+                f"The download of the model {found.model.name} broke off: {_mb(here)} of "
+                f"{_mb(found.size)} are here.",
+                why=" ".join(filter(None, (error.what, error.why))),
+                hint="The same command goes on from there.",
+            ) from error
+        manifest["files"][file.local]["sha256"] = check(file, part / file.local)
+    write_manifest(part, manifest)
+    for path in (*part.rglob("*"), part):
+        sync(path)
+    shutil.rmtree(found.folder, ignore_errors=True)
+    part.rename(found.folder)
+    sync(found.folder.parent)
+
+
+def _clear(found: Download, part: Path) -> None:
+    """Delete what an earlier download left, unless this one can go on with it."""
+    part.mkdir(exist_ok=True)
+    kept = {part / file.local for file in found.continued()} | {part / MANIFEST}
+    for path in list(part.rglob("*")):
+        if path.is_file() and path not in kept:
+            path.unlink()
+
+
+def _manifest(found: Download) -> dict[str, Any]:
+    return {
+        "model": found.model.name,
+        "sources": [
+            {
+                "repository": source.repository,
+                "revision": source.revision,
+                "commit": found.revisions[source.repository],
+            }
+            for source in found.model.sources
+        ],
+        "files": {file.local: {"size": file.size, "etag": file.etag} for file in found.files},
+    }
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"

@@ -1,0 +1,197 @@
+"""huggingface_hub behind one door: quiet, without telemetry, its errors translated.
+
+All requests go through its client, which honours HF_ENDPOINT, HF_HUB_OFFLINE and
+HF_HUB_DOWNLOAD_TIMEOUT as they are when it is first imported, the variables for proxies
+as they are at the first request, and HF_TOKEN (or `hf auth login`) at every request.
+
+Its own download of a file is not used: since its release 1.0 that starts again after an
+interruption, and it may go past the client, over a protocol of its own (Xet).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING, TypeVar
+
+from nmm.index.errors import HubError, UnreachableError
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.hf_api import ModelInfo
+
+Answer = TypeVar("Answer")
+
+# Statuses that blame the proxy, the hub's load or its health, and not the request.
+PASSING = frozenset({407, 408, 425, 429})
+NOT_A_HUB = "What answers there is not a model hub: the network's login page, perhaps."
+
+
+def list_repository(repository: str, revision: str, patience: float) -> ModelInfo:
+    """The commit of a revision, and name, size and hash of each of its files.
+
+    Raises:
+        HubError: The hub does not give it.
+        UnreachableError: The hub cannot be reached. A name server that hangs is waited for
+            longer than `patience`, in seconds: see :func:`within`.
+    """
+    api = _load()
+    with _translated(repository, revision):
+        return api.model_info(repository, revision=revision, files_metadata=True, timeout=patience)
+
+
+def read_file(repository: str, path: str, commit: str, start: int) -> Generator[bytes]:
+    """The content of a file from a byte on, as it arrives.
+
+    It is at an end where the hub stops sending, whole or not, and nothing is tried again.
+
+    Raises:
+        HubError: The hub does not give it.
+        UnreachableError: The connection fails, or stalls for as long as the client waits.
+    """
+    _load()
+    from huggingface_hub import constants, get_session, hf_hub_url
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]  # exported lazily
+        build_hf_headers,
+        hf_raise_for_status,
+    )
+
+    with _translated(repository, commit):
+        headers = build_hf_headers(
+            library_name="nmm",
+            library_version=version("nmm"),
+            headers={
+                # A range of compressed content would not be a range of the file.
+                "Accept-Encoding": "identity",
+                **({"Range": f"bytes={start}-"} if start else {}),
+            },
+        )
+        url = hf_hub_url(repository, path, revision=commit)
+        timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
+        with get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
+            hf_raise_for_status(response)
+            if "text/html" in response.headers.get("Content-Type", ""):
+                raise _unreachable(NOT_A_HUB)
+            # A server that knows no ranges sends all of it.
+            skip = 0 if response.status_code == 206 else start
+            for block in response.iter_bytes():
+                yield block[skip:]
+                skip = max(0, skip - len(block))
+
+
+def within(patience: float, work: Callable[[], Answer]) -> Answer:
+    """What `work` returns or raises, if it does so in time.
+
+    A name server that hangs is beyond the timeouts of HTTP. The thread that waits for it
+    ends when it can, or with the process.
+
+    Args:
+        patience: In seconds.
+        work: Asks the hub.
+
+    Raises:
+        UnreachableError: It takes longer.
+    """
+    _load()  # importing takes its time, which is not the hub's
+    answer: Future[Answer] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(work())
+        except BaseException as error:  # noqa: BLE001  (raised where it is waited for)
+            answer.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return answer.result(patience)
+    except FutureTimeoutError as error:
+        raise _unreachable(f"It did not answer within {patience:g} seconds.") from error
+
+
+def endpoint() -> str:
+    """Where the hub is."""
+    return _load().endpoint
+
+
+def _load() -> HfApi:
+    """Import huggingface_hub so that it says nothing, to the user or about this machine."""
+    with warnings.catch_warnings():
+        # At import it warns of variables in the environment that it no longer knows.
+        warnings.simplefilter("ignore")
+        from huggingface_hub import HfApi, constants
+
+    # Else it asks the hub, before its first request, how to find out what runs it, and
+    # tells it that and the version of torch.
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    logger = logging.getLogger("huggingface_hub")
+    if logger.level == logging.WARNING:  # its default; HF_HUB_VERBOSITY can ask for more
+        logger.setLevel(logging.CRITICAL)
+    return HfApi(library_name="nmm", library_version=version("nmm"))
+
+
+@contextmanager
+def _translated(repository: str, revision: str) -> Iterator[None]:
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    try:
+        yield
+    except HubError:
+        raise
+    except HfHubHTTPError as error:
+        raise _refused(error, repository, revision) from error
+    except OfflineModeIsEnabled as error:
+        raise _unreachable("HF_HUB_OFFLINE is set.", hint="Unset it, and try again.") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise _unreachable(NOT_A_HUB) from error
+    except Exception as error:  # its HTTP library's, which is another one in each major release
+        raise _unreachable(str(error) or type(error).__name__) from error
+
+
+def _unreachable(
+    why: str, hint: str = "Check the network, the proxy and HF_ENDPOINT, and try again."
+) -> UnreachableError:
+    return UnreachableError(f"The model hub at {endpoint()} cannot be reached.", why=why, hint=hint)
+
+
+def _refused(error: HfHubHTTPError, repository: str, revision: str) -> HubError:
+    from huggingface_hub.errors import RemoteEntryNotFoundError, RevisionNotFoundError
+
+    status = error.response.status_code
+    said = f"{status} {error.response.reason_phrase}".rstrip()
+    page = f"{endpoint()}/{repository}"
+    if status >= 500 or status in PASSING:
+        return _unreachable(f"It answered: {said}.")
+    if status in {401, 403}:
+        return HubError(
+            f"The hub does not hand out {page}.",
+            why=f"It answered: {said}. Either there is no such repository, or not for everyone.",
+            hint="Accept its licence on that page, and set HF_TOKEN to a token of your account.",
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return HubError(
+            f"The repository {page} has no revision {revision!r}.",
+            hint="Choose another model; see them with: nmm models",
+        )
+    if isinstance(error, RemoteEntryNotFoundError):
+        return HubError(
+            f"A file of {page} is no longer there.",
+            why=f"The hub listed it at the commit {revision} and does not find it.",
+            hint="Try again in a while.",
+        )
+    if status == 404:
+        return HubError(
+            f"There is no repository {page}.",
+            hint="Check HF_ENDPOINT, or choose another model; see them with: nmm models",
+        )
+    return HubError(
+        f"The hub does not hand out {page}.",
+        why=f"It answered: {said}.",
+        hint="Try again in a while.",
+    )

@@ -1,0 +1,171 @@
+"""An ONNX graph as a hub has it: what it is fed, what is read of it, and whether it can be used.
+
+Input and output names are those of transformers' exporter (Optimum): `pixel_values` to
+`image_embeds`, `input_ids` and what else a graph asks for to `text_embeds`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nmm.index.encoders.onnx import load_onnxruntime
+from nmm.index.encoders.processor import check_image_input
+from nmm.index.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from onnxruntime import InferenceSession
+    from tokenizers import Tokenizer
+
+    from nmm.index.encoders.registry import ImageInput, Model
+
+    Vectors = NDArray[np.float32]
+
+PIXELS, IDS, MASK, TYPES = "pixel_values", "input_ids", "attention_mask", "token_type_ids"
+# What may be asked for, the first in any case, and which output is the embedding.
+VISION = ({PIXELS: "tensor(float)"}, "image_embeds")
+TEXT = (dict.fromkeys((IDS, MASK, TYPES), "tensor(int64)"), "text_embeds")
+# Of an input alone to the same in a batch: what rounding leaves.
+LEAST_COSINE = 0.9999
+SAMPLES = ("a cat", "two boats on a quiet lake, early in the morning")
+
+
+class HubGraph:
+    """A graph that embeds.
+
+    Args:
+        session: The graph, opened.
+        kind: :data:`VISION` or :data:`TEXT`.
+        file: Where it was read, for errors.
+
+    Raises:
+        ModelError: It asks for an input that nmm does not know, or has no such output.
+    """
+
+    def __init__(
+        self, session: InferenceSession, kind: tuple[Mapping[str, str], str], file: Path
+    ) -> None:
+        known, output = kind
+        asked = {x.name: x.type for x in session.get_inputs()}
+        unknown = [name for name, type_ in asked.items() if known.get(name) != type_]
+        if unknown or next(iter(known)) not in asked:
+            raise ModelError(
+                f"{file} is not a graph that nmm can run.",
+                why=f"It takes {_typed(asked)}; nmm has {_typed(known)}.",
+            )
+        self.file = file
+        self._session = session
+        self._asked = tuple(asked)
+        self._output = self._embedding(output)
+
+    def _embedding(self, name: str) -> str:
+        """The output of that name, else the only one with a row for each input."""
+        outputs = {x.name: x.shape for x in self._session.get_outputs()}
+        if name in outputs:
+            return name
+        flat = [other for other, shape in outputs.items() if len(shape) == 2]
+        if len(flat) != 1:
+            raise ModelError(
+                f"{self.file} is not a graph that nmm can run.",
+                why=f"It gives {', '.join(outputs)}, and no {name}.",
+            )
+        return flat[0]
+
+    def images(self, pixels: NDArray[np.uint8], spec: ImageInput) -> Vectors:
+        """Pixels (n, side, side, 3) to unit vectors."""
+        import numpy as np
+
+        mean, std = (255 * np.array(x, np.float32) for x in (spec.mean, spec.std))
+        values = ((pixels - mean) / std).transpose(0, 3, 1, 2)
+        return self._run({PIXELS: np.ascontiguousarray(values)})
+
+    def texts(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:
+        """Token ids and mask, both (n, length), to unit vectors.
+
+        A graph that does not ask for the mask has to tell padding from its id, which is 0.
+        """
+        import numpy as np
+
+        return self._run({IDS: ids, MASK: mask, TYPES: np.zeros_like(ids)})
+
+    def _run(self, inputs: Mapping[str, NDArray[Any]]) -> Vectors:
+        import numpy as np
+
+        fed = {name: inputs[name] for name in self._asked}
+        try:
+            (vectors,) = self._session.run([self._output], fed)
+        except Exception as error:  # onnxruntime's own types share no base but Exception
+            raise ModelError(f"{self.file} cannot be run.", why=str(error)) from error
+        with np.errstate(divide="ignore", invalid="ignore"):
+            unit: Vectors = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+        return unit
+
+
+def _typed(inputs: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}: {type_}" for name, type_ in inputs.items())
+
+
+def check_graphs(model: Model, files: Sequence[Path]) -> Tokenizer:
+    """Open both graphs of a model and run them once; the tokenizer that belongs to them.
+
+    Args:
+        model: A row without a definition.
+        files: The vision graph, the text graph, `tokenizer.json`, `preprocessor_config.json`.
+
+    Raises:
+        ModelError: A graph cannot be opened or run, or asks for more than nmm can feed; its
+            vectors are not of the row's dimension, are not numbers, or depend on what is in
+            the same batch; or the preprocessing is not the row's.
+    """
+    import numpy as np
+    from tokenizers import Tokenizer
+
+    vision_file, text_file, tokenizer_file, processor = files
+    check_image_input(model.image, processor)
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+
+    side = model.image.side
+    pixels = np.random.default_rng(0).integers(0, 256, (len(SAMPLES), side, side, 3), np.uint8)
+    vision = HubGraph(_open(vision_file), VISION, vision_file)
+    images = [vision.images(pixels[i : i + 1], model.image) for i in range(len(pixels))]
+    _check(vision, vision.images(pixels, model.image), images, model.dimension)
+
+    tokens = [np.array([encoding.ids]) for encoding in tokenizer.encode_batch(list(SAMPLES))]
+    longest = max(ids.shape[1] for ids in tokens)
+    padded = [np.pad(ids, ((0, 0), (0, longest - ids.shape[1]))) for ids in tokens]
+    mask = [np.arange(longest)[None] < ids.shape[1] for ids in tokens]
+    text = HubGraph(_open(text_file), TEXT, text_file)
+    batch = text.texts(np.concatenate(padded), np.concatenate(mask).astype(np.int64))
+    _check(text, batch, [text.texts(ids, np.ones_like(ids)) for ids in tokens], model.dimension)
+    return tokenizer
+
+
+def _open(file: Path) -> InferenceSession:
+    onnxruntime = load_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors; warnings would go to stderr
+    try:
+        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own types share no base but Exception
+        raise ModelError(f"{file} cannot be opened.", why=str(error)) from error
+
+
+def _check(graph: HubGraph, batch: Vectors, alone: Sequence[Vectors], dimension: int) -> None:
+    """Compare the vectors of a batch with those of its rows alone."""
+    import numpy as np
+
+    expected = (len(alone), dimension)
+    if batch.shape != expected:
+        raise ModelError(f"{graph.file} gives vectors of shape {batch.shape}, not {expected}.")
+    cosine = float((batch * np.concatenate(alone)).sum(1).min())
+    if not cosine >= LEAST_COSINE:
+        raise ModelError(
+            f"{graph.file} does not embed each input by itself.",
+            why=f"Alone and in a padded batch, vectors have a cosine of only {cosine:.5f}.",
+        )

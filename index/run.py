@@ -1,0 +1,259 @@
+"""One walk over some scopes: walk, read, embed, store.
+
+Reading, hashing and decoding happen in threads, a bounded number of files ahead; this
+thread embeds what they deliver and commits it batch by batch. Whatever stops a run, what
+was committed stays, and the next run goes on from there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from nmm.index.batch import Batch, FileEntry, ReadyImage
+from nmm.index.encoders.backend import available_cpus
+from nmm.index.encoders.preprocess import to_pixels
+from nmm.index.errors import MediaError, NotMediaError, UnreadableError, UsageError
+from nmm.index.events import Counted, Event, Passed, Skipped, Summary
+from nmm.index.media.image import MAX_PIXELS
+from nmm.index.media.read import Chunking, ImageMedia, KnownMedia, TextMedia, read_media
+from nmm.index.roots import Scope, is_there
+from nmm.index.store.catalog import Catalog, Root, locate
+from nmm.index.store.location import IndexFolder
+from nmm.index.walk import FoundFile, SkippedEntry, walk
+
+if TYPE_CHECKING:
+    from nmm.index.encoders.registry import Encoder
+    from nmm.index.store.writer import CatalogWriter
+
+# Batches of files being read or waiting to be embedded: while one is embedded the next is
+# read, and one slow file does not make the encoder wait.
+AHEAD = 2
+# A chunk repeats up to this part of the one before it.
+OVERLAP = 8
+
+Media = KnownMedia | ReadyImage | TextMedia
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is done.
+
+    Attributes:
+        exclude, hidden, follow_symlinks: See :func:`nmm.index.walk.walk`.
+        max_pixels: Images with more are skipped.
+        batch_size: Images that are embedded and committed together.
+        count: Walk ahead in a thread, to tell by `Counted` how much there is to do.
+    """
+
+    exclude: Sequence[str] = ()
+    hidden: bool = False
+    follow_symlinks: bool = False
+    max_pixels: int = MAX_PIXELS
+    batch_size: int = 32
+    count: bool = False
+
+
+class Run:
+    """One walk over some scopes, with what it has counted."""
+
+    def __init__(
+        self,
+        writer: CatalogWriter,
+        committed: Catalog,
+        own: IndexFolder,
+        encoder: Encoder,
+        options: Options,
+        on_event: Callable[[Event], None],
+        stop: threading.Event,
+    ) -> None:
+        self.summary = Summary(encoder.model.name)
+        self._writer = writer
+        self._committed = committed
+        # The index may lie in a folder that is indexed, and changes while it is written.
+        self._own = IndexFolder(own.path.resolve())
+        self._committed_lock = threading.Lock()
+        self._model = encoder.model
+        self._chunking = Chunking(
+            encoder.tokenizer, encoder.model.chunk, encoder.model.chunk // OVERLAP
+        )
+        self._options = options
+        self._on_event = on_event
+        self._stop = stop
+        self._batch = Batch(writer, encoder, options.batch_size, stop)
+        self._unseen: set[tuple[Root, str]] = set()
+
+    def index(self, scopes: Sequence[Scope]) -> None:
+        # What a killed run left without a file must not be taken for known.
+        self._writer.drop_orphans()
+        threads = available_cpus()
+        pool = ThreadPoolExecutor(threads + self._options.count, "nmm-read")
+        try:
+            if self._options.count:
+                pool.submit(self._count, scopes)
+            changed = self._changed(scopes)
+            for entry, media in _ahead(pool, self._read, changed, AHEAD * self._options.batch_size):
+                self._take(entry, media)
+                if self._stop.is_set():
+                    break
+            self._batch.flush()
+        finally:
+            pool.shutdown(cancel_futures=True)
+        self.summary.interrupted = self._stop.is_set()
+        if not self.summary.interrupted:
+            changes = self._writer.forget_unmet(scopes, self._unseen)
+            self.summary.moved = changes.moved
+            self.summary.added -= changes.moved
+            self.summary.removed = changes.removed
+
+    def _walk(self, scopes: Iterable[Scope]) -> Iterator[tuple[Root, FoundFile | SkippedEntry]]:
+        for root, start in scopes:
+            try:
+                entries = walk(
+                    root.path,
+                    start,
+                    exclude=self._options.exclude,
+                    hidden=self._options.hidden,
+                    follow_symlinks=self._options.follow_symlinks,
+                )
+            except UsageError:
+                if is_there(Path(locate(str(root.path), start))):
+                    raise  # what is wrong is an option
+                # It went away after the run had begun.
+                entries = iter([SkippedEntry(start, "no longer there", is_dir=True)])
+            for entry in entries:
+                if self._stop.is_set():
+                    return
+                if not self._own.owns(root.path / entry.path):
+                    yield root, entry
+
+    def _count(self, scopes: Iterable[Scope]) -> None:
+        self._on_event(Counted(sum(1 for _ in self._walk(scopes))))
+
+    def _changed(self, scopes: Iterable[Scope]) -> Iterator[FileEntry]:
+        """The files that have to be read; the others are dealt with on the way."""
+        for root, entry in self._walk(scopes):
+            if isinstance(entry, SkippedEntry):
+                if entry.is_dir:
+                    self._unseen.add((root, entry.path))
+                self._skip(FileEntry(root, entry.path), entry.reason)
+                continue
+            known = self._writer.file_row(root, entry.path)
+            # What was skipped is tried again: rights and options change no time stamp.
+            if (
+                known is None
+                or known.status == "skipped"
+                or (known.size, known.mtime_ns) != (entry.size, entry.mtime_ns)
+            ):
+                yield FileEntry(root, entry.path, entry.size, entry.mtime_ns)
+                continue
+            self._writer.meet(known)
+            self.summary.unchanged += known.status == "indexed"
+            self._passed(root, entry.path)
+
+    def _read(self, entry: FileEntry) -> Media:
+        """Read a file, in a thread of the pool."""
+        try:
+            media = read_media(
+                _location(entry),
+                chunking=self._chunking,
+                side=self._model.image.side,
+                max_pixels=self._options.max_pixels,
+                is_known=self._is_known,
+            )
+            if not isinstance(media, ImageMedia):
+                return media
+            image = media.decoded
+            pixels = to_pixels(image.image, self._model.image)
+            return ReadyImage(media.hash, pixels, image.width, image.height, image.taken_at)
+        except MediaError:
+            raise
+        except Exception as error:
+            # Whatever a hostile file provokes in a decoder, it must not end the run.
+            raise MediaError(f"not readable: {type(error).__name__}: {error}") from error
+
+    def _is_known(self, digest: bytes) -> bool:
+        with self._committed_lock:
+            return self._committed.content_id(digest) is not None
+
+    def _take(self, entry: FileEntry, media: Future[Media]) -> None:
+        """Put what was read of a file into the batch, and count it."""
+        known = self._writer.file_row(entry.root, entry.path)
+        try:
+            digest = self._add(entry, media.result())
+        except NotMediaError:
+            self._batch.add_without_content(entry, "left out", None)
+            self._passed(entry.root, entry.path)
+            return
+        except UnreadableError as error:
+            if known and known.content_id is not None:
+                # What it held when it was last read stays in the index until it is read again.
+                self._writer.meet(known)
+                self._tell_skipped(entry, error.what)
+            else:
+                self._skip(entry, error.what)
+            return
+        except MediaError as error:
+            self._skip(entry, error.what)
+            return
+        if digest is None:
+            return
+        if known is None or known.content_id is None:
+            self.summary.added += 1
+        elif known.content_id == self._writer.content_id(digest):
+            self.summary.unchanged += 1
+        else:
+            self.summary.updated += 1
+        self._passed(entry.root, entry.path)
+
+    def _add(self, entry: FileEntry, media: Media) -> bytes | None:
+        """Add a file to the batch; its hash, or None if the run was stopped in its midst."""
+        if isinstance(media, KnownMedia) and not self._batch.holds(media.hash):
+            # A copy that was being embedded when this one was read, and then failed.
+            media = self._read(entry)
+        if self._batch.holds(media.hash):
+            self._batch.add_known(entry, media.hash)
+        elif isinstance(media, ReadyImage):
+            self._batch.add_image(entry, media)
+        elif isinstance(media, TextMedia) and not self._batch.add_text(
+            entry, media.hash, media.chunks
+        ):
+            if self._stop.is_set():
+                return None
+            raise NotMediaError("no text in it")
+        return media.hash
+
+    def _skip(self, entry: FileEntry, reason: str) -> None:
+        self._batch.add_without_content(entry, "skipped", reason)
+        self._tell_skipped(entry, reason)
+
+    def _tell_skipped(self, entry: FileEntry, reason: str) -> None:
+        skipped = Skipped(locate(str(entry.root.path), entry.path), reason)
+        self.summary.skipped.append(skipped)
+        self._on_event(skipped)
+
+    def _passed(self, root: Root, path: str) -> None:
+        self._on_event(Passed(locate(str(root.path), path)))
+
+
+def _location(entry: FileEntry) -> Path:
+    return Path(locate(str(entry.root.path), entry.path))
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterator[T], limit: int
+) -> Iterator[tuple[T, Future[R]]]:
+    """Yield each item with its work done or under way, in order, `limit` of them ahead."""
+    waiting: deque[tuple[T, Future[R]]] = deque()
+    for item in items:
+        waiting.append((item, pool.submit(work, item)))
+        if len(waiting) > limit:
+            yield waiting.popleft()
+    yield from waiting

@@ -1,0 +1,313 @@
+"""Another model for an index: said what it takes, made beside the old one, put in its place."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pairs import write_tiny_pair
+from PIL import Image
+
+from nmm.index.build import build
+from nmm.index.encoders.batched import BatchedEncoder
+from nmm.index.encoders.registry import Task
+from nmm.index.errors import IndexLockedError, ModelError, UsageError
+from nmm.index.events import Event, Passed, Rebuilding, RebuildLeft
+from nmm.index.run import Options
+from nmm.index.search import open_search
+from nmm.index.status import status
+from nmm.index.store.catalog import KINDS, Catalog
+from nmm.index.store.location import IndexFolder
+from nmm.index.store.writer import open_for_writing
+
+posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+ONE_BY_ONE = Options(batch_size=1)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of another model than the built-in one: a tiny pair in a folder."""
+    return str(write_tiny_pair(tmp_path_factory.mktemp("models") / "pair"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder with three notes and a picture."""
+    root = tmp_path.resolve() / "root"
+    root.mkdir()
+    for name, text in (("a", "A cat sleeps."), ("b", "Trains to Vienna."), ("c", "Tea at five.")):
+        (root / f"{name}.txt").write_text(text, "utf-8")
+    Image.new("RGB", (40, 30), "red").save(root / "red.png")
+    return root
+
+
+@pytest.fixture
+def old(root: Path, folder: IndexFolder) -> IndexFolder:
+    """An index of that folder with the built-in model."""
+    build([root], folder, model="mini")
+    return folder
+
+
+@pytest.fixture
+def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The models that embedded a passage or an image, once for each."""
+    models: list[str] = []
+
+    def counting(name: str) -> None:
+        real: Callable[..., object] = getattr(BatchedEncoder, name)
+
+        def count(self: BatchedEncoder, items: list[object], *rest: object) -> object:
+            if Task.QUERY not in rest:
+                models.extend([Path(self.model.name).name] * len(items))
+            return real(self, items, *rest)
+
+        monkeypatch.setattr(BatchedEncoder, name, count)
+
+    counting("embed_texts")
+    counting("embed_images")
+    return models
+
+
+def answer(folder: IndexFolder) -> tuple[str, list[str]]:
+    """The model that answers, and the names of what it finds."""
+    with open_search(folder) as search:
+        found = search.find("a cat", 10)
+        return Path(search.model).name, sorted(Path(result.path).name for result in found)
+
+
+ALL = ["a.txt", "b.txt", "c.txt", "red.png"]
+
+
+def files_of(folder: IndexFolder) -> list[str]:
+    """What an index is made of, its derived files by their kind."""
+    paths = (p for p in folder.path.rglob("*") if p.is_file() and not p.name.endswith("-shm"))
+    return sorted(p.name.partition("-")[0] for p in paths if p.stat().st_size)
+
+
+def stop_after(files: int) -> tuple[threading.Event, Callable[[Event], None]]:
+    """An event, and a listener that sets it once so many files are done."""
+    stop, passed = threading.Event(), 0
+
+    def on_event(event: Event) -> None:
+        nonlocal passed
+        passed += isinstance(event, Passed)
+        if passed >= files:
+            stop.set()
+
+    return stop, on_event
+
+
+def test_another_model_is_refused_with_what_it_would_take(
+    root: Path, old: IndexFolder, pair: str
+) -> None:
+    with pytest.raises(UsageError) as raised:
+        build([root], old, model=pair)
+    assert str(raised.value).splitlines() == [
+        f"This index was made with the model mini, not {pair}.",
+        "1 images and 3 texts (3 passages) would be embedded again. Until that is done, the "
+        "index answers as before.",
+        f"Do it with: nmm index --model {pair} --rebuild",
+    ]
+    assert answer(old) == ("mini", ALL)
+
+
+def test_a_rebuilt_index_is_that_of_the_other_model(old: IndexFolder, pair: str) -> None:
+    with Catalog.open(old.catalog) as catalog:
+        last, generation = catalog.last_id("chunks"), catalog.generation()
+    told: list[Event] = []
+    summary = build([], old, model=pair, rebuild=True, on_event=told.append)
+    assert (summary.model, summary.added, summary.rebuild) == (pair, 4, True)
+    assert Rebuilding(pair, "mini") in told
+    assert answer(old) == ("pair", ALL)
+    found = status(old)
+    assert (found.model, found.dimension, found.images, found.texts) == (pair, 48, 1, 3)
+    assert files_of(old) == ["catalog.db", "image", "text"]
+    with Catalog.open(old.catalog) as catalog:
+        ids = [int(i) for kind in KINDS for block, _ in catalog.vectors(kind) for i in block]
+        assert min(ids) > last, "an id was used twice"
+        assert catalog.generation() > generation
+        for kind in KINDS:
+            file = catalog.vector_file(kind)
+            assert file
+            assert file.generation == catalog.generation()
+
+
+def test_what_comes_after_a_rebuild_is_an_ordinary_run(
+    root: Path, old: IndexFolder, pair: str, embedded: list[str]
+) -> None:
+    build([], old, model=pair, rebuild=True)
+    embedded.clear()
+    (root / "d.txt").write_text("A new note.", "utf-8")
+    summary = build([root], old)
+    assert (summary.model, summary.added, summary.unchanged) == (pair, 1, 4)
+    assert (embedded, answer(old)) == (["pair"], ("pair", sorted([*ALL, "d.txt"])))
+
+
+def test_a_rebuild_takes_new_folders_along(tmp_path: Path, old: IndexFolder, pair: str) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "d.txt").write_text("More.", "utf-8")
+    build([tmp_path / "more"], old, model=pair, rebuild=True)
+    assert answer(old) == ("pair", sorted([*ALL, "d.txt"]))
+
+
+def test_a_rebuild_without_a_name_embeds_again_with_the_model_of_the_index(
+    old: IndexFolder, embedded: list[str]
+) -> None:
+    embedded.clear()
+    assert build([], old, rebuild=True).added == 4
+    assert (embedded, answer(old)) == (["mini"] * 4, ("mini", ALL))
+
+
+def test_a_rebuild_mends_an_index_of_other_weights(root: Path, old: IndexFolder) -> None:
+    with open_for_writing(old) as writer:
+        settings = writer.settings()
+        assert settings
+        writer.set_settings(settings._replace(weights="others"))
+    with pytest.raises(ModelError, match="other weights of the model mini") as raised:
+        build([root], old)
+    assert raised.value.hint == "Make it again with: nmm index --rebuild"
+    build([], old, rebuild=True)
+    assert answer(old) == ("mini", ALL)
+
+
+def test_the_old_index_answers_until_the_new_one_is_whole(old: IndexFolder, pair: str) -> None:
+    answers: list[tuple[str, list[str]]] = []
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Passed):
+            answers.append(answer(old))
+            with pytest.raises(IndexLockedError):
+                build([], old)
+
+    build([], old, model=pair, rebuild=True, options=ONE_BY_ONE, on_event=on_event)
+    assert answers == [("mini", ALL)] * 4
+    assert answer(old) == ("pair", ALL)
+
+
+def test_a_search_that_was_open_says_that_the_model_is_another(old: IndexFolder, pair: str) -> None:
+    with open_search(old) as search:
+        assert len(search.find("a cat", 10)) == 4
+        build([], old, model=pair, rebuild=True)
+        with pytest.raises(ModelError, match="made again with another model") as raised:
+            search.find("a cat", 10)
+    assert raised.value.hint == "Start the search again."
+
+
+def test_a_stopped_rebuild_leaves_the_old_index_and_is_gone_on_with(
+    old: IndexFolder, pair: str, embedded: list[str]
+) -> None:
+    stop, on_event = stop_after(2)
+    stopped = build(
+        [], old, model=pair, rebuild=True, options=ONE_BY_ONE, on_event=on_event, stop=stop
+    )
+    assert (stopped.interrupted, stopped.rebuild, answer(old)) == (True, True, ("mini", ALL))
+    done = embedded.count("pair")
+    assert 2 <= done < 4
+    told: list[Event] = []
+    assert build([], old, on_event=told.append).unchanged == 4
+    assert RebuildLeft(pair) in told
+    embedded.clear()
+    summary = build([], old, model=pair, rebuild=True)
+    assert (summary.added, summary.unchanged) == (4 - done, done)
+    assert (embedded, answer(old)) == (["pair"] * (4 - done), ("pair", ALL))
+
+
+def test_a_rebuild_with_a_third_model_begins_anew(old: IndexFolder, pair: str) -> None:
+    stop, on_event = stop_after(2)
+    build([], old, model=pair, rebuild=True, options=ONE_BY_ONE, on_event=on_event, stop=stop)
+    assert build([], old, model="mini", rebuild=True).added == 4
+    assert (answer(old), files_of(old)) == (("mini", ALL), ["catalog.db", "image", "text"])
+
+
+def test_a_rebuild_waits_for_a_root_that_is_away(root: Path, old: IndexFolder, pair: str) -> None:
+    root.rename(root.with_name("elsewhere"))
+    with pytest.raises(UsageError) as raised:
+        build([], old, model=pair, rebuild=True)
+    assert str(raised.value).splitlines() == [
+        f"The index cannot be made again while {root} is not there.",
+        "Its files would leave the index.",
+        f"Mount its disk, or forget them with: nmm remove {root}",
+    ]
+    assert answer(old) == ("mini", ALL)
+
+
+def test_a_rebuild_inside_the_folder_it_indexes_does_not_index_itself(
+    root: Path, pair: str
+) -> None:
+    inside = IndexFolder(root / "index")
+    (root / "index" / "rebuild").mkdir(parents=True)
+    (root / "index" / "rebuild" / "mine.txt").write_text("Not part of the index.", "utf-8")
+    build([root], inside, model="mini")
+    build([], inside, model=pair, rebuild=True)
+    assert answer(inside) == ("pair", sorted([*ALL, "mine.txt"]))
+    assert (root / "index" / "rebuild" / "mine.txt").exists()
+
+
+# What follows the embedding: the derived files are moved, the catalog becomes the new one,
+# and what was beside it is deleted.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from nmm.index.build import build
+from nmm.index.store import location, vectors, writer
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+where, folder, model = sys.argv[1:]
+if where == "before the files are moved":
+    vectors.move = die
+elif where == "before the catalog changes":
+    writer.CatalogWriter.become = die
+elif where == "while the catalog changes":
+    writer.TABLES = (*writer.TABLES[:5], "none such")
+    execute = writer.CatalogWriter.become
+    def become(self, new):
+        try:
+            execute(self, new)
+        except Exception:
+            die()
+    writer.CatalogWriter.become = become
+elif where == "before what was beside is deleted":
+    location.IndexFolder.delete = die
+build([], location.IndexFolder(Path(folder)), model=model, rebuild=True)
+"""
+
+
+@posix
+@pytest.mark.parametrize(
+    ("where", "model"),
+    [
+        ("before the files are moved", "mini"),
+        ("before the catalog changes", "mini"),
+        ("while the catalog changes", "mini"),
+        ("before what was beside is deleted", "pair"),
+    ],
+)
+def test_a_killed_rebuild_is_the_old_index_or_the_new_one(
+    old: IndexFolder, pair: str, where: str, model: str, embedded: list[str]
+) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, where, old.path, pair], check=False)
+    assert done.returncode == -9
+    assert answer(old) == (model, ALL)
+    embedded.clear()
+    build([], old, model=pair, rebuild=True)
+    # Unless it was in its place already, all of it was there to be taken.
+    assert (embedded, answer(old)) == (["pair"] * 4 if model == "pair" else [], ("pair", ALL))
+    assert files_of(old) == ["catalog.db", "image", "text"]
+
+
+def test_an_index_of_a_dimension_that_its_model_does_not_have_is_refused(
+    root: Path, old: IndexFolder
+) -> None:
+    with open_for_writing(old) as writer:
+        settings = writer.settings()
+        assert settings
+        writer.set_settings(settings._replace(dimension=100))
+    with pytest.raises(ModelError, match="other weights of the model mini"):
+        build([root], old)
