@@ -168,8 +168,8 @@ def image(
         some = images[start : start + IMAGES]
         vectors, bad = vectors_of_images(_kept_encoder(row, where), some)
         for at, error in bad.items():
-            is_named = isinstance(some[at], str | os.PathLike)
-            name = some[at] if is_named else f"images[{start + at}]"
+            one = some[at]
+            name = one if isinstance(one, str | os.PathLike) else f"images[{start + at}]"
             raise MediaError(f"{name}: {error.what}") from error
         embeddings += vectors.tolist()
     return {

@@ -104,4 +104,4 @@ def prepare(
 
 def is_here(model: Model) -> bool:
     """Whether a model can be used without the network."""
-    return not model.sources or is_compiled(model) or is_on_this_machine(model)
+    return is_compiled(model) or not model.sources or is_on_this_machine(model)

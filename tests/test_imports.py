@@ -30,6 +30,7 @@ ALLOWED = {
     "run": {"roots", "errors", "walk", "media", "encoders", "store", "batch", "events"},
     "build": {"roots", "errors", "encoders", "store", "scale", "events", "model", "obtain", "run"},
     "search": {"errors", "encoders", "store", "scale", "model"},
+    "embed": {"errors", "encoders", "media", "events", "obtain"},
     "remove": {"errors", "store"},
     "status": {"errors", "store"},
 }

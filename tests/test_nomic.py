@@ -20,8 +20,7 @@ from safetensors.torch import load_file, save_file
 from support import SAMPLE_DATA, Nmm
 from torch import nn
 
-from nmm.index.encoders.cache import compiled_folder
-from nmm.index.encoders.compile import compile_model
+from nmm.index.encoders.compile import compile_model, ensure_compiled
 from nmm.index.encoders.folder import folder_model
 from nmm.index.encoders.nomic import TextTower, VisionTower, towers
 from nmm.index.encoders.registry import ImageInput, Task, find_model
@@ -182,12 +181,18 @@ def test_what_is_not_computed_is_refused(
     assert said in str(raised.value)
 
 
-def test_other_weights_in_the_folder_are_compiled_anew(pair: Path) -> None:
-    before = compiled_folder(folder_model(pair))
+def test_other_weights_in_the_folder_are_compiled_anew(
+    pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NMM_CACHE", str(tmp_path / "cache"))
+    other = ensure_compiled(folder_model(write_tiny_pair(tmp_path / "other" / "pair")))
+    before = ensure_compiled(folder_model(pair))
     weights = load_file(pair / "text/model.safetensors")
     weights["emb_ln.bias"] += 1
     save_file(weights, pair / "text/model.safetensors")
-    assert compiled_folder(folder_model(pair)) != before
+    after = ensure_compiled(folder_model(pair))
+    # The former of that folder is gone, and that of a folder of the same name is not.
+    assert {f for f in after.parent.iterdir() if f.is_dir()} == {after, other} != {before, other}
 
 
 def test_an_index_is_made_and_searched_with_a_pair_in_a_folder(

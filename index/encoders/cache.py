@@ -32,5 +32,26 @@ def compiled_folder(model: Model) -> Path:
         # Weights in a folder can change: other files, other name.
         stats = [(file, Path(file).stat()) for file in model.files if Path(file).exists()]
         seen = repr([(file, s.st_size, s.st_mtime_ns) for file, s in stats])
-        name = f"{Path(name).name}-{hashlib.sha256(seen.encode()).hexdigest()[:16]}"
+        name = _of_folder(name) + _short_hash(seen)
     return cache_folder() / "models" / f"{name}-{model.recipe}"
+
+
+def outdated_folders(model: Model) -> list[Path]:
+    """The compiled forms of weights that were in a model's folder before those of now."""
+    current = compiled_folder(model)
+    if not Path(model.name).is_absolute():
+        return []
+    prefix = _of_folder(model.name)
+    return [
+        folder
+        for folder in current.parent.iterdir()
+        if folder.name.startswith(prefix) and folder.is_dir() and folder != current
+    ]
+
+
+def _of_folder(path: str) -> str:
+    return f"{Path(path).name}-{_short_hash(path)}-"
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

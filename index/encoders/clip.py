@@ -65,7 +65,7 @@ def towers(model: Model, files: list[Path]) -> Towers:
             Or the configuration is not one of such a model, or not that of the row.
     """
     from tokenizers import Tokenizer
-    from transformers import AutoModel
+    from transformers import CLIPModel
 
     weights, config_file, processor, tokenizer_file = files
     check_image_input(model.image, processor)
@@ -74,8 +74,7 @@ def towers(model: Model, files: list[Path]) -> Towers:
     tokenizer.no_padding()
     config = _read_config(config_file)
     _check(config, model, tokenizer, config_file)
-    # In float32, whatever the weights were saved in.
-    clip = AutoModel.from_config(config, attn_implementation="sdpa").float()
+    clip = CLIPModel(config)
     load_checkpoint(clip, weights)
     return Towers(
         vision=Normalised(_Vision(clip), model.image).eval(),
@@ -100,7 +99,8 @@ def _read_config(file: Path) -> CLIPConfig:
 
 def _check(config: CLIPConfig, model: Model, tokenizer: Tokenizer, file: Path) -> None:
     """Refuse a configuration that is not the row's, or not the tokenizer's."""
-    text, vision = config.text_config, config.vision_config
+    text: Any = config.text_config
+    vision: Any = config.vision_config
     end = text.eos_token_id if text.eos_token_id != LEGACY_END else text.vocab_size - 1
     wrong = [
         f"{name} is {found}, not {expected}"

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from nmm.index.encoders.cache import compiled_folder
+from nmm.index.encoders.cache import compiled_folder, outdated_folders
 from nmm.index.encoders.hub_graph import check_graphs
 from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.encoders.registry import Model, find_model
@@ -86,6 +86,8 @@ def ensure_compiled(
                 on_compile()
                 for left in folder.parent.glob(f"{glob.escape(folder.name)}.part-*"):
                     shutil.rmtree(left, ignore_errors=True)  # of a process that was killed
+                for outdated in outdated_folders(model):
+                    shutil.rmtree(outdated, ignore_errors=True)
                 _compile_apart(model, folder, stop or threading.Event())
     except OSError as error:
         raise ModelError(

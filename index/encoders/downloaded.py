@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from nmm.index.errors import StoppedError
+from nmm.index.errors import ModelError, StoppedError
 
 MANIFEST = "manifest.json"
 POLL = 0.2  # seconds
@@ -71,21 +71,32 @@ def sha256_of(file: Path, on_read: Callable[[int], None] = lambda _: None) -> st
 
 
 @contextmanager
-def locked(folder: Path, stop: threading.Event) -> Iterator[None]:
-    """Be the only process that changes a model's folder; wait for another one's end.
+def locked(folder: Path, stop: threading.Event | None) -> Iterator[None]:
+    """Be the only process that changes a model's folder.
+
+    Args:
+        folder: The model's.
+        stop: Wait for another process's end until this is set; None not to wait.
 
     Raises:
         StoppedError: `stop` was set while waiting.
+        ModelError: Another process changes it, and it was not to be waited for.
         OSError: The lock cannot be made.
     """
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder.with_name(f"{folder.name}.lock"))
-    while not lock.is_locked:
-        if stop.is_set():
-            raise StoppedError("Stopped before the model's folder was free.")
+    while True:
         with suppress(Timeout):
             lock.acquire(timeout=POLL)
+            break
+        if stop is None:
+            raise ModelError(
+                f"The model {folder.name} is being downloaded just now.",
+                hint="Wait for the other process, or stop it.",
+            )
+        if stop.is_set():
+            raise StoppedError("Stopped while another process downloads the model.")
     try:
         yield
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from nmm.index.encoders.hub_graph import TEXT, VISION, HubGraph
+from nmm.index.encoders.hub_graph import TextGraph, VisionGraph
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.encoders.weights import weight_files
 from nmm.index.errors import ModelError
@@ -25,20 +25,20 @@ class GraphEncoder(OnnxEncoder):
     """
 
     @cached_property
-    def _vision_graph(self) -> HubGraph:
+    def _vision_graph(self) -> VisionGraph:
         file = weight_files(self.model)[0]
-        return HubGraph(self._open(file), VISION, file)
+        return VisionGraph(self._open(file), file)
 
     @cached_property
-    def _text_graph(self) -> HubGraph:
+    def _text_graph(self) -> TextGraph:
         file = weight_files(self.model)[1]
-        return HubGraph(self._open(file), TEXT, file)
+        return TextGraph(self._open(file), file)
 
     def _run_vision(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return self._vision_graph.images(pixels, self.model.image)
+        return self._vision_graph.run(pixels, self.model.image)
 
     def _run_text(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self._text_graph.texts(ids, mask)
+        return self._text_graph.run(ids, mask)
 
     def _unusable(self, file: Path, error: Exception) -> ModelError:
         unusable = super()._unusable(file, error)

@@ -6,7 +6,7 @@ Input and output names are those of transformers' exporter (Optimum): `pixel_val
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.encoders.processor import check_image_input
@@ -26,56 +26,72 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float32]
 
 PIXELS, IDS, MASK, TYPES = "pixel_values", "input_ids", "attention_mask", "token_type_ids"
-# What may be asked for, the first in any case, and which output is the embedding.
-VISION = ({PIXELS: "tensor(float)"}, "image_embeds")
-TEXT = (dict.fromkeys((IDS, MASK, TYPES), "tensor(int64)"), "text_embeds")
 # Of an input alone to the same in a batch: what rounding leaves.
 LEAST_COSINE = 0.9999
 SAMPLES = ("a cat", "two boats on a quiet lake, early in the morning")
 
 
-class HubGraph:
-    """A graph that embeds.
+class _Graph:
+    """A graph that embeds: a row of its output for each of its inputs.
 
     Args:
         session: The graph, opened.
-        kind: :data:`VISION` or :data:`TEXT`.
         file: Where it was read, for errors.
 
     Raises:
         ModelError: It asks for an input that nmm does not know, or has no such output.
     """
 
-    def __init__(
-        self, session: InferenceSession, kind: tuple[Mapping[str, str], str], file: Path
-    ) -> None:
-        known, output = kind
+    # What may be asked for, the first in any case, and which output is the embedding.
+    known: ClassVar[Mapping[str, str]]
+    output: ClassVar[str]
+
+    def __init__(self, session: InferenceSession, file: Path) -> None:
         asked = {x.name: x.type for x in session.get_inputs()}
-        unknown = [name for name, type_ in asked.items() if known.get(name) != type_]
-        if unknown or next(iter(known)) not in asked:
+        unknown = asked.items() - self.known.items()
+        if unknown or next(iter(self.known)) not in asked:
             raise ModelError(
                 f"{file} is not a graph that nmm can run.",
-                why=f"It takes {_typed(asked)}; nmm has {_typed(known)}.",
+                why=f"It takes {_typed(asked)}; nmm has {_typed(self.known)}.",
             )
         self.file = file
         self._session = session
         self._asked = tuple(asked)
-        self._output = self._embedding(output)
+        self._embedding = self._find_embedding()
 
-    def _embedding(self, name: str) -> str:
-        """The output of that name, else the only one with a row for each input."""
-        outputs = {x.name: x.shape for x in self._session.get_outputs()}
-        if name in outputs:
-            return name
-        flat = [other for other, shape in outputs.items() if len(shape) == 2]
+    def _find_embedding(self) -> str:
+        """The output of the usual name, else the only one that is a row for each input."""
+        outputs: dict[str, list[Any]] = {x.name: x.shape for x in self._session.get_outputs()}
+        if self.output in outputs:
+            return self.output
+        flat = [name for name, shape in outputs.items() if len(shape) == 2]
         if len(flat) != 1:
             raise ModelError(
                 f"{self.file} is not a graph that nmm can run.",
-                why=f"It gives {', '.join(outputs)}, and no {name}.",
+                why=f"It gives {', '.join(outputs)}, and no {self.output}.",
             )
         return flat[0]
 
-    def images(self, pixels: NDArray[np.uint8], spec: ImageInput) -> Vectors:
+    def _run(self, inputs: Mapping[str, NDArray[Any]]) -> Vectors:
+        import numpy as np
+
+        fed = {name: inputs[name] for name in self._asked}
+        try:
+            (vectors,) = self._session.run([self._embedding], fed)
+        except Exception as error:  # onnxruntime's own types share no base but Exception
+            raise ModelError(f"{self.file} cannot be run.", why=str(error)) from error
+        with np.errstate(divide="ignore", invalid="ignore"):
+            unit: Vectors = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+        return unit
+
+
+class VisionGraph(_Graph):
+    """A graph that embeds images."""
+
+    known = {PIXELS: "tensor(float)"}  # noqa: RUF012
+    output = "image_embeds"
+
+    def run(self, pixels: NDArray[np.uint8], spec: ImageInput) -> Vectors:
         """Pixels (n, side, side, 3) to unit vectors."""
         import numpy as np
 
@@ -83,26 +99,21 @@ class HubGraph:
         values = ((pixels - mean) / std).transpose(0, 3, 1, 2)
         return self._run({PIXELS: np.ascontiguousarray(values)})
 
-    def texts(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:
-        """Token ids and mask, both (n, length), to unit vectors.
 
-        A graph that does not ask for the mask has to tell padding from its id, which is 0.
-        """
+class TextGraph(_Graph):
+    """A graph that embeds texts.
+
+    One that does not ask for a mask has to tell padding from its id, which is 0.
+    """
+
+    known = dict.fromkeys((IDS, MASK, TYPES), "tensor(int64)")
+    output = "text_embeds"
+
+    def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:
+        """Token ids and mask, both (n, length), to unit vectors."""
         import numpy as np
 
         return self._run({IDS: ids, MASK: mask, TYPES: np.zeros_like(ids)})
-
-    def _run(self, inputs: Mapping[str, NDArray[Any]]) -> Vectors:
-        import numpy as np
-
-        fed = {name: inputs[name] for name in self._asked}
-        try:
-            (vectors,) = self._session.run([self._output], fed)
-        except Exception as error:  # onnxruntime's own types share no base but Exception
-            raise ModelError(f"{self.file} cannot be run.", why=str(error)) from error
-        with np.errstate(divide="ignore", invalid="ignore"):
-            unit: Vectors = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
-        return unit
 
 
 def _typed(inputs: Mapping[str, str]) -> str:
@@ -132,17 +143,18 @@ def check_graphs(model: Model, files: Sequence[Path]) -> Tokenizer:
 
     side = model.image.side
     pixels = np.random.default_rng(0).integers(0, 256, (len(SAMPLES), side, side, 3), np.uint8)
-    vision = HubGraph(_open(vision_file), VISION, vision_file)
-    images = [vision.images(pixels[i : i + 1], model.image) for i in range(len(pixels))]
-    _check(vision, vision.images(pixels, model.image), images, model.dimension)
+    vision = VisionGraph(_open(vision_file), vision_file)
+    alone = [vision.run(image[None], model.image) for image in pixels]
+    _check(vision, vision.run(pixels, model.image), alone, model.dimension)
 
     tokens = [np.array([encoding.ids]) for encoding in tokenizer.encode_batch(list(SAMPLES))]
     longest = max(ids.shape[1] for ids in tokens)
     padded = [np.pad(ids, ((0, 0), (0, longest - ids.shape[1]))) for ids in tokens]
     mask = [np.arange(longest)[None] < ids.shape[1] for ids in tokens]
-    text = HubGraph(_open(text_file), TEXT, text_file)
-    batch = text.texts(np.concatenate(padded), np.concatenate(mask).astype(np.int64))
-    _check(text, batch, [text.texts(ids, np.ones_like(ids)) for ids in tokens], model.dimension)
+    text = TextGraph(_open(text_file), text_file)
+    alone = [text.run(ids, np.ones_like(ids)) for ids in tokens]
+    batch = text.run(np.concatenate(padded), np.concatenate(mask).astype(np.int64))
+    _check(text, batch, alone, model.dimension)
     return tokenizer
 
 
@@ -156,7 +168,7 @@ def _open(file: Path) -> InferenceSession:
         raise ModelError(f"{file} cannot be opened.", why=str(error)) from error
 
 
-def _check(graph: HubGraph, batch: Vectors, alone: Sequence[Vectors], dimension: int) -> None:
+def _check(graph: _Graph, batch: Vectors, alone: Sequence[Vectors], dimension: int) -> None:
     """Compare the vectors of a batch with those of its rows alone."""
     import numpy as np
 

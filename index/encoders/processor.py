@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BICUBIC = 3  # Pillow's number for it
+STEPS = ("resize", "center_crop", "rescale", "normalize")
 
 
 def read_image_input(file: Path) -> ImageInput:
-    """What a CLIPImageProcessor's configuration asks for.
+    """What the configuration of a CLIPImageProcessor, or of Jina's, asks for.
 
     Raises:
         ModelError: It cannot be read, or asks for something that nmm does not do.
@@ -27,13 +28,15 @@ def read_image_input(file: Path) -> ImageInput:
             f"The preprocessing of {file} cannot be read.",
             why=str(getattr(error, "strerror", None) or error),
         ) from error
+    config = _in_words_of_clip(config) if isinstance(config, dict) else {}
     side = _shortest_edge(config.get("size"))
-    mean, std = config.get("image_mean", ()), config.get("image_std", ())
+    mean, std = config.get("image_mean") or (), config.get("image_std") or ()
     rescale = config.get("rescale_factor", 1 / 255)
     if (
         not side
         or _square(config.get("crop_size")) != side
         or config.get("resample") != BICUBIC
+        or not all(config.get(f"do_{step}", True) for step in STEPS)
         or (len(mean), len(std)) != (3, 3)
         or not rescale
     ):
@@ -59,6 +62,20 @@ def check_image_input(expected: ImageInput, file: Path) -> None:
             why=f"It says {found}, where nmm does {expected}.",
             hint="Upgrade nmm with: python -m pip install --upgrade nmm",
         )
+
+
+def _in_words_of_clip(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of a JinaCLIPImageProcessor, which resizes, crops and normalises too."""
+    if "resize_mode" not in config:
+        return config
+    bicubic = (config["resize_mode"], config.get("interpolation")) == ("shortest", "bicubic")
+    return {
+        "size": config.get("size"),
+        "crop_size": config.get("size"),
+        "resample": BICUBIC if bicubic else None,
+        "image_mean": config.get("mean", config.get("image_mean")),
+        "image_std": config.get("std", config.get("image_std")),
+    }
 
 
 def _shortest_edge(size: Any) -> Any:

@@ -11,14 +11,12 @@ import importlib.metadata
 import importlib.util
 import re
 import shutil
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.encoders.cache import cache_folder, compiled_folder, weights_folder
+from nmm.index.encoders.cache import compiled_folder, weights_folder
 from nmm.index.encoders.downloaded import (
-    MANIFEST,
     is_whole,
     locked,
     part_folder,
@@ -30,9 +28,6 @@ from nmm.index.errors import ModelError, UsageError
 if TYPE_CHECKING:
     from nmm.index.encoders.registry import Model
 
-# A file, where it is; and its SHA-256 in hexadecimal, where it is known.
-Expected = tuple[Path, "str | None"]
-
 
 def weight_files(model: Model) -> list[Path]:
     """The files that decide what a model's vectors are, in the order of its row.
@@ -40,12 +35,7 @@ def weight_files(model: Model) -> list[Path]:
     Raises:
         ModelError: One of them is not there.
     """
-    if model.sources:
-        return [_downloaded_file(model, name) for name in model.files]
-    return [
-        _own_file(model, Path(name)) if Path(name).is_absolute() else _package_file(model, name)
-        for name in model.files
-    ]
+    return [_weight_file(model, name) for name in model.files]
 
 
 def is_on_this_machine(model: Model) -> bool:
@@ -83,10 +73,7 @@ def verify(model: Model, on_progress: Callable[[int], None] = lambda _: None) ->
         read += size
         on_progress(read)
 
-    try:
-        problems = [_problem(file, sha256, count) for file, sha256 in _expected(model)]
-    except ModelError as error:
-        return [f"{error.what} {error.why}"]
+    problems = (_problem(model, name, count) for name in model.files)
     return [problem for problem in problems if problem]
 
 
@@ -98,8 +85,7 @@ def remove(model: Model) -> int:
 
     Raises:
         UsageError: Its weights came otherwise, and nothing was made of them.
-        StoppedError: It is being downloaded just now.
-        ModelError: Something cannot be deleted.
+        ModelError: It is being downloaded just now, or cannot be deleted.
     """
     folder = weights_folder(model)
     try:
@@ -114,30 +100,71 @@ def remove(model: Model) -> int:
             )
         if not folder.parent.exists():
             return sum(map(_delete, _compiled(model)))
-        with locked(folder, threading.Event()):
+        with locked(folder, stop=None):
             left = [path for path in (folder, part_folder(folder)) if path.exists()]
             return sum(map(_delete, [*left, *_compiled(model)]))
     except OSError as error:
-        raise ModelError(
-            f"The model {model.name} cannot be deleted.", why=str(error)
-        ) from error
+        raise ModelError(f"The model {model.name} cannot be deleted.", why=str(error)) from error
 
 
-def _expected(model: Model) -> Iterator[Expected]:
-    if not model.sources:
-        for name in model.files:
-            if Path(name).is_absolute():
-                yield Path(name), None
-            else:
-                yield _package_file(model, name), _recorded(name)
-        return
-    folder = weights_folder(model)
-    manifest = read_manifest(folder)
-    for name in model.files:
-        file = _downloaded_file(model, name)
-        if manifest is None or name not in manifest["files"]:
-            yield folder / MANIFEST, None
-model: Model, name: str) -> Path:
+def _problem(model: Model, name: str, on_read: Callable[[int], None]) -> str | None:
+    try:
+        file = _weight_file(model, name)
+        if Path(name).is_absolute():
+            return None
+        expected = _downloaded_hash(model, name) if model.sources else _package_hash(name)
+        if expected is None:
+            return f"{file} cannot be checked: it came without a hash."
+        found = sha256_of(file, on_read)
+    except ModelError as error:
+        return error.why
+    except OSError as error:
+        return f"{name} cannot be read: {error}."
+    return None if found == expected else f"{file} is damaged: its SHA-256 is not {expected}."
+
+
+def _downloaded_hash(model: Model, name: str) -> str | None:
+    manifest = manifest_of(model) or {"files": {}}
+    sha256: str | None = manifest["files"].get(name, {}).get("sha256")
+    return sha256
+
+
+def _package_hash(name: str) -> str | None:
+    """The SHA-256 of a package's file, in hexadecimal, from its RECORD (PEP 376, PEP 427)."""
+    try:
+        recorded = importlib.metadata.files(name.partition("/")[0])
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    for file in recorded or ():
+        if file.as_posix() == name and file.hash and file.hash.mode == "sha256":
+            return base64.urlsafe_b64decode(file.hash.value + "=").hex()
+    return None
+
+
+def _compiled(model: Model) -> list[Path]:
+    """What was made of a model, by any recipe; what was left of making it, too."""
+    made = compiled_folder(model)
+    if Path(model.name).is_absolute():
+        # Its name has a hash of the folder as it is now; the others may be another folder's.
+        return [made] if made.exists() else []
+    name = re.compile(rf"{re.escape(model.name)}-\d+(\.part-.*)?")
+    return [path for path in made.parent.glob("*") if name.fullmatch(path.name)]
+
+
+def _delete(folder: Path) -> int:
+    """Delete a folder; the bytes of its files."""
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    shutil.rmtree(folder)
+    return size
+
+
+def _weight_file(model: Model, name: str) -> Path:
+    if model.sources:
+        return _downloaded_file(model, name)
+    return _own_file(model, Path(name)) if Path(name).is_absolute() else _package_file(model, name)
+
+
+def _downloaded_file(model: Model, name: str) -> Path:
     file = weights_folder(model) / name
     if file.is_file():
         return file

@@ -1,0 +1,125 @@
+"""Where a model computes: the device is chosen, and every one embeds alike."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from support import SAMPLE_DATA
+
+from nmm.index.encoders import runtime
+from nmm.index.encoders.backend import Backend, Device, available_cpus, choose_device
+from nmm.index.encoders.cache import compiled_folder
+from nmm.index.encoders.gpu import TorchEncoder
+from nmm.index.encoders.preprocess import to_pixels
+from nmm.index.encoders.registry import JINA_CLIP_V1, MINI, Task
+from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
+from nmm.index.errors import UsageError
+
+TEXTS = ["a cat", "two boats on a lake, early in the morning", "", "Fünf Enten 🦆"]
+
+without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+
+
+@pytest.fixture(scope="module")
+def pixels() -> NDArray[np.uint8]:
+    photos = sorted((SAMPLE_DATA / "photos").glob("*.jpg"))
+    return np.stack([to_pixels(Image.open(p).convert("RGB"), MINI.image) for p in photos])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "least"),
+    [(torch.float32, 0.999_999), (torch.bfloat16, 0.99), (torch.float16, 0.999)],
+)
+def test_torch_embeds_as_onnx_runtime_does(
+    mini: OnnxEncoder, pixels: NDArray[np.uint8], dtype: torch.dtype, least: float
+) -> None:
+    """The CPU stands in for a GPU: the same code, another device."""
+    encoder = TorchEncoder(MINI, compiled_folder(MINI), Device.CPU, dtype)
+    assert encoder.weights == mini.weights
+    images = encoder.embed_images(pixels)
+    texts = encoder.embed_texts(TEXTS, Task.DOCUMENT)
+    for ours, theirs in (
+        (images, mini.embed_images(pixels)),
+        (texts, mini.embed_texts(TEXTS, Task.DOCUMENT)),
+    ):
+        assert ours.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(ours, axis=1), 1, atol=1e-5)
+        assert (ours * theirs).sum(1).mean() >= least
+
+
+@without_cuda
+@pytest.mark.parametrize("device", [Device.CUDA, Device.MPS])
+def test_a_device_that_is_not_there_is_refused(device: Device) -> None:
+    if device is Device.MPS and torch.backends.mps.is_available():
+        pytest.skip("there is an MPS device")
+    with pytest.raises(UsageError) as raised:
+        load_encoder(MINI, backend=Backend(device))
+    assert str(raised.value).splitlines() == [
+        f"PyTorch finds no {device.value} device on this machine.",
+        f"It is PyTorch {torch.__version__}.",
+        "Leave --device out, or install the build of PyTorch that knows the device.",
+    ]
+
+
+def test_graphs_run_on_the_cpu_only() -> None:
+    assert choose_device(JINA_CLIP_V1, Device.AUTO) is Device.CPU
+    with pytest.raises(UsageError, match="jina-clip-v1 runs on the CPU only"):
+        choose_device(JINA_CLIP_V1, Device.CUDA)
+
+
+@without_cuda
+@pytest.mark.skipif(sys.platform == "darwin", reason="there may be an MPS device")
+def test_looking_for_a_gpu_does_not_import_torch_where_there_is_none() -> None:
+    program = (
+        "import sys\n"
+        "from nmm.index.encoders.backend import Device, choose_device\n"
+        "from nmm.index.encoders.registry import MINI\n"
+        "print(choose_device(MINI, Device.AUTO).value, 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("cpu False\n", "")
+
+
+def test_threads_are_those_that_were_asked_for(mini: OnnxEncoder) -> None:
+    one = load_encoder(MINI, backend=Backend(threads=1))
+    assert isinstance(one, OnnxEncoder)
+    assert one._text.get_session_options().intra_op_num_threads == 1
+    assert mini._text.get_session_options().intra_op_num_threads == available_cpus()
+
+
+# ONNX Runtime has this provider in every build; it takes no part of a graph to itself.
+AZURE = "AzureExecutionProvider"
+
+
+def test_an_accelerator_that_embeds_alike_is_used(
+    mini: OnnxEncoder, pixels: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "ACCELERATORS", ("NoneSuchExecutionProvider", AZURE))
+    encoder = OnnxEncoder(MINI, compiled_folder(MINI))
+    assert encoder._vision.get_providers()[0] == AZURE
+    np.testing.assert_allclose(
+        encoder.embed_images(pixels[:2]), mini.embed_images(pixels[:2]), atol=1e-5
+    )
+
+
+def test_an_accelerator_that_embeds_otherwise_is_not_used(
+    mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "ACCELERATORS", (AZURE,))
+    encoder = OnnxEncoder(MINI, compiled_folder(MINI))
+    real = encoder._open
+
+    def open_another(file: Path, provider: str = runtime.CPU) -> object:
+        # Of other weights: the text tower, which does not even take pixels.
+        return real(compiled_folder(MINI) / "text.onnx") if provider == AZURE else real(file)
+
+    monkeypatch.setattr(encoder, "_open", open_another)
+    assert encoder._vision.get_providers() == [runtime.CPU]
+    assert "pixels" in {x.name for x in encoder._vision.get_inputs()}

@@ -1,0 +1,515 @@
+"""Weights from a hub, through the real client and over real HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hub_client import TEXT, TINY, VISION, point_client_at, tiny_repositories
+from hub_server import HubServer
+
+from nmm.index.encoders import fetch
+from nmm.index.encoders.cache import weights_folder
+from nmm.index.encoders.downloaded import part_folder
+from nmm.index.encoders.hub import Download, download, look_up
+from nmm.index.encoders.hub_client import within
+from nmm.index.encoders.registry import MINI, Source
+from nmm.index.encoders.weights import is_on_this_machine, manifest_of
+from nmm.index.errors import HubError, StoppedError, UnreachableError, UsageError
+
+CLIENT = [sys.executable, str(Path(__file__).with_name("hub_client.py"))]
+SIZE = 300_031
+VISION_WEIGHTS = "/vision/resolve/{}/model.safetensors"
+EXPECTED = {
+    f"{name.partition('/')[2]}/{file}": content
+    for name, files in tiny_repositories().items()
+    for file, content in files.items()
+    if file != "README.md"
+}
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A hub with the tiny model, which this process's client uses; and an empty cache."""
+    monkeypatch.setenv("NMM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(fetch, "PAUSE", 0.01)
+    with HubServer(dict(tiny_repositories())) as server:
+        point_client_at(server.url, monkeypatch)
+        yield server
+
+
+def pull(hub: HubServer, **environ: str) -> subprocess.Popen[str]:
+    """Download the tiny model in another process, which says its folder or its error."""
+    return subprocess.Popen(
+        CLIENT,
+        env={**hub.environ, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def result(process: subprocess.Popen[str]) -> Any:
+    """What it says on stdout, if it says nothing on stderr."""
+    said, complaint = process.communicate(timeout=60)
+    assert complaint == ""
+    return json.loads(said)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """All files of a folder but the manifest, by their path in it."""
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != "manifest.json"
+    }
+
+
+def vision_weights(hub: HubServer) -> str:
+    """The end of the path of the first file that is downloaded."""
+    return f"/vision/resolve/{hub.commit('tiny/vision')}/model.safetensors"
+
+
+def test_what_there_is_to_download(hub: HubServer) -> None:
+    found = look_up(TINY)
+    assert [(f.repository, f.path, f.local, f.size, len(f.etag)) for f in found.files] == [
+        ("tiny/vision", "model.safetensors", "vision/model.safetensors", 200_000, 64),
+        ("tiny/vision", "config.json", "vision/config.json", 13, 40),
+        ("tiny/text", "model.safetensors", "text/model.safetensors", 100_000, 64),
+        ("tiny/text", "tokenizer.json", "text/tokenizer.json", 18, 40),
+    ]
+    assert found.revisions == {name: hub.commit(name) for name in ("tiny/vision", "tiny/text")}
+    assert (found.size, found.missing()) == (SIZE, SIZE)
+
+
+def test_a_download_is_whole_and_says_what_it_is(
+    hub: HubServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    progress: list[int] = []
+    found = look_up(TINY)
+    folder = download(found, on_progress=progress.append)
+    assert folder == weights_folder(TINY)
+    assert content(folder) == EXPECTED
+    assert manifest_of(TINY) == {
+        "model": "tiny-1.5",
+        "sources": [
+            {"repository": name, "revision": "main", "commit": hub.commit(name)}
+            for name in ("tiny/vision", "tiny/text")
+        ],
+        "files": {
+            file.local: {
+                "size": file.size,
+                "etag": file.etag,
+                "sha256": hashlib.sha256(EXPECTED[file.local]).hexdigest(),
+            }
+            for file in found.files
+        },
+    }
+    assert (progress[0], progress[-1], sorted(progress)) == (0, SIZE, progress)
+    assert (found.missing(), is_on_this_machine(TINY)) == (0, True)
+    assert not part_folder(folder).exists()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_nothing_is_asked_for_but_the_files(hub: HubServer) -> None:
+    download(look_up(TINY))
+    vision, text = hub.commit("tiny/vision"), hub.commit("tiny/text")
+    assert {request.path for request in hub.requests} == {
+        "/api/models/tiny/vision/revision/main",
+        "/api/models/tiny/text/revision/main",
+        f"/tiny/vision/resolve/{vision}/model.safetensors",
+        f"/tiny/vision/resolve/{vision}/config.json",
+        f"/tiny/text/resolve/{text}/model.safetensors",
+        f"/tiny/text/resolve/{text}/tokenizer.json",
+    }
+    assert not any("torch" in request.headers["User-Agent"] for request in hub.requests)
+
+
+def test_what_is_here_is_not_downloaded_again(hub: HubServer) -> None:
+    download(look_up(TINY))
+    hub.requests.clear()
+    progress: list[int] = []
+    download(look_up(TINY), on_progress=progress.append)
+    assert [request.path.split("/")[1] for request in hub.requests] == ["api", "api"]
+    assert progress == []
+
+
+def test_new_weights_replace_the_old_ones(hub: HubServer) -> None:
+    download(look_up(TINY))
+    hub.repositories["tiny/text"] = {**hub.repositories["tiny/text"], "tokenizer.json": b"[]"}
+    folder = download(look_up(TINY))
+    assert content(folder) == {**EXPECTED, "text/tokenizer.json": b"[]"}
+
+
+def test_a_cut_connection_is_taken_up_where_it_was_cut(hub: HubServer) -> None:
+    hub.fail("model.safetensors", cut=60_000, times=2)
+    assert content(download(look_up(TINY))) == EXPECTED
+    assert [(r.range, r.sent) for r in hub.asked(vision_weights(hub))] == [
+        (None, 60_000),
+        ("bytes=60000-", 60_000),
+        ("bytes=120000-", 80_000),
+    ]
+
+
+def break_off(hub: HubServer, found: Download) -> HubError:
+    """Download 60,000 bytes of the first file and no more."""
+    hub.fail("model.safetensors", cut=60_000, times=1)
+    hub.fail("model.safetensors", status=503)
+    with pytest.raises(HubError) as raised:
+        download(found)
+    hub.faults.clear()
+    hub.requests.clear()
+    return raised.value
+
+
+def test_what_broke_off_is_an_error_that_says_how_much_is_here(hub: HubServer) -> None:
+    found = look_up(TINY)
+    error = break_off(hub, found)
+    assert (type(error), str(error).splitlines()) == (
+        HubError,
+        [
+            "The download of the model tiny-1.5 broke off: 0.1 MB of 0.3 MB are here.",
+            f"The model hub at {hub.url} cannot be reached. It answered: 503 Service Unavailable.",
+            "The same command goes on from there.",
+        ],
+    )
+    assert (found.missing(), is_on_this_machine(TINY)) == (SIZE - 60_000, False)
+    assert not weights_folder(TINY).exists()
+
+
+def test_what_broke_off_is_gone_on_with(hub: HubServer) -> None:
+    break_off(hub, look_up(TINY))
+    progress: list[int] = []
+    assert content(download(look_up(TINY), on_progress=progress.append)) == EXPECTED
+    (request,) = hub.asked(vision_weights(hub))
+    assert (request.range, request.sent) == ("bytes=60000-", 140_000)
+    assert (progress[0], progress[-1]) == (60_000, SIZE)
+
+
+def test_a_server_without_ranges_sends_all_again(hub: HubServer) -> None:
+    break_off(hub, look_up(TINY))
+    hub.ranges = False
+    assert content(download(look_up(TINY))) == EXPECTED
+    (request,) = hub.asked(vision_weights(hub))
+    assert (request.range, request.sent) == ("bytes=60000-", 200_000)
+
+
+def test_a_new_commit_goes_on_with_a_file_that_is_the_same(hub: HubServer) -> None:
+    break_off(hub, look_up(TINY))
+    hub.repositories["tiny/vision"] = {**hub.repositories["tiny/vision"], "config.json": b"{}"}
+    assert content(download(look_up(TINY))) == {**EXPECTED, "vision/config.json": b"{}"}
+    (request,) = hub.asked(vision_weights(hub))
+    assert (request.range, request.sent) == ("bytes=60000-", 140_000)
+
+
+def test_a_new_commit_begins_again_with_a_file_that_is_another(hub: HubServer) -> None:
+    break_off(hub, look_up(TINY))
+    new = {**hub.repositories["tiny/vision"], "model.safetensors": bytes(200_000)}
+    hub.repositories["tiny/vision"] = new
+    found = look_up(TINY)
+    assert found.missing() == SIZE
+    expected = {**EXPECTED, "vision/model.safetensors": bytes(200_000)}
+    assert content(download(found)) == expected
+    (request,) = hub.asked(vision_weights(hub))
+    assert (request.range, request.sent) == (None, 200_000)
+
+
+def test_a_killed_download_is_gone_on_with(hub: HubServer) -> None:
+    hub.fail("model.safetensors", pace=0.01)
+    process = pull(hub)
+    target = part_folder(weights_folder(TINY)) / "vision" / "model.safetensors"
+    while not (target.exists() and target.stat().st_size > 20_000):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    here = target.stat().st_size
+    hub.faults.clear()
+    hub.requests.clear()
+    found = look_up(TINY)
+    assert (20_000 < here < 200_000, found.missing()) == (True, SIZE - here)
+    assert content(download(found)) == EXPECTED
+    (request,) = hub.asked(vision_weights(hub))
+    assert (request.range, request.sent) == (f"bytes={here}-", 200_000 - here)
+
+
+def test_a_damaged_file_is_deleted_and_the_others_are_kept(hub: HubServer) -> None:
+    hub.fail("text/resolve/" + hub.commit("tiny/text") + "/model.safetensors", content=b"?" * 100_000)
+    with pytest.raises(HubError) as raised:
+        download(look_up(TINY))
+    expected, found = (
+        hashlib.sha256(bytes_).hexdigest()
+        for bytes_ in (EXPECTED["text/model.safetensors"], b"?" * 100_000)
+    )
+    assert str(raised.value).splitlines() == [
+        "model.safetensors of tiny/text arrived damaged, and was deleted.",
+        f"Its hash should be {expected}, and is {found}.",
+        "The same command downloads it again, and keeps the other files.",
+    ]
+    assert not weights_folder(TINY).exists()
+    hub.faults.clear()
+    hub.requests.clear()
+    assert content(download(look_up(TINY))) == EXPECTED
+    assert [request.path.rpartition("/")[2] for request in hub.requests if request.sent] == [
+        "main",
+        "main",
+        "model.safetensors",
+        "tokenizer.json",
+    ]
+
+
+@pytest.mark.parametrize("wrong", [b'{"n_embd": 9}', b'{"n_embd": 10000}'], ids=["same", "longer"])
+def test_a_damaged_small_file_is_found_by_its_git_hash(hub: HubServer, wrong: bytes) -> None:
+    hub.fail("/config.json", content=wrong)
+    with pytest.raises(HubError, match=r"^config\.json of tiny/vision arrived damaged"):
+        download(look_up(TINY))
+    assert "config.json" not in str(list(part_folder(weights_folder(TINY)).rglob("*")))
+
+
+def test_a_configuration_that_is_no_json_is_an_error(hub: HubServer) -> None:
+    hub.repositories["tiny/vision"] = {**hub.repositories["tiny/vision"], "config.json": b"no"}
+    with pytest.raises(HubError, match=r"^config\.json of tiny/vision is not JSON"):
+        download(look_up(TINY))
+    assert not weights_folder(TINY).exists()
+
+
+def test_a_login_page_in_the_middle_spoils_nothing(hub: HubServer) -> None:
+    found = look_up(TINY)
+    hub.fail("model.safetensors", cut=60_000, times=1)
+    hub.fail("model.safetensors", html=True)
+    with pytest.raises(HubError, match=r"broke off.*\n.*login page"):
+        download(found)
+    assert found.missing() == SIZE - 60_000
+
+
+def test_no_repository(hub: HubServer) -> None:
+    del hub.repositories["tiny/text"]
+    with pytest.raises(HubError) as raised:
+        look_up(TINY)
+    assert str(raised.value).splitlines() == [
+        f"There is no repository {hub.url}/tiny/text.",
+        "Check HF_ENDPOINT, or choose another model; see them with: nmm models",
+    ]
+    assert type(raised.value) is HubError
+
+
+def test_no_revision(hub: HubServer) -> None:
+    with pytest.raises(HubError) as raised:
+        look_up(replace(TINY, sources=(replace(TEXT, revision="v9"),)))
+    assert str(raised.value).splitlines() == [
+        f"The repository {hub.url}/tiny/text has no revision 'v9'.",
+        "Choose another model; see them with: nmm models",
+    ]
+
+
+def test_no_file(hub: HubServer) -> None:
+    del hub.repositories["tiny/text"]["tokenizer.json"]
+    with pytest.raises(HubError) as raised:
+        look_up(TINY)
+    assert str(raised.value).splitlines() == [
+        f"tokenizer.json is missing from {hub.url}/tiny/text.",
+        f"The revision main is the commit {hub.commit('tiny/text')} just now.",
+        "Choose another model; see them with: nmm models",
+    ]
+
+
+def test_a_file_that_went_since_it_was_listed(hub: HubServer) -> None:
+    found = look_up(TINY)
+    del hub.repositories["tiny/text"]["tokenizer.json"]
+    with pytest.raises(HubError, match=r"/tiny/text is no longer there") as raised:
+        download(found)
+    assert type(raised.value) is HubError
+
+
+@pytest.mark.parametrize("token", [None, "hf_wrong"])
+def test_a_repository_that_asks_for_a_token(
+    hub: HubServer, token: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.token = "hf_right"
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(HubError) as raised:
+        look_up(TINY)
+    assert str(raised.value).splitlines() == [
+        f"The hub does not hand out {hub.url}/tiny/vision.",
+        "It answered: 401 Unauthorized. Either there is no such repository, or not for everyone.",
+        "Accept its licence on that page, and set HF_TOKEN to a token of your account.",
+    ]
+    assert type(raised.value) is HubError
+
+
+def test_a_token_opens_the_hub_and_is_shown_to_nobody_else(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.token = "hf_right"
+    monkeypatch.setenv("HF_TOKEN", "hf_right")
+    assert content(download(look_up(TINY))) == EXPECTED
+    seen = {(request.host, request.token) for request in hub.requests}
+    assert seen == {(hub.url, "Bearer hf_right"), (hub.storage, None)}
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ({"status": 500}, "It answered: 500 Internal Server Error."),
+        ({"status": 429}, "It answered: 429 Too Many Requests."),
+        ({"html": True}, "What answers there is not a model hub: the network's login page, perhaps."),
+        ({"silent": True}, "It did not answer within 0.5 seconds."),
+        ({"pace": 0.6}, "It did not answer within 0.5 seconds."),
+        ({"cut": 10}, None),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_hub_that_is_out_of_reach(
+    hub: HubServer, fault: dict[str, Any], why: str | None
+) -> None:
+    hub.fail("/main", **fault)
+    began = time.monotonic()
+    with pytest.raises(UnreachableError) as raised:
+        look_up(TINY, patience=0.5)
+    assert time.monotonic() - began < 1.5
+    assert raised.value.what == f"The model hub at {hub.url} cannot be reached."
+    assert why in {raised.value.why, None}
+
+
+def test_no_server_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with HubServer({}) as gone:
+        pass
+    monkeypatch.setenv("NMM_CACHE", str(tmp_path))
+    point_client_at(gone.url, monkeypatch)
+    with pytest.raises(UnreachableError, match="Connection refused"):
+        look_up(TINY)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_takes_too_long_is_not_waited_for() -> None:
+    never = threading.Event()
+    began = time.monotonic()
+    with pytest.raises(UnreachableError, match=r"did not answer within 0\.1 seconds"):
+        within(0.1, never.wait)
+    assert time.monotonic() - began < 1
+    never.set()
+
+
+def test_offline_asks_for_nothing(hub: HubServer) -> None:
+    said = result(pull(hub, HF_HUB_OFFLINE="1"))
+    assert said.splitlines() == [
+        f"UnreachableError: The model hub at {hub.url} cannot be reached.",
+        "HF_HUB_OFFLINE is set.",
+        "Unset it, and try again.",
+    ]
+    assert hub.requests == []
+
+
+def test_a_proxy_is_used(hub: HubServer) -> None:
+    folder = result(pull(hub, HF_ENDPOINT="http://hub.invalid", HTTP_PROXY=hub.url))
+    assert content(Path(folder)) == EXPECTED
+    assert {request.host for request in hub.requests} == {"http://hub.invalid", hub.storage}
+
+
+def test_the_environment_of_a_process_is_honoured(hub: HubServer) -> None:
+    hub.token = "hf_right"
+    assert content(Path(result(pull(hub, HF_TOKEN="hf_right")))) == EXPECTED
+
+
+def test_a_stopped_download_is_gone_on_with(hub: HubServer) -> None:
+    stop = threading.Event()
+    hub.fail("model.safetensors", pace=0.005)
+    with pytest.raises(StoppedError):
+        download(look_up(TINY), on_progress=lambda here: here > 5_000 and stop.set(), stop=stop)
+    hub.faults.clear()
+    hub.requests.clear()
+    here = SIZE - look_up(TINY).missing()
+    assert (5_000 < here < 20_000, weights_folder(TINY).exists()) == (True, False)
+    assert content(download(look_up(TINY))) == EXPECTED
+    (request,) = hub.asked(vision_weights(hub))
+    assert (request.range, request.sent) == (f"bytes={here}-", 200_000 - here)
+
+
+def test_two_at_once_download_once(hub: HubServer) -> None:
+    hub.fail("model.safetensors", pace=0.005)
+    both = [pull(hub), pull(hub)]
+    assert [result(process) for process in both] == [str(weights_folder(TINY))] * 2
+    assert content(weights_folder(TINY)) == EXPECTED
+    assert [len(hub.asked(path)) for path in ("model.safetensors", "tokenizer.json")] == [2, 1]
+
+
+def test_who_waits_for_another_download_can_be_stopped(hub: HubServer) -> None:
+    hub.fail("model.safetensors", silent=True)
+    process = pull(hub)
+    while not hub.asked("/text/revision/main"):
+        time.sleep(0.01)
+    while not part_folder(weights_folder(TINY)).exists():
+        time.sleep(0.01)
+    stop = threading.Event()
+    threading.Timer(0.1, stop.set).start()
+    with pytest.raises(StoppedError, match="another process"):
+        download(look_up(TINY), stop=stop)
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("../config.json", "../config.json of tiny/x would leave the model's folder."),
+        ("a\\..\\..\\b.json", "a\\..\\..\\b.json of tiny/x would leave the model's folder."),
+        ("/etc/x.json", "/etc/x.json of tiny/x would leave the model's folder."),
+        ("C:x.json", "C:x.json of tiny/x would leave the model's folder."),
+        ("pytorch_model.bin", "pytorch_model.bin of tiny/x is not downloaded."),
+        ("model.pt", "model.pt of tiny/x is not downloaded."),
+        ("code.py", "code.py of tiny/x is not downloaded."),
+    ],
+)
+def test_files_that_could_do_harm_are_refused_before_anything_is_asked(
+    hub: HubServer, file: str, said: str
+) -> None:
+    with pytest.raises(HubError) as raised:
+        look_up(replace(TINY, sources=(Source("tiny/x", (file,)),)))
+    assert raised.value.what == said
+    assert hub.requests == []
+
+
+def test_a_model_without_sources_is_not_looked_for() -> None:
+    with pytest.raises(UsageError, match="mini does not come from a hub"):
+        look_up(MINI)
+
+
+def test_what_cannot_fit_is_not_begun(hub: HubServer) -> None:
+    found = look_up(TINY)
+    huge = replace(found, files=(replace(found.files[0], size=10**18), *found.files[1:]))
+    hub.requests.clear()
+    with pytest.raises(HubError) as raised:
+        download(huge)
+    assert raised.value.what.startswith("There is no space for the model tiny-1.5 in ")
+    assert raised.value.why.startswith(
+        "1,000,000,000,000.1 MB are to be downloaded, the ONNX made of it takes about "
+        "1,000,000,000,000.1 MB, and "
+    )
+    assert "NMM_CACHE" in raised.value.hint
+    assert hub.requests == []
+
+
+def test_a_full_disk(hub: HubServer, tmp_path: Path) -> None:
+    """A disk of 2 MB, filled when the download has begun."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a small disk; the limit on a file's size stands in")
+
+
+def test_a_file_that_cannot_grow(hub: HubServer) -> None:
+    """What a full disk does, for users who may not mount a small one."""
