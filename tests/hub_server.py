@@ -18,6 +18,7 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.message import Message
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -64,7 +65,7 @@ class Request:
     method: str
     host: str
     path: str
-    headers: Mapping[str, str]
+    headers: Message
     sent: int = 0
 
     @property
@@ -191,11 +192,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
-        headers = dict(self.headers.items())
-        self.request_seen = Request(self.command, f"http://{headers['Host']}", path, headers)
+        host = f"http://{self.headers['Host']}"
+        self.request_seen = Request(self.command, host, path, self.headers)
         self.hub.requests.append(self.request_seen)
-        large = self.request_seen.host == self.hub.storage
-        if not large and self.hub.token not in {None, headers.get("Authorization", "")[7:]}:
+        large = host == self.hub.storage
+        if not large and self.hub.token not in {None, self.headers.get("Authorization", "")[7:]}:
             self._send(401, {}, json.dumps({"error": "Invalid username or password."}).encode())
             return
         match path.split("/")[1:]:
@@ -220,7 +221,9 @@ class _Handler(BaseHTTPRequestHandler):
         files = self.hub.repositories[repository].items()
         siblings = [_sibling(name, read(content)) for name, content in files]
         answer = {"id": repository, "sha": commit, "siblings": siblings}
-        self._send(200, {"Content-Type": "application/json"}, json.dumps(answer).encode(), fault)
+        # The client logs this, once in a process.
+        headers = {"Content-Type": "application/json", "X-HF-Warning": "topic; a word to users"}
+        self._send(200, headers, json.dumps(answer).encode(), fault)
 
     def _file(self, repository: str, commit: str, name: str, large: bool) -> None:
         files = self.hub.repositories.get(repository)
@@ -232,7 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
         tag = f'"{etag(name, content)}"'
         if name.endswith(LFS) and not large:
             headers |= {"X-Linked-Etag": tag, "X-Linked-Size": str(len(content))}
-            self._send(302, {**headers, "Location": self.hub.storage + self.path}, b"")
+            self._send(302, {**headers, "Location": self.hub.storage + self.request_seen.path}, b"")
             return
         fault = self.hub.next_fault(self.request_seen.path)
         if self._failed(fault):

@@ -83,7 +83,9 @@ def test_looking_for_a_gpu_does_not_import_torch_where_there_is_none() -> None:
         "from nmm.index.encoders.registry import MINI\n"
         "print(choose_device(MINI, Device.AUTO).value, 'torch' in sys.modules)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
     assert (done.stdout, done.stderr) == ("cpu False\n", "")
 
 

@@ -4,39 +4,30 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pairs import write_thin_pair, write_tiny_pair
 from PIL import Image
 from support import SAMPLE_DATA, Nmm
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from nmm.index import embed
 from nmm.index.encoders.preprocess import to_pixels
-from nmm.index.encoders.registry import DEFAULT, MINI, Task, find_model
+from nmm.index.encoders.registry import MINI, Task, find_model
 from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
 from nmm.index.errors import MediaError, ModelError, UsageError
 from nmm.index.media.image import decode
 
-GOLDEN = Path(__file__).parent / "golden" / "nomic-tiny"
 PHOTOS = SAMPLE_DATA / "photos"
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder with a tiny pair that has prefixes, and reads 32 tokens."""
-    folder = Path(shutil.copytree(GOLDEN, tmp_path_factory.mktemp("pair") / "pair"))
-    letters = "abcdefghijklmnopqrstuvwxyz_:"
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{letter}" for letter in letters)]
-    vocabulary = {word: number for number, word in enumerate(words)}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    tokenizer.save(str(folder / "text" / "tokenizer.json"))
+    folder = write_tiny_pair(tmp_path_factory.mktemp("models") / "pair")
     file = folder / "text" / "config.json"
     config = json.loads(file.read_text("utf-8"))
     file.write_text(json.dumps({**config, "n_positions": 32}), "utf-8")
@@ -271,6 +262,25 @@ def test_a_raw_text_keeps_the_prefix_that_it_has(pair: str, nmm: Nmm) -> None:
     np.testing.assert_allclose(printed("--raw"), encoder.embed_prompts(raw), atol=1e-5)
 
 
+def test_both_kinds_have_the_default_model_and_its_shorter_vectors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NMM_CACHE", str(tmp_path))
+    write_thin_pair(tmp_path / "weights" / "nomic-v1.5")
+    image = Image.new("RGB", (40, 30), "red")
+    for answer, cut, model in (
+        (embed.text(["abc"]), embed.text(["abc"], dimensionality=64), "nomic-embed-text-v1.5"),
+        (
+            embed.image([image]),
+            embed.image([image], dimensionality=64),
+            "nomic-embed-vision-v1.5",
+        ),
+    ):
+        ((whole,), (short,)) = answer["embeddings"], cut["embeddings"]
+        assert (len(whole), len(short), cut["model"]) == (768, 64, model)
+        np.testing.assert_allclose(short, unit_mean([whole[:64]]), atol=1e-5)
+
+
 def test_an_encoder_is_opened_once_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
     really = embed.open_encoder
@@ -288,7 +298,3 @@ def test_an_encoder_is_opened_once_whoever_asks(monkeypatch: pytest.MonkeyPatch)
     embed.free_embedding_model()
     embed.image([PHOTOS / "chelsea.jpg"], model="mini")
     assert opened == ["mini", "mini"]
-
-
-def test_the_default_of_both_kinds_is_the_default_model() -> None:
-    assert {embed.text([])["model"], embed.image([])["model"]} <= DEFAULT.hub_names

@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_client import TEXT, TINY, VISION, point_client_at, tiny_repositories
 from hub_server import HubServer
+from tiny_hub import TEXT, TINY, point_client_at, tiny_repositories
 
 from nmm.index.encoders import fetch
 from nmm.index.encoders.cache import weights_folder
@@ -29,9 +29,9 @@ from nmm.index.encoders.registry import MINI, Source
 from nmm.index.encoders.weights import is_on_this_machine, manifest_of
 from nmm.index.errors import HubError, StoppedError, UnreachableError, UsageError
 
-CLIENT = [sys.executable, str(Path(__file__).with_name("hub_client.py"))]
+CLIENT = [sys.executable, str(Path(__file__).with_name("tiny_hub.py"))]
 SIZE = 300_031
-VISION_WEIGHTS = "/vision/resolve/{}/model.safetensors"
+LOGIN_PAGE = "What answers there is not a model hub: the network's login page, perhaps."
 EXPECTED = {
     f"{name.partition('/')[2]}/{file}": content
     for name, files in tiny_repositories().items()
@@ -50,10 +50,10 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
         yield server
 
 
-def pull(hub: HubServer, **environ: str) -> subprocess.Popen[str]:
+def pull(hub: HubServer, command: Sequence[str] = CLIENT, **environ: str) -> subprocess.Popen[str]:
     """Download the tiny model in another process, which says its folder or its error."""
     return subprocess.Popen(
-        CLIENT,
+        command,
         env={**hub.environ, **environ},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -246,13 +246,11 @@ def test_a_killed_download_is_gone_on_with(hub: HubServer) -> None:
 
 
 def test_a_damaged_file_is_deleted_and_the_others_are_kept(hub: HubServer) -> None:
-    hub.fail("text/resolve/" + hub.commit("tiny/text") + "/model.safetensors", content=b"?" * 100_000)
+    right, wrong = EXPECTED["text/model.safetensors"], b"?" * 100_000
+    hub.fail(f"/text/resolve/{hub.commit('tiny/text')}/model.safetensors", content=wrong)
     with pytest.raises(HubError) as raised:
         download(look_up(TINY))
-    expected, found = (
-        hashlib.sha256(bytes_).hexdigest()
-        for bytes_ in (EXPECTED["text/model.safetensors"], b"?" * 100_000)
-    )
+    expected, found = (hashlib.sha256(content).hexdigest() for content in (right, wrong))
     assert str(raised.value).splitlines() == [
         "model.safetensors of tiny/text arrived damaged, and was deleted.",
         f"Its hash should be {expected}, and is {found}.",
@@ -365,16 +363,14 @@ def test_a_token_opens_the_hub_and_is_shown_to_nobody_else(
     [
         ({"status": 500}, "It answered: 500 Internal Server Error."),
         ({"status": 429}, "It answered: 429 Too Many Requests."),
-        ({"html": True}, "What answers there is not a model hub: the network's login page, perhaps."),
+        ({"html": True}, LOGIN_PAGE),
         ({"silent": True}, "It did not answer within 0.5 seconds."),
         ({"pace": 0.6}, "It did not answer within 0.5 seconds."),
         ({"cut": 10}, None),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_hub_that_is_out_of_reach(
-    hub: HubServer, fault: dict[str, Any], why: str | None
-) -> None:
+def test_a_hub_that_is_out_of_reach(hub: HubServer, fault: dict[str, Any], why: str | None) -> None:
     hub.fail("/main", **fault)
     began = time.monotonic()
     with pytest.raises(UnreachableError) as raised:
@@ -502,14 +498,69 @@ def test_what_cannot_fit_is_not_begun(hub: HubServer) -> None:
     assert hub.requests == []
 
 
-def test_a_full_disk(hub: HubServer, tmp_path: Path) -> None:
-    """A disk of 2 MB, filled when the download has begun."""
+@pytest.fixture
+def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A disk of 2 MB for the cache, which only root can mount."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("this user may not mount a small disk; the limit on a file's size stands in")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small disk cannot be mounted here; see the limit on a file's size")
+    monkeypatch.setenv("NMM_CACHE", str(disk / "cache"))
+    yield disk
+    subprocess.run(["umount", disk], check=True)
 
 
-def test_a_file_that_cannot_grow(hub: HubServer) -> None:
+def test_a_disk_that_gets_full_keeps_what_is_on_it(hub: HubServer, small_disk: Path) -> None:
+    filler = small_disk / "filler"
+
+    def fill(here: int) -> None:
+        if here > 20_000 and not filler.exists():
+            with suppress(OSError), filler.open("wb", buffering=0) as opened:
+                while opened.write(bytes(4096)):
+                    pass
+
+    hub.fail("model.safetensors", pace=0.001)
+    found = look_up(TINY)
+    with pytest.raises(HubError) as raised:
+        download(found, on_progress=fill)
+    assert str(raised.value).splitlines() == [
+        f"The model tiny-1.5 cannot be kept in {small_disk}/cache/weights.",
+        "[Errno 28] No space left on device",
+        "What was downloaded stays. Make space, or name another folder in the environment "
+        "variable NMM_CACHE.",
+    ]
+    filler.unlink()
+    hub.requests.clear()
+    here = SIZE - found.missing()
+    assert 10_000 < here < 200_000
+    assert content(download(found)) == EXPECTED
+    assert [request.range for request in hub.asked(vision_weights(hub))] == [f"bytes={here}-"]
+
+
+def test_a_file_that_cannot_grow_keeps_what_is_in_it(hub: HubServer) -> None:
     """What a full disk does, for users who may not mount a small one."""
+    limited = (
+        "import resource, runpy\n"
+        "most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, most))\n"
+        f"runpy.run_path({CLIENT[1]!r}, run_name='__main__')\n"
+    )
+    process = pull(hub, [sys.executable, "-c", limited])
+    assert result(process).splitlines()[:2] == [
+        f"HubError: The model tiny-1.5 cannot be kept in {weights_folder(TINY).parent}.",
+        "[Errno 27] File too large",
+    ]
+    hub.requests.clear()
+    assert content(download(look_up(TINY))) == EXPECTED
+    (request,) = hub.asked(vision_weights(hub))
+    assert (request.range, request.sent) == ("bytes=50000-", 150_000)
+
+
+def test_a_cache_that_cannot_be_made(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = weights_folder(TINY).parent.parent.with_name("file")
+    file.touch()
+    monkeypatch.setenv("NMM_CACHE", str(file))
+    with pytest.raises(HubError, match=r"cannot be kept in .*\n.*Not a directory") as raised:
+        download(look_up(TINY))
+    assert "NMM_CACHE" in raised.value.hint

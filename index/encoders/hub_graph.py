@@ -88,7 +88,7 @@ class _Graph:
 class VisionGraph(_Graph):
     """A graph that embeds images."""
 
-    known = {PIXELS: "tensor(float)"}  # noqa: RUF012
+    known = {PIXELS: "tensor(float)"}
     output = "image_embeds"
 
     def run(self, pixels: NDArray[np.uint8], spec: ImageInput) -> Vectors:

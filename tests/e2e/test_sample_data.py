@@ -179,12 +179,6 @@ def test_what_is_removed_is_not_found_until_it_is_indexed_again(
     assert (nothing.returncode, json.loads(nothing.stdout)["results"]) == (1, [])
 
 
-def test_the_models_say_whether_they_are_here(nmm: Nmm) -> None:
-    (mini,) = json.loads(nmm("models", "--json").stdout)
-    assert (mini["name"], mini["dimension"], mini["on_this_machine"]) == ("mini", 384, True)
-    assert "mini" in nmm("models").stdout
-
-
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [

@@ -1,0 +1,331 @@
+"""The models as a user meets them: downloaded from a real server, used, checked, deleted.
+
+What is downloaded is a thin pair of random weights that nomic-v1.5's row describes. It finds
+nothing sensible, but it is downloaded, checked, compiled and run as the real one would be.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hub_server import HubServer
+from pairs import write_thin_pair
+from support import SAMPLE_DATA, Nmm
+
+VISION, TEXT = "nomic-ai/nomic-embed-vision-v1.5", "nomic-ai/nomic-embed-text-v1.5"
+PHOTO = SAMPLE_DATA / "photos" / "chelsea.jpg"
+NOTE = SAMPLE_DATA / "notes" / "chelsea.md"
+TEXT_WEIGHTS = Path("weights", "nomic-v1.5", "text", "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Path]]:
+    """The pair, as the hub has it."""
+    pair = write_thin_pair(tmp_path_factory.mktemp("hub") / "pair")
+    return {
+        repository: {file.name: file for file in (pair / tower).iterdir()}
+        for repository, tower in ((VISION, "vision"), (TEXT, "text"))
+    }
+
+
+@pytest.fixture
+def hub(repositories: dict[str, dict[str, Path]]) -> Iterator[HubServer]:
+    """A hub that has the pair."""
+    with HubServer({name: dict(files) for name, files in repositories.items()}) as hub:
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def pulled(
+    repositories: dict[str, dict[str, Path]], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A cache that nomic-v1.5 was pulled into, not to be changed."""
+    cache = tmp_path_factory.mktemp("pulled")
+    with HubServer({name: dict(files) for name, files in repositories.items()}) as hub:
+        done = subprocess.run(
+            [Path(sys.executable).with_name("nmm"), "models", "pull", "nomic-v1.5"],
+            env={**hub.environ, "NMM_CACHE": str(cache)},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+    assert (done.returncode, done.stdout) == (0, "The model nomic-v1.5 is ready.\n"), done.stderr
+    return cache
+
+
+@pytest.fixture
+def cache(pulled: Path, tmp_path: Path) -> Path:
+    """A cache with the model, whose files can be deleted and replaced, but not written to."""
+    return Path(shutil.copytree(pulled, tmp_path / "cache", copy_function=os.link))
+
+
+def row(nmm: Nmm, **environ: str) -> dict[str, object]:
+    """What is said of the default model."""
+    rows = json.loads(nmm("models", "list", "--json", **environ).stdout)
+    (found,) = (row for row in rows if row["name"] == "nomic-v1.5")
+    return dict(found)
+
+
+def has_no_model(nmm: Nmm) -> bool:
+    """Whether there is no index, or one that nothing was ever put into."""
+    status = nmm("status", "--json")
+    return status.returncode == 4 or json.loads(status.stdout)["model"] is None
+
+
+def test_the_models_are_listed_with_what_they_are(nmm: Nmm) -> None:
+    rows = json.loads(nmm("models", "--json").stdout)
+    names = ["nomic-v1.5", "nomic-v1", "clip-vit-b-16", "jina-clip-v1", "mini"]
+    assert [row["name"] for row in rows] == names
+    assert rows[0]["dimensions"] == [768, 512, 256, 128, 64]
+    assert rows[0]["repositories"] == [VISION, TEXT]
+    assert rows[0]["published"]["imagenet"] == 71.0
+    assert (rows[4]["on_this_machine"], rows[4]["published"]) == (True, None)
+    text = nmm("models").stdout
+    assert text == nmm("models", "list").stdout
+    assert text.startswith("nomic-v1.5 (the default): ")
+
+
+def test_a_pulled_model_is_here_whole(pulled: Path, nmm: Nmm) -> None:
+    here = {"NMM_CACHE": str(pulled)}
+    found = row(nmm, **here)
+    assert (found["on_this_machine"], found["prepared"]) == (True, True)
+    folder = nmm("models", "path", "nomic-v1.5", **here).stdout.strip()
+    assert sorted(p.name for p in Path(folder).iterdir()) == ["manifest.json", "text", "vision"]
+    verified = nmm("models", "verify", "nomic-v1.5", **here)
+    assert (verified.returncode, verified.stdout) == (0, "The model nomic-v1.5 is whole.\n")
+
+
+def test_a_model_that_is_here_is_not_asked_for_again(
+    hub: HubServer, pulled: Path, nmm: Nmm
+) -> None:
+    environ = {"NMM_CACHE": str(pulled), "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
+    assert nmm("models", "pull", TEXT, **environ).returncode == 0
+    assert nmm("index", NOTE, **environ).returncode == 0
+    assert hub.requests == []
+
+
+def test_the_first_index_downloads_the_default_model_and_says_its_size_before(
+    hub: HubServer, tmp_path: Path, nmm: Nmm
+) -> None:
+    environ = {"NMM_CACHE": str(tmp_path / "c"), "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
+    done = nmm("index", PHOTO, NOTE, **environ)
+    assert done.returncode == 0, done.stderr
+    size = sum(f.stat().st_size for files in hub.repositories.values() for f in files.values())
+    assert done.stderr.splitlines() == [
+        f"Downloading the model nomic-v1.5, once: {size / 1e6:.0f} MB.",
+        "Making a new index with the model nomic-v1.5: images and long texts in one latent space.",
+        "Preparing the model nomic-v1.5 for this machine, once.",
+    ]
+    status = json.loads(nmm("status", "--json", **environ).stdout)
+    assert (status["model"], status["dimension"], status["files"]) == ("nomic-v1.5", 768, 2)
+    # A search needs no hub.
+    found = json.loads(nmm("search", "a cat", "--json", NMM_CACHE=environ["NMM_CACHE"]).stdout)
+    assert (found["model"], len(found["results"])) == ("nomic-v1.5", 2)
+
+
+def test_without_a_hub_a_new_index_falls_back_and_says_how_to_change_it(
+    tmp_path: Path, nmm: Nmm
+) -> None:
+    # Nobody listens on the address in conftest.py.
+    environ = {"HF_HUB_OFFLINE": "0"}
+    done = nmm("index", NOTE, **environ)
+    assert done.returncode == 0
+    said = " ".join(done.stderr.split())
+    assert said.startswith("The model nomic-v1.5 is not on this machine and cannot be downloaded")
+    assert "This index is made with mini, which is built in" in said
+    assert "  nmm index --model nomic-v1.5 --rebuild\n" in done.stderr
+    assert json.loads(nmm("status", "--json").stdout)["model"] == "mini"
+    # The index has a model now: nobody is asked, and nothing is said.
+    again = nmm("index", NOTE, **environ)
+    assert (again.returncode, again.stderr) == (0, "")
+
+
+def test_a_hub_that_does_not_answer_is_given_a_few_seconds(
+    hub: HubServer, tmp_path: Path, nmm: Nmm
+) -> None:
+    hub.fail(f"{VISION}/revision/main", silent=True)
+    environ = {"NMM_CACHE": str(tmp_path / "c"), "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
+    program = "import sys, time; from nmm.index.obtain import obtain_default as o; "
+    program += "t = time.monotonic(); print(o().name, time.monotonic() - t)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    name, seconds = done.stdout.split()
+    assert name == "mini"
+    assert float(seconds) < 20  # five, on a machine that is not busy
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_a_model_that_was_named_never_falls_back(tmp_path: Path, nmm: Nmm, offline: bool) -> None:
+    flag = ["--offline"] if offline else []
+    done = nmm("index", NOTE, "--model", "nomic-v1", *flag, HF_HUB_OFFLINE="0")
+    assert (done.returncode, done.stdout) == (4, "")
+    if offline:
+        assert "nmm models pull nomic-v1\n" in done.stderr
+    assert has_no_model(nmm)
+
+
+def test_a_dimension_that_was_named_never_falls_back(nmm: Nmm) -> None:
+    done = nmm("index", NOTE, "--dim", "256")
+    assert (done.returncode, has_no_model(nmm)) == (4, True)
+    assert "HF_HUB_OFFLINE is set" in done.stderr
+
+
+def test_an_index_that_has_a_model_never_falls_back(cache: Path, nmm: Nmm) -> None:
+    environ = {"NMM_CACHE": str(cache), "HF_HUB_OFFLINE": "0"}
+    assert nmm("index", NOTE, **environ).returncode == 0
+    shutil.rmtree(cache)
+    indexing = nmm("index", NOTE, PHOTO, **environ)
+    assert (indexing.returncode, indexing.stdout) == (4, "")
+    assert "cannot be reached" in indexing.stderr
+    searching = nmm("search", "a cat", **environ)
+    assert searching.returncode == 4
+    assert "Download it with: nmm models pull nomic-v1.5" in searching.stderr
+
+
+def test_an_index_of_the_fallback_is_upgraded(cache: Path, nmm: Nmm) -> None:
+    assert nmm("index", NOTE, PHOTO).returncode == 0
+    refused = nmm("index", "--model", "nomic-v1.5", NMM_CACHE=str(cache))
+    assert refused.returncode == 2
+    assert "1 images and 1 texts" in refused.stderr
+    done = nmm("index", "--model", "nomic-v1.5", "--rebuild", NMM_CACHE=str(cache))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == (
+        "Making the index again with the model nomic-v1.5; until that is done, it answers with "
+        "mini.\n"
+    )
+    answer = json.loads(nmm("search", "a cat", "--json", NMM_CACHE=str(cache)).stdout)
+    assert (answer["model"], len(answer["results"])) == ("nomic-v1.5", 2)
+
+
+def test_shorter_vectors_are_the_first_components_and_unit_length(
+    pulled: Path, tmp_path: Path, nmm: Nmm
+) -> None:
+    here = {"NMM_CACHE": str(pulled)}
+    lines = {}
+    for dimension in (768, 64):
+        embedded = nmm("embed", "text", "a cat", "--dim", str(dimension), **here)
+        assert embedded.returncode == 0, embedded.stderr
+        lines[dimension] = np.array(json.loads(embedded.stdout)["embedding"])
+    cut = lines[768][:64]
+    np.testing.assert_allclose(lines[64], cut / np.linalg.norm(cut), atol=1e-6)
+
+    done = nmm("index", PHOTO, NOTE, "--dim", "64", **here)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(nmm("status", "--json", **here).stdout)["dimension"] == 64
+    found = json.loads(nmm("search", "a cat", "--json", **here).stdout)
+    assert {result["type"] for result in found["results"]} == {"image", "text"}
+    # The index keeps it, and does not take another.
+    assert nmm("index", PHOTO, NOTE, **here).returncode == 0
+    other = nmm("index", PHOTO, NOTE, "--dim", "128", **here)
+    assert other.returncode == 2
+    assert "nmm index --model nomic-v1.5 --dim 128 --rebuild" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--model", "nomic-v1.5", "--dim", "100"], "It was trained for 768, 512, 256, 128, 64."),
+        (["--dim", "100"], "It was trained for 768, 512, 256, 128, 64."),
+        (["--model", "nomic-v1", "--dim", "256"], "it was not trained to be cut"),
+        (["--model", "mini", "--dim", "64"], "They have 384, and it was not trained"),
+    ],
+)
+def test_a_dimension_that_a_model_does_not_have_is_wrong_usage(
+    arguments: list[str], said: str, nmm: Nmm
+) -> None:
+    done = nmm("index", NOTE, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert has_no_model(nmm)
+
+
+def test_a_download_that_breaks_off_says_so_and_goes_on(
+    hub: HubServer, tmp_path: Path, nmm: Nmm
+) -> None:
+    environ = {"NMM_CACHE": str(tmp_path / "c"), "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
+    hub.fail("text-v1.5/resolve/" + hub.commit(TEXT) + "/model.safetensors", status=503)
+    broken = nmm("models", "pull", "nomic-v1.5", **environ)
+    assert (broken.returncode, broken.stdout) == (4, "")
+    assert row(nmm, **environ)["on_this_machine"] is False
+    # An index that would be new does not fall back either: what was begun is gone on with.
+    assert nmm("index", NOTE, **environ).returncode == 4
+    hub.faults.clear()
+    before = len(hub.requests)
+    done = nmm("models", "pull", "nomic-v1.5", **environ)
+    assert done.returncode == 0, done.stderr
+    assert "of it here already" in done.stderr
+    fetched = [r.path for r in hub.requests[before:] if r.method == "GET" and r.sent]
+    assert not any(VISION in path and "resolve" in path for path in fetched)
+
+
+def test_ctrl_c_ends_a_download_and_keeps_what_is_here(
+    hub: HubServer, tmp_path: Path, nmm: Nmm
+) -> None:
+    hub.fail("model.safetensors", pace=0.001, times=1)
+    environ = {**hub.environ, "NMM_CACHE": str(tmp_path / "c")}
+    command = [Path(sys.executable).with_name("nmm"), "models", "pull", "nomic-v1.5"]
+    with subprocess.Popen(
+        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        until = time.monotonic() + 60
+        while sum(request.sent for request in hub.requests) < 1e6 and time.monotonic() < until:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (130, "")
+    assert "Traceback" not in stderr
+    part = tmp_path / "c" / "weights" / "nomic-v1.5.part"
+    assert sum(f.stat().st_size for f in part.rglob("*.safetensors")) > 500_000
+    assert not part.with_name("nomic-v1.5").exists()
+
+
+def test_a_file_that_was_changed_is_found_out(cache: Path, nmm: Nmm) -> None:
+    file = cache / TEXT_WEIGHTS
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.unlink()
+    file.write_bytes(content)
+    done = nmm("models", "verify", "nomic-v1.5", NMM_CACHE=str(cache))
+    assert done.returncode == 4
+    assert "text/model.safetensors" in done.stdout
+    as_json = nmm("models", "verify", "nomic-v1.5", "--json", NMM_CACHE=str(cache))
+    assert len(json.loads(as_json.stdout)["problems"]) == 1
+
+
+def test_a_removed_model_is_gone_with_what_was_made_of_it(cache: Path, nmm: Nmm) -> None:
+    here = {"NMM_CACHE": str(cache)}
+    done = nmm("models", "remove", "nomic-v1.5", "--json", **here)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["bytes"] > 40_000_000
+    assert not [p for p in cache.rglob("*") if p.is_file() and p.suffix != ".lock"]
+    assert (row(nmm, **here)["on_this_machine"], row(nmm, **here)["prepared"]) == (False, False)
+    path = nmm("models", "path", "nomic-v1.5", **here)
+    assert path.returncode == 4
+    assert "nmm models pull nomic-v1.5" in path.stderr
+
+
+def test_weights_that_do_not_fit_the_row_are_refused_by_name(
+    hub: HubServer, tmp_path: Path, nmm: Nmm
+) -> None:
+    """A hub may hand out anything: what the definition does not know, it does not run."""
+    config = json.loads(Path(str(hub.repositories[TEXT]["config.json"])).read_text("utf-8"))
+    hub.repositories[TEXT]["config.json"] = json.dumps({**config, "n_layer": 2}).encode()
+    environ = {"NMM_CACHE": str(tmp_path / "c"), "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
+    done = nmm("models", "pull", "nomic-v1.5", **environ)
+    assert done.returncode == 4
+    assert "encoder.layers.1.attn.Wqkv.weight is missing" in done.stderr

