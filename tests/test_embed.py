@@ -15,6 +15,7 @@ from PIL import Image
 from support import SAMPLE_DATA, Nmm
 
 from nmm.index import embed
+from nmm.index.encoders.downloaded import write_manifest
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI, Task, find_model
 from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
@@ -266,7 +267,8 @@ def test_both_kinds_have_the_default_model_and_its_shorter_vectors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NMM_CACHE", str(tmp_path))
-    write_thin_pair(tmp_path / "weights" / "nomic-v1.5")
+    weights = write_thin_pair(tmp_path / "weights" / "nomic-v1.5")
+    write_manifest(weights, {"files": {}})
     image = Image.new("RGB", (40, 30), "red")
     for answer, cut, model in (
         (embed.text(["abc"]), embed.text(["abc"], dimensionality=64), "nomic-embed-text-v1.5"),

@@ -88,7 +88,7 @@ class _Graph:
 class VisionGraph(_Graph):
     """A graph that embeds images."""
 
-    known = {PIXELS: "tensor(float)"}
+    known: ClassVar[Mapping[str, str]] = {PIXELS: "tensor(float)"}
     output = "image_embeds"
 
     def run(self, pixels: NDArray[np.uint8], spec: ImageInput) -> Vectors:
@@ -106,7 +106,7 @@ class TextGraph(_Graph):
     One that does not ask for a mask has to tell padding from its id, which is 0.
     """
 
-    known = dict.fromkeys((IDS, MASK, TYPES), "tensor(int64)")
+    known: ClassVar[Mapping[str, str]] = dict.fromkeys((IDS, MASK, TYPES), "tensor(int64)")
     output = "text_embeds"
 
     def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:

@@ -257,7 +257,12 @@ NOMIC_V1_5 = _nomic(
     published=Published(71.0, 56.8, 62.28, NOMIC_CARD),
 )
 NOMIC_V1 = _nomic("v1", dimensions=(), published=Published(70.7, 56.7, 62.39, NOMIC_CARD))
-_CLIP = Source("openai/clip-vit-base-patch16", (WEIGHTS, CONFIG, PREPROCESSOR, TOKENIZER))
+_CLIP = Source(
+    "openai/clip-vit-base-patch16",
+    (WEIGHTS, CONFIG, PREPROCESSOR, TOKENIZER),
+    # The main branch holds a pickle only; this is the hub's own conversion of it (refs/pr/17).
+    revision="5ef227a78de3f75873f373246dac80def63b0003",
+)
 CLIP_VIT_B_16 = Model(
     name="clip-vit-b-16",
     title="OpenAI's CLIP: images by short captions; of a long text it reads the beginning",
