@@ -76,12 +76,13 @@ def pull(
     from nmm.cli.progress import Progress
     from nmm.index.encoders.registry import find_model
     from nmm.index.errors import StoppedError
-    from nmm.index.obtain import prepare
+    from nmm.index.obtain import obtain, prepare
 
     model = find_model(name)
     try:
         with Progress(quiet=quiet) as progress, stopping() as stop:
-            prepare(model, offline=offline, on_event=progress.on_event, stop=stop)
+            obtain(model, offline=offline, on_event=progress.on_event, stop=stop)
+            prepare(model, on_event=progress.on_event, stop=stop)
     except StoppedError:
         raise typer.Exit(Exit.INTERRUPTED) from None
     if as_json:
@@ -115,7 +116,9 @@ def verify(name: NameArgument, as_json: JsonOption = False) -> None:
     if as_json:
         emit(json.dumps({"name": model.name, "problems": problems}, indent=2) + "\n")
     else:
-        said = problems or [f"The model {model.name} is whole."]
+        name = model.name
+        again = f"Get it again with: nmm models remove {name}; nmm models pull {name}"
+        said = [*problems, again] if problems else [f"The model {name} is whole."]
         emit("".join(f"{line}\n" for line in said))
     if problems:
         raise typer.Exit(Exit.NO_INDEX_OR_MODEL)

@@ -25,10 +25,10 @@ from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import Model, Task, find_model
 from nmm.index.encoders.runtime import load_encoder
 from nmm.index.errors import MediaError, UnreadableError, UsageError
-from nmm.index.events import Event, Preparing
+from nmm.index.events import Event
 from nmm.index.media.image import MAX_PIXELS, decode, upright_rgb
 from nmm.index.media.read import MAX_IMAGE_BYTES
-from nmm.index.obtain import obtain
+from nmm.index.obtain import prepare
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -170,7 +170,7 @@ def image(
         for at, error in bad.items():
             one = some[at]
             name = one if isinstance(one, str | os.PathLike) else f"images[{start + at}]"
-            raise MediaError(f"{name}: {error.what}") from error
+            raise type(error)(f"{name}: {error.what}") from error
         embeddings += vectors.tolist()
     return {
         "embeddings": embeddings,
@@ -198,8 +198,8 @@ def open_encoder(
         UsageError: The device is not there, or the model cannot run on it.
         ModelError: The model cannot be had, or not be compiled.
     """
-    obtain(model, offline=offline, on_event=on_event)
-    return load_encoder(model, backend=backend, on_compile=lambda: on_event(Preparing(model.name)))
+    prepare(model, offline=offline, on_event=on_event)
+    return load_encoder(model, backend=backend)
 
 
 def vectors_of_texts(
@@ -330,7 +330,7 @@ def _pixels(image: ImageLike, spec: ImageInput, max_pixels: int) -> NDArray[np.u
     except MediaError:
         raise
     except OSError as error:
-        raise UnreadableError(f"not readable: {error.strerror}") from error
+        raise UnreadableError(f"not readable: {error.strerror or error}") from error
     except Exception as error:
         # Whatever a hostile file provokes in a decoder, the other images are embedded.
         raise MediaError(f"not readable: {type(error).__name__}: {error}") from error

@@ -42,7 +42,7 @@ class NmmError(Exception):
         return "\n".join(part for part in (self.what, self.why, self.hint) if part)
 
 
-class UsageError(NmmError):
+class UsageError(NmmError, ValueError):
     """The caller asked for something that makes no sense."""
 
 

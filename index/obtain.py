@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nmm.index.encoders.compile import ensure_compiled, is_compiled
 from nmm.index.encoders.registry import DEFAULT, FALLBACK, Model
 from nmm.index.encoders.weights import is_on_this_machine
-from nmm.index.errors import HubError, UnreachableError
+from nmm.index.errors import UnreachableError
 from nmm.index.events import Downloaded, Downloading, Event, FellBack, Prepared, Preparing
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def obtain(
     on_event: Callable[[Event], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> None:
-    """Download a model, unless it is here.
+    """Download a model's weights, unless they are here.
 
     Args:
         model: Its row.
@@ -34,7 +34,7 @@ def obtain(
         StoppedError: `stop` was set before it was here.
         HubError: It cannot be had.
     """
-    if is_here(model):
+    if not model.sources or is_on_this_machine(model):
         return
     if offline:
         raise UnreachableError(
@@ -62,6 +62,7 @@ def obtain_default(
     """The default model, or the built-in one where the hub cannot be asked for the other.
 
     A download that broke off is an error and no reason to fall back: it goes on from there.
+    Nor is a hub that answers and refuses.
 
     Raises:
         StoppedError, HubError: As of :func:`obtain`.
@@ -74,8 +75,9 @@ def obtain_default(
         on_event(event)
 
     try:
-        obtain(DEFAULT, offline=offline, on_event=watch, stop=stop)
-    except HubError as error:
+        if not is_compiled(DEFAULT):
+            obtain(DEFAULT, offline=offline, on_event=watch, stop=stop)
+    except UnreachableError as error:
         if begun:
             raise
         on_event(FellBack(FALLBACK.name, DEFAULT.name, error.why or error.what))
@@ -90,18 +92,13 @@ def prepare(
     on_event: Callable[[Event], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> None:
-    """Download a model, unless it is here, and compile it, unless it is.
+    """Compile a model, unless it is, from weights that are downloaded, unless they are here.
 
     Raises:
         StoppedError, HubError: As of :func:`obtain`.
         ModelError: It cannot be compiled.
     """
-    obtain(model, offline=offline, on_event=on_event, stop=stop)
     if not is_compiled(model):
+        obtain(model, offline=offline, on_event=on_event, stop=stop)
         ensure_compiled(model, lambda: on_event(Preparing(model.name)), stop)
         on_event(Prepared(model.name))
-
-
-def is_here(model: Model) -> bool:
-    """Whether a model can be used without the network."""
-    return is_compiled(model) or not model.sources or is_on_this_machine(model)

@@ -243,7 +243,7 @@ def cut(folder: Path) -> None:
         ),
         (without_end, r"the end of a text is \[518\], not \[519\]"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_is_not_that_clip_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Change, said: str

@@ -276,6 +276,14 @@ def test_a_damaged_small_file_is_found_by_its_git_hash(hub: HubServer, wrong: by
     assert "config.json" not in str(list(part_folder(weights_folder(TINY)).rglob("*")))
 
 
+def test_a_file_without_an_end_is_not_read_to_it(hub: HubServer) -> None:
+    hub.fail("/config.json", content=bytes(1_000_000), pace=0.001)
+    with pytest.raises(HubError, match=r"^config\.json of tiny/vision arrived damaged"):
+        download(look_up(TINY))
+    (request,) = hub.asked("/config.json")
+    assert request.sent < 500_000
+
+
 def test_a_configuration_that_is_no_json_is_an_error(hub: HubServer) -> None:
     hub.repositories["tiny/vision"] = {**hub.repositories["tiny/vision"], "config.json": b"no"}
     with pytest.raises(HubError, match=r"^config\.json of tiny/vision is not JSON"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,17 +37,13 @@ def compiled_folder(model: Model) -> Path:
     return cache_folder() / "models" / f"{name}-{model.recipe}"
 
 
-def outdated_folders(model: Model) -> list[Path]:
-    """The compiled forms of weights that were in a model's folder before those of now."""
-    current = compiled_folder(model)
-    if not Path(model.name).is_absolute():
-        return []
-    prefix = _of_folder(model.name)
-    return [
-        folder
-        for folder in current.parent.iterdir()
-        if folder.name.startswith(prefix) and folder.is_dir() and folder != current
-    ]
+def compiled_forms(model: Model) -> list[Path]:
+    """All that was ever made of a model and is left, by any recipe and of any weights."""
+    stem = _of_folder(model.name) if Path(model.name).is_absolute() else f"{model.name}-"
+    # A number follows, or a hash and a number; not the rest of another model's name.
+    ours = re.compile(rf"{re.escape(stem)}([0-9a-f]{{12}}-)?\d+(-int8)?(\.part-.*)?")
+    folders = (cache_folder() / "models").glob("*")
+    return [path for path in folders if ours.fullmatch(path.name) and path.is_dir()]
 
 
 def _of_folder(path: str) -> str:

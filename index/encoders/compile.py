@@ -9,7 +9,6 @@ checked, and used where it is.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import importlib
 import json
@@ -23,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from nmm.index.encoders.cache import compiled_folder, outdated_folders
+from nmm.index.encoders.cache import compiled_folder, compiled_forms
 from nmm.index.encoders.hub_graph import check_graphs
 from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.encoders.registry import Model, find_model
@@ -80,13 +79,12 @@ def ensure_compiled(
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         # Two first runs at once: the second waits, and finds the work done.
-        with FileLock(folder.with_suffix(".lock")):
+        with FileLock(folder.with_name(f"{folder.name}.lock")):
             if not is_compiled(model):
                 weight_files(model)  # what is missing is said here, not by another process
                 on_compile()
-                for left in folder.parent.glob(f"{glob.escape(folder.name)}.part-*"):
-                    shutil.rmtree(left, ignore_errors=True)  # of a process that was killed
-                for outdated in outdated_folders(model):
+                # Of other weights or an older recipe, or left by a process that was killed.
+                for outdated in compiled_forms(model):
                     shutil.rmtree(outdated, ignore_errors=True)
                 _compile_apart(model, folder, stop or threading.Event())
     except OSError as error:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.encoders.cache import weights_folder
+from nmm.index.encoders.cache import compiled_forms, weights_folder
 from nmm.index.encoders.downloaded import (
     MANIFEST,
     is_whole,
@@ -223,7 +223,9 @@ def _download(found: Download, on_progress: Callable[[int], None], stop: threadi
     write_manifest(part, manifest)
     for path in (*part.rglob("*"), part):
         sync(path)
-    shutil.rmtree(found.folder, ignore_errors=True)
+    # What was made of other weights is not of these.
+    for outdated in (found.folder, *compiled_forms(found.model)):
+        shutil.rmtree(outdated, ignore_errors=True)
     part.rename(found.folder)
     sync(found.folder.parent)
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 import base64
 import importlib.metadata
 import importlib.util
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.encoders.cache import compiled_folder, weights_folder
+from nmm.index.encoders.cache import compiled_forms, weights_folder
 from nmm.index.encoders.downloaded import (
     is_whole,
     locked,
@@ -90,7 +89,7 @@ def remove(model: Model) -> int:
     folder = weights_folder(model)
     try:
         if not model.sources:
-            if made := _compiled(model):
+            if made := compiled_forms(model):
                 return sum(map(_delete, made))
             raise UsageError(
                 f"There is nothing of the model {model.name} to delete.",
@@ -99,10 +98,10 @@ def remove(model: Model) -> int:
                 else "Its weights come with nmm.",
             )
         if not folder.parent.exists():
-            return sum(map(_delete, _compiled(model)))
+            return sum(map(_delete, compiled_forms(model)))
         with locked(folder, stop=None):
             left = [path for path in (folder, part_folder(folder)) if path.exists()]
-            return sum(map(_delete, [*left, *_compiled(model)]))
+            return sum(map(_delete, [*left, *compiled_forms(model)]))
     except OSError as error:
         raise ModelError(f"The model {model.name} cannot be deleted.", why=str(error)) from error
 
@@ -139,16 +138,6 @@ def _package_hash(name: str) -> str | None:
         if file.as_posix() == name and file.hash and file.hash.mode == "sha256":
             return base64.urlsafe_b64decode(file.hash.value + "=").hex()
     return None
-
-
-def _compiled(model: Model) -> list[Path]:
-    """What was made of a model, by any recipe; what was left of making it, too."""
-    made = compiled_folder(model)
-    if Path(model.name).is_absolute():
-        # Its name has a hash of the folder as it is now; the others may be another folder's.
-        return [made] if made.exists() else []
-    name = re.compile(rf"{re.escape(model.name)}-\d+(\.part-.*)?")
-    return [path for path in made.parent.glob("*") if name.fullmatch(path.name)]
 
 
 def _delete(folder: Path) -> int:

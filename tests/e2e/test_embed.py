@@ -222,6 +222,12 @@ def test_output_that_cannot_be_written_is_an_error(form: str, tmp_path: Path) ->
 
 
 @posix
+def test_a_pipe_is_written_to_and_not_replaced() -> None:
+    assert run("text", "a cat", "-o", "/dev/stdout") == run("text", "a cat", "-o", "-")
+    assert run("text", "a cat", "-o", "-") == run("text", "a cat")
+
+
+@posix
 def test_a_matrix_is_not_printed_on_a_terminal() -> None:
     import pty
 
