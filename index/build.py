@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmm.index import scale
+from nmm.index.encoders.backend import Backend
 from nmm.index.encoders.registry import DEFAULT, Encoder, Model, Task, find_model
 from nmm.index.encoders.runtime import load_encoder
 from nmm.index.errors import CatalogError, NoIndexError, StoppedError, UsageError
@@ -30,7 +31,6 @@ from nmm.index.store.catalog import KINDS, Catalog, Settings, locate
 from nmm.index.store.writer import CatalogWriter, open_for_writing
 
 if TYPE_CHECKING:
-    from nmm.index.encoders.backend import Backend
     from nmm.index.store.location import IndexFolder
 
 
@@ -75,7 +75,7 @@ def build(
         [resolve(path) for path in paths],
         folder,
         offline,
-        backend,
+        backend or Backend(),
         options or Options(),
         on_event,
         stop or threading.Event(),
@@ -141,7 +141,7 @@ class _Todo:
     present: Sequence[Path]
     folder: IndexFolder
     offline: bool
-    backend: Backend | None
+    backend: Backend
     options: Options
     on_event: Callable[[Event], None]
     stop: threading.Event
@@ -196,7 +196,13 @@ class _Todo:
 
     def _load(self, row: Model) -> Encoder:
         try:
-            prepare(row, offline=self.offline, on_event=self.on_event, stop=self.stop)
+            prepare(
+                row,
+                precision=self.backend.precision,
+                offline=self.offline,
+                on_event=self.on_event,
+                stop=self.stop,
+            )
             return load_encoder(row, backend=self.backend, stop=self.stop)
         except StoppedError as error:
             raise _NotReadyError(row.name) from error

@@ -198,7 +198,8 @@ def open_encoder(
         UsageError: The device is not there, or the model cannot run on it.
         ModelError: The model cannot be had, or not be compiled.
     """
-    prepare(model, offline=offline, on_event=on_event)
+    backend = backend or Backend()
+    prepare(model, precision=backend.precision, offline=offline, on_event=on_event)
     return load_encoder(model, backend=backend)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from nmm.index.encoders.backend import Precision
 from nmm.index.encoders.compile import ensure_compiled, is_compiled
 from nmm.index.encoders.registry import DEFAULT, FALLBACK, Model
 from nmm.index.encoders.weights import is_on_this_machine
@@ -88,6 +89,7 @@ def obtain_default(
 def prepare(
     model: Model,
     *,
+    precision: Precision = Precision.FP32,
     offline: bool = False,
     on_event: Callable[[Event], None] = lambda _: None,
     stop: threading.Event | None = None,
@@ -96,9 +98,11 @@ def prepare(
 
     Raises:
         StoppedError, HubError: As of :func:`obtain`.
+        UsageError: There is no such precision of it.
         ModelError: It cannot be compiled.
     """
     if not is_compiled(model):
         obtain(model, offline=offline, on_event=on_event, stop=stop)
-        ensure_compiled(model, lambda: on_event(Preparing(model.name)), stop)
+    if not is_compiled(model, precision):
+        ensure_compiled(model, lambda: on_event(Preparing(model.name)), stop, precision)
         on_event(Prepared(model.name))

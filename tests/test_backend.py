@@ -14,8 +14,15 @@ from PIL import Image
 from support import SAMPLE_DATA
 
 from nmm.index.encoders import runtime
-from nmm.index.encoders.backend import Backend, Device, available_cpus, choose_device
+from nmm.index.encoders.backend import (
+    Backend,
+    Device,
+    Precision,
+    available_cpus,
+    choose_device,
+)
 from nmm.index.encoders.cache import compiled_folder
+from nmm.index.encoders.compile import ensure_compiled, is_compiled
 from nmm.index.encoders.gpu import TorchEncoder
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import JINA_CLIP_V1, MINI, Task
@@ -125,3 +132,24 @@ def test_an_accelerator_that_embeds_otherwise_is_not_used(
     monkeypatch.setattr(encoder, "_open", open_another)
     assert encoder._vision.get_providers() == [runtime.CPU]
     assert "pixels" in {x.name for x in encoder._vision.get_inputs()}
+
+
+def test_in_8_bits_a_model_embeds_nearly_alike(
+    mini: OnnxEncoder, pixels: NDArray[np.uint8]
+) -> None:
+    encoder = load_encoder(MINI, backend=Backend(precision=Precision.INT8))
+    assert encoder.weights == mini.weights
+    for ours, theirs in (
+        (encoder.embed_images(pixels), mini.embed_images(pixels)),
+        (encoder.embed_texts(TEXTS, Task.QUERY), mini.embed_texts(TEXTS, Task.QUERY)),
+    ):
+        cosines = (ours * theirs).sum(1)
+        assert 0.99 <= cosines.mean() < 0.999_999, "or it is not in 8 bits at all"
+    # What was made for it does not take the place of the other.
+    assert compiled_folder(MINI, Precision.INT8) != compiled_folder(MINI)
+    assert is_compiled(MINI)
+
+
+def test_graphs_have_one_precision() -> None:
+    with pytest.raises(UsageError, match="jina-clip-v1 has no precision but fp32"):
+        ensure_compiled(JINA_CLIP_V1, precision=Precision.INT8)

@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nmm.index.encoders.backend import Precision
+
 if TYPE_CHECKING:
     from nmm.index.encoders.registry import Model
 
@@ -26,7 +28,7 @@ def weights_folder(model: Model) -> Path:
     return cache_folder() / "weights" / model.name
 
 
-def compiled_folder(model: Model) -> Path:
+def compiled_folder(model: Model, precision: Precision = Precision.FP32) -> Path:
     """Where a model's compiled form is, or will be."""
     name = model.name
     if Path(name).is_absolute():
@@ -34,13 +36,14 @@ def compiled_folder(model: Model) -> Path:
         stats = [(file, Path(file).stat()) for file in model.files if Path(file).exists()]
         seen = repr([(file, s.st_size, s.st_mtime_ns) for file, s in stats])
         name = _of_folder(name) + _short_hash(seen)
-    return cache_folder() / "models" / f"{name}-{model.recipe}"
+    suffix = "" if precision is Precision.FP32 else f"-{precision.value}"
+    return cache_folder() / "models" / f"{name}-{model.recipe}{suffix}"
 
 
 def compiled_forms(model: Model) -> list[Path]:
     """All that was ever made of a model and is left, by any recipe and of any weights."""
     stem = _of_folder(model.name) if Path(model.name).is_absolute() else f"{model.name}-"
-    # A number follows, or a hash and a number; not the rest of another model's name.
+    # The recipe follows, or a hash and the recipe; not the rest of another model's name.
     ours = re.compile(rf"{re.escape(stem)}([0-9a-f]{{12}}-)?\d+(-int8)?(\.part-.*)?")
     folders = (cache_folder() / "models").glob("*")
     return [path for path in folders if ours.fullmatch(path.name) and path.is_dir()]

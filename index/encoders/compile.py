@@ -22,12 +22,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from nmm.index.encoders.backend import Precision
 from nmm.index.encoders.cache import compiled_folder, compiled_forms
 from nmm.index.encoders.hub_graph import check_graphs
 from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.encoders.registry import Model, find_model
 from nmm.index.encoders.weights import weight_files
-from nmm.index.errors import ModelError, StoppedError
+from nmm.index.errors import ModelError, StoppedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,9 +43,9 @@ LEAST_COSINE = 0.9999
 POLL = 0.1  # seconds
 
 
-def is_compiled(model: Model) -> bool:
+def is_compiled(model: Model, precision: Precision = Precision.FP32) -> bool:
     """Whether the model's compiled form is in the cache, every file of its full size."""
-    folder = compiled_folder(model)
+    folder = compiled_folder(model, precision)
     try:
         sizes = read_manifest(folder)["sizes"]
         return all((folder / name).stat().st_size == size for name, size in sizes.items())
@@ -62,31 +63,39 @@ def ensure_compiled(
     model: Model,
     on_compile: Callable[[], None] = lambda: None,
     stop: threading.Event | None = None,
+    precision: Precision = Precision.FP32,
 ) -> Path:
     """The folder of the model's compiled form, made first if it is not there.
 
-    `on_compile` is called before the work, which takes a minute at most for `mini`.
+    `on_compile` is called before the work, which takes half a minute for `mini`.
 
     Raises:
+        UsageError: There is no such precision of the model.
         StoppedError: `stop` was set before it was made.
         ModelError: It cannot be made.
     """
-    if is_compiled(model):
-        return compiled_folder(model)
+    if is_compiled(model, precision):
+        return compiled_folder(model, precision)
+    if precision is not Precision.FP32:
+        if model.definition is None:
+            raise UsageError(
+                f"The model {model.name} has no precision but fp32.",
+                why="It comes as ONNX files that run as they are.",
+                hint="Leave --precision out.",
+            )
+        ensure_compiled(model, on_compile, stop)
     from filelock import FileLock
 
-    folder = compiled_folder(model)
+    folder = compiled_folder(model, precision)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         # Two first runs at once: the second waits, and finds the work done.
         with FileLock(folder.with_name(f"{folder.name}.lock")):
-            if not is_compiled(model):
+            if not is_compiled(model, precision):
                 weight_files(model)  # what is missing is said here, not by another process
                 on_compile()
-                # Of other weights or an older recipe, or left by a process that was killed.
-                for outdated in compiled_forms(model):
-                    shutil.rmtree(outdated, ignore_errors=True)
-                _compile_apart(model, folder, stop or threading.Event())
+                _tidy(model, folder)
+                _compile_apart(model, precision, folder, stop or threading.Event())
     except OSError as error:
         raise ModelError(
             f"The model {model.name} cannot be kept in {folder.parent}.",
@@ -96,17 +105,27 @@ def ensure_compiled(
     return folder
 
 
-def _compile_apart(model: Model, folder: Path, stop: threading.Event) -> None:
+def _tidy(model: Model, folder: Path) -> None:
+    """Delete forms of other weights or older recipes, and what was left of making this one."""
+    current = {compiled_folder(model, precision).name for precision in Precision}
+    for form in compiled_forms(model):
+        whole, is_part, _ = form.name.partition(".part-")
+        if whole not in current or (is_part and whole == folder.name):
+            shutil.rmtree(form, ignore_errors=True)
+
+
+def _compile_apart(model: Model, precision: Precision, folder: Path, stop: threading.Event) -> None:
     """Compile in another process, into a temporary folder that then takes its place."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.part-") as part:
-        command = [sys.executable, "-m", __name__, model.name, part]
+        command = [sys.executable, "-m", __name__, model.name, part, precision.value]
         status, said = _run(command, Path(part), stop)
         if status:
             last_line = said.strip().rpartition("\n")[2]
+            again = [*command[:-2], tempfile.gettempdir(), command[-1]]
             raise ModelError(
                 f"The model {model.name} could not be prepared for ONNX Runtime.",
                 why=last_line or f"The process ended with status {status}.",
-                hint=f"See all of it with: {' '.join(command[:-1])} {tempfile.gettempdir()}",
+                hint=f"See all of it with: {' '.join(again)}",
             )
         shutil.rmtree(folder, ignore_errors=True)
         Path(part).chmod(0o755)
@@ -165,6 +184,19 @@ def compile_model(model: Model, folder: Path) -> None:
             **{str(file): file.stat().st_size for file in used},
         },
     }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
+
+
+def quantize_model(model: Model, folder: Path) -> None:
+    """Write a model's form in int8 into a folder, from its compiled one."""
+    from nmm.index.encoders.quantize import quantize
+
+    compiled = compiled_folder(model)
+    for name in (VISION, TEXT):
+        quantize(compiled / name, folder / name)
+    shutil.copyfile(compiled / TOKENIZER, folder / TOKENIZER)
+    sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
+    manifest = {**read_manifest(compiled), "sizes": sizes}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
 
 
@@ -228,4 +260,5 @@ def _hash(files: Sequence[Path], recipe: int) -> str:
 
 
 if __name__ == "__main__":
-    compile_model(find_model(sys.argv[1]), Path(sys.argv[2]))
+    make = quantize_model if sys.argv[3:] == [Precision.INT8.value] else compile_model
+    make(find_model(sys.argv[1]), Path(sys.argv[2]))

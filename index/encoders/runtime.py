@@ -6,7 +6,13 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from nmm.index.encoders.backend import Backend, Device, available_cpus, choose_device
+from nmm.index.encoders.backend import (
+    Backend,
+    Device,
+    Precision,
+    available_cpus,
+    choose_device,
+)
 from nmm.index.encoders.batched import BatchedEncoder
 from nmm.index.encoders.compile import (
     TEXT,
@@ -164,13 +170,15 @@ def load_encoder(
 
     Raises:
         StoppedError: `stop` was set before it was compiled.
-        UsageError: The device is not there, or the model cannot run on it.
+        UsageError: The device is not there, or the model cannot run on it, or not in that
+            precision.
         ModelError: The model is not on this machine or cannot be compiled.
     """
     backend = backend or Backend()
     # One query is embedded on a CPU before torch is even imported.
     device = Device.CPU if once else choose_device(model, backend.device)
-    folder = ensure_compiled(model, on_compile, stop)
+    precision = backend.precision if device is Device.CPU else Precision.FP32
+    folder = ensure_compiled(model, on_compile, stop, precision)
     if device is not Device.CPU:
         from nmm.index.encoders.gpu import TorchEncoder
 
