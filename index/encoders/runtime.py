@@ -134,7 +134,11 @@ class OnnxEncoder(BatchedEncoder):
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             return onnxruntime.InferenceSession(
-                str(file), options, providers=list(dict.fromkeys((provider, CPU)))
+                str(file),
+                options,
+                providers=list(dict.fromkeys((provider, CPU))),
+                # A sum and a norm apart are faster than its kernel for both at once.
+                disabled_optimizers=["SkipLayerNormFusion"],
             )
         except Exception as error:  # onnxruntime's own types share no base but Exception
             raise self._unusable(file, error) from error

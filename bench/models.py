@@ -1,0 +1,268 @@
+"""What runs the towers of a Nomic pair: how near its vectors are, how fast, what opening costs.
+
+The pair is of full size and random, made if none is given. In one run:
+
+- its definition in torch, ONNX Runtime in fp32 and in int8, and a peer: of the text tower,
+  sentence-transformers with transformers' own implementation and the same weights; of the
+  vision tower, which transformers has not, the nearest of its size, CLIP's ViT-B/16;
+- the seconds and memory that opening a session takes, with its weights repacked and as they
+  lie on disk, and the first run after it (from /proc, so on Linux only).
+
+What is compared is timed in turn, several times over. Rates are medians, and so are ratios,
+over the rounds, for a machine's speed drifts. Differences and cosines are to the first row.
+
+    pip install sentence-transformers
+    python bench/models.py [--pair DIR] [--photos 16] [--texts 96] [--rounds 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+from PIL import Image
+from random_pair import write_pair
+from torch.nn import functional
+
+from nmm.index.encoders.backend import Backend, Device, Precision
+from nmm.index.encoders.batched import BatchedEncoder
+from nmm.index.encoders.cache import compiled_folder
+from nmm.index.encoders.folder import folder_model
+from nmm.index.encoders.gpu import TorchEncoder
+from nmm.index.encoders.preprocess import to_pixels
+from nmm.index.encoders.registry import CONFIG, TOKENIZER, WEIGHTS, Model, Task
+from nmm.index.encoders.runtime import IMAGES_PER_RUN, TOKENS_PER_RUN, load_encoder
+
+SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
+
+Floats = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+
+
+class Way(NamedTuple):
+    """One way to embed all inputs, and whether its weights are those of the others."""
+
+    name: str
+    embed: Callable[[], Floats]
+    is_same: bool = True
+
+
+def photos(count: int) -> list[Image.Image]:
+    """Crops of the sample photos."""
+    chance = random.Random(0)
+    files = sorted((SAMPLE_DATA / "photos").glob("*.jpg"))
+    crops = []
+    for number in range(count):
+        photo = Image.open(files[number % len(files)]).convert("RGB")
+        left, top = chance.randrange(photo.width // 4), chance.randrange(photo.height // 4)
+        box = (left, top, left + photo.width * 3 // 4, top + photo.height * 3 // 4)
+        crops.append(photo.crop(box))
+    return crops
+
+
+def paragraphs(count: int) -> list[str]:
+    chance = random.Random(0)
+    files = sorted(p for pattern in ("*.md", "*.txt") for p in SAMPLE_DATA.rglob(pattern))
+    texts = [text for file in files for text in file.read_text("utf-8", "replace").split("\n\n")]
+    return chance.sample([text for text in texts if len(text) > 80], count)
+
+
+def compare(title: str, unit: str, ways: Sequence[Way], rounds: int) -> None:
+    """Print a row for each way: its vectors and its speed, against the first's and the last's."""
+    vectors = [way.embed() for way in ways]  # which warms them up
+    seconds: list[list[float]] = [[] for _ in ways]
+    for _ in range(rounds):
+        for way, spent in zip(ways, seconds, strict=True):
+            started = time.perf_counter()
+            way.embed()
+            spent.append(time.perf_counter() - started)
+    print(f"\n{title} ({len(vectors[0])})")
+    header = f"{'max diff':>9}{'min cos':>9}{'mean cos':>9}{unit:>10}{'x first':>9}{'x last':>8}"
+    print(f"{'':34}{header}")
+    for way, found, spent in zip(ways, vectors, seconds, strict=True):
+        near = f"{'-':>9}" * 3
+        if way.is_same:
+            cosines = (found * vectors[0]).sum(1)
+            worst = np.abs(found - vectors[0]).max()
+            near = f"{worst:9.1e}{cosines.min():9.4f}{cosines.mean():9.4f}"
+        rate = len(found) / statistics.median(spent)
+        print(f"{way.name:34}{near}{rate:10.1f}{ratio(seconds[0], spent):9.2f}", end="")
+        print(f"{ratio(seconds[-1], spent):8.2f}", flush=True)
+
+
+def ratio(theirs: Iterable[float], ours: Iterable[float]) -> float:
+    return statistics.median(t / o for t, o in zip(theirs, ours, strict=True))
+
+
+class PlainTorch(TorchEncoder):
+    """The definition in torch on the CPU, in runs as small as those of ONNX Runtime."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model, compiled_folder(model), Device.CPU, torch.float32)
+        self._images_per_run, self._tokens_per_run = IMAGES_PER_RUN, TOKENS_PER_RUN
+
+
+def clip(pixels: Pixels) -> Way:
+    """CLIP's ViT-B/16 as transformers runs it; its weights are random."""
+    torch.manual_seed(0)
+    tower = transformers.CLIPVisionModel(transformers.CLIPVisionConfig(patch_size=16)).eval()
+
+    @torch.inference_mode()
+    def embed() -> Floats:
+        runs = [
+            tower(torch.from_numpy(run).permute(0, 3, 1, 2) / 255).pooler_output.numpy()
+            for run in np.split(pixels, range(IMAGES_PER_RUN, len(pixels), IMAGES_PER_RUN))
+        ]
+        return np.concatenate(runs)
+
+    return Way("transformers: CLIP ViT-B/16", embed, is_same=False)
+
+
+def sentence_transformers(model: Model, prompts: Sequence[str], folder: Path) -> list[Way]:
+    """The pair's text tower in sentence-transformers, if that is installed."""
+    try:
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    except ImportError:
+        print("\nsentence-transformers is not installed: it is left out")
+        return []
+    source = Path(model.name, "text")
+    config = json.loads((source / CONFIG).read_text("utf-8"))
+    transformers.NomicBertConfig(
+        vocab_size=config["vocab_size"],
+        hidden_size=config["n_embd"],
+        num_hidden_layers=config["n_layer"],
+        num_attention_heads=config["n_head"],
+        intermediate_size=config["n_inner"],
+    ).save_pretrained(folder)
+    shutil.copyfile(source / WEIGHTS, folder / WEIGHTS)
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_file=str(source / TOKENIZER), pad_token="[PAD]"
+    ).save_pretrained(folder)
+    tower = Transformer(str(folder), max_seq_length=model.context)
+    encoder = SentenceTransformer(
+        modules=[tower, Pooling(model.dimension, "mean")], device=Device.CPU.value
+    )
+
+    def embed() -> Floats:
+        means = encoder.encode(list(prompts), convert_to_tensor=True)
+        normed = functional.layer_norm(means, means.shape[-1:])
+        vectors: Floats = functional.normalize(normed, dim=-1).numpy()
+        return vectors
+
+    return [Way("sentence-transformers encode", embed)]
+
+
+# Opens a tower in a process of its own, and embeds one input.
+OPEN = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from nmm.index.encoders.onnx import load_onnxruntime
+from nmm.index.encoders.registry import Task, find_model
+from nmm.index.encoders.runtime import OnnxEncoder
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+name, folder, tower, once = sys.argv[1:]
+load_onnxruntime()
+encoder = OnnxEncoder(find_model(name), Path(folder), once=once == "once")
+pixels = np.zeros((1, encoder.model.image.side, encoder.model.image.side, 3), np.uint8)
+before, started = resident(), time.perf_counter()
+encoder._vision if tower == "vision" else encoder._text
+opened = time.perf_counter() - started
+after = resident()
+encoder.tokenizer
+started = time.perf_counter()
+if tower == "vision":
+    encoder.embed_images(pixels)
+else:
+    encoder.embed_texts(["boats on a lake"], Task.QUERY)
+first = time.perf_counter() - started
+print(opened, after - before, first, resident() - before)
+"""
+
+
+def print_opening(model: Model, rounds: int) -> None:
+    print("\nopening a session, in a new process")
+    print(f"{'':34}{'disk':>9}{'open':>9}{'memory':>9}{'first run':>11}{'memory then':>13}")
+    for tower in ("vision", "text"):
+        for precision in Precision:
+            folder = compiled_folder(model, precision)
+            disk = sum(file.stat().st_size for file in folder.glob(f"{tower}.onnx*")) / 1e6
+            for once, how in (("", "repacked"), ("once", "as it lies on disk")):
+                command = [sys.executable, "-c", OPEN, model.name, str(folder), tower, once]
+                runs = [
+                    [float(word) for word in subprocess.check_output(command, text=True).split()]
+                    for _ in range(rounds)
+                ]
+                opened, memory, first, then = map(statistics.median, zip(*runs, strict=True))
+                print(
+                    f"{f'{tower}, {precision.value}, {how}':34}{disk:6.0f} MB{opened:7.2f} s"
+                    f"{memory:6.0f} MB{first:9.3f} s{then:10.0f} MB",
+                    flush=True,
+                )
+
+
+def encoder_of(model: Model, precision: Precision) -> BatchedEncoder:
+    """The encoder on the CPU; compiled first, in the folder that NMM_CACHE names."""
+    return load_encoder(model, backend=Backend(device=Device.CPU, precision=precision))
+
+
+def pixels_of(images: Sequence[Image.Image], model: Model) -> Pixels:
+    return np.stack([to_pixels(image, model.image) for image in images])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--pair", type=Path, metavar="DIR", help="by default, one is made")
+    parser.add_argument("--photos", type=int, default=16)
+    parser.add_argument("--texts", type=int, default=96)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    rounds = arguments.rounds
+    with tempfile.TemporaryDirectory() as temporary:
+        os.environ["NMM_CACHE"] = temporary
+        pair = arguments.pair or Path(temporary, "pair")
+        if not arguments.pair:
+            write_pair(pair)
+        model = folder_model(pair)
+        fp32, int8 = (encoder_of(model, precision) for precision in Precision)
+        encoders = {
+            "torch fp32": PlainTorch(model),
+            "ONNX Runtime fp32": fp32,
+            "ONNX Runtime int8": int8,
+        }
+        pixels, texts = pixels_of(photos(arguments.photos), model), paragraphs(arguments.texts)
+        prompts = [model.prompt(text, Task.DOCUMENT) for text in texts]
+        ways = [
+            Way(name, partial(encoder.embed_images, pixels)) for name, encoder in encoders.items()
+        ]
+        compare("photos", "images/s", [*ways, clip(pixels)], rounds)
+        ways = [
+            Way(name, partial(encoder.embed_prompts, prompts)) for name, encoder in encoders.items()
+        ]
+        peers = sentence_transformers(model, prompts, Path(temporary, "peer"))
+        compare("texts", "texts/s", [*ways, *peers], rounds)
+        print_opening(model, rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""Towers in 8 bits: how near they stay to fp32, and what must not change at all.
+
+How near the full-size towers stay, and what is gained, `bench/models.py` prints.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+from support import SAMPLE_DATA
+from tokenizers import Tokenizer
+
+from nmm.index.encoders import quantize as quantize_module
+from nmm.index.encoders.cache import compiled_folder
+from nmm.index.encoders.compile import TEXT, TOKENIZER, VISION, compile_model
+from nmm.index.encoders.folder import folder_model
+from nmm.index.encoders.preprocess import to_pixels
+from nmm.index.encoders.quantize import quantize
+from nmm.index.encoders.registry import MINI, Model
+from nmm.index.encoders.runtime import OnnxEncoder
+
+BENCH = Path(__file__).parent.parent / "bench"
+WIDTH, OUTLIER = 64, 100.0
+
+Floats = NDArray[np.float32]
+Inputs = Mapping[str, NDArray[Any]]
+
+
+def run(file: Path, inputs: Inputs) -> Floats:
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    return cast("Floats", session.run(None, inputs)[0])
+
+
+def photos(model: Model) -> Inputs:
+    files = sorted((SAMPLE_DATA / "photos").glob("*.jpg"))
+    images = (Image.open(file).convert("RGB") for file in files)
+    return {"pixels": np.stack([to_pixels(image, model.image) for image in images])}
+
+
+def paragraphs(tokenizer_file: Path, longest: int = 64) -> Inputs:
+    """The sample notes, padded."""
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    tokenizer.enable_padding()
+    tokenizer.enable_truncation(longest)
+    files = sorted((SAMPLE_DATA / "notes").glob("*.md"))
+    texts = chain.from_iterable(file.read_text("utf-8").split("\n\n") for file in files)
+    encoded = tokenizer.encode_batch(list(texts))
+    return {
+        "ids": np.array([one.ids for one in encoded]),
+        "mask": np.array([one.attention_mask for one in encoded]),
+    }
+
+
+def inputs_of(tower: str, model: Model, folder: Path) -> Inputs:
+    return photos(model) if tower == VISION else paragraphs(folder / TOKENIZER)
+
+
+@pytest.fixture(scope="session")
+def thin_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]:
+    """A random pair as wide as Nomic's, of one layer, and its compiled form."""
+    pair, compiled = tmp_path_factory.mktemp("pair"), tmp_path_factory.mktemp("compiled")
+    subprocess.run(
+        [sys.executable, BENCH / "random_pair.py", pair, "--layers", "1"],
+        check=True,
+        capture_output=True,
+    )
+    model = folder_model(pair)
+    compile_model(model, compiled)
+    return model, compiled
+
+
+@pytest.mark.parametrize("tower", [VISION, TEXT])
+def test_vectors_of_mini_stay_near(mini: OnnxEncoder, tower: str, tmp_path: Path) -> None:
+    compiled = compiled_folder(MINI)
+    quantize(compiled / tower, tmp_path / tower)
+    inputs = inputs_of(tower, MINI, compiled)
+    cosines = (run(compiled / tower, inputs) * run(tmp_path / tower, inputs)).sum(1)
+    assert cosines.mean() >= 0.99
+    assert cosines.min() >= 0.96
+
+
+@pytest.mark.parametrize("tower", [VISION, TEXT])
+def test_vectors_of_a_nomic_pair_stay_near(
+    thin_pair: tuple[Model, Path], tower: str, tmp_path: Path
+) -> None:
+    model, compiled = thin_pair
+    quantize(compiled / tower, tmp_path / tower)
+    inputs = inputs_of(tower, model, compiled)
+    cosines = (run(compiled / tower, inputs) * run(tmp_path / tower, inputs)).sum(1)
+    assert cosines.min() >= 0.99
+
+
+def test_a_vector_does_not_depend_on_its_batch(mini: OnnxEncoder, tmp_path: Path) -> None:
+    compiled = compiled_folder(MINI)
+    quantize(compiled / TEXT, tmp_path / TEXT)
+    inputs = paragraphs(compiled / TOKENIZER)
+    short = int(inputs["mask"].sum(1).argmin())
+    length = int(inputs["mask"][short].sum())
+    alone = {name: values[short : short + 1, :length] for name, values in inputs.items()}
+    assert length < inputs["mask"].shape[1]
+    np.testing.assert_allclose(
+        run(tmp_path / TEXT, alone)[0], run(tmp_path / TEXT, inputs)[short], atol=1e-6
+    )
+
+
+@pytest.fixture
+def norm_and_product(tmp_path: Path) -> Callable[[Floats], Path]:
+    """Writes a layer norm with the given weights and a matrix after it, as an ONNX file."""
+
+    def write(weight: Floats) -> Path:
+        chance = np.random.default_rng(0)
+        # What reads a large channel is small, as in trained networks.
+        matrix = chance.standard_normal((WIDTH, WIDTH), np.float32) / weight[:, None]
+        constants = {"weight": weight, "bias": np.zeros(WIDTH, np.float32), "matrix": matrix}
+        graph = helper.make_graph(
+            [
+                helper.make_node("LayerNormalization", ["x", "weight", "bias"], ["normed"]),
+                helper.make_node("MatMul", ["normed", "matrix"], ["y"]),
+            ],
+            "tower",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ("n", WIDTH))],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ("n", WIDTH))],
+            [numpy_helper.from_array(values, name) for name, values in constants.items()],
+        )
+        opsets = [helper.make_opsetid("", 20)]
+        file = tmp_path / "fp32.onnx"
+        onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), file)
+        return file
+
+    return write
+
+
+@pytest.mark.parametrize("as_uint8", [True, False])
+def test_a_large_channel_does_not_cost_the_others_their_precision(
+    norm_and_product: Callable[[Floats], Path],
+    as_uint8: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not as_uint8 and quantize_module._saturates():
+        pytest.skip("on this machine, sums of products of int8 do not fit")
+    monkeypatch.setattr(quantize_module, "_saturates", lambda: as_uint8)
+    weight = np.ones(WIDTH, np.float32)
+    weight[3] = OUTLIER
+    file = norm_and_product(weight)
+    quantize(file, tmp_path / "int8.onnx")
+    x = {"x": np.random.default_rng(1).standard_normal((20, WIDTH), np.float32)}
+    expected, found = run(file, x), run(tmp_path / "int8.onnx", x)
+    error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+    assert error < 0.02
+
+
+def test_a_token_of_zeros_stays_one(
+    norm_and_product: Callable[[Floats], Path], tmp_path: Path
+) -> None:
+    quantize(norm_and_product(np.ones(WIDTH, np.float32)), tmp_path / "int8.onnx")
+    zeros = np.zeros((2, WIDTH), np.float32)
+    assert (run(tmp_path / "int8.onnx", {"x": zeros}) == zeros).all()
+
+
+def test_quantizing_again_replaces_the_files(
+    norm_and_product: Callable[[Floats], Path], tmp_path: Path
+) -> None:
+    file, target = norm_and_product(np.ones(WIDTH, np.float32)), tmp_path / "int8.onnx"
+    sizes = []
+    for _ in range(2):
+        quantize(file, target)
+        sizes.append([path.stat().st_size for path in sorted(tmp_path.glob("int8.onnx*"))])
+    assert len(sizes[0]) == 2
+    assert sizes[0] == sizes[1]
