@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nmm.index.run import OVERLAP
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.encoders.runtime import load_encoder
 from nmm.index.media.read import Chunking, TextMedia, read_media
+from nmm.index.run import OVERLAP
 from nmm.index.walk import FoundFile, walk
 
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"

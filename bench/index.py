@@ -29,12 +29,12 @@ import numpy as np
 from PIL import Image
 
 from nmm.index.batch import CHUNKS_PER_IMAGE
-from nmm.index.run import OVERLAP, Options
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
 from nmm.index.media.image import MAX_PIXELS
 from nmm.index.media.read import Chunking, ImageMedia, TextMedia, read_media
+from nmm.index.run import OVERLAP, Options
 
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 
