@@ -40,6 +40,7 @@ from nmm.index.events import (
 )
 from nmm.index.media.chunk import Chunk
 from nmm.index.media.read import SMALL_TEXT, read_media
+from nmm.index.obtain import prepare
 from nmm.index.remove import remove
 from nmm.index.run import AHEAD, Options
 from nmm.index.status import status
@@ -58,6 +59,7 @@ def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model is loaded once for all tests, which takes longer than most of them."""
     for module in (build_module, search_module):
         monkeypatch.setattr(module, "load_encoder", lambda *_, **__: mini)
+    monkeypatch.setattr(build_module, "prepare", lambda *_, **__: None)
 
 
 @pytest.fixture
@@ -944,6 +946,7 @@ def test_a_run_that_is_stopped_before_the_model_is_ready_leaves_nothing(
     tmp_path: Path, folder: IndexFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(build_module, "load_encoder", load_encoder)
+    monkeypatch.setattr(build_module, "prepare", prepare)
     monkeypatch.setenv("NMM_CACHE", str(tmp_path / "cache"))
     (tmp_path / "note.txt").write_text("A note about tea.")
     stop = threading.Event()

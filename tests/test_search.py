@@ -35,6 +35,7 @@ def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model is loaded once for all tests, which takes longer than most of them."""
     for module in (build_module, search_module):
         monkeypatch.setattr(module, "load_encoder", lambda *_, **__: mini)
+    monkeypatch.setattr(build_module, "prepare", lambda *_, **__: None)
 
 
 @pytest.fixture(scope="module")
