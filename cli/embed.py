@@ -83,7 +83,6 @@ def text(
     Vectors have unit length. Lines from stdin are answered as they come.
     """
     from nmm.cli.progress import Progress
-    from nmm.index.embed import vectors_of_texts
 
     chosen = choose_form(form, output)
     backend = Backend(device, threads, precision)
@@ -92,7 +91,7 @@ def text(
     with open_output(output) as write, chosen(write, encoder.model.dimension) as add:
         for batch in _batches(inputs, TEXTS, b"\n", _as_line):
             texts = [valid(one) for one in batch]
-            add(texts, vectors_of_texts(encoder, texts, task, raw=raw), ())
+            add(texts, encoder.embed_texts(texts, task, raw=raw), ())
 
 
 @app.command()

@@ -40,6 +40,12 @@ def search(
     ],
     count: Annotated[int, typer.Option("-k", min=1, metavar="N", help="Results at most.")] = 10,
     kind: Annotated[Type, typer.Option("--type", help="What to look among.")] = Type.ALL,
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw", help="Leave a query as it is that begins with a prefix of the model already."
+        ),
+    ] = False,
     index_path: IndexOption = None,
     as_json: Annotated[
         bool,
@@ -93,7 +99,7 @@ def search(
     ) as opened:
         form = (chosen[0] if chosen else formats.Table)(model=opened.model, several=several)
         for query in _queries() if several else [valid(" ".join(words))]:
-            results = opened.find(query, count, kinds)
+            results = opened.find(query, count, kinds, raw=raw)
             found = found or bool(results)
             form.write(query, results)
     if not found:

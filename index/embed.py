@@ -203,20 +203,6 @@ def open_encoder(
     return load_encoder(model, backend=backend)
 
 
-def vectors_of_texts(
-    encoder: BatchedEncoder, texts: Sequence[str], task: Task, *, raw: bool = False
-) -> NDArray[np.float32]:
-    """Embed a batch of texts: float32, shape (n, dimension); what is too long is cut off.
-
-    With `raw`, a text that begins with a prefix of the model is embedded as it is; any other
-    gets that of the task, as all do without.
-    """
-    model = encoder.model
-    return encoder.embed_prompts(
-        [one if raw and model.is_prompt(one) else model.prompt(one, task) for one in texts]
-    )
-
-
 def vectors_of_images(
     encoder: BatchedEncoder, images: Sequence[ImageLike], *, max_pixels: int = MAX_PIXELS
 ) -> tuple[NDArray[np.float32], dict[int, MediaError]]:

@@ -100,8 +100,12 @@ class Search:
         """The name of the index's model."""
         return self._encoder.model.name
 
-    def find(self, query: str, count: int, kinds: Sequence[Kind] = KINDS) -> list[Result]:
+    def find(
+        self, query: str, count: int, kinds: Sequence[Kind] = KINDS, *, raw: bool = False
+    ) -> list[Result]:
         """The `count` files that fit a text query best, best first.
+
+        `raw`: see :meth:`.encoders.registry.Model.prompt`.
 
         Raises:
             UsageError: The query is empty.
@@ -109,7 +113,7 @@ class Search:
         """
         if not query.strip():
             raise UsageError("The query is empty.", hint='Say what to look for: nmm search "a cat"')
-        (vector,) = self._encoder.embed_texts([query], Task.QUERY)
+        (vector,) = self._encoder.embed_texts([query], Task.QUERY, raw=raw)
         with self._catalog.snapshot():
             if self._catalog.settings() != settings_of(self._encoder):
                 raise ModelError(

@@ -153,10 +153,10 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     embed_texts, embed_images = OnnxEncoder.embed_texts, OnnxEncoder.embed_images
 
-    def texts(self: OnnxEncoder, texts: Sequence[str], task: Task) -> NDArray[np.float32]:
+    def texts(self: OnnxEncoder, texts: Sequence[str], task: Task, **more: Any) -> Any:
         if task is Task.DOCUMENT:
             seen.extend(texts)
-        return embed_texts(self, texts, task)
+        return embed_texts(self, texts, task, **more)
 
     def images(self: OnnxEncoder, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         seen.extend(["image"] * len(pixels))
@@ -178,12 +178,12 @@ def at_batch(monkeypatch: pytest.MonkeyPatch) -> AtBatch:
     def arrange(number: int, act: Callable[[], object]) -> None:
         batches = 0
 
-        def texts(self: OnnxEncoder, texts: Sequence[str], task: Task) -> NDArray[np.float32]:
+        def texts(self: OnnxEncoder, texts: Sequence[str], task: Task, **more: Any) -> Any:
             nonlocal batches
             batches += task is Task.DOCUMENT
             if task is Task.DOCUMENT and batches == number:
                 act()
-            return embed_texts(self, texts, task)
+            return embed_texts(self, texts, task, **more)
 
         monkeypatch.setattr(OnnxEncoder, "embed_texts", texts)
 
@@ -1054,9 +1054,9 @@ def test_a_second_run_over_images_embeds_no_text(
     Image.new("RGB", (40, 30), "red").save(photos / "red.png")
     real, embedded = OnnxEncoder.embed_texts, []
 
-    def spy(self: OnnxEncoder, texts: Sequence[str], task: Task) -> NDArray[np.float32]:
+    def spy(self: OnnxEncoder, texts: Sequence[str], task: Task, **more: Any) -> Any:
         embedded.append(len(texts))
-        return real(self, texts, task)
+        return real(self, texts, task, **more)
 
     monkeypatch.setattr(OnnxEncoder, "embed_texts", spy)
     build([photos], folder)

@@ -61,10 +61,12 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def counting(name: str) -> None:
         real: Callable[..., object] = getattr(BatchedEncoder, name)
 
-        def count(self: BatchedEncoder, items: list[object], *rest: object) -> object:
+        def count(
+            self: BatchedEncoder, items: list[object], *rest: object, **more: object
+        ) -> object:
             if Task.QUERY not in rest:
                 models.extend([Path(self.model.name).name] * len(items))
-            return real(self, items, *rest)
+            return real(self, items, *rest, **more)
 
         monkeypatch.setattr(BatchedEncoder, name, count)
 

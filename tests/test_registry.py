@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import pytest
 
-from nmm.index.encoders.registry import DEFAULT, MINI, MODELS, Task, find_model
+from nmm.index.encoders.registry import DEFAULT, MINI, MODELS, NOMIC_V1_5, Task, find_model
 from nmm.index.encoders.weights import is_on_this_machine, weight_files
 from nmm.index.errors import ModelError
 
@@ -30,6 +30,21 @@ def test_a_prompt_begins_with_the_prefix_of_its_task() -> None:
     model = replace(MINI, prefixes=MappingProxyType({Task.QUERY: "search_query: "}))
     assert model.prompt("tea", Task.QUERY) == "search_query: tea"
     assert model.prompt("tea", Task.DOCUMENT) == "tea"
+
+
+@pytest.mark.parametrize(
+    ("text", "raw", "prompt"),
+    [
+        ("tea", False, "search_query: tea"),
+        ("tea", True, "search_query: tea"),
+        ("search_query: tea", False, "search_query: search_query: tea"),
+        ("search_query: tea", True, "search_query: tea"),
+        ("clustering: tea", True, "clustering: tea"),
+        ("search_query tea", True, "search_query: search_query tea"),
+    ],
+)
+def test_a_raw_text_that_has_a_prefix_gets_no_other(text: str, raw: bool, prompt: str) -> None:
+    assert NOMIC_V1_5.prompt(text, Task.QUERY, raw=raw) == prompt
 
 
 def test_a_size_is_that_of_the_weights() -> None:

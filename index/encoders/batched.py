@@ -69,9 +69,14 @@ class BatchedEncoder(abc.ABC):
             vectors[rows] = self._cut(self._run_vision(pixels[rows]))
         return vectors
 
-    def embed_texts(self, texts: Sequence[str], task: Task) -> NDArray[np.float32]:
-        """Embed texts for a task; what exceeds the model's context is cut off."""
-        return self.embed_prompts([self.model.prompt(text, task) for text in texts])
+    def embed_texts(
+        self, texts: Sequence[str], task: Task, *, raw: bool = False
+    ) -> NDArray[np.float32]:
+        """Embed texts for a task; what exceeds the model's context is cut off.
+
+        `raw`: see :meth:`.registry.Model.prompt`.
+        """
+        return self.embed_prompts([self.model.prompt(text, task, raw=raw) for text in texts])
 
     def embed_prompts(self, prompts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts that begin with a task's prefix already, if the model has any."""

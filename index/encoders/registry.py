@@ -135,13 +135,14 @@ class Model:
         full = {source.repository for source in self.sources}
         return frozenset(full | {name.rpartition("/")[2] for name in full})
 
-    def prompt(self, text: str, task: Task) -> str:
-        """The text as the model wants it for a task: with its prefix, if it has one."""
-        return self.prefixes.get(task, "") + text
+    def prompt(self, text: str, task: Task, *, raw: bool = False) -> str:
+        """The text as the model wants it for a task: with its prefix, if it has one.
 
-    def is_prompt(self, text: str) -> bool:
-        """Whether a text begins with the prefix of a task already."""
-        return text.startswith(tuple(self.prefixes.values()))
+        With `raw`, a text that begins with the prefix of a task already is left as it is.
+        """
+        if raw and text.startswith(tuple(self.prefixes.values())):
+            return text
+        return self.prefixes.get(task, "") + text
 
     def with_dimension(self, dimension: int | None) -> Model:
         """The same model with shorter vectors (Kusupati et al., 2022, "Matryoshka").
@@ -185,8 +186,13 @@ class Encoder(Protocol):
     def embed_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed images given as RGB pixels of shape (n, side, side, 3)."""
 
-    def embed_texts(self, texts: Sequence[str], task: Task) -> NDArray[np.float32]:
-        """Embed texts for a task; what exceeds the model's context is cut off."""
+    def embed_texts(
+        self, texts: Sequence[str], task: Task, *, raw: bool = False
+    ) -> NDArray[np.float32]:
+        """Embed texts for a task; what exceeds the model's context is cut off.
+
+        `raw`: see :meth:`Model.prompt`.
+        """
 
 
 MINI = Model(
