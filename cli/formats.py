@@ -31,24 +31,23 @@ UNKNOWN_WIDTH = 160
 class Form(Protocol):
     """How the results of a query are printed; made once for all queries of a run."""
 
-    def __init__(self, model: str, several: bool) -> None: ...
+    def __init__(self, several: bool) -> None: ...
 
-    def write(self, query: str, results: Sequence[Result]) -> None:
-        """Print the results of one query."""
+    def write(self, query: str, model: str, results: Sequence[Result]) -> None:
+        """Print the results of one query, which that model answered."""
 
 
 class Json:
     """One object for a query: over several lines, or, of several queries, on one each."""
 
-    def __init__(self, model: str, several: bool) -> None:
-        self._model = model
+    def __init__(self, several: bool) -> None:
         self._indent = None if several else 2
 
-    def write(self, query: str, results: Sequence[Result]) -> None:
+    def write(self, query: str, model: str, results: Sequence[Result]) -> None:
         answer = {
             "version": VERSION,
             "query": query,
-            "model": self._model,
+            "model": model,
             "results": [_fields(result) for result in results],
         }
         emit(json.dumps(answer, ensure_ascii=False, indent=self._indent) + "\n")
@@ -57,10 +56,11 @@ class Json:
 class JsonLines:
     """One object for a result, with its query, on a line."""
 
-    def __init__(self, model: str, several: bool) -> None:
-        del model, several
+    def __init__(self, several: bool) -> None:
+        del several
 
-    def write(self, query: str, results: Sequence[Result]) -> None:
+    def write(self, query: str, model: str, results: Sequence[Result]) -> None:
+        del model
         for result in results:
             emit(json.dumps({"query": query, **_fields(result)}, ensure_ascii=False) + "\n")
 
@@ -70,13 +70,14 @@ class Csv:
 
     COLUMNS = ("query", "rank", "score", "path", "type", "lines", "text", "width", "height")
 
-    def __init__(self, model: str, several: bool) -> None:
-        del model, several
+    def __init__(self, several: bool) -> None:
+        del several
         self._rows = io.StringIO()
         self._writer = csv.DictWriter(self._rows, self.COLUMNS, lineterminator="\n")
         self._writer.writeheader()
 
-    def write(self, query: str, results: Sequence[Result]) -> None:
+    def write(self, query: str, model: str, results: Sequence[Result]) -> None:
+        del model
         for result in results:
             row = {"query": query, **_fields(result)}
             if result.lines:
@@ -92,11 +93,11 @@ class Paths:
 
     end = "\n"
 
-    def __init__(self, model: str, several: bool) -> None:
-        del model, several
+    def __init__(self, several: bool) -> None:
+        del several
 
-    def write(self, query: str, results: Sequence[Result]) -> None:
-        del query
+    def write(self, query: str, model: str, results: Sequence[Result]) -> None:
+        del query, model
         emit("".join(result.path + self.end for result in results))
 
 
@@ -109,10 +110,9 @@ class NulPaths(Paths):
 class Table:
     """Rank, score and path, with the lines of a text and its passage, or an image's size."""
 
-    def __init__(self, model: str, several: bool) -> None:
+    def __init__(self, several: bool) -> None:
         from rich.console import Console
 
-        del model
         self._several = several
         # Of a pipe or a file the width is not known, and long paths must not be broken.
         self._console = Console(
@@ -122,7 +122,8 @@ class Table:
             width=shutil.get_terminal_size((UNKNOWN_WIDTH, 24)).columns,
         )
 
-    def write(self, query: str, results: Sequence[Result]) -> None:
+    def write(self, query: str, model: str, results: Sequence[Result]) -> None:
+        del model
         from rich.table import Table as RichTable
         from rich.text import Text
 

@@ -97,11 +97,11 @@ def search(
     with open_search(
         index_folder(index_path), once=not several, on_compile=note_compiling
     ) as opened:
-        form = (chosen[0] if chosen else formats.Table)(model=opened.model, several=several)
+        form = (chosen[0] if chosen else formats.Table)(several)
         for query in _queries() if several else [valid(" ".join(words))]:
             results = opened.find(query, count, kinds, raw=raw)
             found = found or bool(results)
-            form.write(query, results)
+            form.write(query, opened.model, results)
     if not found:
         raise typer.Exit(Exit.NOTHING_FOUND)
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from nmm.index import scale
 from nmm.index.encoders.registry import Encoder, Task
 from nmm.index.encoders.runtime import load_encoder
-from nmm.index.errors import ModelError, NoIndexError, UsageError
+from nmm.index.errors import NoIndexError, UsageError
 from nmm.index.model import check, model_of, settings_of
-from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale
+from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale, Settings
 from nmm.index.store.vectors import NearestVectors
 
 if TYPE_CHECKING:
@@ -78,26 +78,43 @@ def open_search(
             raise NoIndexError(
                 f"The index in {folder.path} is empty.", hint="Fill it with: nmm index FOLDER"
             )
-        encoder = load_encoder(
-            model_of(settings), backend=backend, once=once, on_compile=on_compile
-        )
-        check(settings, encoder)
-        yield Search(folder, catalog, encoder)
+
+        def load(settings: Settings) -> Encoder:
+            encoder = load_encoder(
+                model_of(settings), backend=backend, once=once, on_compile=on_compile
+            )
+            check(settings, encoder)
+            return encoder
+
+        yield Search(folder, catalog, load(settings), load)
 
 
 class Search:
-    """An open index. Not for several threads at once."""
+    """An open index. Not for several threads at once.
 
-    def __init__(self, folder: IndexFolder, catalog: Catalog, encoder: Encoder) -> None:
+    Args:
+        folder, catalog: The index.
+        encoder: What embeds queries.
+        load: The encoder of an index with other settings, which it has after a rebuild.
+    """
+
+    def __init__(
+        self,
+        folder: IndexFolder,
+        catalog: Catalog,
+        encoder: Encoder,
+        load: Callable[[Settings], Encoder],
+    ) -> None:
         self._folder = folder
         self._catalog = catalog
         self._encoder = encoder
+        self._load = load
         self._nearest: dict[Kind, tuple[int, NearestVectors]] = {}
         self._neutral: NDArray[np.float32] | None = None
 
     @property
     def model(self) -> str:
-        """The name of the index's model."""
+        """The name of the index's model, at the last query."""
         return self._encoder.model.name
 
     def find(
@@ -109,18 +126,21 @@ class Search:
 
         Raises:
             UsageError: The query is empty.
-            ModelError: The index has another model now.
+            ModelError: The index was rebuilt, and its model now cannot be used.
         """
         if not query.strip():
             raise UsageError("The query is empty.", hint='Say what to look for: nmm search "a cat"')
-        (vector,) = self._encoder.embed_texts([query], Task.QUERY, raw=raw)
-        with self._catalog.snapshot():
-            if self._catalog.settings() != settings_of(self._encoder):
-                raise ModelError(
-                    "The index was made again with another model since it was opened.",
-                    hint="Start the search again.",
-                )
-            found = [hit for kind in kinds for hit in self._find_kind(vector, count, kind)]
+        while True:
+            (vector,) = self._encoder.embed_texts([query], Task.QUERY, raw=raw)
+            with self._catalog.snapshot():
+                settings = self._catalog.settings()
+                if settings is None or settings == settings_of(self._encoder):
+                    found = [hit for kind in kinds for hit in self._find_kind(vector, count, kind)]
+                    break
+            # It was rebuilt since it was opened, or since the last query.
+            self._encoder = self._load(settings)
+            self._nearest.clear()
+            self._neutral = None
         found.sort(key=lambda scored: (-scored[0], scored[1].path))
         return [
             Result(

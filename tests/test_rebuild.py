@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -191,13 +192,25 @@ def test_the_old_index_answers_until_the_new_one_is_whole(old: IndexFolder, pair
     assert answer(old) == ("pair", ALL)
 
 
-def test_a_search_that_was_open_says_that_the_model_is_another(old: IndexFolder, pair: str) -> None:
+def test_a_search_that_was_open_goes_over_to_the_new_model(old: IndexFolder, pair: str) -> None:
     with open_search(old) as search:
-        assert len(search.find("a cat", 10)) == 4
+        before = search.find("a cat", 10)
         build([], old, model=pair, rebuild=True)
-        with pytest.raises(ModelError, match="made again with another model") as raised:
+        after = search.find("a cat", 10)
+        assert (search.model, len(before), len(after)) == (pair, 4, 4)
+    with open_search(old) as search:
+        assert search.find("a cat", 10) == after != before
+
+
+def test_a_search_that_was_open_says_that_the_new_model_is_not_here(
+    old: IndexFolder, tmp_path: Path
+) -> None:
+    pair = write_tiny_pair(tmp_path / "away")
+    with open_search(old) as search:
+        build([], old, model=str(pair), rebuild=True)
+        shutil.rmtree(pair)
+        with pytest.raises(ModelError, match="There is no model called"):
             search.find("a cat", 10)
-    assert raised.value.hint == "Start the search again."
 
 
 def test_a_stopped_rebuild_leaves_the_old_index_and_is_gone_on_with(
