@@ -101,8 +101,10 @@ def remove(name: NameArgument, as_json: JsonOption = False) -> None:
     freed = delete(model)
     if as_json:
         emit(json.dumps({"name": model.name, "bytes": freed}, indent=2) + "\n")
-    else:
+    elif freed:
         emit(f"Deleted the model {model.name}: {freed / 1e6:.0f} MB are free again.\n")
+    else:
+        emit(f"Nothing of the model {model.name} is on this machine.\n")
 
 
 @app.command()

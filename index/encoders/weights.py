@@ -64,7 +64,12 @@ def verify(model: Model, on_progress: Callable[[int], None] = lambda _: None) ->
 
     Returns:
         What is wrong, a sentence each.
+
+    Raises:
+        ModelError: Nothing of it was downloaded.
     """
+    if model.sources and not weights_folder(model).exists():
+        weight_files(model)
     read = 0
 
     def count(size: int) -> None:

@@ -314,9 +314,12 @@ def test_a_removed_model_is_gone_with_what_was_made_of_it(cache: Path, nmm: Nmm)
     assert json.loads(done.stdout)["bytes"] > 40_000_000
     assert not [p for p in cache.rglob("*") if p.is_file() and p.suffix != ".lock"]
     assert (row(nmm, **here)["on_this_machine"], row(nmm, **here)["prepared"]) == (False, False)
-    path = nmm("models", "path", "nomic-v1.5", **here)
-    assert path.returncode == 4
-    assert "nmm models pull nomic-v1.5" in path.stderr
+    for command in ("path", "verify"):
+        refused = nmm("models", command, "nomic-v1.5", **here)
+        assert refused.returncode == 4
+        assert "nmm models pull nomic-v1.5" in refused.stderr
+    again = nmm("models", "remove", "nomic-v1.5", **here)
+    assert again.stdout == "Nothing of the model nomic-v1.5 is on this machine.\n"
 
 
 def test_weights_that_do_not_fit_the_row_are_refused_by_name(
