@@ -84,9 +84,16 @@ def test_files_without_a_manifest_cannot_be_checked(downloaded: Path) -> None:
     ]
 
 
-def test_nothing_downloaded_is_all_missing() -> None:
-    folder = weights_folder(TINY)
-    assert verify(TINY) == [f"{folder / name} is missing." for name in TINY.files]
+def test_a_model_that_was_never_downloaded_is_not_called_damaged() -> None:
+    with pytest.raises(ModelError, match="not on this machine") as caught:
+        verify(TINY)
+    assert caught.value.hint == "Download it with: nmm models pull tiny-1.5"
+
+
+def test_a_download_without_its_files_is_all_missing(downloaded: Path) -> None:
+    for name in TINY.files:
+        (downloaded / name).unlink()
+    assert verify(TINY) == [f"{downloaded / name} is missing." for name in TINY.files]
 
 
 def test_weights_in_packages_are_those_that_were_installed() -> None:
