@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -60,15 +60,22 @@ class Batch:
         encoder: What embeds it.
         size: Images to a batch.
         stop: Looked at between the batches of one long text.
+        on_commit: Told after each batch how many vectors it added.
     """
 
     def __init__(
-        self, writer: CatalogWriter, encoder: Encoder, size: int, stop: threading.Event
+        self,
+        writer: CatalogWriter,
+        encoder: Encoder,
+        size: int,
+        stop: threading.Event,
+        on_commit: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._writer = writer
         self._encoder = encoder
         self._size = size
         self._stop = stop
+        self._on_commit = on_commit
         self._contents: dict[bytes, Content] = {}
         self._images: list[ReadyImage] = []
         self._chunks: list[tuple[bytes, Chunk]] = []
@@ -141,10 +148,12 @@ class Batch:
             for entry, status, reason, content_hash in self._files:
                 content_id = ids[content_hash] if content_hash else None
                 self._writer.put_file(*entry, status=status, reason=reason, content_id=content_id)
+        added = len(self._images) + len(self._chunks)
         self._contents.clear()
         self._images.clear()
         self._chunks.clear()
         self._files.clear()
+        self._on_commit(added)
 
     def _hashes(self) -> set[bytes]:
         """The contents that this batch adds, adds to, or refers to."""

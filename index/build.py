@@ -26,8 +26,8 @@ from nmm.index.model import check, model_of, settings_of
 from nmm.index.obtain import obtain_default, prepare
 from nmm.index.roots import cover, resolve
 from nmm.index.run import Options, Run
-from nmm.index.store import vectors
-from nmm.index.store.catalog import KINDS, Catalog, Settings, locate
+from nmm.index.store import segments
+from nmm.index.store.catalog import KINDS, Catalog, Kind, Settings, locate
 from nmm.index.store.writer import CatalogWriter, open_for_writing
 
 if TYPE_CHECKING:
@@ -188,10 +188,10 @@ class _Todo:
             summary = self._index(new, beside, encoder, [*roots, *self.present])
         summary.rebuild = True
         if not summary.interrupted:
-            vectors.move(beside, self.folder)
+            segments.move(beside, self.folder)
             writer.become(beside.catalog)
             beside.delete()
-            vectors.refresh(writer, self.folder, row.dimension)
+            segments.refresh(writer, self.folder, row.dimension)
         return summary
 
     def _load(self, row: Model) -> Encoder:
@@ -213,9 +213,19 @@ class _Todo:
         covered = cover(writer, paths)
         for path in covered.away:
             self.on_event(RootAway(str(path)))
-        with Catalog.open(writer.file) as committed:
+        with (
+            Catalog.open(writer.file) as committed,
+            segments.in_background(writer, folder, encoder.model.dimension) as on_commit,
+        ):
             run = Run(
-                writer, committed, self.folder, encoder, self.options, self.on_event, self.stop
+                writer,
+                committed,
+                self.folder,
+                encoder,
+                self.options,
+                self.on_event,
+                self.stop,
+                on_commit,
             )
             run.index(covered.scopes)
             run.summary.removed += sum(map(writer.forget, covered.deleted))
@@ -245,16 +255,26 @@ def _left_beside(writer: CatalogWriter, beside: IndexFolder) -> Settings | None:
 def _derive(writer: CatalogWriter, folder: IndexFolder, encoder: Encoder) -> None:
     """Drop what no file holds any more, and measure and write what follows from the rest."""
     writer.drop_orphans()
-    generation = writer.generation()
-    stale = [
-        kind
-        for kind in KINDS
-        # Of a kind that there is nothing of there is nothing to measure, at any generation.
-        if writer.scale_generation(kind) != generation and writer.vector_count(kind)
-    ]
+    stale = [kind for kind in KINDS if _is_stale(writer, kind)]
     if stale:
         neutral = encoder.embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY)
         for kind in stale:
             if measured := scale.measure(writer, kind, neutral):
                 writer.set_scale(kind, measured)
-    vectors.refresh(writer, folder, encoder.model.dimension)
+    segments.refresh(writer, folder, encoder.model.dimension)
+
+
+def _is_stale(catalog: Catalog, kind: Kind) -> bool:
+    """Whether the scale of a kind is to be measured, or measured again.
+
+    It follows every change as long as all vectors are looked at; of more a sample is, which
+    a few new ones hardly change.
+    """
+    count = catalog.vector_count(kind)
+    measured = catalog.scale_measured(kind)
+    if measured is None or not count:
+        return bool(count)
+    generation, then = measured
+    if then <= scale.SAMPLE or count <= scale.SAMPLE:
+        return generation != catalog.generation()
+    return abs(count - then) > scale.DRIFT * then

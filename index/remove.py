@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmm.index.errors import UsageError
-from nmm.index.store import vectors
+from nmm.index.store import segments
 from nmm.index.store.writer import open_for_writing
 
 if TYPE_CHECKING:
@@ -43,5 +43,5 @@ def remove(paths: Sequence[Path], folder: IndexFolder) -> int:
             removed += writer.forget(path)
         writer.drop_orphans()
         if settings := writer.settings():
-            vectors.refresh(writer, folder, settings.dimension)
+            segments.refresh(writer, folder, settings.dimension)
     return removed

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,7 +25,7 @@ from nmm.index.events import Counted, Event, Passed, Skipped, Summary
 from nmm.index.media.image import MAX_PIXELS
 from nmm.index.media.read import Chunking, ImageMedia, KnownMedia, TextMedia, read_media
 from nmm.index.roots import Scope, is_there
-from nmm.index.store.catalog import Catalog, Root, locate
+from nmm.index.store.catalog import Catalog, FileRow, Root, locate
 from nmm.index.store.location import IndexFolder
 from nmm.index.walk import FoundFile, SkippedEntry, walk
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 # Batches of files being read or waiting to be embedded: while one is embedded the next is
 # read, and one slow file does not make the encoder wait.
 AHEAD = 2
+# Files that the catalog is asked about at once.
+LOOKED_UP = 1000
 # A chunk repeats up to this part of the one before it.
 OVERLAP = 8
 
@@ -73,6 +77,7 @@ class Run:
         options: Options,
         on_event: Callable[[Event], None],
         stop: threading.Event,
+        on_commit: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.summary = Summary(encoder.model.name)
         self._writer = writer
@@ -87,7 +92,7 @@ class Run:
         self._options = options
         self._on_event = on_event
         self._stop = stop
-        self._batch = Batch(writer, encoder, options.batch_size, stop)
+        self._batch = Batch(writer, encoder, options.batch_size, stop, on_commit)
         self._unseen: set[tuple[Root, str]] = set()
 
     def index(self, scopes: Sequence[Scope]) -> None:
@@ -139,24 +144,33 @@ class Run:
 
     def _changed(self, scopes: Iterable[Scope]) -> Iterator[FileEntry]:
         """The files that have to be read; the others are dealt with on the way."""
+        for root, files in _groups(self._found(scopes), LOOKED_UP):
+            known = self._writer.file_rows(root, [file.path for file in files])
+            unchanged: list[FileRow] = []
+            for file in files:
+                row = known.get(file.path)
+                # What was skipped is tried again: rights and options change no time stamp.
+                if (
+                    row is None
+                    or row.status == "skipped"
+                    or (row.size, row.mtime_ns) != (file.size, file.mtime_ns)
+                ):
+                    yield FileEntry(root, file.path, file.size, file.mtime_ns)
+                else:
+                    unchanged.append(row)
+                    self.summary.unchanged += row.status == "indexed"
+                    self._passed(root, file.path)
+            self._writer.meet(unchanged)
+
+    def _found(self, scopes: Iterable[Scope]) -> Iterator[tuple[Root, FoundFile]]:
+        """The files of a walk; what it skips is told and kept on the way."""
         for root, entry in self._walk(scopes):
-            if isinstance(entry, SkippedEntry):
-                if entry.is_dir:
-                    self._unseen.add((root, entry.path))
-                self._skip(FileEntry(root, entry.path), entry.reason)
+            if isinstance(entry, FoundFile):
+                yield root, entry
                 continue
-            known = self._writer.file_row(root, entry.path)
-            # What was skipped is tried again: rights and options change no time stamp.
-            if (
-                known is None
-                or known.status == "skipped"
-                or (known.size, known.mtime_ns) != (entry.size, entry.mtime_ns)
-            ):
-                yield FileEntry(root, entry.path, entry.size, entry.mtime_ns)
-                continue
-            self._writer.meet(known)
-            self.summary.unchanged += known.status == "indexed"
-            self._passed(root, entry.path)
+            if entry.is_dir:
+                self._unseen.add((root, entry.path))
+            self._skip(FileEntry(root, entry.path), entry.reason)
 
     def _read(self, entry: FileEntry) -> Media:
         """Read a file, in a thread of the pool."""
@@ -195,7 +209,7 @@ class Run:
         except UnreadableError as error:
             if known and known.content_id is not None:
                 # What it held when it was last read stays in the index until it is read again.
-                self._writer.meet(known)
+                self._writer.meet([known])
                 self._tell_skipped(entry, error.what)
             else:
                 self._skip(entry, error.what)
@@ -241,6 +255,15 @@ class Run:
 
     def _passed(self, root: Root, path: str) -> None:
         self._on_event(Passed(locate(str(root.path), path)))
+
+
+def _groups(
+    found: Iterable[tuple[Root, FoundFile]], size: int
+) -> Iterator[tuple[Root, list[FoundFile]]]:
+    """Files that follow each other in one root, `size` at most."""
+    for root, pairs in groupby(found, itemgetter(0)):
+        while group := [file for _, file in islice(pairs, size)]:
+            yield root, group
 
 
 def _location(entry: FileEntry) -> Path:

@@ -101,6 +101,8 @@ NEUTRAL_QUERIES = (
 
 # Vectors that a scale is measured on, at most; more change its third digit.
 SAMPLE = 4096
+# Of more vectors, so many must come or go, as a part of all, before one is measured again.
+DRIFT = 0.1
 # How rare a neutral pair is that scores 1.
 RARE = 0.001
 # For vectors that every query fits the same.

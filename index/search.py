@@ -16,8 +16,8 @@ from nmm.index.encoders.registry import Encoder, Task
 from nmm.index.encoders.runtime import load_encoder
 from nmm.index.errors import NoIndexError, UsageError
 from nmm.index.model import check, model_of, settings_of
-from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale, Settings
-from nmm.index.store.vectors import NearestVectors
+from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale, Segment, Settings
+from nmm.index.store.nearest import NearestVectors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,13 +109,23 @@ class Search:
         self._catalog = catalog
         self._encoder = encoder
         self._load = load
-        self._nearest: dict[Kind, tuple[int, NearestVectors]] = {}
+        self._nearest: dict[Kind, tuple[tuple[int, list[Segment]], NearestVectors]] = {}
         self._neutral: NDArray[np.float32] | None = None
 
     @property
     def model(self) -> str:
         """The name of the index's model, at the last query."""
         return self._encoder.model.name
+
+    def damaged(self) -> list[str]:
+        """Derived files that searches met which are missing, or are not what was written.
+
+        What they were to tell was read from the catalog; the next run of `nmm index`, or
+        :func:`nmm.index.repair.repair`, writes them again.
+        """
+        met = {name for _, nearest in self._nearest.values() for name in nearest.damaged}
+        named = {segment.name for kind in KINDS for segment in self._catalog.segments(kind)}
+        return sorted(met & named)  # one that was replaced meanwhile was only deleted
 
     def find(
         self, query: str, count: int, kinds: Sequence[Kind] = KINDS, *, raw: bool = False
@@ -184,11 +194,12 @@ class Search:
             candidates *= 4
 
     def _open_nearest(self, kind: Kind) -> NearestVectors:
-        generation = self._catalog.generation()
-        if kind not in self._nearest or self._nearest[kind][0] != generation:
-            nearest = NearestVectors(self._catalog, self._folder, kind)
-            self._nearest[kind] = generation, nearest
-        return self._nearest[kind][1]
+        state = self._catalog.generation(), self._catalog.segments(kind)
+        known, nearest = self._nearest.get(kind, (None, None))
+        if nearest is None or known != state:
+            nearest = NearestVectors(self._catalog, self._folder, kind, nearest)
+            self._nearest[kind] = state, nearest
+        return nearest
 
     def _scale(self, kind: Kind) -> Scale | None:
         """The kept scale; measured now if the first run was cut short before it was."""

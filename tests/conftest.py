@@ -16,6 +16,7 @@ from support import SAMPLE_DATA, Nmm
 
 from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
+from nmm.index.store import segments
 from nmm.index.store.location import IndexFolder
 
 PLAIN_USER = 65534  # nobody
@@ -45,6 +46,12 @@ def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def mini(model_cache: Path) -> OnnxEncoder:
     """The built-in model, at work."""
     return load_encoder(MINI)
+
+
+@pytest.fixture
+def short_tail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors come into FAISS files from the first on; a few thousand would stay without."""
+    monkeypatch.setattr(segments, "TAIL", 1)
 
 
 @pytest.fixture

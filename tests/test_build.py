@@ -53,6 +53,8 @@ posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and f
 # Batches of 2 images or 8 chunks.
 SMALL = Options(batch_size=2)
 
+pytestmark = pytest.mark.usefixtures("short_tail")
+
 
 @pytest.fixture(autouse=True)
 def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:

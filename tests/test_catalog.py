@@ -21,8 +21,8 @@ from nmm.index.store.catalog import (
     Hit,
     Root,
     Scale,
+    Segment,
     Settings,
-    VectorFile,
 )
 from nmm.index.store.location import IndexFolder, index_folder
 from nmm.index.store.writer import (
@@ -358,12 +358,17 @@ def test_what_is_derived_is_read_as_written(folder: IndexFolder, kind: Any) -> N
     with open_for_writing(folder) as writer:
         for n in (1, 2):
             writer.set_scale(kind, Scale(0.25 * n, 0.5))
-            writer.set_vector_file(kind, VectorFile(f"{n}.faiss", n, 2, 3, 4))
+        first, second, third = (
+            Segment(f"{n}.faiss", "flat", n, 2, "ab", 3, 0, last_chunk=10 * n) for n in (1, 2, 3)
+        )
+        writer.replace_segments(kind, [], second)
+        writer.replace_segments(kind, [], first)
+        writer.replace_segments(kind, [second], third)
     with Catalog.open(folder.catalog) as catalog:
         assert catalog.scale(kind) == Scale(0.5, 0.5)
-        assert catalog.vector_file(kind) == VectorFile("2.faiss", 2, 2, 3, 4)
+        assert catalog.segments(kind) == [first, third]
         (other,) = set(KINDS) - {kind}
-        assert (catalog.scale(other), catalog.vector_file(other)) == (None, None)
+        assert (catalog.scale(other), catalog.segments(other)) == (None, [])
 
 
 def test_a_file_is_read_as_written_and_replaced_in_its_place(folder: IndexFolder) -> None:
@@ -483,7 +488,7 @@ def test_files_that_were_not_met_below_a_scope_are_forgotten(folder: IndexFolder
         (root,) = writer.roots()
         met = writer.file_row(root, "in/met.txt")
         assert met is not None
-        writer.meet(met)
+        writer.meet([met])
         changes = writer.forget_unmet([(root, "in")], [(root, "in/unseen")])
     assert changes == Changes(moved=0, removed=1)
     assert rows(folder, "SELECT path FROM files ORDER BY path") == [

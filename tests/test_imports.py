@@ -16,11 +16,12 @@ HEAVY = {"torch", "transformers", "faiss", "onnxruntime", "PIL", "numpy", "sqlit
 # of its own that nothing below may import.
 ALLOWED = {
     "errors": set(),
+    "sync": set(),
     "ignore": {"errors"},
     "walk": {"errors", "ignore"},
     "media": {"errors"},
-    "encoders": {"errors"},
-    "store": {"errors"},
+    "encoders": {"errors", "sync"},
+    "store": {"errors", "sync"},
     "events": set(),
     "scale": {"errors", "store"},
     "batch": {"errors", "store", "encoders", "media"},
@@ -66,8 +67,9 @@ def test_a_search_never_imports_torch(tmp_path: Path, model_cache: Path) -> None
     indexing = imported(["index", str(note)], environ)
     searching = imported(["search", "cat", "--paths"], environ)
     assert {"torch", "transformers", "sentence_transformers"} & (indexing | searching) == set()
-    assert {"onnxruntime", "faiss"} <= searching
-    assert "sqlite_utils" not in searching
+    assert "onnxruntime" in searching
+    # Few vectors are compared in the catalog, which takes less time than importing FAISS.
+    assert {"faiss", "sqlite_utils"} & searching == set()
 
 
 def module_imports(file: Path) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,10 +19,12 @@ from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import ModelError, NoIndexError, UsageError
 from nmm.index.events import Event, Passed
 from nmm.index.search import Result, open_search
-from nmm.index.store import vectors
+from nmm.index.store import segments
 from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale, Settings
 from nmm.index.store.location import IndexFolder
 from nmm.index.store.writer import CatalogWriter, ChunkRow, Content, open_for_writing
+
+pytestmark = pytest.mark.usefixtures("short_tail")
 
 QUERY = "a cat on a piano"
 ROOT = Path("/library").absolute()
@@ -91,7 +94,7 @@ class Library:
 
     def refresh(self) -> None:
         with open_for_writing(self.folder) as writer:
-            vectors.refresh(writer, self.folder, self._mini.model.dimension)
+            segments.refresh(writer, self.folder, self._mini.model.dimension)
 
     def find(self, count: int, kinds: Sequence[Kind] = KINDS) -> list[Result]:
         with open_search(self.folder) as search:
@@ -235,17 +238,19 @@ def test_scores_come_from_the_catalog_though_the_derived_file_lies(library: Libr
     expected = library.find(10)
     with Catalog.open(library.folder.catalog) as catalog:
         ((ids, rows),) = catalog.vectors("text")
-        known = catalog.vector_file("text")
-    assert known
+        (known,) = catalog.segments("text")
     file = library.folder.vectors / known.name
     index = faiss.read_index(str(file))
     index.reset()
     index.add_with_ids(rows, ids[::-1].copy())
     faiss.write_index(index, str(file))
+    os.utime(file, ns=(known.mtime_ns, known.mtime_ns))
     assert file.stat().st_size == known.bytes
-    assert library.find(10) == expected
-    # It is this file that was asked: of the best, it proposes the worst.
-    assert library.find(1) != expected[:1]
+    with open_search(library.folder) as search:
+        assert search.find(QUERY, 10) == expected
+        assert search.find(QUERY, 1) == expected[:1]
+        # It is this file that was asked, and found out: of the best, it proposed the worst.
+        assert search.damaged() == [known.name]
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t"])

@@ -3,6 +3,7 @@ what a crash or a bad disk has left of them."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +12,14 @@ import pytest
 from numpy.typing import NDArray
 
 from nmm.index import scale
-from nmm.index.store import vectors
+from nmm.index.store import nearest as nearest_module
+from nmm.index.store import segments
 from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale
 from nmm.index.store.location import IndexFolder
-from nmm.index.store.vectors import NearestVectors
+from nmm.index.store.nearest import NearestVectors
 from nmm.index.store.writer import CatalogWriter, ChunkRow, Content, open_for_writing
+
+pytestmark = pytest.mark.usefixtures("short_tail")
 
 DIMENSION = 32
 
@@ -44,15 +48,18 @@ def filled(folder: IndexFolder) -> IndexFolder:
     with open_for_writing(folder) as writer:
         add(writer, "image", unit_vectors(300, seed=1))
         add(writer, "text", unit_vectors(200, seed=2))
-        vectors.refresh(writer, folder, DIMENSION)
+        segments.refresh(writer, folder, DIMENSION)
     return folder
 
 
 def derived(folder: IndexFolder, kind: Kind) -> Path:
+    (path,) = derived_files(folder, kind)
+    return path
+
+
+def derived_files(folder: IndexFolder, kind: Kind) -> list[Path]:
     with Catalog.open(folder.catalog) as catalog:
-        known = catalog.vector_file(kind)
-    assert known is not None
-    return folder.vectors / known.name
+        return [folder.vectors / segment.name for segment in catalog.segments(kind)]
 
 
 def nearest(folder: IndexFolder, kind: Kind, count: int, query: Vectors = QUERY) -> list[int]:
@@ -69,8 +76,11 @@ def brute_force(folder: IndexFolder, kind: Kind, count: int, query: Vectors = QU
 
 
 def uses_derived(folder: IndexFolder, kind: Kind) -> bool:
+    """Whether there are derived files, and a search can use all of them."""
     with Catalog.open(folder.catalog) as catalog:
-        return NearestVectors(catalog, folder, kind).derived
+        search = NearestVectors(catalog, folder, kind)
+        search.search(QUERY, 10)
+        return bool(catalog.segments(kind)) and not search.damaged
 
 
 # A search is exact
@@ -93,7 +103,7 @@ def test_a_search_for_more_than_there_is_finds_all(filled: IndexFolder) -> None:
 def test_an_empty_index_has_nothing_near(folder: IndexFolder, kind: Kind) -> None:
     with open_for_writing(folder) as writer:
         before = NearestVectors(writer, folder, kind).search(QUERY, 5).tolist()
-        vectors.refresh(writer, folder, DIMENSION)
+        segments.refresh(writer, folder, DIMENSION)
     assert (before, nearest(folder, kind, 5)) == ([], [])
 
 
@@ -169,7 +179,7 @@ def test_a_file_that_is_not_sound_is_written_again(
 ) -> None:
     damage(derived(filled, "image"))
     with open_for_writing(filled) as writer:
-        vectors.refresh(writer, filled, DIMENSION)
+        segments.refresh(writer, filled, DIMENSION)
     assert uses_derived(filled, "image")
     assert nearest(filled, "image", 20) == brute_force(filled, "image", 20)
 
@@ -202,34 +212,271 @@ def test_many_vectors_without_a_file_are_searched_block_by_block(folder: IndexFo
 # Refreshing
 
 
-def test_a_refresh_replaces_the_files_and_deletes_the_old(filled: IndexFolder) -> None:
-    before = set(filled.vectors.iterdir())
-    with open_for_writing(filled) as writer:
-        add(writer, "image", unit_vectors(1, seed=3), b"more")
-        vectors.refresh(writer, filled, DIMENSION)
-        known = [writer.vector_file(kind) for kind in KINDS]
-        generation = writer.generation()
-    after = set(filled.vectors.iterdir())
-    assert after == {derived(filled, kind) for kind in KINDS}
-    assert before & after == set()
-    assert [file and (file.total, file.last_chunk, file.generation) for file in known] == [
-        (301, 501, generation),
-        (200, 500, generation),
+def totals(folder: IndexFolder, kind: Kind = "image") -> list[int]:
+    with Catalog.open(folder.catalog) as catalog:
+        return [segment.total for segment in catalog.segments(kind)]
+
+
+def grow(folder: IndexFolder, count: int, seed: int) -> None:
+    """Add images, and refresh."""
+    with open_for_writing(folder) as writer:
+        add(writer, "image", unit_vectors(count, seed), f"more {seed}".encode())
+        segments.refresh(writer, folder, DIMENSION)
+
+
+def test_what_is_added_is_a_segment_of_its_own_until_it_is_as_large_as_the_one_before(
+    filled: IndexFolder,
+) -> None:
+    first = derived(filled, "image")
+    sizes = []
+    for n, count in enumerate((20, 9, 4, 2, 20, 200)):
+        grow(filled, count, 10 + n)
+        sizes.append(totals(filled))
+        assert nearest(filled, "image", 700) == brute_force(filled, "image", 700)
+        assert (first in derived_files(filled, "image")) == (n < 5)
+    assert sizes == [
+        [300, 20],
+        [300, 20, 9],
+        [300, 20, 9, 4],
+        [300, 20, 9, 4, 2],
+        [300, 55],
+        [555],
     ]
+    assert set(filled.vectors.iterdir()) == {
+        path for kind in KINDS for path in derived_files(filled, kind)
+    }
+
+
+def test_a_tail_that_is_short_stays_in_the_catalog(
+    filled: IndexFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "TAIL", 30)
+    grow(filled, 29, 10)
+    assert totals(filled) == [300]
+    assert nearest(filled, "image", 400) == brute_force(filled, "image", 400)
+    grow(filled, 1, 11)
+    assert totals(filled) == [300, 30]
+
+
+def test_a_damaged_segment_takes_only_those_after_it_along(filled: IndexFolder) -> None:
+    grow(filled, 100, 10)
+    grow(filled, 40, 11)
+    assert totals(filled) == [300, 100, 40]
+    first, middle, last = derived_files(filled, "image")
+    noise(middle)
+    with open_for_writing(filled) as writer:
+        segments.refresh(writer, filled, DIMENSION)
+    assert totals(filled) == [300, 140]
+    assert derived_files(filled, "image")[0] == first
+    assert not middle.exists()
+    assert not last.exists()
+    assert nearest(filled, "image", 500) == brute_force(filled, "image", 500)
+
+
+def test_many_vectors_that_are_gone_leave_the_segments(filled: IndexFolder) -> None:
+    grow(filled, 90, 10)
+    for gone, left in (("more 10", [300, 90]), ("image", [90])):
+        with open_for_writing(filled) as writer:
+            if gone == "image":
+                grow_back = unit_vectors(90, 12)
+                add(writer, "image", grow_back, b"back")
+            writer.drop_content(gone.encode())
+            segments.refresh(writer, filled, DIMENSION)
+        assert totals(filled) == left
+        assert nearest(filled, "image", 500) == brute_force(filled, "image", 500)
+
+
+def test_compacting_leaves_one_segment_without_what_is_gone(filled: IndexFolder) -> None:
+    grow(filled, 20, 10)
+    grow(filled, 4, 11)
+    with open_for_writing(filled) as writer:
+        writer.drop_content(b"more 10")
+        segments.refresh(writer, filled, DIMENSION, compact=True)
+    assert totals(filled) == [304]
+    before = derived(filled, "image")
+    with open_for_writing(filled) as writer:
+        segments.refresh(writer, filled, DIMENSION, compact=True)
+    assert derived(filled, "image") == before, "what is compact is left alone"
+    assert nearest(filled, "image", 500) == brute_force(filled, "image", 500)
+
+
+def test_a_kind_of_which_all_is_gone_has_no_segment(filled: IndexFolder) -> None:
+    with open_for_writing(filled) as writer:
+        writer.drop_content(b"image")
+        segments.refresh(writer, filled, DIMENSION)
+    assert derived_files(filled, "image") == []
+    assert set(filled.vectors.iterdir()) == {derived(filled, "text")}
+
+
+def test_a_file_that_was_copied_is_believed_once_it_was_read(filled: IndexFolder) -> None:
+    path = derived(filled, "image")
+    os.utime(path)
+    assert uses_derived(filled, "image")
+    with open_for_writing(filled) as writer:
+        segments.refresh(writer, filled, DIMENSION)
+        (segment,) = writer.segments("image")
+    assert (segment.name, segment.mtime_ns) == (path.name, path.stat().st_mtime_ns)
+
+
+# The inverted file
+
+CENTRES = unit_vectors(60, seed=5)
+
+
+def clustered(count: int, seed: int) -> Vectors:
+    """Vectors around a few, as embeddings of similar things are."""
+    chance = np.random.default_rng(seed)
+    noise = chance.normal(size=(count, DIMENSION)).astype(np.float32)
+    found: Vectors = CENTRES[chance.integers(0, len(CENTRES), count)] + noise / 8
+    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    return found
+
+
+@pytest.fixture
+def large(folder: IndexFolder, monkeypatch: pytest.MonkeyPatch) -> IndexFolder:
+    """An index of 3,000 images, which is large here, so that it has an inverted file."""
+    monkeypatch.setattr(segments, "IVF_FROM", 3000)
+    monkeypatch.setattr(segments, "FLAT", 500)
+    with open_for_writing(folder) as writer:
+        add(writer, "image", clustered(3000, seed=1))
+        segments.refresh(writer, folder, DIMENSION)
+    return folder
+
+
+def forms(folder: IndexFolder) -> list[tuple[str, int]]:
+    with Catalog.open(folder.catalog) as catalog:
+        return [(segment.form, segment.total) for segment in catalog.segments("image")]
+
+
+def recall(folder: IndexFolder) -> float:
+    """Of the ten nearest, the part that is found, over 50 queries."""
+    found = [
+        len({*nearest(folder, "image", 10, query)} & {*brute_force(folder, "image", 10, query)})
+        for query in clustered(50, seed=77)
+    ]
+    return sum(found) / 500
+
+
+def test_many_vectors_are_in_an_inverted_file(large: IndexFolder) -> None:
+    assert forms(large) == [("ivf", 3000)]
+    assert recall(large) > 0.97
+
+
+def test_an_inverted_file_is_a_tenth_of_a_flat_one(large: IndexFolder) -> None:
+    import faiss
+
+    ivf = derived(large, "image").stat().st_size
+    lists = 4 * int(3000**0.5)
+    # A bit a dimension and two numbers a vector; ids, lists and the rotation are what they are.
+    codes = 3000 * (DIMENSION // 8 + 8)
+    assert ivf < codes + 3000 * 8 + (lists + 2 * DIMENSION) * DIMENSION * 4 + 64 * lists
+    assert faiss.read_index(str(derived(large, "image"))).ntotal == 3000
+
+
+def test_what_is_added_to_an_inverted_file_waits_beside_it_and_is_then_taken_in(
+    large: IndexFolder,
+) -> None:
+    grow(large, 100, 20)
+    assert forms(large) == [("ivf", 3000), ("flat", 100)]
+    grow(large, 450, 21)
+    assert forms(large) == [("ivf", 3550)]
+    with Catalog.open(large.catalog) as catalog:
+        (segment,) = catalog.segments("image")
+    assert segment.trained == 3000, "its lists were not learned again"
+    assert recall(large) > 0.97
+
+
+def test_what_is_gone_leaves_an_inverted_file_when_it_is_extended(large: IndexFolder) -> None:
+    grow(large, 100, 20)
+    with open_for_writing(large) as writer:
+        writer.drop_content(b"more 20")
+    grow(large, 600, 21)
+    assert forms(large) == [("ivf", 3600)]
+    found = nearest(large, "image", 4000)
+    assert found == brute_force(large, "image", 4000)
+
+
+def test_lists_are_learned_anew_when_there_is_much_more(
+    large: IndexFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "GROWTH", 2)
+    grow(large, 4000, 20)
+    with Catalog.open(large.catalog) as catalog:
+        (segment,) = catalog.segments("image")
+    assert (segment.total, segment.trained) == (7000, 7000)
+
+
+@damages
+def test_without_its_inverted_file_a_search_finds_the_same_and_more(
+    large: IndexFolder, damage: Callable[[Path], None]
+) -> None:
+    damage(derived(large, "image"))
+    assert not uses_derived(large, "image")
+    assert recall(large) == 1
+    with open_for_writing(large) as writer:
+        segments.refresh(writer, large, DIMENSION)
+    assert uses_derived(large, "image")
+    assert forms(large) == [("ivf", 3000)]
+
+
+# Within some ids
+
+
+@pytest.mark.parametrize("exact", [0, 10_000])
+@pytest.mark.parametrize("every", [2, 7, 300])
+def test_a_search_among_some_is_exact(
+    filled: IndexFolder, monkeypatch: pytest.MonkeyPatch, every: int, exact: int
+) -> None:
+    """Some in a segment, some in the tail; read from the catalog, and chosen by FAISS."""
+    monkeypatch.setattr(nearest_module, "EXACT", exact)
+    with open_for_writing(filled) as writer:
+        add(writer, "image", unit_vectors(50, seed=3), b"more")
+    with Catalog.open(filled.catalog) as catalog:
+        ids = catalog.chunk_ids("image")[::every]
+        rows = np.concatenate([rows for _, rows in catalog.vectors_of(ids.tolist())])
+        expected = ids[np.argsort(-(rows @ QUERY), kind="stable")[:20]].tolist()
+        search = NearestVectors(catalog, filled, "image")
+        assert search.search(QUERY, 20, among=ids).tolist() == expected
+        assert search.search(QUERY, 20, among=ids[:0]).tolist() == []
+
+
+def test_a_search_among_many_looks_into_all_lists(
+    large: IndexFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nearest_module, "EXACT", 10)
+    with Catalog.open(large.catalog) as catalog:
+        ids = catalog.chunk_ids("image")[::50]
+        rows = np.concatenate([rows for _, rows in catalog.vectors_of(ids.tolist())])
+        search = NearestVectors(catalog, large, "image")
+        for query in clustered(20, seed=78):
+            expected = ids[np.argsort(-(rows @ query), kind="stable")[:10]].tolist()
+            assert search.search(query, 10, among=ids).tolist() == expected
 
 
 def test_a_refresh_deletes_what_a_crash_left(filled: IndexFolder) -> None:
     (filled.vectors / "image-1-0123abcd.faiss").write_bytes(b"half of a file")
     with open_for_writing(filled) as writer:
-        vectors.refresh(writer, filled, DIMENSION)
+        segments.refresh(writer, filled, DIMENSION)
     assert set(filled.vectors.iterdir()) == {derived(filled, kind) for kind in KINDS}
 
 
 def test_a_refresh_of_what_is_up_to_date_writes_nothing(filled: IndexFolder) -> None:
     before = {path: path.stat().st_mtime_ns for path in filled.vectors.iterdir()}
     with open_for_writing(filled) as writer:
-        vectors.refresh(writer, filled, DIMENSION)
+        segments.refresh(writer, filled, DIMENSION)
     assert {path: path.stat().st_mtime_ns for path in filled.vectors.iterdir()} == before
+
+
+def test_noise_under_the_old_time_is_found_out_by_what_it_proposes(filled: IndexFolder) -> None:
+    path = derived(filled, "image")
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    at = content.index(unit_vectors(1, seed=1).astype(np.float16).tobytes()[:8])
+    content[at : at + 64 * 299] = np.random.default_rng(1).bytes(64 * 299)
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_mtime_ns, before.st_mtime_ns))
+    assert nearest(filled, "image", 300) == brute_force(filled, "image", 300)
+    assert not uses_derived(filled, "image")
 
 
 def test_an_open_search_outlives_its_file(filled: IndexFolder) -> None:
@@ -297,6 +544,6 @@ def test_what_was_in_the_folder_before_is_left_alone(filled: IndexFolder) -> Non
     (filled.vectors / "my.faiss").write_text("somebody's own")
     with open_for_writing(filled) as writer:
         add(writer, "image", unit_vectors(3, seed=9), b"new")
-        vectors.refresh(writer, filled, DIMENSION)
+        segments.refresh(writer, filled, DIMENSION)
     assert (filled.vectors / "logo.svg").exists()
     assert (filled.vectors / "my.faiss").exists()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nmm.index.errors import ModelError, StoppedError
+from nmm.index.sync import sync
 
 MANIFEST = "manifest.json"
 POLL = 0.2  # seconds
@@ -101,14 +101,3 @@ def locked(folder: Path, stop: threading.Event | None) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def sync(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk and not only in memory."""
-    if os.name == "nt" and path.is_dir():
-        return  # Windows opens no folders
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

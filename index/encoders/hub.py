@@ -22,13 +22,13 @@ from nmm.index.encoders.downloaded import (
     part_folder,
     read_manifest,
     size_of,
-    sync,
     write_manifest,
 )
 from nmm.index.encoders.fetch import RemoteFile, check, fetch
 from nmm.index.encoders.hub_client import endpoint, list_repository, within
 from nmm.index.encoders.registry import Model, Source
 from nmm.index.errors import HubError, UnreachableError, UsageError
+from nmm.index.sync import sync
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo

@@ -7,6 +7,7 @@ A reader imports nothing but the standard library, for a search pays for every i
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -21,15 +22,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-SCHEMA = 1
+SCHEMA = 2
 
 Kind = Literal["image", "text"]
+Form = Literal["flat", "ivf"]
 KINDS: tuple[Kind, ...] = ("image", "text")
 
 # A vector on disk: little-endian halves. Of a unit vector they keep three digits of every
 # component and six of a cosine, in half the space.
 VECTOR_DTYPE = "<f2"
 VECTORS_PER_BLOCK = 4096
+# The greatest id that SQLite can give.
+MAX_ID = (1 << 63) - 1
 
 
 class Settings(NamedTuple):
@@ -83,19 +87,32 @@ class Scale(NamedTuple):
     unit: float
 
 
-class VectorFile(NamedTuple):
-    """A derived file of vectors: what it holds, up to which chunk and generation."""
+class Segment(NamedTuple):
+    """A derived file of vectors of one kind: those that there were in a range of chunks.
+
+    Attributes:
+        name: Of the file.
+        form: How it is searched, see :mod:`.faiss_files`.
+        bytes, mtime_ns: What the file system said when it was written.
+        sha256: In hexadecimal, of the whole file.
+        total: Vectors in it.
+        trained: Vectors that there were when its lists were learned; 0 if it has none.
+        last_chunk: The end of its range, which begins where that of the one before it ends.
+    """
 
     name: str
+    form: Form
     bytes: int
+    mtime_ns: int
+    sha256: str
     total: int
+    trained: int
     last_chunk: int
-    generation: int
 
 
 def locate(root: str, path: str) -> str:
     """The absolute path of a file below a root; `path` is empty if the root is the file."""
-    return str(Path(root, path))
+    return os.path.join(root, path.replace("/", os.sep)) if path else root  # noqa: PTH118
 
 
 @contextmanager
@@ -221,6 +238,14 @@ class Catalog:
         row = self._first(sql, (root.id, path))
         return FileRow(*row) if row else None
 
+    def file_rows(self, root: Root, paths: Sequence[str]) -> dict[str, FileRow]:
+        """What is known of each of some files of a root, as far as they are known."""
+        sql = (
+            "SELECT files.path, files.id, size, mtime_ns, status, content_id "
+            "FROM json_each(?) JOIN files ON root_id = ? AND files.path = value"
+        )
+        return {path: FileRow(*row) for path, *row in self._rows(sql, (json.dumps(paths), root.id))}
+
     def content_id(self, digest: bytes) -> int | None:
         """The content with that hash, if it is in the catalog."""
         row = self._first("SELECT id FROM contents WHERE hash = ?", (digest,))
@@ -235,11 +260,11 @@ class Catalog:
         )
         return {**dict(by_status), **dict(by_kind)}
 
-    def vector_count(self, kind: Kind | None = None) -> int:
-        """Number of vectors, of one kind or of both."""
+    def vector_count(self, kind: Kind | None = None, *, after: int = 0) -> int:
+        """Number of vectors, of one kind, then of those after a chunk, or of both."""
         if kind is None:
             return self._number("SELECT count(*) FROM vectors")
-        return self._number("SELECT count(*) FROM chunks WHERE kind = ?", (kind,))
+        return self._number("SELECT count(*) FROM chunks WHERE kind = ? AND id > ?", (kind, after))
 
     def skipped(self) -> Iterator[tuple[str, str]]:
         """The absolute path of each skipped file, and why."""
@@ -250,31 +275,54 @@ class Catalog:
         for root, path, reason in rows:
             yield locate(str(root), str(path)), str(reason)
 
+    def last_chunk(self, kind: Kind) -> int:
+        """The greatest id of a chunk of a kind; 0 if there is none."""
+        return self._number("SELECT ifnull(max(id), 0) FROM chunks WHERE kind = ?", (kind,))
+
+    def chunk_ids(self, kind: Kind, *, upto: int = MAX_ID) -> NDArray[np.int64]:
+        """All ids of chunks of a kind up to one, in order, shape (n,)."""
+        import numpy as np
+
+        sql = "SELECT id FROM chunks WHERE kind = ? AND id <= ? ORDER BY id"
+        return np.fromiter((row[0] for row in self._rows(sql, (kind, upto))), np.int64)
+
     def vectors(
-        self, kind: Kind, *, after: int = 0, every: int = 1
+        self, kind: Kind, *, after: int = 0, upto: int = MAX_ID, every: int = 1
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Vectors of a kind in blocks: ids of chunks, shape (n,), and vectors, (n, dimension).
 
-        In order of id. `after` leaves out ids up to that one; `every` takes a sample,
-        one vector out of so many.
+        In order of id, those after one id and up to another; `every` takes a sample, one
+        vector out of so many.
         """
-        import numpy as np
-
         if every == 1:
             sql = (
                 "SELECT id, vector FROM chunks JOIN vectors ON chunk_id = id "
-                "WHERE kind = ? AND id > ? ORDER BY id"
+                "WHERE kind = ? AND id > ? AND id <= ? ORDER BY id"
             )
-            parameters: tuple[object, ...] = (kind, after)
+            parameters: tuple[object, ...] = (kind, after, upto)
         else:
             # Numbered, for ids follow the pattern in which the kinds were added: a divisor
             # of ids could miss all of a kind.
             sql = (
                 "SELECT id, vector FROM (SELECT id, row_number() OVER (ORDER BY id) AS number "
-                "FROM chunks WHERE kind = ? AND id > ?) JOIN vectors ON chunk_id = id "
-                "WHERE number % ? = 0 ORDER BY id"
+                "FROM chunks WHERE kind = ? AND id > ? AND id <= ?) "
+                "JOIN vectors ON chunk_id = id WHERE number % ? = 0 ORDER BY id"
             )
-            parameters = (kind, after, every)
+            parameters = (kind, after, upto, every)
+        yield from self._blocks(sql, parameters)
+
+    def vectors_of(
+        self, chunks: Sequence[int]
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Vectors of certain chunks, in blocks as of :meth:`vectors`; of those that are there."""
+        sql = "SELECT chunk_id, vector FROM json_each(?) JOIN vectors ON chunk_id = value"
+        yield from self._blocks(sql, (json.dumps(chunks),))
+
+    def _blocks(
+        self, sql: str, parameters: tuple[object, ...]
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        import numpy as np
+
         with (
             translated(self.file),
             closing(self._connection.execute(sql, parameters)) as cursor,
@@ -314,16 +362,16 @@ class Catalog:
         row = self._first("SELECT centre, unit FROM scales WHERE kind = ?", (kind,))
         return Scale(*row) if row else None
 
-    def scale_generation(self, kind: Kind) -> int | None:
-        """The generation that the scale of a kind was measured in."""
-        row = self._first("SELECT generation FROM scales WHERE kind = ?", (kind,))
-        return row[0] if row else None
+    def scale_measured(self, kind: Kind) -> tuple[int, int] | None:
+        """The generation that the scale of a kind was measured in, and of how many vectors."""
+        row = self._first("SELECT generation, vectors FROM scales WHERE kind = ?", (kind,))
+        return (row[0], row[1]) if row else None
 
-    def vector_file(self, kind: Kind) -> VectorFile | None:
-        """The derived file of a kind's vectors, if one was written."""
-        sql = "SELECT name, bytes, total, last_chunk, generation FROM vector_files WHERE kind = ?"
-        row = self._first(sql, (kind,))
-        return VectorFile(*row) if row else None
+    def segments(self, kind: Kind) -> list[Segment]:
+        """The derived files of a kind's vectors, in the order of their ranges."""
+        columns = ", ".join(Segment._fields)
+        sql = f"SELECT {columns} FROM segments WHERE kind = ? ORDER BY last_chunk"  # noqa: S608
+        return [Segment(*row) for row in self._rows(sql, (kind,))]
 
 
 def _connect_to_read(file: Path) -> sqlite3.Connection:

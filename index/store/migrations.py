@@ -15,6 +15,7 @@ knows a chunk by its id can be behind the catalog, but not wrong about it.
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING
 
 from sqlite_utils import Migrations
@@ -84,9 +85,63 @@ CREATE TABLE vector_files (
 @migrations()
 def m001_first(db: Database) -> None:
     """Roots, files, contents, chunks, vectors; and what is derived from the vectors."""
-    for statement in FIRST.split(";\n"):
-        db.execute(statement)
-    db.execute("PRAGMA user_version = 1")
+    _run(db, FIRST, 1)
+
+
+SECOND = """
+DROP TABLE vector_files;
+CREATE TABLE segments (
+    name TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    form TEXT NOT NULL CHECK (form IN ('flat', 'ivf')),
+    bytes INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    total INTEGER NOT NULL,
+    trained INTEGER NOT NULL,
+    last_chunk INTEGER NOT NULL
+);
+ALTER TABLE scales ADD COLUMN vectors INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE roots ADD COLUMN mount TEXT;
+CREATE TABLE mounts (
+    root_id INTEGER NOT NULL REFERENCES roots (id) ON DELETE CASCADE,
+    path TEXT NOT NULL,
+    PRIMARY KEY (root_id, path)
+) WITHOUT ROWID;
+CREATE TABLE loose (content_id INTEGER PRIMARY KEY);
+INSERT INTO loose SELECT id FROM contents
+    WHERE id NOT IN (SELECT content_id FROM files WHERE content_id NOT NULL);
+CREATE TRIGGER contents_begin AFTER INSERT ON contents BEGIN
+    INSERT INTO loose VALUES (new.id); END;
+CREATE TRIGGER contents_end AFTER DELETE ON contents BEGIN
+    DELETE FROM loose WHERE content_id = old.id; END;
+CREATE TRIGGER files_end AFTER DELETE ON files WHEN old.content_id NOT NULL BEGIN
+    INSERT OR IGNORE INTO loose VALUES (old.content_id); END;
+CREATE TRIGGER files_change AFTER UPDATE OF content_id ON files
+    WHEN old.content_id NOT NULL AND old.content_id IS NOT new.content_id BEGIN
+    INSERT OR IGNORE INTO loose VALUES (old.content_id); END;
+"""
+
+
+@migrations()
+def m002_segments(db: Database) -> None:
+    """Several derived files for a kind; where disks are mounted; what no file may hold.
+
+    `loose` names every content that a file has let go of or that is new, so that what no
+    file holds is found without looking at all that there is.
+    """
+    _run(db, SECOND, 2)
+
+
+def _run(db: Database, script: str, version: int) -> None:
+    """Run statements one by one, for `executescript` would commit before it begins."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            db.execute(statement)
+            statement = ""
+    db.execute(f"PRAGMA user_version = {version}")
 
 
 assert len(migrations._migrations) == SCHEMA, "catalog.SCHEMA counts the steps"

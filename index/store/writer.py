@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import sqlite3
+import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
@@ -16,16 +18,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.errors import CatalogError, IndexLockedError
 from nmm.index.store.catalog import (
+    SCHEMA,
     VECTOR_DTYPE,
     Catalog,
     FileRow,
     Kind,
     Root,
     Scale,
+    Segment,
     Settings,
-    VectorFile,
     translated,
 )
+from nmm.index.sync import sync
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +41,18 @@ if TYPE_CHECKING:
 
 
 # All that a catalog holds but the record of its schema.
-TABLES = ("settings", "roots", "contents", "files", "chunks", "vectors", "scales", "vector_files")
+TABLES = (
+    "settings",
+    "roots",
+    "mounts",
+    "contents",
+    "files",
+    "chunks",
+    "vectors",
+    "scales",
+    "segments",
+    "loose",  # the last: what is done to the others puts rows into it
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +127,9 @@ class CatalogWriter(Catalog):
         from sqlite_utils import Database
 
         with translated(file):
-            writer = cls(file, Database(sqlite3.connect(file, check_same_thread=False)))
+            # Transactions begin where this module says, and nowhere else.
+            connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+            writer = cls(file, Database(connection))
             try:
                 writer._prepare()
             except BaseException:
@@ -127,22 +144,43 @@ class CatalogWriter(Catalog):
         # A committed batch outlives a power cut.
         self._database.execute("PRAGMA synchronous = FULL")
         self._database.execute("PRAGMA foreign_keys = ON")
+        self._database.execute("PRAGMA recursive_triggers = ON")
         self._check_schema()
+        if 0 < self._schema() < SCHEMA:
+            self._back_up()
         migrations.apply(self._database)
         # What a walk has met in this run: ids of file rows, and whether they are new.
         self._database.execute("CREATE TEMP TABLE met (file_id INTEGER PRIMARY KEY, new INTEGER)")
 
+    def _back_up(self) -> None:
+        """Keep a copy of the catalog as it is, for a schema is never changed back."""
+        kept = self.file.with_name(f"{self.file.name}.schema-{self._schema()}")
+        if kept.exists():  # of an earlier try: the catalog is still what it was then
+            return
+        part = kept.with_name(f"{kept.name}.part")
+        part.unlink(missing_ok=True)
+        with closing(sqlite3.connect(part)) as copy:
+            self._connection.backup(copy)
+        sync(part)
+        part.replace(kept)
+        sync(kept.parent)
+
     @contextmanager
     def batch(self) -> Iterator[None]:
         """All that is written inside is committed together, or not at all."""
+        nested = self._connection.in_transaction
         with translated(self.file), self._database.atomic():
             yield
+            if not nested:
+                sys.audit("nmm.store", "batch written")
             if self._vectors_changed:
                 self._database.execute(
                     "INSERT INTO settings VALUES ('generation', 1) "
                     "ON CONFLICT (key) DO UPDATE SET value = value + 1"
                 )
         self._vectors_changed = False
+        if not nested:
+            sys.audit("nmm.store", "batch committed")
 
     def continue_from(self, old: Catalog) -> None:
         """Count on from a catalog that this one will replace: ids and generations stay unique."""
@@ -298,10 +336,12 @@ class CatalogWriter(Catalog):
             (known is None, root.id, path),
         )
 
-    def meet(self, file: FileRow) -> None:
-        """Take a file as met, unchanged."""
+    def meet(self, files: Iterable[FileRow]) -> None:
+        """Take files as met, unchanged."""
         with translated(self.file):
-            self._database.execute("INSERT OR IGNORE INTO met VALUES (?, 0)", (file.id,))
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO met VALUES (?, 0)", [(file.id,) for file in files]
+            )
 
     def forget_unmet(
         self, scopes: Sequence[tuple[Root, str]], unseen: Collection[tuple[Root, str]]
@@ -312,22 +352,22 @@ class CatalogWriter(Catalog):
         be read: files below that are kept. A file that is gone while its content was met
         at a new path has moved.
         """
-        starts: dict[Root, set[str]] = {}
-        for root, start in scopes:
-            starts.setdefault(root, set()).add(start)
         kept: dict[Root, set[str]] = {}
         for root, folder in unseen:
             kept.setdefault(root, set()).add(folder)
-        unmet = [
-            (row, content)
-            for root in starts
-            for row, path, content in self._rows(
-                "SELECT id, path, content_id FROM files "
-                "WHERE root_id = ? AND id NOT IN (SELECT file_id FROM met)",
-                (root.id,),
+        unmet: dict[int, int | None] = {}
+        for root, start in scopes:
+            condition, parameters = _at_or_below(root, start)
+            rows = self._rows(
+                f"SELECT id, path, content_id FROM files WHERE {condition} "  # noqa: S608
+                "AND id NOT IN (SELECT file_id FROM met)",
+                parameters,
             )
-            if (above := _at_and_above(path)) & starts[root] and not above & kept.get(root, set())
-        ]
+            unmet |= {
+                row: content
+                for row, path, content in rows
+                if not _at_and_above(path) & kept.get(root, set())
+            }
         moved = removed = 0
         if not unmet:
             return Changes(moved, removed)
@@ -338,15 +378,18 @@ class CatalogWriter(Catalog):
                 "WHERE new AND content_id IS NOT NULL"
             )
         )
+        for content in unmet.values():
+            if new[content] > 0:
+                new[content] -= 1
+                moved += 1
+            elif content is not None:
+                removed += 1
         with self.batch():
-            for row, content in unmet:
-                self._database.table("files").delete(row)
-                if new[content] > 0:
-                    new[content] -= 1
-                    moved += 1
-                elif content is not None:
-                    removed += 1
+            self._delete_files(unmet)
         return Changes(moved, removed)
+
+    def _delete_files(self, rows: Iterable[int]) -> None:
+        self._connection.executemany("DELETE FROM files WHERE id = ?", [(row,) for row in rows])
 
     def holds(self, path: Path) -> bool:
         """Whether there is a root or a file at an absolute path, or below it."""
@@ -368,40 +411,52 @@ class CatalogWriter(Catalog):
                     removed += sum(content is not None for _, content in self._below(root))
                     self._database.table("roots").delete(root.id)
                 elif path.is_relative_to(root.path):
-                    for row, content in self._below(root, path):
-                        self._database.table("files").delete(row)
-                        removed += content is not None
+                    below = dict(self._below(root, path))
+                    self._delete_files(below)
+                    removed += sum(content is not None for content in below.values())
         return removed
 
     def _below(self, root: Root, path: Path | None = None) -> list[tuple[int, int | None]]:
         """Rows of a root's files at or below a path, each with its content."""
         start = _relative(path or root.path, root)
-        return [
-            (row, content)
-            for row, file, content in self._rows(
-                "SELECT id, path, content_id FROM files WHERE root_id = ?", (root.id,)
-            )
-            if _is_below(file, start)
-        ]
+        condition, parameters = _at_or_below(root, start)
+        sql = f"SELECT id, content_id FROM files WHERE {condition}"  # noqa: S608
+        return list(self._rows(sql, parameters))
 
     def drop_orphans(self) -> None:
         """Remove contents that no file holds, with their chunks and vectors."""
-        orphans = "id NOT IN (SELECT content_id FROM files WHERE content_id NOT NULL)"
-        if self._number(f"SELECT EXISTS (SELECT 1 FROM contents WHERE {orphans})"):  # noqa: S608
-            with self.batch():
-                self._database.table("contents").delete_where(orphans)
+        if not self._number("SELECT EXISTS (SELECT 1 FROM loose)"):
+            return
+        unheld = (
+            "id IN (SELECT content_id FROM loose) "
+            "AND NOT EXISTS (SELECT 1 FROM files WHERE content_id = contents.id)"
+        )
+        with self.batch():
+            if self._number(f"SELECT EXISTS (SELECT 1 FROM contents WHERE {unheld})"):  # noqa: S608
+                self._database.table("contents").delete_where(unheld)
                 self._vectors_changed = True
+            self._database.execute("DELETE FROM loose")
 
     def set_scale(self, kind: Kind, scale: Scale) -> None:
         """Keep the scale of a kind's cosines."""
+        row = {
+            "kind": kind,
+            **scale._asdict(),
+            "generation": self.generation(),
+            "vectors": self.vector_count(kind),
+        }
         with translated(self.file):
-            row = {"kind": kind, **scale._asdict(), "generation": self.generation()}
             self._database.table("scales").upsert(row, pk="kind")
 
-    def set_vector_file(self, kind: Kind, file: VectorFile) -> None:
-        """Keep which derived file holds a kind's vectors."""
-        with translated(self.file):
-            self._database.table("vector_files").upsert({"kind": kind, **file._asdict()}, pk="kind")
+    def replace_segments(
+        self, kind: Kind, gone: Sequence[Segment], new: Segment | None = None
+    ) -> None:
+        """Keep which derived files hold a kind's vectors: one in place of some others."""
+        with self.batch():
+            for segment in gone:
+                self._database.table("segments").delete(segment.name)
+            if new:
+                self._database.table("segments").insert({"kind": kind, **new._asdict()})
 
 
 def _relative(path: Path, root: Root) -> str:
@@ -415,5 +470,18 @@ def _at_and_above(path: str) -> set[str]:
     return {"", path, *(str(folder) for folder in PurePosixPath(path).parents)}
 
 
-def _is_below(path: str, folder: str) -> bool:
-    return not folder or f"{path}/".startswith(f"{folder}/")
+def _at_or_below(root: Root, start: str) -> tuple[str, tuple[object, ...]]:
+    """A condition on files, and its parameters: those of a root at a path or below it."""
+    if not start:
+        return "root_id = ?", (root.id,)
+    # What begins with the path and a slash comes before the path and a 0, the next character:
+    # of this range the rest is looked at, and not all files of the root.
+    return (
+        "root_id = ? AND path >= ? AND path < ? || '0' AND (path = ? OR path GLOB ? || '/*')",
+        (root.id, start, start, start, _glob_escaped(start)),
+    )
+
+
+def _glob_escaped(text: str) -> str:
+    """Text for SQLite's GLOB, standing for itself."""
+    return re.sub(r"[*?\[]", r"[\g<0>]", text)

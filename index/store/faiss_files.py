@@ -1,0 +1,235 @@
+"""FAISS indexes in files: two forms of them, written whole, opened without being read.
+
+*flat*: vectors as halves, each compared with the query; exact.
+
+*ivf*: an inverted file (Sivic and Zisserman, 2003) whose lists hold RaBitQ codes (Gao and
+Long, 2024, arXiv:2405.12497) of one bit a dimension, after a random rotation. A search looks
+into the lists nearest to the query and proposes more than are asked for, which are then
+compared as they stand in the catalog. `bench/store.py` prints what it gains and what it misses.
+
+Both keep ids of chunks, and both are mapped into memory: opening one reads next to nothing.
+A file is never changed once it is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nmm.index.errors import CatalogError
+from nmm.index.store.catalog import Form, Segment
+from nmm.index.sync import sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Blocks = Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]
+
+# Lists for so many vectors: this many times their root (FAISS's guidelines).
+LISTS_PER_ROOT = 4
+# Vectors that the lists are learned from, to each list; more make training longer and the
+# lists hardly better.
+SAMPLE_PER_LIST = 40
+# Steps of k-means.
+STEPS = 10
+# Lists that a search looks into, and candidates that it proposes at least: `bench/store.py`.
+PROBES = 64
+CANDIDATES = 200
+# Times what is asked for that the lists which are looked into should hold.
+ROOMY = 4
+SEED = 1
+BLOCK = 1 << 20
+
+
+def new_flat(dimension: int) -> Any:
+    """An empty flat index."""
+    import faiss
+
+    flat = faiss.IndexScalarQuantizer(
+        dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+    )
+    return faiss.IndexIDMap(flat)
+
+
+def new_ivf(sample: NDArray[np.float32], count: int) -> Any:
+    """An empty inverted file for about `count` vectors, its lists learned from a sample."""
+    import faiss
+
+    dimension = sample.shape[1]
+    lists = lists_for(count)
+    ivf = faiss.IndexIVFRaBitQ(
+        faiss.IndexFlatIP(dimension), dimension, lists, faiss.METRIC_INNER_PRODUCT
+    )
+    ivf.cp.niter = STEPS
+    ivf.cp.seed = SEED
+    ivf.cp.min_points_per_centroid = 1  # a small sample is no reason to warn on stderr
+    rotation = faiss.RandomRotationMatrix(dimension, dimension)
+    rotation.init(SEED)
+    index = faiss.IndexPreTransform(rotation, ivf)
+    index.train(sample)
+    return index
+
+
+def lists_for(count: int) -> int:
+    """How many lists an inverted file of so many vectors has."""
+    return max(1, int(LISTS_PER_ROOT * count**0.5))
+
+
+def write(index: Any, path: Path, *, form: Form, trained: int, last_chunk: int) -> Segment:
+    """Write an index to a new file and have it on the disk; what is to be known of it.
+
+    Raises:
+        CatalogError: It cannot be written; nothing is left of it.
+    """
+    import faiss
+
+    digest = hashlib.sha256()
+    try:
+        with path.open("xb") as file:
+
+            def add(block: bytes) -> None:
+                digest.update(block)
+                file.write(block)
+
+            faiss.write_index(index, faiss.PyCallbackIOWriter(add))
+            file.flush()
+            os.fsync(file.fileno())
+            found = os.fstat(file.fileno())
+        sync(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink()
+        raise CatalogError(
+            f"The search file {path} cannot be written.",
+            why=error.strerror or str(error),
+            hint="Make room on that disk and run nmm index again; nothing is lost.",
+        ) from error
+    return Segment(
+        name=path.name,
+        form=form,
+        bytes=found.st_size,
+        mtime_ns=found.st_mtime_ns,
+        sha256=digest.hexdigest(),
+        total=index.ntotal,
+        trained=trained,
+        last_chunk=last_chunk,
+    )
+
+
+def open_file(folder: Path, segment: Segment) -> Any | None:
+    """The index in a segment's file, mapped; None if it is missing or not what was written.
+
+    A file that is as old and as large as when it was written is believed. Any other, such
+    as a copy, is read and compared with its hash.
+    """
+    path = folder / segment.name
+    if not is_sound(path, segment):
+        return None
+    import faiss
+
+    # Of the forms, each is mapped by a flag of its own.
+    flag = faiss.IO_FLAG_MMAP_IFC if segment.form == "flat" else faiss.IO_FLAG_MMAP
+    try:
+        index = faiss.read_index(str(path), flag)
+    except RuntimeError:  # what FAISS raises for whatever it cannot read
+        return None
+    return index if index.ntotal == segment.total else None
+
+
+def read_whole(path: Path) -> Any:
+    """The index in a file, in memory, to be added to."""
+    import faiss
+
+    return faiss.read_index(str(path))
+
+
+def keep(index: Any, ids: NDArray[np.int64]) -> None:
+    """Remove all vectors of an inverted file but those of certain ids."""
+    import faiss
+
+    index.remove_ids(faiss.IDSelectorNot(_selector(ids)))
+
+
+def is_sound(path: Path, segment: Segment, *, thorough: bool = False) -> bool:
+    """Whether a file is what was written; `thorough` reads it in any case."""
+    try:
+        found = path.stat()
+        if found.st_size != segment.bytes:
+            return False
+        if found.st_mtime_ns == segment.mtime_ns and not thorough:
+            return True
+        return _sha256(path) == segment.sha256
+    except OSError:
+        return False
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def ids_of(index: Any) -> NDArray[np.int64]:
+    """The ids of all vectors in an index, in no order."""
+    import faiss
+    import numpy as np
+
+    if isinstance(index, faiss.IndexIDMap):
+        ids: NDArray[np.int64] = faiss.vector_to_array(index.id_map)
+        return ids
+    lists = faiss.extract_index_ivf(index).invlists
+    return np.concatenate(
+        [
+            faiss.rev_swig_ptr(lists.get_ids(n), lists.list_size(n)).copy()
+            for n in range(lists.nlist)
+            if lists.list_size(n)
+        ]
+        or [np.empty(0, np.int64)]
+    )
+
+
+def nearest(
+    index: Any, query: NDArray[np.float32], count: int, among: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Ids and inner products of the vectors nearest to a query, shape (dimension,).
+
+    Of an inverted file, more than asked for, and by their codes. With `among`, ids, all lists are
+    looked into, for those that are meant may lie in any.
+    """
+    import faiss
+    import numpy as np
+
+    selector = None if among is None else _selector(among)
+    parameters: Any
+    if isinstance(index, faiss.IndexIDMap):
+        parameters = faiss.SearchParameters(sel=selector)
+    else:
+        count = max(count, CANDIDATES)
+        lists = faiss.extract_index_ivf(index).nlist
+        # For many, so many lists that they hold some times as much.
+        wide = max(PROBES, ROOMY * lists * count // index.ntotal)
+        probes = lists if among is not None else min(wide, lists)
+        parameters = faiss.SearchParametersPreTransform(
+            index_params=faiss.IVFRaBitQSearchParameters(nprobe=probes, sel=selector)
+        )
+    scores, ids = index.search(query[None], min(count, index.ntotal), params=parameters)
+    found = ids[0] >= 0
+    return ids[0][found].astype(np.int64), scores[0][found]
+
+
+def _selector(ids: NDArray[np.int64]) -> Any:
+    """A set of ids as a bit for each id up to the greatest."""
+    import faiss
+    import numpy as np
+
+    bits = np.zeros(int(ids.max()) + 1 if len(ids) else 1, np.bool_)
+    bits[ids] = True
+    return faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))

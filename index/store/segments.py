@@ -1,0 +1,304 @@
+"""Which FAISS files there are of an index's vectors, and when they are written anew.
+
+Each kind has segments of its own: images and texts are ranked apart and merged afterwards
+(see :mod:`nmm.index.scale`), so that a search for one kind is exact without a filter. Segments
+hold consecutive ranges of chunk ids, of which the catalog never gives one twice. What is newer
+than the last one is the tail, which a search reads from the catalog.
+
+When the tail has grown, it becomes a segment, together with those before it that are not
+much larger (the logarithmic method; Bentley and Saxe, 1980): a vector is written again as often
+as the collection doubles, and not whenever something is added. From :data:`IVF_FROM` vectors
+on the first segment is an inverted file and takes the others in when they have become
+:data:`FLAT` vectors together. Vectors that were removed stay in their segments, and are passed
+over, until a quarter of all is of them.
+
+A file is never changed, and its name never used again. It is on disk before the catalog names
+it, and deleted after the catalog names another: whatever a crash leaves, every file that is
+named is whole, and one that is not named is deleted later. All can be lost without a loss.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nmm.index.errors import CatalogError
+from nmm.index.store import faiss_files
+from nmm.index.store.catalog import KINDS, Catalog, Form, Kind, Segment
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from nmm.index.store.location import IndexFolder
+    from nmm.index.store.writer import CatalogWriter
+
+FILE_NAME = re.compile(r"(image|text)-\d+-[0-9a-f]{8}\.faiss")
+
+# A tail of fewer vectors stays in the catalog: comparing them there takes less time than
+# importing FAISS does.
+TAIL = 4096
+# Below, a flat file is exact and fast enough: `bench/store.py`.
+IVF_FROM = 500_000
+# Vectors in flat files beside an inverted one. Comparing so many takes about as long as a
+# search of that does.
+FLAT = 32_768
+# Lists are learned anew when there are so many times the vectors that they were learned for.
+GROWTH = 4
+# Of all vectors in segments, one in so many may be gone from the catalog.
+GONE = 4
+
+
+@dataclass(frozen=True)
+class Change:
+    """A new segment of a kind, written, and those whose place it takes; None for nothing."""
+
+    kind: Kind
+    gone: Sequence[Segment]
+    new: Segment | None
+
+
+def refresh(
+    writer: CatalogWriter, folder: IndexFolder, dimension: int, *, compact: bool = False
+) -> None:
+    """Bring the segments up to the catalog, and delete files of the past.
+
+    With `compact`, whatever is not one whole segment of a kind becomes one.
+
+    Raises:
+        CatalogError: A file cannot be written, or the catalog not be read or written.
+    """
+    for kind in KINDS:
+        if change := write(writer, folder, kind, dimension, compact=compact):
+            record(writer, folder, change)
+        for segment in writer.segments(kind):
+            _believe(writer, folder, kind, segment)
+    named = {segment.name for kind in KINDS for segment in writer.segments(kind)}
+    for path in folder.vectors.iterdir():
+        # Only what this module wrote: the folder may be one that somebody had before.
+        if FILE_NAME.fullmatch(path.name) and path.name not in named:
+            _delete(path)
+
+
+def write(
+    catalog: Catalog,
+    folder: IndexFolder,
+    kind: Kind,
+    dimension: int,
+    *,
+    compact: bool = False,
+) -> Change | None:
+    """Write the segment that a kind needs, for :func:`record`; None if it needs none.
+
+    Raises:
+        CatalogError: It cannot be written, or the catalog not be read.
+    """
+    with catalog.snapshot():
+        known = catalog.segments(kind)
+        stay = 0 if compact else _how_many_stay(catalog, folder, kind, known)
+        if stay is None or (compact and _is_compact(catalog, folder, kind, known)):
+            return None
+        gone = known[stay:]
+        after = known[stay - 1].last_chunk if stay else 0
+        last = catalog.last_chunk(kind)
+        count = catalog.vector_count(kind, after=after)
+        if not count:
+            return Change(kind, gone, None) if gone else None
+        form: Form = "ivf" if not stay and count >= IVF_FROM else "flat"
+        index: Any = None
+        trained = 0
+        if form == "ivf":
+            base = None if compact else _base(folder, gone, count)
+            index, trained = _extended(catalog, folder, kind, base, count)
+        else:
+            index = faiss_files.new_flat(dimension)
+            for ids, vectors in catalog.vectors(kind, after=after):
+                index.add_with_ids(vectors, ids)
+    folder.vectors.mkdir(exist_ok=True)
+    path = folder.vectors / f"{kind}-{last}-{secrets.token_hex(4)}.faiss"
+    sys.audit("nmm.store", "segment to be written")
+    new = faiss_files.write(index, path, form=form, trained=trained, last_chunk=last)
+    sys.audit("nmm.store", "segment written")
+    return Change(kind, gone, new)
+
+
+def record(writer: CatalogWriter, folder: IndexFolder, change: Change) -> None:
+    """Have the catalog name a new segment, and delete the files of those before it."""
+    writer.replace_segments(change.kind, change.gone, change.new)
+    sys.audit("nmm.store", "segment recorded")
+    for segment in change.gone:
+        _delete(folder.vectors / segment.name)
+
+
+def move(source: IndexFolder, target: IndexFolder) -> None:
+    """Move files beside those of another index, where their names are new."""
+    for path in source.vectors.iterdir():
+        if FILE_NAME.fullmatch(path.name):
+            path.replace(target.vectors / path.name)
+
+
+@contextmanager
+def in_background(
+    writer: CatalogWriter, folder: IndexFolder, dimension: int
+) -> Iterator[Callable[[int], None]]:
+    """Write segments in a thread while an index grows, so that its tail stays short.
+
+    Yields what is to be called between batches, with the number of vectors that were added.
+    """
+    with Catalog.open(writer.file) as catalog:
+        background = _Background(writer, catalog, folder, dimension)
+        try:
+            yield background.poll
+        finally:
+            background.close()
+
+
+class _Background:
+    """What :func:`in_background` does; `catalog` is for its thread alone."""
+
+    def __init__(
+        self, writer: CatalogWriter, catalog: Catalog, folder: IndexFolder, dimension: int
+    ) -> None:
+        self._writer = writer
+        self._catalog = catalog
+        self._folder = folder
+        self._dimension = dimension
+        self._pool = ThreadPoolExecutor(1, "nmm-segments")
+        self._work: Future[list[Change]] | None = None
+        self._added = 0
+
+    def poll(self, added: int) -> None:
+        """Record what is written, and begin what is to be written."""
+        self._added += added
+        if self._work and self._work.done():
+            self._record(self._work)
+            self._work = None
+        if not self._work and self._added >= 2 * TAIL:
+            self._added = 0
+            self._work = self._pool.submit(self._write)
+
+    def close(self) -> None:
+        """Wait for what is being written, and record it."""
+        self._pool.shutdown()
+        if self._work:
+            self._record(self._work)
+
+    def _write(self) -> list[Change]:
+        made = (write(self._catalog, self._folder, kind, self._dimension) for kind in KINDS)
+        return [change for change in made if change]
+
+    def _record(self, work: Future[list[Change]]) -> None:
+        # What cannot be written now is tried again at the end of the run, and said then.
+        with suppress(CatalogError):
+            for change in work.result():
+                record(self._writer, self._folder, change)
+
+
+def _how_many_stay(
+    catalog: Catalog, folder: IndexFolder, kind: Kind, known: Sequence[Segment]
+) -> int | None:
+    """How many of the segments stay, the others and the tail becoming one; None: all is well."""
+    sound = next(
+        (n for n, one in enumerate(known) if not _is_usable(folder, one)),
+        len(known),
+    )
+    after = known[-1].last_chunk if known else 0
+    tail = catalog.vector_count(kind, after=after)
+    total = sum(segment.total for segment in known)
+    live = catalog.vector_count(kind) - tail
+    if total - live > max(total / GONE, TAIL / GONE):
+        return 0
+    if sound == len(known) and tail < TAIL:
+        return None
+    stay = sound
+    size = tail + sum(segment.total for segment in known[sound:])
+    while stay and known[stay - 1].form == "flat" and known[stay - 1].total < 2 * size:
+        stay -= 1
+        size += known[stay].total
+    if stay and known[0].form == "ivf":
+        flat = size + sum(segment.total for segment in known[1:stay])
+        return 0 if flat > FLAT else stay
+    return 0 if live + tail >= IVF_FROM else stay
+
+
+def _believe(writer: CatalogWriter, folder: IndexFolder, kind: Kind, segment: Segment) -> None:
+    """Keep the time of a file that was copied, which is sound, so that it is not read again."""
+    with suppress(OSError):
+        found = (folder.vectors / segment.name).stat()
+        if found.st_mtime_ns != segment.mtime_ns:
+            now = segment._replace(mtime_ns=found.st_mtime_ns)
+            writer.replace_segments(kind, [segment], now)
+
+
+def _is_usable(folder: IndexFolder, segment: Segment) -> bool:
+    """Whether a segment's file is whole and FAISS opens it."""
+    return faiss_files.open_file(folder.vectors, segment) is not None
+
+
+def _is_compact(
+    catalog: Catalog, folder: IndexFolder, kind: Kind, known: Sequence[Segment]
+) -> bool:
+    if not known:
+        return not catalog.vector_count(kind)
+    only = known[0]
+    return (
+        len(known) == 1
+        and only.last_chunk == catalog.last_chunk(kind)
+        and only.total == catalog.vector_count(kind)
+        and (only.form == "ivf") == (only.total >= IVF_FROM)
+        and (only.form == "flat" or only.trained * GROWTH > only.total * 2)
+        and _is_usable(folder, only)
+    )
+
+
+def _base(folder: IndexFolder, gone: Sequence[Segment], count: int) -> Segment | None:
+    """The inverted file among segments that go whose lists will do for so many vectors."""
+    if not gone or gone[0].form != "ivf" or count > GROWTH * gone[0].trained:
+        return None
+    return gone[0] if _is_usable(folder, gone[0]) else None
+
+
+def _extended(
+    catalog: Catalog, folder: IndexFolder, kind: Kind, base: Segment | None, count: int
+) -> tuple[Any, int]:
+    """An inverted file of all vectors of a kind, and how many its lists were learned for.
+
+    With a base, its codes are kept: only what is newer is read, and what is gone is left out.
+    """
+    import numpy as np
+
+    if base:
+        index = faiss_files.read_whole(folder.vectors / base.name)
+        trained, after = base.trained, base.last_chunk
+        ids = faiss_files.ids_of(index)
+        if gone := np.setdiff1d(ids, catalog.chunk_ids(kind, upto=after), assume_unique=True).size:
+            faiss_files.keep(index, catalog.chunk_ids(kind, upto=after))
+            assert index.ntotal == len(ids) - gone
+    else:
+        index, trained, after = faiss_files.new_ivf(_sample(catalog, kind, count), count), count, 0
+    for ids, vectors in catalog.vectors(kind, after=after):
+        index.add_with_ids(vectors, ids)
+    return index, trained
+
+
+def _sample(catalog: Catalog, kind: Kind, count: int) -> NDArray[np.float32]:
+    """Vectors to learn lists from, spread over all of a kind."""
+    import numpy as np
+
+    wanted = faiss_files.lists_for(count) * faiss_files.SAMPLE_PER_LIST
+    return np.concatenate(
+        [vectors for _, vectors in catalog.vectors(kind, every=max(1, count // wanted))]
+    )
+
+
+def _delete(path: Path) -> None:
+    # A search on Windows may hold it open; a later refresh tries again.
+    with suppress(OSError):
+        path.unlink()
