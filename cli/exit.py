@@ -12,6 +12,8 @@ from nmm.index.errors import (
     ModelError,
     NmmError,
     NoIndexError,
+    OutdatedCatalogError,
+    StoppedError,
     UnreachableError,
     UsageError,
 )
@@ -39,7 +41,9 @@ STATUS: dict[type[NmmError], Exit] = {
     HubError: Exit.NO_INDEX_OR_MODEL,
     UnreachableError: Exit.NO_INDEX_OR_MODEL,
     CatalogError: Exit.NO_INDEX_OR_MODEL,
+    OutdatedCatalogError: Exit.NO_INDEX_OR_MODEL,
     IndexLockedError: Exit.LOCKED,
+    StoppedError: Exit.INTERRUPTED,
 }
 
 

@@ -21,6 +21,7 @@ from nmm.cli.parameters import (
     PrecisionOption,
     QuietOption,
     ThreadsOption,
+    WaitOption,
 )
 from nmm.cli.signals import stopping
 from nmm.cli.text import printable
@@ -96,6 +97,7 @@ def index(
     threads: ThreadsOption = None,
     precision: PrecisionOption = Precision.FP32,
     offline: OfflineOption = False,
+    wait: WaitOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -130,6 +132,7 @@ def index(
             ),
             on_event=progress.on_event,
             stop=stop,
+            wait=wait,
         )
     if as_json:
         emit(_as_json(summary) + "\n")

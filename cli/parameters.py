@@ -51,6 +51,10 @@ PrecisionOption = Annotated[
     Precision, typer.Option("--precision", help="What the CPU computes with.")
 ]
 OfflineOption = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
+WaitOption = Annotated[
+    bool,
+    typer.Option("--wait", help="Wait while another process writes to the index."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but results and errors.")

@@ -78,6 +78,8 @@ class Progress:
                     f"A rebuild with the model {model} is not finished. Go on with it: "
                     f"nmm index --model {model} --rebuild"
                 )
+            case e.Waiting(holder):
+                self.note(f"Waiting for another nmm: {holder or 'it writes to this index'}.")
             case e.RootAway(path):
                 self.note(f"{path} is not there: its files are kept. nmm remove forgets them.")
 

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from nmm.cli.output import emit
-from nmm.cli.parameters import IndexOption, JsonOption
+from nmm.cli.parameters import IndexOption, JsonOption, WaitOption
+from nmm.cli.signals import stopping
 
 EXAMPLES = """\b
 Examples:
@@ -20,6 +21,7 @@ Examples:
 def remove(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Files and folders.")],
     index_path: IndexOption = None,
+    wait: WaitOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Take files or whole folders out of the index; on disk they stay.
@@ -29,6 +31,8 @@ def remove(
     """
     from nmm.index.remove import remove as take_out
     from nmm.index.store.location import index_folder
+    from nmm.index.store.lock import Wait
 
-    removed = take_out(paths, index_folder(index_path))
+    with stopping() as stop:
+        removed = take_out(paths, index_folder(index_path), wait=Wait(stop) if wait else None)
     emit(f'{{"removed": {removed}}}\n' if as_json else f"{removed} removed.\n")

@@ -21,6 +21,7 @@ from nmm.index.events import (
     RebuildLeft,
     RootAway,
     Summary,
+    Waiting,
 )
 from nmm.index.model import check, model_of, settings_of
 from nmm.index.obtain import obtain_default, prepare
@@ -28,6 +29,7 @@ from nmm.index.roots import cover, resolve
 from nmm.index.run import Options, Run
 from nmm.index.store import segments
 from nmm.index.store.catalog import KINDS, Catalog, Kind, Settings, locate
+from nmm.index.store.lock import Wait
 from nmm.index.store.writer import CatalogWriter, open_for_writing
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def build(
     options: Options | None = None,
     on_event: Callable[[Event], None] = lambda _: None,
     stop: threading.Event | None = None,
+    wait: bool = False,
 ) -> Summary:
     """Bring an index up to what is on disk.
 
@@ -62,12 +65,14 @@ def build(
         options: How it is done.
         on_event: Told of progress, from this thread and, for `Counted`, from another.
         stop: Set it to end the run: the batch at hand is finished and committed.
+        wait: Wait for another process that writes to the index.
 
     Raises:
         UsageError: A path does not exist, there are neither paths nor roots, the model
             cannot have that dimension, or is not the index's and `rebuild` is not set.
         ModelError: The model is unknown, cannot be had or used, or has other weights now.
-        IndexLockedError: Another process is writing to the index.
+        IndexLockedError: Another process is writing to the index, and `wait` is not set.
+        StoppedError: `stop` was set while waiting.
         CatalogError: The catalog cannot be read or written.
     """
     started = time.monotonic()
@@ -83,7 +88,8 @@ def build(
     asked = find_model(model).with_dimension(dimension) if model else None
     if not paths:
         folder.existing()
-    with open_for_writing(folder) as writer:
+    waiting = Wait(todo.stop, lambda holder: on_event(Waiting(str(holder or "")))) if wait else None
+    with open_for_writing(folder, waiting) as writer:
         settings = writer.settings()
         try:
             if settings is None:

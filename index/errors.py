@@ -11,6 +11,7 @@
     ├── IndexLockedError   another process is writing to the index
     ├── StoppedError       the caller asked to stop before there was anything to keep
     ├── CatalogError       the catalog cannot be opened, read or written
+    │   └── OutdatedCatalogError  an older nmm wrote it, and it has to be brought up to date
     └── MediaError         one file cannot be read as what it should be
         ├── UnreadableError  one file cannot be read just now
         └── NotMediaError    one file is neither an image nor a text, which is no fault
@@ -68,6 +69,10 @@ class IndexLockedError(NmmError):
 
 class CatalogError(NmmError):
     """The catalog cannot be opened, read or written."""
+
+
+class OutdatedCatalogError(CatalogError):
+    """An older nmm wrote the catalog; opening it for writing brings it up to date."""
 
 
 class StoppedError(NmmError):

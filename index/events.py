@@ -69,6 +69,13 @@ class RebuildLeft:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """Another process writes to the index, and is waited for; `holder` says which, if known."""
+
+    holder: str
+
+
+@dataclass(frozen=True)
 class Counted:
     """The number of files that the run will look at is known."""
 
@@ -106,6 +113,7 @@ Event = (
     | Prepared
     | Rebuilding
     | RebuildLeft
+    | Waiting
     | Counted
     | Passed
     | Skipped

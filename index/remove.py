@@ -13,9 +13,10 @@ from nmm.index.store.writer import open_for_writing
 
 if TYPE_CHECKING:
     from nmm.index.store.location import IndexFolder
+    from nmm.index.store.lock import Wait
 
 
-def remove(paths: Sequence[Path], folder: IndexFolder) -> int:
+def remove(paths: Sequence[Path], folder: IndexFolder, *, wait: Wait | None = None) -> int:
     """Take files, or all that is below folders, out of an index; returns how many files.
 
     A path need not exist on disk any more. A root that is named, or lies below a path
@@ -24,11 +25,12 @@ def remove(paths: Sequence[Path], folder: IndexFolder) -> int:
     Raises:
         NoIndexError: There is no index.
         UsageError: There is nothing at one of the paths; then nothing is removed.
-        IndexLockedError: Another process is writing to the index.
+        IndexLockedError: Another process is writing to the index, and `wait` is not given.
+        StoppedError: The wait was stopped.
         CatalogError: The catalog cannot be read or written.
     """
     removed = 0
-    with open_for_writing(folder.existing()) as writer:
+    with open_for_writing(folder.existing(), wait) as writer:
         resolved = []
         for path in paths:
             # As a search prints it, which may be through a link; else where links lead.

@@ -18,6 +18,7 @@ from nmm.index.errors import NoIndexError, UsageError
 from nmm.index.model import check, model_of, settings_of
 from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale, Segment, Settings
 from nmm.index.store.nearest import NearestVectors
+from nmm.index.store.writer import open_for_reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +73,7 @@ def open_search(
         CatalogError: The catalog cannot be read.
         ModelError: The model of the index is not on this machine, or has other weights.
     """
-    with Catalog.open(folder.existing().catalog) as catalog:
+    with open_for_reading(folder) as catalog:
         settings = catalog.settings()
         if settings is None:
             raise NoIndexError(

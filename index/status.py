@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nmm.index.store.catalog import Catalog
+from nmm.index.store.writer import open_for_reading
 
 if TYPE_CHECKING:
     from nmm.index.store.location import IndexFolder
@@ -47,7 +47,7 @@ def status(folder: IndexFolder) -> Status:
         NoIndexError: There is none.
         CatalogError: The catalog cannot be read.
     """
-    with Catalog.open(folder.existing().catalog) as catalog, catalog.snapshot():
+    with open_for_reading(folder) as catalog, catalog.snapshot():
         settings = catalog.settings()
         counts = catalog.file_counts()
         return Status(

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
+import socket
 import sqlite3
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
@@ -11,8 +18,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlite_utils import Database
 
-from nmm.index.errors import CatalogError, IndexLockedError, NoIndexError
+from nmm.index.errors import CatalogError, IndexLockedError, NoIndexError, StoppedError
 from nmm.index.store.catalog import (
     KINDS,
     SCHEMA,
@@ -25,11 +33,14 @@ from nmm.index.store.catalog import (
     Settings,
 )
 from nmm.index.store.location import IndexFolder, index_folder
+from nmm.index.store.lock import Holder, Wait
+from nmm.index.store.migrations import migrations
 from nmm.index.store.writer import (
     CatalogWriter,
     Changes,
     ChunkRow,
     Content,
+    open_for_reading,
     open_for_writing,
 )
 
@@ -229,10 +240,112 @@ def test_an_index_that_cannot_be_made_says_why(
 def test_a_second_writer_is_turned_away(folder: IndexFolder) -> None:
     with open_for_writing(folder), pytest.raises(IndexLockedError) as raised:
         open_to_write(folder)
-    assert str(raised.value) == (
-        f"The index in {folder.path} is being written to by another process.\n"
-        "Wait until that one is done, and try again."
+    lines = str(raised.value).splitlines()
+    assert lines[0] == f"The index in {folder.path} is being written to by another process."
+    host = re.escape(socket.gethostname())
+    assert re.fullmatch(
+        rf"It is process {os.getpid()} on {host}, since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\.",
+        lines[1],
     )
+    assert lines[2] == "Wait until that one is done, and try again; or add --wait."
+    assert not folder.holder.exists()
+
+
+def test_a_second_writer_can_wait(folder: IndexFolder) -> None:
+    told: list[Holder | None] = []
+    wait = Wait(threading.Event(), on_wait=told.append)
+    order: list[str] = []
+
+    def second() -> None:
+        with open_for_writing(folder, wait):
+            order.append("second")
+
+    with open_for_writing(folder):
+        thread = threading.Thread(target=second)
+        thread.start()
+        while not told:
+            time.sleep(0.01)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert [one and one.pid for one in told] == [os.getpid()]
+
+
+def test_waiting_can_be_stopped(folder: IndexFolder) -> None:
+    stop = threading.Event()
+    wait = Wait(stop, on_wait=lambda _: stop.set())
+    with open_for_writing(folder), pytest.raises(StoppedError), open_for_writing(folder, wait):
+        pass
+
+
+def test_the_lock_of_a_process_that_was_killed_is_taken_over(folder: IndexFolder) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from nmm.index.store.location import IndexFolder\n"
+        "from nmm.index.store.writer import open_for_writing\n"
+        "with open_for_writing(IndexFolder(Path(sys.argv[1]))):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, folder.path], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert folder.holder.exists(), "it could not tidy up"
+    open_to_write(folder)
+    assert not folder.holder.exists()
+
+
+# What an older nmm wrote
+
+
+def older(folder: IndexFolder) -> None:
+    """An index as schema 1 has it, with a text, a content that no file holds, and no scale."""
+    folder.path.mkdir()
+    with closing(sqlite3.connect(folder.catalog)) as connection:
+        database = Database(connection)
+        migrations.apply(database, stop_before="m002_segments")
+        connection.execute("INSERT INTO roots VALUES (1, '/photos', '2026-01-01')")
+        for number in (1, 2):
+            connection.execute(
+                "INSERT INTO contents (id, hash, kind) VALUES (?, ?, 'text')",
+                (number, b"%d" % number),
+            )
+            connection.execute(
+                "INSERT INTO chunks VALUES (?, ?, 'text', 1, 2, 'a')", (number, number)
+            )
+            connection.execute(
+                "INSERT INTO vectors VALUES (?, ?)", (number, VECTOR.astype("<f2").tobytes())
+            )
+        connection.execute("INSERT INTO files VALUES (1, 1, 'a.txt', 1, 2, 'indexed', NULL, 1)")
+        connection.execute("INSERT INTO vector_files VALUES ('text', 'text-1.faiss', 1, 1, 1, 1)")
+        connection.commit()
+
+
+def test_an_older_catalog_is_brought_up_to_date_and_kept_beside_it(folder: IndexFolder) -> None:
+    older(folder)
+    before = rows(folder, "SELECT * FROM files"), rows(folder, "SELECT * FROM vectors")
+    with open_for_reading(folder) as catalog:
+        assert catalog.vector_count("text") == 2
+        assert catalog.segments("text") == []
+    assert (rows(folder, "SELECT * FROM files"), rows(folder, "SELECT * FROM vectors")) == before
+    assert rows(folder, "PRAGMA user_version") == [(SCHEMA,)]
+    kept = folder.path / "catalog.db.schema-1"
+    with closing(sqlite3.connect(kept)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("SELECT name FROM vector_files").fetchall() == [("text-1.faiss",)]
+        assert connection.execute("SELECT * FROM files").fetchall() == before[0]
+    assert folder.owns(kept)
+    with open_for_writing(folder) as writer:
+        writer.drop_orphans()
+        assert writer.content_id(b"1") is not None
+        assert writer.content_id(b"2") is None, "what no file held was known to be loose"
+
+
+def test_an_older_catalog_that_cannot_be_kept_is_left_as_it_is(folder: IndexFolder) -> None:
+    older(folder)
+    (folder.path / "catalog.db.schema-1.part").mkdir()
+    with pytest.raises(CatalogError):
+        open_for_reading(folder)
+    assert rows(folder, "PRAGMA user_version") == [(1,)]
 
 
 def test_the_lock_is_given_back_after_an_error(folder: IndexFolder) -> None:

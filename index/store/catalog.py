@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from nmm.index.errors import CatalogError, NmmError, NoIndexError
+from nmm.index.errors import CatalogError, NmmError, NoIndexError, OutdatedCatalogError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,13 +146,20 @@ class Catalog:
 
         Raises:
             NoIndexError: It was being made, and has no tables yet.
-            CatalogError: It cannot be read, or a newer nmm wrote it.
+            CatalogError: It cannot be read, or a newer nmm wrote it; or an older one did,
+                which is an OutdatedCatalogError.
         """
         with translated(file):
             connection = _connect_to_read(file)
         catalog = cls(file, connection)
         try:
             catalog._check_schema()
+            if 0 < catalog._schema() < SCHEMA:
+                raise OutdatedCatalogError(
+                    f"The index in {file.parent} was written by an older nmm.",
+                    why=f"Its schema is number {catalog._schema()}, and this nmm's {SCHEMA}.",
+                    hint="Bring it up to date with: nmm index",
+                )
             if catalog._schema() == 0:
                 raise NoIndexError(
                     f"The index in {file.parent} was never finished.",

@@ -33,6 +33,11 @@ class IndexFolder:
         return self.path / "write.lock"
 
     @property
+    def holder(self) -> Path:
+        """Says who holds the lock."""
+        return self.path / "write.lock.json"
+
+    @property
     def rebuild(self) -> IndexFolder:
         """The index that is being made to take the place of this one."""
         return IndexFolder(self.path / "rebuild")

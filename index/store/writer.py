@@ -10,13 +10,13 @@ import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
-from nmm.index.errors import CatalogError, IndexLockedError
+from nmm.index.errors import CatalogError, OutdatedCatalogError
 from nmm.index.store.catalog import (
     SCHEMA,
     VECTOR_DTYPE,
@@ -29,6 +29,7 @@ from nmm.index.store.catalog import (
     Settings,
     translated,
 )
+from nmm.index.store.lock import Wait, locked
 from nmm.index.sync import sync
 
 if TYPE_CHECKING:
@@ -82,35 +83,41 @@ class Changes(NamedTuple):
 
 
 @contextmanager
-def open_for_writing(folder: IndexFolder) -> Iterator[CatalogWriter]:
+def open_for_writing(folder: IndexFolder, wait: Wait | None = None) -> Iterator[CatalogWriter]:
     """The catalog of an index, made if it is not there, for this process alone.
 
     Raises:
-        IndexLockedError: Another process is writing to it.
+        IndexLockedError: Another process is writing to it, and is not to be waited for.
+        StoppedError: `wait.stop` was set while waiting.
         CatalogError: It cannot be made, read, written or brought up to date.
     """
-    from filelock import FileLock, Timeout
+    with ExitStack() as stack:
+        try:
+            folder.vectors.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(folder, wait))
+        except OSError as error:
+            raise CatalogError(
+                f"The index in {folder.path} cannot be written to.",
+                why=str(error),
+                hint="Name another folder for it with --index or NMM_INDEX.",
+            ) from error
+        yield stack.enter_context(CatalogWriter.create(folder.catalog))
 
+
+def open_for_reading(folder: IndexFolder) -> Catalog:
+    """The catalog of an index; one that an older nmm made is brought up to date first.
+
+    Raises:
+        NoIndexError: There is none, or it was never finished.
+        IndexLockedError: It is an older one's, and another process is writing to it.
+        CatalogError: It cannot be read, or not be brought up to date.
+    """
+    file = folder.existing().catalog
     try:
-        folder.vectors.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.lock, timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise IndexLockedError(
-            f"The index in {folder.path} is being written to by another process.",
-            hint="Wait until that one is done, and try again.",
-        ) from error
-    except OSError as error:
-        raise CatalogError(
-            f"The index in {folder.path} cannot be written to.",
-            why=str(error),
-            hint="Name another folder for it with --index or NMM_INDEX.",
-        ) from error
-    try:
-        with CatalogWriter.create(folder.catalog) as writer:
-            yield writer
-    finally:
-        lock.release()
+        return Catalog.open(file)
+    except OutdatedCatalogError:
+        with open_for_writing(folder):
+            return Catalog.open(file)
 
 
 class CatalogWriter(Catalog):
