@@ -68,20 +68,8 @@ class Progress:
                 self._advance(f"Preparing {model}", 0)
             case e.Prepared():
                 self._advance("Indexing", 0)
-            case e.Rebuilding(model, old):
-                self.note(
-                    f"Making the index again with the model {model}; until that is done, it "
-                    f"answers with {old}."
-                )
-            case e.RebuildLeft(model):
-                self.note(
-                    f"A rebuild with the model {model} is not finished. Go on with it: "
-                    f"nmm index --model {model} --rebuild"
-                )
-            case e.Waiting(holder):
-                self.note(f"Waiting for another nmm: {holder or 'it writes to this index'}.")
-            case e.RootAway(path):
-                self.note(f"{path} is not there: its files are kept. nmm remove forgets them.")
+            case _:
+                self.note(_sentence(event))
 
     def note(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
@@ -117,6 +105,29 @@ class Progress:
             self._about = about
             self._bar = bars.add_task(about, total=None, in_bytes=in_bytes)
         return self._bar
+
+
+def _sentence(event: Event) -> str:
+    """What an event says that is a note and nothing else."""
+    from nmm.index import events as e
+
+    match event:
+        case e.Rebuilding(model, old):
+            return (
+                f"Making the index again with the model {model}; until that is done, it "
+                f"answers with {old}."
+            )
+        case e.RebuildLeft(model):
+            return (
+                f"A rebuild with the model {model} is not finished. Go on with it: "
+                f"nmm index --model {model} --rebuild"
+            )
+        case e.Waiting(holder):
+            return f"Waiting for another nmm: {holder or 'it writes to this index'}."
+        case e.RootAway(path):
+            return f"{path} is not there: its files are kept. nmm remove forgets them."
+        case _:
+            raise AssertionError(event)
 
 
 def _mb(size: int) -> str:

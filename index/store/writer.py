@@ -154,7 +154,14 @@ class CatalogWriter(Catalog):
         self._database.execute("PRAGMA recursive_triggers = ON")
         self._check_schema()
         if 0 < self._schema() < SCHEMA:
-            self._back_up()
+            try:
+                self._back_up()
+            except OSError as error:
+                raise CatalogError(
+                    f"The index in {self.file.parent} cannot be brought up to date.",
+                    why=f"A copy of its catalog cannot be kept: {error}",
+                    hint="Make room on that disk; the index is as it was.",
+                ) from error
         migrations.apply(self._database)
         # What a walk has met in this run: ids of file rows, and whether they are new.
         self._database.execute("CREATE TEMP TABLE met (file_id INTEGER PRIMARY KEY, new INTEGER)")
