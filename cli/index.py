@@ -25,7 +25,8 @@ from nmm.cli.parameters import (
 )
 from nmm.cli.signals import stopping
 from nmm.cli.text import printable
-from nmm.index.encoders.backend import Backend, Device, Precision
+from nmm.index.encoders.backend import Backend, Device, Precision, check_backend
+from nmm.index.encoders.registry import DEFAULT, find_model
 
 if TYPE_CHECKING:
     from nmm.index.events import Summary
@@ -113,6 +114,9 @@ def index(
     from nmm.index.run import Options
     from nmm.index.store.location import index_folder
 
+    backend = Backend(device, threads, precision)
+    # Of an index that has a model, that one is here: the default stands for it.
+    check_backend(find_model(model) if model else DEFAULT, backend)
     with Progress(quiet=quiet) as progress, stopping() as stop:
         summary = build(
             paths or [],
@@ -121,7 +125,7 @@ def index(
             dimension=dimension,
             rebuild=rebuild,
             offline=offline,
-            backend=Backend(device, threads, precision),
+            backend=backend,
             options=Options(
                 exclude=exclude or (),
                 hidden=hidden,

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
-from nmm.index.encoders.backend import Backend, Device, available_cpus
+from nmm.index.encoders.backend import Backend, Device, available_cpus, check_backend
 from nmm.index.encoders.cache import compiled_folder
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import Model, Task, find_model
@@ -199,6 +199,7 @@ def open_encoder(
         ModelError: The model cannot be had, or not be compiled.
     """
     backend = backend or Backend()
+    check_backend(model, backend)
     prepare(model, precision=backend.precision, offline=offline, on_event=on_event)
     return load_encoder(model, backend=backend)
 

@@ -75,6 +75,31 @@ def choose_device(model: Model, asked: Device) -> Device:
     return asked
 
 
+def check_backend(model: Model, backend: Backend) -> None:
+    """Refuse what a model cannot run on, before it is downloaded and prepared for that.
+
+    Raises:
+        UsageError: As of :func:`choose_device`, or the model has no such precision.
+    """
+    if backend.device is not Device.AUTO:  # which is refused nothing, and may import torch
+        choose_device(model, backend.device)
+    check_precision(model, backend.precision)
+
+
+def check_precision(model: Model, asked: Precision) -> None:
+    """Refuse a precision that cannot be made of a model.
+
+    Raises:
+        UsageError: It comes as graphs, of which there is one precision.
+    """
+    if asked is not Precision.FP32 and model.definition is None:
+        raise UsageError(
+            f"The model {model.name} has no precision but fp32.",
+            why="It comes as ONNX files that run as they are.",
+            hint="Leave --precision out.",
+        )
+
+
 def _likely() -> list[Device]:
     """The devices that there may be, found out without importing torch, which takes seconds."""
     if sys.platform == "darwin":

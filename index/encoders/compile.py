@@ -22,13 +22,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from nmm.index.encoders.backend import Precision
+from nmm.index.encoders.backend import Precision, check_precision
 from nmm.index.encoders.cache import compiled_folder, compiled_forms
 from nmm.index.encoders.hub_graph import check_graphs
 from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.encoders.registry import Model, find_model
 from nmm.index.encoders.weights import weight_files
-from nmm.index.errors import ModelError, StoppedError, UsageError
+from nmm.index.errors import ModelError, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,12 +77,7 @@ def ensure_compiled(
     if is_compiled(model, precision):
         return compiled_folder(model, precision)
     if precision is not Precision.FP32:
-        if model.definition is None:
-            raise UsageError(
-                f"The model {model.name} has no precision but fp32.",
-                why="It comes as ONNX files that run as they are.",
-                hint="Leave --precision out.",
-            )
+        check_precision(model, precision)
         ensure_compiled(model, on_compile, stop)
     from filelock import FileLock
 

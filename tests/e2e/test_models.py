@@ -332,3 +332,34 @@ def test_weights_that_do_not_fit_the_row_are_refused_by_name(
     done = nmm("models", "pull", "nomic-v1.5", **environ)
     assert done.returncode == 4
     assert "encoder.layers.1.attn.Wqkv.weight is missing" in done.stderr
+
+
+@pytest.mark.parametrize("command", [("index", str(NOTE)), ("embed", "text", "a cat")])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--device", "mps"), "PyTorch finds no mps device on this machine."),
+        (
+            ("--model", "jina-clip-v1", "--precision", "int8"),
+            "The model jina-clip-v1 has no precision but fp32.",
+        ),
+        (
+            ("--model", "jina-clip-v1", "--device", "cuda"),
+            "The model jina-clip-v1 runs on the CPU only.",
+        ),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "darwin", reason="there may be an MPS device")
+def test_what_a_model_cannot_run_on_is_said_before_it_is_downloaded(
+    hub: HubServer,
+    tmp_path: Path,
+    nmm: Nmm,
+    command: tuple[str, ...],
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    environ = {"NMM_CACHE": str(tmp_path / "c"), "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
+    done = nmm(*command, *arguments, **environ)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[0] == f"nmm: {said}"
+    assert hub.requests == []
