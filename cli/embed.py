@@ -157,11 +157,11 @@ def _open_encoder(
 ) -> BatchedEncoder:
     from nmm.index.embed import open_encoder
 
-    model = (find_model(name) if name else DEFAULT).with_dimension(dimension)
+    model = (find_model(name) if name is not None else DEFAULT).with_dimension(dimension)
     try:
         return open_encoder(model, backend, offline=offline, on_event=progress.on_event)
     except HubError as error:
-        if name:
+        if name is not None:
             raise
         hint = f"{error.hint.rstrip('.')}; or add --model {FALLBACK.name}, which is built in."
         raise HubError(error.what, why=error.why, hint=hint) from error

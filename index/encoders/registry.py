@@ -325,7 +325,7 @@ def find_model(name: str) -> Model:
     for model in MODELS.values():
         if name in model.hub_names:
             return model
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():  # without a name it would be the current folder
         from nmm.index.encoders.folder import folder_model
 
         return folder_model(Path(name))

@@ -179,6 +179,14 @@ def test_a_model_that_was_named_never_falls_back(tmp_path: Path, nmm: Nmm, offli
     assert has_no_model(nmm)
 
 
+@pytest.mark.parametrize("command", [("index", str(NOTE)), ("embed", "text", "a cat")])
+def test_an_empty_name_is_not_the_default(nmm: Nmm, command: tuple[str, ...]) -> None:
+    """As of a variable that is not set: whoever named a model does not want another one."""
+    done = nmm(*command, "--model", "")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith("nmm: There is no model called ''")
+
+
 def test_a_dimension_that_was_named_never_falls_back(nmm: Nmm) -> None:
     done = nmm("index", NOTE, "--dim", "256")
     assert (done.returncode, has_no_model(nmm)) == (4, True)
