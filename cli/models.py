@@ -111,6 +111,7 @@ def remove(name: NameArgument, as_json: JsonOption = False) -> None:
 def verify(name: NameArgument, as_json: JsonOption = False) -> None:
     """Read every file of a model and compare it with its hash."""
     from nmm.index.encoders.registry import find_model
+    from nmm.index.encoders.weights import remedy
     from nmm.index.encoders.weights import verify as problems_of
 
     model = find_model(name)
@@ -118,9 +119,7 @@ def verify(name: NameArgument, as_json: JsonOption = False) -> None:
     if as_json:
         emit(json.dumps({"name": model.name, "problems": problems}, indent=2) + "\n")
     else:
-        name = model.name
-        again = f"Get it again with: nmm models remove {name}; nmm models pull {name}"
-        said = [*problems, again] if problems else [f"The model {name} is whole."]
+        said = [*problems, remedy(model)] if problems else [f"The model {model.name} is whole."]
         emit("".join(f"{line}\n" for line in said))
     if problems:
         raise typer.Exit(Exit.NO_INDEX_OR_MODEL)

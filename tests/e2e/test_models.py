@@ -311,6 +311,8 @@ def test_a_file_that_was_changed_is_found_out(cache: Path, nmm: Nmm) -> None:
     done = nmm("models", "verify", "nomic-v1.5", NMM_CACHE=str(cache))
     assert done.returncode == 4
     assert "text/model.safetensors" in done.stdout
+    again = "Get it again with: nmm models remove nomic-v1.5; nmm models pull nomic-v1.5"
+    assert done.stdout.splitlines()[-1] == again
     as_json = nmm("models", "verify", "nomic-v1.5", "--json", NMM_CACHE=str(cache))
     assert len(json.loads(as_json.stdout)["problems"]) == 1
 
