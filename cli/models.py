@@ -60,6 +60,11 @@ def list_(as_json: JsonOption = False) -> None:
             f"{model.name}{default}: {model.title}\n"
             f"    {lengths} dimensions, {model.size / 1e6:.0f} MB, {model.licence}, {here}\n"
         )
+        if said := model.published:
+            emit(
+                f"    published: ImageNet {said.imagenet}, Datacomp {said.datacomp}, "
+                f"MTEB {said.mteb}\n"
+            )
 
 
 @app.command()

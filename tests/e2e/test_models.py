@@ -93,6 +93,8 @@ def test_the_models_are_listed_with_what_they_are(nmm: Nmm) -> None:
     text = nmm("models").stdout
     assert text == nmm("models", "list").stdout
     assert text.startswith("nomic-v1.5 (the default): ")
+    assert text.splitlines()[2] == "    published: ImageNet 71.0, Datacomp 56.8, MTEB 62.28"
+    assert text.count("published") == 4  # of the built-in one nothing is
 
 
 def test_a_pulled_model_is_here_whole(pulled: Path, nmm: Nmm) -> None:
