@@ -117,7 +117,7 @@ def index(
     backend = Backend(device, threads, precision)
     # Of an index that has a model, that one is here: the default stands for it.
     check_backend(find_model(model) if model is not None else DEFAULT, backend)
-    with Progress(quiet=quiet) as progress, stopping() as stop:
+    with Progress(quiet=quiet, index=index_path) as progress, stopping() as stop:
         summary = build(
             paths or [],
             index_folder(index_path),

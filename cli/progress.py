@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import textwrap
 from typing import TYPE_CHECKING
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING
 from nmm.cli.text import printable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
     from typing_extensions import Self
@@ -17,10 +20,16 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Prints notes and skipped files, and on a terminal bars with what is done, rate and time."""
+    """Prints notes and skipped files, and on a terminal bars with what is done, rate and time.
 
-    def __init__(self, *, quiet: bool) -> None:
+    Args:
+        quiet: Print none of that.
+        index: The index that was named, which commands to type have to name too.
+    """
+
+    def __init__(self, *, quiet: bool, index: Path | None = None) -> None:
         self._quiet = quiet
+        self._index = index
         self.shown = sys.stderr.isatty() and not quiet
         self._bars: Bars | None = None
         self._bar: TaskID | None = None
@@ -53,9 +62,9 @@ class Progress:
             case e.FellBack(model, wanted, why):
                 self._paragraph(
                     f"The model {wanted} is not on this machine and cannot be downloaded now. "
-                    f"{why} This index is made with {model}, which is built in and knows less. "
-                    f"To make it again with {wanted} later, type:",
-                    f"nmm index --model {wanted} --rebuild",
+                    f"{why.rstrip('.')}. This index is made with {model}, which is built in and "
+                    f"knows less. To make it again with {wanted} later, type:",
+                    self._rebuild("--model", wanted),
                 )
             case e.Downloading(model, size, missing):
                 here = f", {_mb(size - missing)} of it here already" if missing < size else ""
@@ -67,9 +76,30 @@ class Progress:
                 self.note(f"Preparing the model {model} for this machine, once.")
                 self._advance(f"Preparing {model}", 0)
             case e.Prepared():
-                self._advance("Indexing", 0)
+                self._end_bar()
             case _:
-                self.note(_sentence(event))
+                self.note(self._sentence(event))
+
+    def _sentence(self, event: Event) -> str:
+        """What an event says that is a note and nothing else."""
+        from nmm.index import events as e
+
+        match event:
+            case e.Rebuilding(model, old):
+                return (
+                    f"Making the index again with the model {model}; until that is done, it "
+                    f"answers with {old}."
+                )
+            case e.RebuildLeft(model, dimension):
+                # Of another dimension it would begin anew.
+                again = self._rebuild("--model", model, "--dim", str(dimension))
+                return f"A rebuild with the model {model} is not finished. Go on with it: {again}"
+            case e.Waiting(holder):
+                return f"Waiting for another nmm: {holder or 'it writes to this index'}."
+            case e.RootAway(path):
+                return f"{path} is not there: its files are kept. nmm remove forgets them."
+            case _:
+                raise AssertionError(event)
 
     def note(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
@@ -84,6 +114,11 @@ class Progress:
         """Print what happened in a few lines, and what to type."""
         for line in [*textwrap.wrap(text, 88), f"  {command}"]:
             self.note(line)
+
+    def _rebuild(self, *options: str) -> str:
+        """The command that makes this index again."""
+        where = () if self._index is None else ("--index", str(self._index))
+        return shlex.join(("nmm", "index", *options, *where, "--rebuild"))
 
     def _advance(self, about: str, by: int = 1, total: int | None = None) -> None:
         """Count in files."""
@@ -100,34 +135,15 @@ class Progress:
     def _bar_of(self, bars: Bars, about: str, *, in_bytes: bool = False) -> TaskID:
         """The bar of what is going on, which takes the place of that of what was before."""
         if self._bar is None or about != self._about:
-            if self._bar is not None:
-                bars.remove_task(self._bar)
+            self._end_bar()
             self._about = about
             self._bar = bars.add_task(about, total=None, in_bytes=in_bytes)
         return self._bar
 
-
-def _sentence(event: Event) -> str:
-    """What an event says that is a note and nothing else."""
-    from nmm.index import events as e
-
-    match event:
-        case e.Rebuilding(model, old):
-            return (
-                f"Making the index again with the model {model}; until that is done, it "
-                f"answers with {old}."
-            )
-        case e.RebuildLeft(model):
-            return (
-                f"A rebuild with the model {model} is not finished. Go on with it: "
-                f"nmm index --model {model} --rebuild"
-            )
-        case e.Waiting(holder):
-            return f"Waiting for another nmm: {holder or 'it writes to this index'}."
-        case e.RootAway(path):
-            return f"{path} is not there: its files are kept. nmm remove forgets them."
-        case _:
-            raise AssertionError(event)
+    def _end_bar(self) -> None:
+        if self._bars and self._bar is not None:
+            self._bars.remove_task(self._bar)
+            self._bar = None
 
 
 def _mb(size: int) -> str:

@@ -170,7 +170,7 @@ class _Todo:
         encoder = self._load(model_of(settings))
         check(settings, encoder)
         if left := _left_beside(writer, self.folder.rebuild):
-            self.on_event(RebuildLeft(left.model))
+            self.on_event(RebuildLeft(left.model, left.dimension))
         return self._index(writer, self.folder, encoder, self.present)
 
     def rebuild(self, writer: CatalogWriter, settings: Settings, row: Model) -> Summary:

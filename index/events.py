@@ -66,6 +66,7 @@ class RebuildLeft:
     """A rebuild was begun at some time and not finished; this run is not about it."""
 
     model: str
+    dimension: int
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,9 @@ def obtain_default(
     except UnreachableError as error:
         if begun:
             raise
-        on_event(FellBack(FALLBACK.name, DEFAULT.name, error.why or error.what))
+        # What happened is that the hub cannot be reached; of --offline there is only a reason.
+        why = error.why if offline else f"{error.what} {error.why}"
+        on_event(FellBack(FALLBACK.name, DEFAULT.name, why))
         return FALLBACK
     return DEFAULT
 

@@ -226,7 +226,7 @@ def test_a_stopped_rebuild_leaves_the_old_index_and_is_gone_on_with(
     assert 2 <= done < 4
     told: list[Event] = []
     assert build([], old, on_event=told.append).unchanged == 4
-    assert RebuildLeft(pair) in told
+    assert RebuildLeft(pair, 48) in told
     embedded.clear()
     summary = build([], old, model=pair, rebuild=True)
     assert (summary.added, summary.unchanged) == (4 - done, done)

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,11 @@ import pytest
 from hub_server import HubServer
 from pairs import write_thin_pair
 from support import SAMPLE_DATA, Nmm
+
+from nmm.index.build import build
+from nmm.index.events import Passed
+from nmm.index.run import Options
+from nmm.index.store.location import IndexFolder
 
 VISION, TEXT = "nomic-ai/nomic-embed-vision-v1.5", "nomic-ai/nomic-embed-text-v1.5"
 PHOTO = SAMPLE_DATA / "photos" / "chelsea.jpg"
@@ -144,12 +150,21 @@ def test_without_a_hub_a_new_index_falls_back_and_says_how_to_change_it(
     assert done.returncode == 0
     said = " ".join(done.stderr.split())
     assert said.startswith("The model nomic-v1.5 is not on this machine and cannot be downloaded")
-    assert "This index is made with mini, which is built in" in said
+    assert "The model hub at http://127.0.0.1:9 cannot be reached." in said
+    assert "refused. This index is made with mini, which is built in" in said
     assert "  nmm index --model nomic-v1.5 --rebuild\n" in done.stderr
     assert json.loads(nmm("status", "--json").stdout)["model"] == "mini"
     # The index has a model now: nobody is asked, and nothing is said.
     again = nmm("index", NOTE, **environ)
     assert (again.returncode, again.stderr) == (0, "")
+
+
+def test_the_command_that_changes_an_index_names_it(tmp_path: Path, nmm: Nmm) -> None:
+    mine = str(tmp_path / "my index")
+    done = nmm("index", NOTE, "--index", mine, "--offline")
+    assert done.returncode == 0
+    assert f"  nmm index --model nomic-v1.5 --index '{mine}' --rebuild\n" in done.stderr
+    assert "--offline was given. This index" in " ".join(done.stderr.split())
 
 
 def test_a_hub_that_does_not_answer_is_given_a_few_seconds(
@@ -220,6 +235,31 @@ def test_an_index_of_the_fallback_is_upgraded(cache: Path, nmm: Nmm) -> None:
     )
     answer = json.loads(nmm("search", "a cat", "--json", NMM_CACHE=str(cache)).stdout)
     assert (answer["model"], len(answer["results"])) == ("nomic-v1.5", 2)
+
+
+def test_a_rebuild_that_was_stopped_is_gone_on_with_by_the_command_that_is_named(
+    pulled: Path, tmp_path: Path, nmm: Nmm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NMM_CACHE", str(pulled))
+    assert nmm("index", PHOTO, NOTE, "--model", "nomic-v1.5").returncode == 0
+    stop = threading.Event()
+    stopped = build(
+        [],
+        IndexFolder(tmp_path / "index"),
+        dimension=64,
+        rebuild=True,
+        options=Options(batch_size=1),
+        on_event=lambda event: stop.set() if isinstance(event, Passed) else None,
+        stop=stop,
+    )
+    assert (stopped.interrupted, stopped.added) == (True, 1)
+    command = "nmm index --model nomic-v1.5 --dim 64 --rebuild"
+    said = nmm("index").stderr
+    assert said == (
+        f"A rebuild with the model nomic-v1.5 is not finished. Go on with it: {command}\n"
+    )
+    done = json.loads(nmm(*command.split()[1:], "--json").stdout)
+    assert (done["added"], done["unchanged"]) == (1, 1)  # what was embedded is not again
 
 
 def test_shorter_vectors_are_the_first_components_and_unit_length(
