@@ -169,10 +169,14 @@ def _refused(error: HfHubHTTPError, repository: str, revision: str) -> HubError:
     if status >= 500 or status in PASSING:
         return _unreachable(f"It answered: {said}.")
     if status in {401, 403}:
+        cause = "Either there is no such repository, or not for everyone."
+        hint = "Accept its licence on that page, and set HF_TOKEN to a token of your account."
+        if status == 401 and "Authorization" in error.response.request.headers:
+            # The hub refuses whoever sends one that has expired even what everyone may have.
+            cause = "It may not know the token that it was sent."
+            hint = "Set HF_TOKEN to a valid token, or unset it and type: hf auth logout"
         return HubError(
-            f"The hub does not hand out {page}.",
-            why=f"It answered: {said}. Either there is no such repository, or not for everyone.",
-            hint="Accept its licence on that page, and set HF_TOKEN to a token of your account.",
+            f"The hub does not hand out {page}.", why=f"It answered: {said}. {cause}", hint=hint
         )
     if isinstance(error, RevisionNotFoundError):
         return HubError(
