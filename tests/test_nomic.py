@@ -7,6 +7,8 @@ implementation computes from it, see `golden/README.md`.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,17 @@ from safetensors.torch import load_file, save_file
 from support import SAMPLE_DATA, Nmm
 from torch import nn
 
-from nmm.index.encoders.compile import compile_model, ensure_compiled
+from nmm.index.build import build
+from nmm.index.encoders.compile import _export, compile_model, ensure_compiled
 from nmm.index.encoders.folder import folder_model
 from nmm.index.encoders.nomic import TextTower, VisionTower, towers
 from nmm.index.encoders.registry import ImageInput, Task, find_model
+from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
 from nmm.index.encoders.weights import weight_files
 from nmm.index.errors import ModelError
+from nmm.index.search import open_search
+from nmm.index.store.catalog import Catalog
+from nmm.index.store.location import IndexFolder
 
 GOLDEN = Path(__file__).parent / "golden" / "nomic-tiny"
 EXPECTED = np.load(GOLDEN / "expected.npz")
@@ -104,6 +111,9 @@ def test_the_compiled_pair_is_the_reference_too(pair: Path, tmp_path: Path) -> N
     ids, mask = EXPECTED["input_ids"], EXPECTED["attention_mask"]
     batch = run(compiled / "text.onnx", ids=ids, mask=mask)
     np.testing.assert_allclose(batch, EXPECTED["text_embedding"], atol=TOLERANCE)
+    # Cut as every encoder cuts, whatever has run the tower.
+    short = OnnxEncoder(replace(model, dimension=16), compiled)
+    np.testing.assert_allclose(short._cut(batch), EXPECTED["text_embedding_16"], atol=TOLERANCE)
     for row, length in enumerate(mask.sum(1)):
         one = slice(row, row + 1)
         alone = run(compiled / "text.onnx", ids=ids[one, :length], mask=mask[one, :length])
@@ -123,6 +133,46 @@ def test_the_compiled_pair_is_the_reference_too(pair: Path, tmp_path: Path) -> N
             expected[: len(some)],
             atol=TOLERANCE,
         )
+
+
+def test_the_exported_vision_tower_is_the_reference_on_its_pixels(tmp_path: Path) -> None:
+    """Those of the golden data are no image: they reach beyond what bytes can be."""
+    file, pixels = tmp_path / "vision.onnx", EXPECTED["pixel_values"]
+    _export(tower(VisionTower, "vision"), (torch.tensor(pixels[:2]),), ["pixels"], file)
+    batch = run(file, pixels=pixels)
+    np.testing.assert_allclose(batch, EXPECTED["image_embedding"], atol=TOLERANCE)
+    for row, image in enumerate(pixels):
+        (alone,) = run(file, pixels=image[None])
+        np.testing.assert_allclose(alone, EXPECTED["image_embedding"][row], atol=TOLERANCE)
+
+
+def test_an_index_has_texts_as_documents_and_is_asked_with_queries(
+    pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NMM_CACHE", str(tmp_path / "cache"))
+    note, folder = tmp_path / "note.txt", IndexFolder(tmp_path / "index")
+    note.write_text("A cat sleeps.", "utf-8")
+    build([note], folder, model=str(pair))
+    prompts: list[str] = []
+    real = OnnxEncoder.embed_prompts
+
+    def watch(self: OnnxEncoder, texts: Sequence[str]) -> NDArray[np.float32]:
+        prompts.extend(texts)
+        return real(self, texts)
+
+    with Catalog.open(folder.catalog) as catalog:
+        ((_, vectors),) = catalog.vectors("text")
+    encoder = load_encoder(folder_model(pair))
+    document, query = encoder.embed_prompts(
+        ["search_document: A cat sleeps.", "search_query: A cat sleeps."]
+    )
+    np.testing.assert_allclose(vectors[0], document, atol=1e-3)  # it is kept in halves
+    assert not np.allclose(vectors[0], query, atol=1e-2)
+    with open_search(folder) as search:
+        search.find("before", 1)  # asks with neutral queries too, once
+        monkeypatch.setattr(OnnxEncoder, "embed_prompts", watch)
+        search.find("a cat", 1)
+    assert prompts == ["search_query: a cat"]
 
 
 def test_the_row_says_what_the_configurations_say(pair: Path) -> None:
