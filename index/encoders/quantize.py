@@ -1,4 +1,4 @@
-"""A compiled tower in 8 bits: a quarter of the memory, and up to twice the speed on a CPU.
+"""A compiled tower in 8 bits: a third of the memory, and about twice the speed on a CPU.
 
 No pictures or texts are needed to prepare it, and one item's vector does not depend on what
 it is embedded with. `bench/int8.py` prints how near the vectors stay to those in fp32 and what
