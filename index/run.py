@@ -84,6 +84,7 @@ class Run:
         self._committed = committed
         # The index may lie in a folder that is indexed, and changes while it is written.
         self._own = IndexFolder(own.path.resolve())
+        self._own_prefix = str(self._own.path)
         self._committed_lock = threading.Lock()
         self._model = encoder.model
         self._chunking = Chunking(
@@ -136,7 +137,9 @@ class Run:
             for entry in entries:
                 if self._stop.is_set():
                     return
-                if not self._own.owns(root.path / entry.path):
+                path = locate(str(root.path), entry.path)
+                # The first is for speed: most of what a walk meets lies elsewhere.
+                if not (path.startswith(self._own_prefix) and self._own.owns(Path(path))):
                     yield root, entry
 
     def _count(self, scopes: Iterable[Scope]) -> None:

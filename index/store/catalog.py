@@ -249,7 +249,8 @@ class Catalog:
         """What is known of each of some files of a root, as far as they are known."""
         sql = (
             "SELECT files.path, files.id, size, mtime_ns, status, content_id "
-            "FROM json_each(?) JOIN files ON root_id = ? AND files.path = value"
+            # Crossed, for SQLite would go through all files of the root instead.
+            "FROM json_each(?) CROSS JOIN files ON root_id = ? AND files.path = value"
         )
         return {path: FileRow(*row) for path, *row in self._rows(sql, (json.dumps(paths), root.id))}
 
@@ -322,7 +323,7 @@ class Catalog:
         self, chunks: Sequence[int]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Vectors of certain chunks, in blocks as of :meth:`vectors`; of those that are there."""
-        sql = "SELECT chunk_id, vector FROM json_each(?) JOIN vectors ON chunk_id = value"
+        sql = "SELECT chunk_id, vector FROM json_each(?) CROSS JOIN vectors ON chunk_id = value"
         yield from self._blocks(sql, (json.dumps(chunks),))
 
     def _blocks(
@@ -349,7 +350,7 @@ class Catalog:
 
         rows = self._rows(
             "SELECT roots.path, files.path, chunks.kind, vector, line_start, line_end, text, "
-            "width, height FROM json_each(?) JOIN chunks ON chunks.id = value "
+            "width, height FROM json_each(?) CROSS JOIN chunks ON chunks.id = value "
             "JOIN vectors ON chunk_id = chunks.id JOIN contents ON contents.id = chunks.content_id "
             "JOIN files ON files.content_id = contents.id JOIN roots ON roots.id = root_id",
             (json.dumps(chunks),),

@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -296,14 +296,12 @@ class CatalogWriter(Catalog):
 
     def add_content(self, content: Content) -> int:
         """Add a content without chunks; its id."""
-        row = {
-            "hash": content.hash,
-            "kind": content.kind,
-            "width": content.width,
-            "height": content.height,
-            "taken_at": content.taken_at,
-        }
-        return int(self._database.table("contents").insert(row).last_pk)  # type: ignore[arg-type]
+        cursor = self._database.execute(
+            "INSERT INTO contents (hash, kind, width, height, taken_at) VALUES (?, ?, ?, ?, ?)",
+            astuple(content),
+        )
+        assert cursor.lastrowid is not None, "a row was inserted"
+        return cursor.lastrowid
 
     def add_chunk(
         self, content_id: int, kind: Kind, chunk: ChunkRow, vector: NDArray[np.float32]
