@@ -1,0 +1,253 @@
+"""The store beside others: build, size, opening, time of a query, recall.
+
+Vectors are synthetic: clusters of some hundred in a space of few dimensions, turned into 768
+with a little noise, as embeddings of pictures are. Queries come from the same clusters, with
+more noise. All stores get the same vectors and queries, in one process and one run.
+
+- nmm: the catalog and what is derived from it, as a search uses them;
+- FAISS, flat, in fp32 and in memory, whose answers are the exact ones;
+- rclip's way: all vectors read from SQLite, a product in NumPy, a sort in Python;
+- sqlite-vec and LanceDB, both without an index, for the building of one takes LanceDB
+  many minutes of two cores, if they are installed (the extra `bench`).
+
+    python bench/store.py [--sizes 10000 100000 1000000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmm.index.store import segments
+from nmm.index.store.catalog import Catalog
+from nmm.index.store.location import IndexFolder
+from nmm.index.store.nearest import NearestVectors
+from nmm.index.store.writer import ChunkRow, Content, open_for_writing
+
+DIMENSION = 768
+LATENT = 48
+QUERIES = 200
+NEIGHBOURS = 10
+BLOCK = 50_000
+
+Vectors = NDArray[np.float32]
+# Takes a query, returns the numbers of its nearest vectors.
+Search = Callable[[Vectors], list[int]]
+
+
+class Row(NamedTuple):
+    """A store: its name, seconds to build and to open, MB, milliseconds, recall."""
+
+    name: str
+    build: float
+    size: float
+    open: float
+    p50: float
+    p95: float
+    recall: float
+
+
+class Space:
+    """Where vectors come from."""
+
+    def __init__(self, count: int) -> None:
+        chance = np.random.default_rng(0)
+        clusters = max(100, count // 250)
+        self._centres = chance.standard_normal((clusters, LATENT), np.float32)
+        self._axes = chance.standard_normal((LATENT, DIMENSION), np.float32) / LATENT**0.5
+
+    def vectors(self, count: int, seed: int, noise: float) -> Vectors:
+        """Unit vectors, shape (count, dimension)."""
+        chance = np.random.default_rng(seed)
+        made = np.empty((count, DIMENSION), np.float32)
+        for start in range(0, count, BLOCK):
+            rows = min(BLOCK, count - start)
+            centres = self._centres[chance.integers(0, len(self._centres), rows)]
+            latent = centres + 0.5 * chance.standard_normal((rows, LATENT), np.float32)
+            around = chance.standard_normal((rows, DIMENSION), np.float32)
+            made[start : start + rows] = latent @ self._axes + noise * around
+        made /= np.linalg.norm(made, axis=1, keepdims=True)
+        return made
+
+
+def megabytes(folder: Path) -> float:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
+
+
+def timed(search: Search, queries: Vectors, exact: list[list[int]]) -> tuple[float, float, float]:
+    """Milliseconds in the middle and at 95 of 100, and recall."""
+    times, right = [], 0
+    for query, nearest in zip(queries, exact, strict=False):
+        started = time.perf_counter()
+        found = search(query)
+        times.append(1000 * (time.perf_counter() - started))
+        right += len(set(found) & set(nearest))
+    p50, p95 = np.quantile(times, (0.5, 0.95))
+    return float(p50), float(p95), right / (NEIGHBOURS * len(times))
+
+
+def of_nmm(folder: Path, vectors: Vectors, queries: Vectors, exact: list[list[int]]) -> Row:
+    index = IndexFolder(folder)
+    started = time.perf_counter()
+    with open_for_writing(index) as writer:
+        for start in range(0, len(vectors), BLOCK):
+            with writer.batch():
+                number = writer.add_content(Content(b"%d" % start, "text"))
+                for vector in vectors[start : start + BLOCK]:
+                    writer.add_chunk(number, "text", ChunkRow(), vector)
+        segments.refresh(writer, index, DIMENSION)
+    built = time.perf_counter() - started
+    started = time.perf_counter()
+    with Catalog.open(index.catalog) as catalog:
+        nearest = NearestVectors(catalog, index, "text")
+        nearest.search(queries[0], NEIGHBOURS)
+        opened = time.perf_counter() - started
+
+        def search(query: Vectors) -> list[int]:
+            return [n - 1 for n in nearest.search(query, NEIGHBOURS).tolist()]
+
+        figures = timed(search, queries, exact)
+        (segment,) = catalog.segments("text") or [None]
+    form = f"nmm ({segment.form if segment else 'catalog alone'})"
+    return Row(form, built, megabytes(folder), opened, *figures)
+
+
+def of_rclip(folder: Path, vectors: Vectors, queries: Vectors, exact: list[list[int]]) -> Row:
+    started = time.perf_counter()
+    connection = sqlite3.connect(folder / "rclip.db")
+    connection.execute("CREATE TABLE images (id INTEGER PRIMARY KEY, vector BLOB)")
+    connection.executemany(
+        "INSERT INTO images VALUES (?, ?)", ((n, v.tobytes()) for n, v in enumerate(vectors))
+    )
+    connection.commit()
+    built = time.perf_counter() - started
+
+    def search(query: Vectors) -> list[int]:
+        rows = connection.execute("SELECT id, vector FROM images").fetchall()
+        matrix = np.stack([np.frombuffer(blob, np.float32) for _, blob in rows])
+        scores = matrix @ query
+        ranked = sorted(zip(scores, (number for number, _ in rows), strict=True), reverse=True)
+        return [number for _, number in ranked[:NEIGHBOURS]]
+
+    figures = timed(search, queries[: 3 if len(vectors) > BLOCK else 20], exact)
+    connection.close()
+    return Row("rclip's way", built, megabytes(folder), 0.0, *figures)
+
+
+def of_sqlite_vec(folder: Path, vectors: Vectors, queries: Vectors, exact: list[list[int]]) -> Row:
+    import apsw  # Python's own module can be built without the loading of extensions
+    import sqlite_vec
+
+    started = time.perf_counter()
+    connection = apsw.Connection(str(folder / "vec.db"))
+    connection.enable_load_extension(True)
+    connection.load_extension(sqlite_vec.loadable_path())
+    connection.execute(
+        f"CREATE VIRTUAL TABLE items USING vec0(vector float[{DIMENSION}] distance_metric=cosine)"
+    )
+    with connection:
+        connection.executemany(
+            "INSERT INTO items (rowid, vector) VALUES (?, ?)",
+            ((n, v.tobytes()) for n, v in enumerate(vectors)),
+        )
+    built = time.perf_counter() - started
+
+    def search(query: Vectors) -> list[int]:
+        rows = connection.execute(
+            "SELECT rowid FROM items WHERE vector MATCH ? AND k = ?", (query.tobytes(), NEIGHBOURS)
+        )
+        return [number for (number,) in rows]
+
+    figures = timed(search, queries[: 5 if len(vectors) > BLOCK else 20], exact)
+    connection.close()
+    return Row("sqlite-vec", built, megabytes(folder), 0.0, *figures)
+
+
+def of_lancedb(folder: Path, vectors: Vectors, queries: Vectors, exact: list[list[int]]) -> Row:
+    import lancedb
+    import pyarrow as pa
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for start in range(0, len(vectors), BLOCK):
+            rows = vectors[start : start + BLOCK]
+            flat = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), DIMENSION)
+            ids = pa.array(range(start, start + len(rows)))
+            yield pa.record_batch([ids, flat], names=["id", "vector"])
+
+    started = time.perf_counter()
+    schema = pa.schema([("id", pa.int64()), ("vector", pa.list_(pa.float32(), DIMENSION))])
+    table = lancedb.connect(folder).create_table("items", batches(), schema=schema)
+    built = time.perf_counter() - started
+
+    def search(query: Vectors) -> list[int]:
+        asked = table.search(query).distance_type("cosine").limit(NEIGHBOURS)
+        asked = asked.select(["id", "_distance"])
+        return [row["id"] for row in asked.to_list()]
+
+    figures = timed(search, queries[: 20 if len(vectors) > BLOCK else QUERIES], exact)
+    return Row("LanceDB", built, megabytes(folder), 0.0, *figures)
+
+
+def of_faiss(vectors: Vectors, queries: Vectors) -> tuple[list[list[int]], Row]:
+    """The exact answers, and what they take."""
+    import faiss
+
+    flat = faiss.IndexFlatIP(DIMENSION)
+    started = time.perf_counter()
+    flat.add(vectors)
+    built = time.perf_counter() - started
+    exact: list[list[int]] = flat.search(queries, NEIGHBOURS)[1].tolist()
+
+    def search(query: Vectors) -> list[int]:
+        found: list[int] = flat.search(query[None], NEIGHBOURS)[1][0].tolist()
+        return found
+
+    size = vectors.nbytes / 1e6
+    return exact, Row("FAISS, flat, fp32", built, size, 0.0, *timed(search, queries, exact))
+
+
+def compare(count: int) -> None:
+    space = Space(count)
+    vectors, queries = space.vectors(count, 1, 0.3), space.vectors(QUERIES, 2, 0.5)
+    exact, first = of_faiss(vectors, queries)
+    rows = [first]
+    others = [of_nmm, of_rclip]
+    others += [of_sqlite_vec] if find_spec("sqlite_vec") and find_spec("apsw") else []
+    others += [of_lancedb] if find_spec("lancedb") else []
+    for measure in others:
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(measure(Path(folder), vectors, queries, exact))
+    ours = next(row for row in rows if row.name.startswith("nmm"))
+    print(f"\n{count:,} vectors of {DIMENSION} dimensions")
+    print("                       build       size     open       p50       p95  x nmm  recall@10")
+    for row in sorted(rows, key=lambda row: row is not ours):
+        opened = f"{row.open:6.3f} s" if row.open else " " * 8
+        print(
+            f"{row.name:18} {row.build:7.1f} s {row.size:7,.0f} MB {opened} {row.p50:6.1f} ms "
+            f"{row.p95:6.1f} ms {row.p50 / ours.p50:6.1f} {row.recall:10.3f}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    arguments = parser.parse_args()
+    for package in ("sqlite_vec", "lancedb"):
+        if not find_spec(package):
+            print(f"{package} is not installed, and left out.")
+    for count in arguments.sizes:
+        compare(count)
+
+
+if __name__ == "__main__":
+    main()
