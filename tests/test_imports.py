@@ -33,6 +33,8 @@ ALLOWED = {
     "search": {"errors", "encoders", "store", "scale", "model"},
     "embed": {"errors", "encoders", "media", "events", "obtain"},
     "remove": {"errors", "store"},
+    "repair": {"errors", "store"},
+    "compact": {"errors", "store"},
     "status": {"errors", "store"},
 }
 

@@ -53,6 +53,8 @@ TABLES = (
     "segments",
     "loose",  # the last: what is done to the others puts rows into it
 )
+# A catalog is written anew without its free pages when one in so many of all is free.
+FREE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +84,12 @@ class Changes(NamedTuple):
 
 
 @contextmanager
-def open_for_writing(folder: IndexFolder) -> Iterator[CatalogWriter]:
-    """The catalog of an index, made if it is not there, for this process alone.
+def locked(folder: IndexFolder) -> Iterator[None]:
+    """An index's folder, made if it is not there, for this process alone to write to.
 
     Raises:
         IndexLockedError: Another process is writing to it.
-        CatalogError: It cannot be made, read, written or brought up to date.
+        CatalogError: It cannot be made or written to.
     """
     from filelock import FileLock, Timeout
 
@@ -107,10 +109,21 @@ def open_for_writing(folder: IndexFolder) -> Iterator[CatalogWriter]:
             hint="Name another folder for it with --index or NMM_INDEX.",
         ) from error
     try:
-        with CatalogWriter.create(folder.catalog) as writer:
-            yield writer
+        yield
     finally:
         lock.release()
+
+
+@contextmanager
+def open_for_writing(folder: IndexFolder) -> Iterator[CatalogWriter]:
+    """The catalog of an index, made if it is not there, for this process alone.
+
+    Raises:
+        IndexLockedError: Another process is writing to it.
+        CatalogError: It cannot be made, read, written or brought up to date.
+    """
+    with locked(folder), CatalogWriter.create(folder.catalog) as writer:
+        yield writer
 
 
 class CatalogWriter(Catalog):
@@ -457,6 +470,15 @@ class CatalogWriter(Catalog):
                 self._database.table("segments").delete(segment.name)
             if new:
                 self._database.table("segments").insert({"kind": kind, **new._asdict()})
+
+    def tidy(self) -> None:
+        """Give back what the catalog does not need on disk, and keep its queries planned well."""
+        with translated(self.file):
+            self._database.execute("PRAGMA optimize")
+            free = self._number("PRAGMA freelist_count")
+            if free and free * FREE >= self._number("PRAGMA page_count"):
+                self._database.execute("VACUUM")
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _relative(path: Path, root: Root) -> str:
