@@ -35,6 +35,7 @@ ALLOWED = {
     "remove": {"errors", "store"},
     "repair": {"errors", "store"},
     "compact": {"errors", "store"},
+    "doctor": {"errors", "store", "roots"},
     "status": {"errors", "store"},
 }
 
