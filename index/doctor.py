@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 NAMED = 3
 MEND = "Mend it with: nmm doctor --repair"
+HOPELESS = (
+    "That cannot be repaired: restore the index from a backup, or delete its folder and run "
+    "nmm index again."
+)
 REFRESH = "nmm index brings it up to date."
 
 
@@ -78,19 +82,19 @@ def doctor(folder: IndexFolder, *, repair: bool = False) -> Report:
     with locked(folder):
         before = _examine(folder)
         done = _mend(folder, before)
-        if not done:
-            return Report(str(folder.path), before)
-        after = _examine(folder)
+        after = _examine(folder) if done else before
     earlier = {finding.check: finding for finding in before}
     return Report(str(folder.path), [_compare(earlier, finding, done) for finding in after])
 
 
 def _compare(earlier: dict[str, Finding], now: Finding, done: dict[str, str]) -> Finding:
-    did = done.get(now.check)
-    if not now.ok or not did:
+    if not now.ok:
+        return replace(now, hint=HOPELESS)
+    was = earlier.get(now.check, now)
+    did = done.get(now.check, "" if was.ok else "It went with what else was repaired.")
+    if not did:
         return now
-    was = earlier.get(now.check)
-    found = was.found if was and (was.hint or not was.ok) else now.found
+    found = was.found if was.hint else now.found
     return replace(now, found=found, hint=did, repaired=True)
 
 
@@ -139,7 +143,7 @@ def _guarded(
     try:
         said = check(catalog, folder)
     except CatalogError as error:
-        said = _Verdict(error.why, "")
+        said = _Verdict(error.why or error.what, "")
     if said.wrong:
         return Finding(name, False, said.wrong, MEND)
     return Finding(name, True, said.fine, said.hint)

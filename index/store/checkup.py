@@ -46,15 +46,19 @@ CONTRADICTIONS = {
     "content that no file holds and nothing drops": "SELECT id FROM contents "
     "WHERE id NOT IN (SELECT content_id FROM loose) "
     "AND NOT EXISTS (SELECT 1 FROM files WHERE content_id = contents.id)",
+    "text that is not UTF-8": "SELECT content_id FROM chunks "
+    "WHERE text NOT NULL AND NOT is_utf8(CAST(text AS BLOB))",
+    "file name that is not UTF-8": "SELECT content_id FROM files "
+    "WHERE NOT is_utf8(CAST(path AS BLOB))",
     "scale without a unit": "SELECT kind FROM scales WHERE NOT unit BETWEEN 1e-9 AND 1e9 "
     "OR NOT centre BETWEEN -1e9 AND 1e9",
 }
-# Rows that refer to what is not there.
+# Rows that refer to what is not there, or name what cannot be.
 DANGLING = (
     "DELETE FROM mounts WHERE root_id NOT IN (SELECT id FROM roots)",
     "DELETE FROM files WHERE root_id NOT IN (SELECT id FROM roots) "
     "OR content_id NOT IN (SELECT id FROM contents) "
-    "OR (status = 'indexed') != (content_id NOT NULL)",
+    "OR (status = 'indexed') != (content_id NOT NULL) OR NOT is_utf8(CAST(path AS BLOB))",
     "DELETE FROM chunks WHERE content_id NOT IN (SELECT id FROM contents)",
     "DELETE FROM vectors WHERE chunk_id NOT IN (SELECT id FROM chunks)",
 )
@@ -85,11 +89,16 @@ class Checkup(Catalog):
 
     def contradictions(self) -> dict[str, int]:
         """How often rows contradict each other, by how they do."""
+        self._know_utf8()
         counts = {
             name: self._number(f"SELECT count(*) FROM ({sql})")  # noqa: S608
             for name, sql in CONTRADICTIONS.items()
         }
         return {name: count for name, count in counts.items() if count}
+
+    def _know_utf8(self) -> None:
+        """SQLite takes any bytes for text; Python then refuses to read them."""
+        self._connection.create_function("is_utf8", 1, _is_utf8, deterministic=True)
 
     def true_dimension(self) -> int | None:
         """The dimension that most vectors have; None if there are none."""
@@ -127,12 +136,13 @@ class Checkup(Catalog):
             fits: NDArray[np.bool_] = np.equal(sizes, 2 * dimension)
             whole = b"".join(b for b, fit in zip(blobs, fits, strict=True) if fit)
             rows = np.frombuffer(whole, VECTOR_DTYPE).reshape(-1, dimension).astype(np.float32)
-            finite = np.isfinite(rows).all(axis=1)
+            finite: NDArray[np.bool_] = np.asarray(np.isfinite(rows).all(axis=1))
             lengths = np.linalg.norm(np.where(finite[:, None], rows, 0), axis=1)
+            unit: NDArray[np.bool_] = np.isclose(lengths, 1, rtol=0, atol=UNIT)
             for fault, chunks in (
                 ("of another dimension", ids[~fits]),
                 ("not finite", ids[fits][~finite]),
-                ("not of unit length", ids[fits][finite & (abs(lengths - 1) > UNIT)]),
+                ("not of unit length", ids[fits][finite & ~unit]),
             ):
                 if len(chunks):
                     found.setdefault(fault, []).extend(chunks.tolist())
@@ -170,6 +180,7 @@ class Mender(Checkup, CatalogWriter):
 
     def drop_dangling(self) -> int:
         """Drop what refers to what is not there; returns how many rows."""
+        self._know_utf8()
         before = self._connection.total_changes
         with self.batch():
             for sql in DANGLING:
@@ -227,6 +238,14 @@ class Mender(Checkup, CatalogWriter):
         contents = self._database.execute(f"DELETE FROM contents WHERE id IN {chosen}")  # noqa: S608
         self._database.execute("DROP TABLE temp.dropped")
         return contents.rowcount, files.rowcount
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _dropped(contents: int, files: int) -> str:

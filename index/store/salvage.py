@@ -200,11 +200,14 @@ class _Reading:
                     ranges += [(middle + 1, last), (first, middle)]
 
     def _between(self, first: int, last: int) -> Iterator[tuple[Any, ...]]:
-        sql = (
-            f"SELECT rowid, {self._columns} FROM {self._table} "  # noqa: S608
-            "WHERE rowid BETWEEN ? AND ? ORDER BY rowid"
+        # A single one is asked for as such: a range would look at the next row, too.
+        condition, ids = (
+            ("rowid BETWEEN ? AND ? ORDER BY rowid", (first, last))
+            if first < last
+            else ("rowid = ?", (first,))
         )
-        with closing(self._source.execute(sql, (first, last))) as cursor:
+        sql = f"SELECT rowid, {self._columns} FROM {self._table} WHERE {condition}"  # noqa: S608
+        with closing(self._source.execute(sql, ids)) as cursor:
             yield from cursor
 
     def _from_both_ends(self) -> Iterator[tuple[Any, ...]]:
@@ -259,8 +262,10 @@ def _exchange(damaged: Path, new: Path) -> Path:
     except OSError:  # a file system without links
         shutil.copyfile(damaged, kept)
     sync(new)
-    with suppress(FileNotFoundError):
-        _beside(damaged, "-wal").replace(_beside(kept, "-wal"))
+    log = _beside(damaged, "-wal")
+    if log.exists() and log.stat().st_size:
+        log.replace(_beside(kept, "-wal"))
+    log.unlink(missing_ok=True)
     _beside(damaged, "-shm").unlink(missing_ok=True)
     new.replace(damaged)
     sync(damaged.parent)

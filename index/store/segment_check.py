@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 SAMPLE = 64
 # Of a sample of an inverted file, one in so many may not be among its own candidates.
 MISSES = 10
+# What a code says of a vector's product with itself, at least; of another vector it says less.
+LIKE = 0.5
 # What products of equal vectors may differ by.
 TOLERANCE = 1e-3
 
@@ -70,7 +72,7 @@ def _wrong_ids(index: Any, segment: Segment, live: NDArray[np.int64], after: int
     ids = np.sort(faiss_files.ids_of(index))
     if len(ids) != segment.total or len(np.unique(ids)) != len(ids):
         return "its count is wrong"
-    if ids[0] <= after or ids[-1] > segment.last_chunk:
+    if len(ids) and (ids[0] <= after or ids[-1] > segment.last_chunk):
         return "it holds vectors of another range"
     absent = len(np.setdiff1d(live, ids, assume_unique=True))
     return f"it lacks {absent} of the catalog's vectors" if absent else ""
@@ -90,7 +92,7 @@ def _wrong_vectors(catalog: Catalog, index: Any, segment: Segment, live: NDArray
 def _differs(catalog: Catalog, index: Any, number: int, vector: NDArray[np.float32]) -> bool:
     """Whether a vector of the catalog is not the one that an index has, as far as it tells.
 
-    An inverted file holds no vectors, but should propose the vector itself, or one as near.
+    An inverted file holds codes, by which it should propose the vector itself, or one as near.
     """
     import faiss
     import numpy as np
@@ -99,6 +101,10 @@ def _differs(catalog: Catalog, index: Any, number: int, vector: NDArray[np.float
         (place,) = np.flatnonzero(faiss_files.ids_of(index) == number)
         kept = faiss.downcast_index(index.index).reconstruct(int(place))
         return not np.array_equal(kept, vector)
-    ids, _ = faiss_files.nearest(index, vector, 1)
-    best = max((vectors @ vector).max() for _, vectors in catalog.vectors_of(ids.tolist()))
-    return bool(best < vector @ vector - TOLERANCE)
+    ids, estimates = faiss_files.nearest(index, vector, 1)
+    estimated = dict(zip(ids.tolist(), estimates.tolist(), strict=True))
+    return not any(
+        product >= vector @ vector - TOLERANCE and estimated[other] >= product * LIKE
+        for others, vectors in catalog.vectors_of(ids.tolist())
+        for other, product in zip(others.tolist(), vectors @ vector, strict=True)
+    )
