@@ -26,6 +26,7 @@ class Exit(IntEnum):
     NOTHING_FOUND = 1
     USAGE = 2
     SOME_SKIPPED = 3
+    STILL_WRONG = 3  # the same: done, but not all is well
     NO_INDEX_OR_MODEL = 4
     LOCKED = 5
     UNEXPECTED = 70

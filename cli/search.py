@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from enum import Enum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from nmm.cli.exit import Exit
 from nmm.cli.parameters import IndexOption, QuietOption
 from nmm.cli.text import valid
 from nmm.index.errors import UsageError
+
+if TYPE_CHECKING:
+    from nmm.index.store.location import IndexFolder
 
 EXAMPLES = """\b
 Examples:
@@ -94,16 +97,30 @@ def search(
             typer.echo("Preparing the model for this machine, once.", err=True)
 
     found = False
-    with open_search(
-        index_folder(index_path), once=not several, on_compile=note_compiling
-    ) as opened:
+    folder = index_folder(index_path)
+    with open_search(folder, once=not several, on_compile=note_compiling) as opened:
         form = (chosen[0] if chosen else formats.Table)(several)
         for query in _queries() if several else [valid(" ".join(words))]:
             results = opened.find(query, count, kinds, raw=raw)
             found = found or bool(results)
             form.write(query, opened.model, results)
+        damaged = opened.damaged()
+    if damaged:
+        _repair(folder, quiet)
     if not found:
         raise typer.Exit(Exit.NOTHING_FOUND)
+
+
+def _repair(folder: IndexFolder, quiet: bool) -> None:
+    """Write search files again, now that the catalog has answered in their place."""
+    from nmm.index.repair import repair
+
+    if not quiet:
+        typer.echo(
+            "A search file was missing or damaged; the catalog answered. It is made again.",
+            err=True,
+        )
+    repair(folder)
 
 
 def _queries() -> Iterable[str]:

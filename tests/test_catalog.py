@@ -170,8 +170,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(
     assert str(raised.value) == (
         f"The catalog {folder.catalog} cannot be used.\n"
         "SQLite says: file is not a database\n"
-        "If the disk is sound and has room, restore the file from a backup, or delete its "
-        "folder and run nmm index again."
+        "If the disk is sound and has room, see what can be saved with: nmm doctor --repair"
     )
     assert folder.catalog.read_bytes() == content
 

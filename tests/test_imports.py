@@ -33,6 +33,9 @@ ALLOWED = {
     "search": {"errors", "encoders", "store", "scale", "model"},
     "embed": {"errors", "encoders", "media", "events", "obtain"},
     "remove": {"errors", "store"},
+    "repair": {"errors", "store"},
+    "compact": {"errors", "store"},
+    "doctor": {"errors", "store", "roots"},
     "status": {"errors", "store"},
 }
 

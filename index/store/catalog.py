@@ -124,8 +124,8 @@ def translated(file: Path) -> Iterator[None]:
         raise CatalogError(
             f"The catalog {file} cannot be used.",
             why=f"SQLite says: {error}",
-            hint="If the disk is sound and has room, restore the file from a backup, or "
-            "delete its folder and run nmm index again.",
+            hint="If the disk is sound and has room, see what can be saved with: "
+            "nmm doctor --repair",
         ) from error
 
 
@@ -337,7 +337,13 @@ class Catalog:
         ):
             while rows := cursor.fetchmany(VECTORS_PER_BLOCK):
                 ids, blobs = zip(*rows, strict=True)
-                matrix = np.frombuffer(b"".join(blobs), VECTOR_DTYPE).reshape(len(ids), -1)
+                try:
+                    matrix = np.frombuffer(b"".join(blobs), VECTOR_DTYPE).reshape(len(ids), -1)
+                except ValueError as error:
+                    raise CatalogError(
+                        f"The catalog {self.file} holds vectors of different lengths.",
+                        hint="Mend it with: nmm doctor --repair",
+                    ) from error
                 yield np.array(ids, np.int64), matrix.astype(np.float32)
 
     def hits(self, chunks: Sequence[int], query: NDArray[np.float32]) -> list[Hit]:

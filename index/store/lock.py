@@ -18,9 +18,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmm.index.errors import IndexLockedError, StoppedError
+from nmm.index.errors import CatalogError, IndexLockedError, StoppedError
 
 if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
     from nmm.index.store.location import IndexFolder
 
 POLL = 0.2  # seconds
@@ -60,28 +62,22 @@ class Wait:
 
 @contextmanager
 def locked(folder: IndexFolder, wait: Wait | None = None) -> Iterator[None]:
-    """Be the only process that writes to an index.
+    """Be the only process that writes to an index, whose folder is made if it is not there.
 
     Raises:
         IndexLockedError: Another process is, and it was not to be waited for.
         StoppedError: `wait.stop` was set while waiting.
-        OSError: The lock cannot be made.
+        CatalogError: The folder or the lock cannot be made.
     """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder.lock)
-    told = False
-    while True:
-        with suppress(Timeout):
-            lock.acquire(timeout=POLL if wait else 0)
-            break
-        if wait is None:
-            raise _refusal(folder)
-        if wait.stop.is_set():
-            raise StoppedError("Stopped while another process writes to the index.")
-        if not told:
-            wait.on_wait(holder(folder))
-            told = True
+    try:
+        folder.vectors.mkdir(parents=True, exist_ok=True)
+        lock = _acquired(folder, wait)
+    except OSError as error:
+        raise CatalogError(
+            f"The index in {folder.path} cannot be written to.",
+            why=str(error),
+            hint="Name another folder for it with --index or NMM_INDEX.",
+        ) from error
     try:
         _sign(folder.holder)
         yield
@@ -89,6 +85,24 @@ def locked(folder: IndexFolder, wait: Wait | None = None) -> Iterator[None]:
         with suppress(OSError):
             folder.holder.unlink()
         lock.release()
+
+
+def _acquired(folder: IndexFolder, wait: Wait | None) -> BaseFileLock:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder.lock)
+    told = False
+    while True:
+        with suppress(Timeout):
+            lock.acquire(timeout=POLL if wait else 0)
+            return lock
+        if wait is None:
+            raise _refusal(folder)
+        if wait.stop.is_set():
+            raise StoppedError("Stopped while another process writes to the index.")
+        if not told:
+            wait.on_wait(holder(folder))
+            told = True
 
 
 def holder(folder: IndexFolder) -> Holder | None:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -135,6 +135,28 @@ def record(writer: CatalogWriter, folder: IndexFolder, change: Change) -> None:
     sys.audit("nmm.store", "segment recorded")
     for segment in change.gone:
         _delete(folder.vectors / segment.name)
+
+
+def distrust(writer: CatalogWriter, folder: IndexFolder, bad: Collection[str] = ()) -> list[str]:
+    """Have the catalog forget segments whose files are not what was written, and those in `bad`.
+
+    Files are read whole. The segments after one go with it, for its range would become
+    theirs. Returns the names of those that are not sound; :func:`refresh` writes them again.
+    """
+    found = []
+    for kind in KINDS:
+        known = writer.segments(kind)
+        unsound = [
+            n
+            for n, one in enumerate(known)
+            if one.name in bad
+            or not faiss_files.is_sound(folder.vectors / one.name, one, thorough=True)
+            or not _is_usable(folder, one)
+        ]
+        if unsound:
+            writer.replace_segments(kind, known[unsound[0] :])
+            found += [known[n].name for n in unsound]
+    return found
 
 
 def move(source: IndexFolder, target: IndexFolder) -> None:

@@ -10,7 +10,7 @@ import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
@@ -54,6 +54,8 @@ TABLES = (
     "segments",
     "loose",  # the last: what is done to the others puts rows into it
 )
+# A catalog is written anew without its free pages when one in so many of all is free.
+FREE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +93,8 @@ def open_for_writing(folder: IndexFolder, wait: Wait | None = None) -> Iterator[
         StoppedError: `wait.stop` was set while waiting.
         CatalogError: It cannot be made, read, written or brought up to date.
     """
-    with ExitStack() as stack:
-        try:
-            folder.vectors.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locked(folder, wait))
-        except OSError as error:
-            raise CatalogError(
-                f"The index in {folder.path} cannot be written to.",
-                why=str(error),
-                hint="Name another folder for it with --index or NMM_INDEX.",
-            ) from error
-        yield stack.enter_context(CatalogWriter.create(folder.catalog))
+    with locked(folder, wait), CatalogWriter.create(folder.catalog) as writer:
+        yield writer
 
 
 def open_for_reading(folder: IndexFolder) -> Catalog:
@@ -469,6 +462,15 @@ class CatalogWriter(Catalog):
                 self._database.table("segments").delete(segment.name)
             if new:
                 self._database.table("segments").insert({"kind": kind, **new._asdict()})
+
+    def tidy(self) -> None:
+        """Give back what the catalog does not need on disk, and keep its queries planned well."""
+        with translated(self.file):
+            self._database.execute("PRAGMA optimize")
+            free = self._number("PRAGMA freelist_count")
+            if free and free * FREE >= self._number("PRAGMA page_count"):
+                self._database.execute("VACUUM")
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _relative(path: Path, root: Root) -> str:

@@ -1,0 +1,37 @@
+"""An index brought into its smallest and fastest form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nmm.index.store import segments
+from nmm.index.store.writer import open_for_writing
+
+if TYPE_CHECKING:
+    from nmm.index.store.location import IndexFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What it came to: bytes that the index took on disk, and takes now."""
+
+    before: int
+    after: int
+
+
+def compact(folder: IndexFolder) -> Compacted:
+    """Make one search file of each kind's vectors, and give back what is free in the catalog.
+
+    Raises:
+        NoIndexError: There is no index.
+        IndexLockedError: Another process is writing to it.
+        CatalogError: It cannot be read or written, or the disk is full; nothing is lost.
+    """
+    before = folder.existing().size()
+    with open_for_writing(folder) as writer:
+        writer.drop_orphans()
+        if settings := writer.settings():
+            segments.refresh(writer, folder, settings.dimension, compact=True)
+        writer.tidy()
+    return Compacted(before, folder.size())

@@ -1,0 +1,335 @@
+"""Whether an index is sound, check by check; and what is wrong, put right.
+
+What the files on disk have become since they were indexed is no damage, and neither is what a
+crash left to be tidied up: both are only told.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from nmm.index.errors import CatalogError
+from nmm.index.roots import is_there
+from nmm.index.store import segment_check, segments
+from nmm.index.store.catalog import KINDS, SCHEMA, locate
+from nmm.index.store.checkup import Checkup, Mender, counted
+from nmm.index.store.lock import locked
+from nmm.index.store.salvage import Salvaged, salvage
+
+if TYPE_CHECKING:
+    from nmm.index.store.location import IndexFolder
+
+NAMED = 3
+MEND = "Mend it with: nmm doctor --repair"
+HOPELESS = (
+    "That cannot be repaired: restore the index from a backup, or delete its folder and run "
+    "nmm index again."
+)
+REFRESH = "nmm index brings it up to date."
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found.
+
+    Attributes:
+        check: What was looked at.
+        ok: Whether all is well with it; if `repaired`, since then.
+        found: What there is to say of it, before it was repaired.
+        hint: What to do; what was done, if it was repaired.
+        repaired: Whether it was not well, or not tidy, and is now.
+    """
+
+    check: str
+    ok: bool
+    found: str
+    hint: str = ""
+    repaired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that was found in an index: its folder, and a finding for each check."""
+
+    index: str
+    findings: list[Finding]
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong, or not any more."""
+        return all(finding.ok for finding in self.findings)
+
+
+def doctor(folder: IndexFolder, *, repair: bool = False) -> Report:
+    """Look at all of an index, and with `repair` put right what is wrong.
+
+    Without `repair` nothing is written, and a writer may be at work.
+
+    Raises:
+        NoIndexError: There is no index, or it was never finished.
+        IndexLockedError: It is to be repaired, and another process is writing to it.
+        CatalogError: The catalog cannot be opened for another reason than that it is damaged,
+            or it is to be repaired and cannot be written to.
+    """
+    folder.existing()
+    if not repair:
+        return Report(str(folder.path), _examine(folder))
+    with locked(folder):
+        before = _examine(folder)
+        done = _mend(folder, before)
+        after = _examine(folder) if done else before
+    earlier = {finding.check: finding for finding in before}
+    return Report(str(folder.path), [_compare(earlier, finding, done) for finding in after])
+
+
+def _compare(earlier: dict[str, Finding], now: Finding, done: dict[str, str]) -> Finding:
+    if not now.ok:
+        return replace(now, hint=HOPELESS)
+    was = earlier.get(now.check, now)
+    did = done.get(now.check, "" if was.ok else "It went with what else was repaired.")
+    if not did:
+        return now
+    found = was.found if was.hint else now.found
+    return replace(now, found=found, hint=did, repaired=True)
+
+
+# Checks: each says what is wrong, or what it has to say of what is not.
+
+
+def _examine(folder: IndexFolder) -> list[Finding]:
+    try:
+        opened = Checkup.open(folder.catalog)
+    except CatalogError as error:
+        if not _is_damage(error):
+            raise
+        return [Finding("catalog", False, error.why, MEND)]
+    with opened as catalog:
+        old = catalog.is_old()
+        return [
+            _guarded(name, check, catalog, folder)
+            for name, check in CHECKS.items()
+            if not old or name in OF_ANY_SCHEMA
+        ]
+
+
+def _is_damage(error: CatalogError) -> bool:
+    """Whether SQLite could read a file, and found no catalog in it."""
+    cause = error.__cause__
+    return isinstance(cause, sqlite3.DatabaseError) and not isinstance(
+        cause, sqlite3.OperationalError
+    )
+
+
+class _Verdict(NamedTuple):
+    """What a check says: what is wrong, if anything is; else what there is to say."""
+
+    wrong: str
+    fine: str
+    hint: str = ""
+
+
+def _guarded(
+    name: str,
+    check: Callable[[Checkup, IndexFolder], _Verdict],
+    catalog: Checkup,
+    folder: IndexFolder,
+) -> Finding:
+    """What a check finds, which can be that a damaged catalog does not let it look."""
+    try:
+        said = check(catalog, folder)
+    except CatalogError as error:
+        said = _Verdict(error.why or error.what, "")
+    if said.wrong:
+        return Finding(name, False, said.wrong, MEND)
+    return Finding(name, True, said.fine, said.hint)
+
+
+def _catalog(catalog: Checkup, _: IndexFolder) -> _Verdict:
+    hint = f"nmm index brings it to schema {SCHEMA}." if catalog.is_old() else ""
+    return _Verdict("", f"schema {catalog.schema()}", hint)
+
+
+def _integrity(catalog: Checkup, _: IndexFolder) -> _Verdict:
+    return _Verdict(_some(catalog.broken_pages(), "; "), "SQLite finds nothing wrong")
+
+
+def _references(catalog: Checkup, _: IndexFolder) -> _Verdict:
+    dangling = [f"{counted(n, 'row')} of {table}" for table, n in catalog.dangling().items()]
+    wrong = f"{', '.join(dangling)} without what they refer to" if dangling else ""
+    return _Verdict(wrong, "all rows have what they refer to")
+
+
+def _rows(catalog: Checkup, _: IndexFolder) -> _Verdict:
+    with catalog.snapshot():
+        found = catalog.contradictions()
+    wrong = "; ".join(f"{count} times: {name}" for name, count in found.items())
+    return _Verdict(wrong, "no rows contradict each other")
+
+
+def _settings(catalog: Checkup, _: IndexFolder) -> _Verdict:
+    with catalog.snapshot():
+        settings = catalog.settings()
+        wrong = catalog.bad_settings()
+    told = f"{settings.model}, {settings.dimension} dimensions" if settings else "none yet"
+    return _Verdict(wrong, told)
+
+
+def _vectors(catalog: Checkup, _: IndexFolder) -> _Verdict:
+    with catalog.snapshot():
+        dimension = catalog.true_dimension()
+        faults = catalog.bad_vectors(dimension) if dimension else {}
+        count = catalog.vector_count()
+    wrong = [f"{len(chunks)} {fault}" for fault, chunks in faults.items()]
+    told = f"{counted(count, 'vector')}, finite and of unit length" if count else "none yet"
+    return _Verdict(f"of {counted(count, 'vector')}, {', '.join(wrong)}" if wrong else "", told)
+
+
+def _search_files(catalog: Checkup, folder: IndexFolder) -> _Verdict:
+    faults = segment_check.faults(catalog, folder)
+    count = sum(len(catalog.segments(kind)) for kind in KINDS)
+    wrong = [f"{name}: {fault}" for name, fault in faults.items()]
+    return _Verdict(
+        _some(wrong, "; "),
+        f"{counted(count, 'file')}, as the catalog"
+        if count
+        else "none, the catalog is small enough",
+    )
+
+
+def _leftovers(catalog: Checkup, folder: IndexFolder) -> _Verdict:
+    paths = segment_check.unnamed(catalog, folder)
+    if not paths:
+        return _Verdict("", "none")
+    said = f"{counted(len(paths), 'search file')} that nothing names"
+    return _Verdict("", said, "nmm index deletes them, and so does: nmm doctor --repair")
+
+
+def _disk(catalog: Checkup, _: IndexFolder) -> _Verdict:
+    away, gone, changed, count = [], [], [], 0
+    for root in catalog.roots():
+        if not is_there(root.path):
+            away.append(str(root.path))
+            continue
+        for name, size, mtime_ns in catalog.files_below(root):
+            count += 1
+            path = locate(str(root.path), name)
+            try:
+                found = os.stat(path)  # noqa: PTH116
+            except OSError:
+                gone.append(path)
+                continue
+            if (found.st_size, found.st_mtime_ns) != (size, mtime_ns):
+                changed.append(path)
+    said = [
+        f"{len(paths)} {what}: {_some(paths, ', ')}"
+        for what, paths in (("not there", away), ("gone", gone), ("changed", changed))
+        if paths
+    ]
+    hint = REFRESH if gone or changed else ""
+    return _Verdict("", "; ".join(said) or f"{counted(count, 'file')} as they were", hint)
+
+
+CHECKS: dict[str, Callable[[Checkup, IndexFolder], _Verdict]] = {
+    "catalog": _catalog,
+    "integrity": _integrity,
+    "references": _references,
+    "rows": _rows,
+    "settings": _settings,
+    "vectors": _vectors,
+    "search files": _search_files,
+    "leftovers": _leftovers,
+    "disk": _disk,
+}
+OF_ANY_SCHEMA = {"catalog", "integrity", "references", "disk"}
+
+
+def _some(things: Sequence[str], between: str) -> str:
+    """The first of some things, and how many more there are."""
+    more = len(things) - NAMED
+    return between.join(things[:NAMED]) + (f"{between}and {more} more" if more > 0 else "")
+
+
+# Repairs: each says what was done.
+
+
+def _mend(folder: IndexFolder, before: Sequence[Finding]) -> dict[str, str]:
+    """Put right what can be; what was done, by check. Only for the holder of the lock."""
+    bad = {finding.check for finding in before if not finding.ok}
+    untidy = any(finding.check == "leftovers" and finding.hint for finding in before)
+    done: dict[str, str] = {}
+    if bad & {"catalog", "integrity"}:
+        done = _mend_file(folder)
+        if not done:
+            return {}
+    if bad or untidy:
+        with Mender.create(folder.catalog) as mender:
+            done |= _mend_rows(mender)
+            done |= _mend_search_files(mender, folder)
+    return {check: did for check, did in done.items() if did}
+
+
+def _mend_file(folder: IndexFolder) -> dict[str, str]:
+    """Put right what SQLite cannot read."""
+    with suppress(CatalogError):
+        with Checkup.open(folder.catalog) as catalog:
+            broken = catalog.broken_pages()
+        if all(" index " in line for line in broken):
+            with Mender.create(folder.catalog) as mender:
+                mender.rebuild_indexes()
+                if not mender.broken_pages():
+                    return {"integrity": "SQLite's indexes were made again; nothing was lost."}
+    try:
+        saved = salvage(folder)
+    except OSError as error:
+        raise CatalogError(
+            f"The damaged catalog {folder.catalog} cannot be replaced.",
+            why=str(error),
+            hint="Make room on its disk, and see that it can be written to.",
+        ) from error
+    if saved is None:
+        return {}
+    return dict.fromkeys(("catalog", "integrity"), _told(saved))
+
+
+def _told(saved: Salvaged) -> str:
+    kept = ", ".join(f"{saved.rows.get(table, 0)} {table}" for table in ("files", "vectors"))
+    lost = f" Not all could be read of: {', '.join(saved.broken)}." if saved.broken else ""
+    return (
+        f"What can be read is in a new catalog: {kept}.{lost} The damaged one is kept: "
+        f"{saved.kept.name}. nmm index takes in again what was lost."
+    )
+
+
+def _mend_rows(mender: Mender) -> dict[str, str]:
+    dropped = mender.drop_dangling()
+    done = {
+        "references": f"{counted(dropped, 'row')} were dropped." if dropped else "",
+        "settings": mender.mend_settings(),
+    }
+    if settings := mender.settings():
+        done["vectors"] = mender.drop_vectors(settings)
+    done["rows"] = mender.drop_contradictions()
+    mender.drop_orphans()
+    return done
+
+
+def _mend_search_files(mender: Mender, folder: IndexFolder) -> dict[str, str]:
+    done = {}
+    bad = segment_check.faults(mender, folder)
+    stray = segment_check.unnamed(mender, folder)
+    if bad:
+        segments.distrust(mender, folder, bad)
+        done["search files"] = "They were written again from the catalog."
+    if settings := mender.settings():
+        segments.refresh(mender, folder, settings.dimension)
+    for path in segment_check.unnamed(mender, folder):
+        with suppress(OSError):
+            path.rmdir() if path.is_dir() else path.unlink()
+    if stray:
+        done["leftovers"] = f"{counted(len(stray), 'file')} deleted."
+    return done

@@ -1,0 +1,30 @@
+"""Search files that a search met missing or damaged, written again after it has answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nmm.index.errors import CatalogError, IndexLockedError, NoIndexError
+from nmm.index.store import segments
+from nmm.index.store.writer import open_for_writing
+
+if TYPE_CHECKING:
+    from nmm.index.store.location import IndexFolder
+
+
+def repair(folder: IndexFolder) -> bool:
+    """Write what is not sound of an index's search files again; whether that was done.
+
+    It is not when another process is writing to the index, which then does it, or when the
+    index cannot be written to: a search is answered from the catalog as long as that is so.
+    """
+    try:
+        with open_for_writing(folder.existing()) as writer:
+            settings = writer.settings()
+            if settings is None:
+                return False
+            segments.distrust(writer, folder)
+            segments.refresh(writer, folder, settings.dimension)
+    except (NoIndexError, IndexLockedError, CatalogError, OSError):
+        return False
+    return True

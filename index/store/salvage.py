@@ -1,0 +1,281 @@
+"""A damaged catalog: what can still be read of it, in a new one.
+
+Rows are read in order of their ids. Where a page cannot be read, what is left of the range is
+halved until only the ids of that page are given up. A header that is lost is taken from the
+new catalog, whose pages begin the same way.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from nmm.index.store.catalog import Settings, translated
+from nmm.index.store.location import IndexFolder
+from nmm.index.store.writer import CatalogWriter
+from nmm.index.sync import sync
+
+# What is read; `segments` and `loose` follow from it.
+TABLES = ("settings", "roots", "mounts", "contents", "files", "chunks", "vectors", "scales")
+# What is of use when it is not known which model the vectors are of.
+WITHOUT_MODEL = ("roots", "mounts")
+# Times that a table may refuse to be read: ranges that were never used are looked into, too.
+REFUSALS = 1_000_000
+ROWS_PER_PAGE = 1000
+MAGIC = b"SQLite format 3\0"
+HEADER = 100
+PAGE = 4096
+# Where the header says how many pages there are, and what is free among them.
+PAGE_COUNT = slice(28, 40)
+
+
+@dataclass(frozen=True)
+class Salvaged:
+    """What was saved.
+
+    Attributes:
+        rows: How many rows of each table were read.
+        broken: Tables that could not be read to their end.
+        kept: The damaged file, under its new name.
+    """
+
+    rows: dict[str, int] = field(default_factory=dict)
+    broken: tuple[str, ...] = ()
+    kept: Path = Path()
+
+
+def salvage(folder: IndexFolder) -> Salvaged | None:
+    """Put a new catalog in the place of a damaged one, with all that can be read of it.
+
+    The damaged file is kept beside it. None if nothing can be read; then nothing changes.
+    Only for the holder of the lock.
+
+    Raises:
+        CatalogError: The new catalog cannot be written.
+        OSError: The damaged file cannot be read, or not be renamed.
+    """
+    new = folder.catalog.with_name(f"{folder.catalog.name}.salvaged")
+    patched = folder.catalog.with_name(f"{folder.catalog.name}.patched")
+    try:
+        _delete(new)
+        with CatalogWriter.create(new):
+            pass
+        source = _open(folder.catalog, patched, new)
+        if source is None:
+            return None
+        with closing(source):
+            rows, broken = _copy(source, new)
+        if not rows.get("roots"):
+            return None
+        return Salvaged(rows, broken, _exchange(folder.catalog, new))
+    finally:
+        _delete(new)
+        _delete(patched)
+
+
+def _open(damaged: Path, patched: Path, new: Path) -> sqlite3.Connection | None:
+    """The damaged catalog, or a copy of it with a header that is whole; None if neither helps."""
+    if connection := _connect(damaged):
+        return connection
+    fresh = new.read_bytes()[:PAGE]
+    for length in (HEADER, PAGE):
+        _delete(patched)
+        shutil.copyfile(damaged, patched)
+        with suppress(FileNotFoundError):
+            shutil.copyfile(_beside(damaged, "-wal"), _beside(patched, "-wal"))
+        beginning = bytearray(fresh[:length])
+        beginning[PAGE_COUNT] = (patched.stat().st_size // PAGE).to_bytes(4, "big") + bytes(8)
+        with patched.open("r+b") as file:
+            file.write(beginning)
+        if connection := _connect(patched):
+            return connection
+    return None
+
+
+def _connect(file: Path) -> sqlite3.Connection | None:
+    """A catalog, opened to be read, if its tables can be found."""
+    connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
+    with suppress(sqlite3.Error):
+        connection.execute("PRAGMA cell_size_check = ON")
+        if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'roots'").fetchone():
+            connection.execute("SELECT 1 FROM roots").fetchone()
+            return connection
+    connection.close()
+    return None
+
+
+def _copy(source: sqlite3.Connection, new: Path) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Copy what can be read; rows by table, and the tables that could not be read to the end."""
+    rows: dict[str, int] = {}
+    broken = []
+    with (
+        translated(new),
+        closing(sqlite3.connect(new, isolation_level=None)) as target,
+    ):
+        target.execute("BEGIN")
+        for table in TABLES:
+            if table not in WITHOUT_MODEL and "settings" in rows and not _has_model(target):
+                rows[table] = 0
+                broken.append(table)
+                continue
+            reading = _Reading(source, target, table)
+            rows[table] = sum(_insert(target, table, *row) for row in reading)
+            if reading.refusals or reading.error:
+                broken.append(table)
+        target.execute("DELETE FROM loose")
+        target.execute(
+            "INSERT INTO loose SELECT id FROM contents "
+            "WHERE id NOT IN (SELECT content_id FROM files WHERE content_id NOT NULL)"
+        )
+        target.execute(
+            "INSERT INTO settings VALUES ('generation', 1) "
+            "ON CONFLICT (key) DO UPDATE SET value = value + 1"
+        )
+        target.execute("COMMIT")
+        target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return rows, tuple(broken)
+
+
+def _has_model(target: sqlite3.Connection) -> bool:
+    found = dict(target.execute("SELECT key, value FROM settings"))
+    return set(Settings._fields) <= set(found) and isinstance(found["dimension"], int)
+
+
+def _insert(target: sqlite3.Connection, table: str, columns: str, row: tuple[Any, ...]) -> int:
+    """Add a row; 0 if it is none that such a table can hold."""
+    places = ", ".join("?" * len(row))
+    try:
+        done = target.execute(
+            f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({places})",  # noqa: S608
+            row,
+        )
+    except sqlite3.Error:  # a constraint that is not ignored
+        return 0
+    return done.rowcount
+
+
+class _Reading:
+    """The rows of a damaged table, each with the names of its columns."""
+
+    def __init__(self, source: sqlite3.Connection, target: sqlite3.Connection, table: str) -> None:
+        self._source = source
+        self._table = table
+        self.refusals = 0
+        self.error = False
+        wanted = [row[1] for row in target.execute(f"PRAGMA table_info({table})")]
+        try:
+            there = {row[1] for row in source.execute(f"PRAGMA table_info({table})")}
+        except sqlite3.Error:
+            there = set()
+            self.error = True
+        # One of an older schema lacks some.
+        self._columns = ", ".join(column for column in wanted if column in there)
+
+    def __iter__(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        if not self._columns:
+            return
+        if self._table in {"settings", "mounts"}:  # they have no ids
+            for row in self._from_both_ends():
+                yield self._columns, row
+            return
+        ranges = [(0, self._greatest())]
+        while ranges and self.refusals < REFUSALS:
+            first, last = ranges.pop()
+            try:
+                for row in self._between(first, last):
+                    if row[0] < first:
+                        raise sqlite3.DatabaseError("ids out of order")
+                    first = row[0] + 1
+                    yield self._columns, row[1:]
+            except sqlite3.Error:
+                self.refusals += 1
+                if first < last:
+                    middle = (first + last) // 2
+                    ranges += [(middle + 1, last), (first, middle)]
+
+    def _between(self, first: int, last: int) -> Iterator[tuple[Any, ...]]:
+        # A single one is asked for as such: a range would look at the next row, too.
+        condition, ids = (
+            ("rowid BETWEEN ? AND ? ORDER BY rowid", (first, last))
+            if first < last
+            else ("rowid = ?", (first,))
+        )
+        sql = f"SELECT rowid, {self._columns} FROM {self._table} WHERE {condition}"  # noqa: S608
+        with closing(self._source.execute(sql, ids)) as cursor:
+            yield from cursor
+
+    def _from_both_ends(self) -> Iterator[tuple[Any, ...]]:
+        for order in ("ASC", "DESC"):
+            sql = f"SELECT {self._columns} FROM {self._table} ORDER BY 1 {order}"  # noqa: S608
+            try:
+                with closing(self._source.execute(sql)) as cursor:
+                    yield from cursor
+            except sqlite3.Error:
+                self.error = True
+            else:
+                return
+
+    def _greatest(self) -> int:
+        """No id of the table is greater, as far as anything that can be read tells."""
+        counter = "chunks" if self._table == "vectors" else self._table
+        indexes = []
+        with suppress(sqlite3.Error):
+            indexes = [row[1] for row in self._source.execute(f"PRAGMA index_list({self._table})")]
+        queries = [
+            f"SELECT max(rowid) FROM {self._table}",  # noqa: S608
+            f"SELECT seq FROM sqlite_sequence WHERE name = '{counter}'",  # noqa: S608
+            *(
+                f"SELECT max(rowid) FROM {self._table} INDEXED BY {index}"  # noqa: S608
+                for index in indexes
+            ),
+        ]
+        found = []
+        for sql in queries:
+            with suppress(sqlite3.Error):
+                found += [row[0] for row in self._source.execute(sql) if isinstance(row[0], int)]
+        if found:
+            return max(found)
+        with suppress(sqlite3.Error):
+            return ROWS_PER_PAGE * int(self._source.execute("PRAGMA page_count").fetchone()[0])
+        return 0
+
+
+def _exchange(damaged: Path, new: Path) -> Path:
+    """Put the new catalog in the place of the damaged one, and keep that; its new name.
+
+    The write-ahead log goes first: it would be applied to the new catalog.
+    """
+    date = datetime.now(timezone.utc).date().isoformat()
+    kept = damaged.with_name(f"{damaged.name}.damaged-{date}")
+    number = 1
+    while kept.exists():
+        number += 1
+        kept = damaged.with_name(f"{damaged.name}.damaged-{date}-{number}")
+    try:
+        kept.hardlink_to(damaged)
+    except OSError:  # a file system without links
+        shutil.copyfile(damaged, kept)
+    sync(new)
+    log = _beside(damaged, "-wal")
+    if log.exists() and log.stat().st_size:
+        log.replace(_beside(kept, "-wal"))
+    log.unlink(missing_ok=True)
+    _beside(damaged, "-shm").unlink(missing_ok=True)
+    new.replace(damaged)
+    sync(damaged.parent)
+    return kept
+
+
+def _delete(file: Path) -> None:
+    for path in (file, _beside(file, "-wal"), _beside(file, "-shm")):
+        path.unlink(missing_ok=True)
+
+
+def _beside(file: Path, suffix: str) -> Path:
+    return file.with_name(file.name + suffix)
