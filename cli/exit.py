@@ -6,12 +6,14 @@ import sys
 from enum import IntEnum
 
 from nmm.index.errors import (
+    ArchiveError,
     CatalogError,
     HubError,
     IndexLockedError,
     ModelError,
     NmmError,
     NoIndexError,
+    OutputError,
     UnreachableError,
     UsageError,
 )
@@ -39,6 +41,8 @@ STATUS: dict[type[NmmError], Exit] = {
     HubError: Exit.NO_INDEX_OR_MODEL,
     UnreachableError: Exit.NO_INDEX_OR_MODEL,
     CatalogError: Exit.NO_INDEX_OR_MODEL,
+    ArchiveError: Exit.NO_INDEX_OR_MODEL,
+    OutputError: Exit.CANNOT_WRITE,
     IndexLockedError: Exit.LOCKED,
 }
 

@@ -11,6 +11,8 @@
     ├── IndexLockedError   another process is writing to the index
     ├── StoppedError       the caller asked to stop before there was anything to keep
     ├── CatalogError       the catalog cannot be opened, read or written
+    ├── ArchiveError       an archive is damaged, or is not one that an export made
+    ├── OutputError        a file that was asked for cannot be written
     └── MediaError         one file cannot be read as what it should be
         ├── UnreadableError  one file cannot be read just now
         └── NotMediaError    one file is neither an image nor a text, which is no fault
@@ -68,6 +70,14 @@ class IndexLockedError(NmmError):
 
 class CatalogError(NmmError):
     """The catalog cannot be opened, read or written."""
+
+
+class ArchiveError(NmmError):
+    """An archive is damaged, or is not one that an export made."""
+
+
+class OutputError(NmmError):
+    """A file that was asked for cannot be written."""
 
 
 class StoppedError(NmmError):
