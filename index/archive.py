@@ -233,7 +233,7 @@ def _opened(stream: BinaryIO) -> Iterator[zipfile.ZipFile]:
         zlib.error,
         EOFError,
         ValueError,
-        OverflowError,
+        OSError,
         struct.error,
     ) as error:
         raise damaged(f"As a zip it is not right: {error}") from error
@@ -289,15 +289,17 @@ def _unpack(archive: zipfile.ZipFile, target: Path) -> Manifest:
             hint="Import it to another disk with: nmm import FILE --index DIR",
         )
     digest = hashlib.sha256()
-    left = manifest.bytes
-    with archive.open(CATALOG) as packed, target.open("xb") as stream:
-        while block := packed.read(BLOCK):
-            left -= len(block)
-            if left < 0:
-                raise not_ours("Its catalog is longer than its manifest says.")
-            digest.update(block)
-            stream.write(block)
-    if left or digest.hexdigest() != manifest.sha256:
+    # Of this, zipfile gives no more than the size that was compared, whatever is packed in it.
+    with archive.open(CATALOG) as packed:
+        with written(target):
+            stream = target.open("xb")
+        with stream:
+            while block := packed.read(BLOCK):
+                digest.update(block)
+                with written(target):
+                    stream.write(block)
+                    stream.flush()
+    if digest.hexdigest() != manifest.sha256:
         raise damaged("Its catalog is not the one that its manifest names.")
     return manifest
 
