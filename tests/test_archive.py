@@ -589,6 +589,10 @@ NAN = np.full(DIMENSION, np.nan, "<f2").tobytes().hex()
             "it names derived files",
         ),
         ("PRAGMA foreign_keys = OFF; DELETE FROM roots", "belongs to one that is not there"),
+        (
+            "PRAGMA ignore_check_constraints = ON; UPDATE files SET status = 'evil' WHERE id = 1",
+            "CHECK constraint failed in files",
+        ),
         ("UPDATE vectors SET vector = x'00' WHERE chunk_id = 1", "another dimension"),
         (f"UPDATE vectors SET vector = x'{NAN}' WHERE chunk_id = 1", "not made of numbers"),
         ("UPDATE vectors SET vector = 'text' WHERE chunk_id = 1", "wrong type: vectors.vector"),
