@@ -675,6 +675,7 @@ def test_what_is_in_the_folder_already_stays(archive: Path, target: IndexFolder)
     assert (target.path / "mine").read_text() == "mine"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs named pipes")
 def test_what_is_no_file_cannot_be_imported(target: IndexFolder, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name in ("missing", ".", "pipe"):

@@ -67,18 +67,21 @@ def check_made(file: Path) -> int:
     Raises:
         ArchiveError: Saying what is wrong.
     """
-    with _refused(), closing(_connect(file)) as connection:
+    # Immutable, so that neither a log nor a journal beside it is made or believed.
+    with _refused(), closing(_connect(file, "mode=ro&immutable=1")) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA:
             raise newer(f"Its schema is number {version}; this nmm knows up to {SCHEMA}.")
         if version < 1 or schema_of(connection) != schema_at(version):
             raise not_ours("Its catalog has other tables than nmm makes.")
+    # Not for reading only: SQLite would then pass over what CHECK says.
+    with _refused(), closing(_connect(file, "mode=rw")) as connection:
         for (said,) in connection.execute("PRAGMA integrity_check(1)"):
             if said != "ok":
                 raise damaged(f"SQLite says: {said}")
         if connection.execute("PRAGMA foreign_key_check").fetchone():
             raise damaged("A row of its catalog belongs to one that is not there.")
-        return int(version)
+    return int(version)
 
 
 def check_rows(catalog: Catalog) -> Settings:
@@ -103,10 +106,8 @@ def check_rows(catalog: Catalog) -> Settings:
     return settings
 
 
-def _connect(file: Path) -> sqlite3.Connection:
-    # Immutable, so that neither a log nor a journal beside it is made or believed.
-    uri = f"{file.absolute().as_uri()}?mode=ro&immutable=1"
-    connection = sqlite3.connect(uri, uri=True)
+def _connect(file: Path, how: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True)
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
     return connection
