@@ -6,6 +6,7 @@ import sys
 from enum import IntEnum
 
 from nmm.index.errors import (
+    ArchiveError,
     CatalogError,
     HubError,
     IndexLockedError,
@@ -13,6 +14,7 @@ from nmm.index.errors import (
     NmmError,
     NoIndexError,
     OutdatedCatalogError,
+    OutputError,
     StoppedError,
     UnreachableError,
     UsageError,
@@ -43,6 +45,8 @@ STATUS: dict[type[NmmError], Exit] = {
     UnreachableError: Exit.NO_INDEX_OR_MODEL,
     CatalogError: Exit.NO_INDEX_OR_MODEL,
     OutdatedCatalogError: Exit.NO_INDEX_OR_MODEL,
+    ArchiveError: Exit.NO_INDEX_OR_MODEL,
+    OutputError: Exit.CANNOT_WRITE,
     IndexLockedError: Exit.LOCKED,
     StoppedError: Exit.INTERRUPTED,
 }

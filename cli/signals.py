@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+def interrupt_on_sigterm() -> None:
+    """Have SIGTERM end the process as Ctrl-C does, so that what was half written is deleted."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
     """An event that Ctrl-C and SIGTERM set; a second one interrupts whatever is going on."""

@@ -12,6 +12,8 @@
     ├── StoppedError       the caller asked to stop before there was anything to keep
     ├── CatalogError       the catalog cannot be opened, read or written
     │   └── OutdatedCatalogError  an older nmm wrote it, and it has to be brought up to date
+    ├── ArchiveError       an archive is damaged, or is not one that an export made
+    ├── OutputError        a file that was asked for cannot be written
     └── MediaError         one file cannot be read as what it should be
         ├── UnreadableError  one file cannot be read just now
         └── NotMediaError    one file is neither an image nor a text, which is no fault
@@ -73,6 +75,14 @@ class CatalogError(NmmError):
 
 class OutdatedCatalogError(CatalogError):
     """An older nmm wrote the catalog; opening it for writing brings it up to date."""
+
+
+class ArchiveError(NmmError):
+    """An archive is damaged, or is not one that an export made."""
+
+
+class OutputError(NmmError):
+    """A file that was asked for cannot be written."""
 
 
 class StoppedError(NmmError):

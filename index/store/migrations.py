@@ -15,6 +15,7 @@ knows a chunk by its id can be behind the catalog, but not wrong about it.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -131,6 +132,33 @@ def m002_segments(db: Database) -> None:
     file holds is found without looking at all that there is.
     """
     _run(db, SECOND, 2)
+
+
+def schema_at(version: int) -> list[tuple[str, str, str, str | None]]:
+    """Type, name, table and statement of all that a catalog of a version is made of, sorted."""
+    from sqlite_utils import Database
+
+    later = [step.name for step in migrations._migrations[version:]]
+    db = Database(memory=True)
+    try:
+        migrations.apply(db, stop_before=later)
+        return schema_of(db.conn)
+    finally:
+        db.close()
+
+
+def schema_of(connection: sqlite3.Connection) -> list[tuple[str, str, str, str | None]]:
+    """As :func:`schema_at`, of a catalog that is open."""
+    rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema")
+    return sorted(
+        (kind, name, table, _unquoted(sql) if table == migrations.migrations_table else sql)
+        for kind, name, table, sql in rows
+    )
+
+
+def _unquoted(sql: str | None) -> str | None:
+    """A statement of sqlite-utils, whose versions quote and indent in ways of their own."""
+    return None if sql is None else re.sub(r'[\s"\[\]`]+', " ", sql)
 
 
 def _run(db: Database, script: str, version: int) -> None:

@@ -1,0 +1,65 @@
+"""A file that somebody asked for: it appears, or is replaced, when all of it is there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nmm.index.errors import OutputError, UsageError
+from nmm.index.store.location import IndexFolder
+from nmm.index.sync import sync
+
+
+@contextmanager
+def replaced(file: Path) -> Iterator[Path]:
+    """A path beside `file` to write to, which takes its place at the end.
+
+    Whatever goes wrong inside, what is at `file` stays as it is, and the other is deleted.
+
+    Raises:
+        UsageError: There is a folder or a device at `file`, which must not be replaced.
+        OutputError: It cannot be written.
+    """
+    # Through a link, for what it leads to is meant.
+    target = Path(os.path.realpath(file.expanduser()))
+    if target.exists() and not target.is_file():
+        raise UsageError(
+            f"{file} cannot be written.",
+            why="It is not a file." if not target.is_dir() else "It is a folder.",
+            hint="Name a file in it." if target.is_dir() else "Name another one.",
+        )
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    with written(file):
+        try:
+            yield part
+            sync(part)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+        sync(target.parent)
+
+
+def not_within(folder: IndexFolder, file: Path) -> None:
+    """Refuse to write an export over a part of the index that is exported.
+
+    Raises:
+        UsageError: It would.
+    """
+    target = Path(os.path.realpath(file.expanduser()))
+    if IndexFolder(Path(os.path.realpath(folder.path))).owns(target):
+        raise UsageError(f"{file} is a part of the index itself.", hint="Name another file.")
+
+
+@contextmanager
+def written(file: Path) -> Iterator[None]:
+    """Turn the system's errors of writing into :class:`OutputError`."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{file} cannot be written.",
+            why=error.strerror or str(error),
+            hint="See that its folder is there, may be written to, and its disk has room.",
+        ) from error

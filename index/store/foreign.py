@@ -1,0 +1,227 @@
+"""A catalog that came from elsewhere: whether it is one, whole, and safe to open.
+
+Whoever made it may have meant harm. Before anything of it is used, what it is made of is
+compared with what this nmm makes: a database with triggers, views or virtual tables of its own
+could do whatever SQL can (SQLite, "Defense Against The Dark Arts"). Then all that is in it is
+read once, so that nothing in it can surprise a search later.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from nmm.index.errors import ArchiveError
+from nmm.index.store.catalog import KINDS, SCHEMA, Catalog, Settings
+from nmm.index.store.migrations import schema_at, schema_of
+from nmm.index.store.writer import TABLES
+
+# A filtered search sets aside a bit for every id up to the greatest.
+GREATEST_ID = 1 << 31
+TYPES = {
+    "TEXT": ("text",),
+    "INTEGER": ("integer",),
+    "REAL": ("real", "integer"),
+    "BLOB": ("blob",),
+}
+KEYS = {
+    "model": str,
+    "dimension": int,
+    "weights": str,
+    "generation": int,
+    "rebuild": str,
+}
+# What no row may be, and what is said of it.
+WRONG = (
+    ("SELECT 1 FROM segments", "it names derived files"),
+    (
+        "SELECT 1 FROM chunks LEFT JOIN vectors ON chunk_id = chunks.id WHERE chunk_id IS NULL",
+        "a chunk has no vector",
+    ),
+    (
+        "SELECT 1 FROM chunks JOIN contents ON contents.id = content_id "
+        "WHERE chunks.kind != contents.kind",
+        "a chunk is of another kind than its content",
+    ),
+    (
+        "SELECT 1 FROM scales WHERE NOT (unit > 0 AND unit < 9 AND abs(centre) < 9)",
+        "a scale is beyond what cosines have",
+    ),
+    (
+        "SELECT 1 FROM sqlite_sequence WHERE typeof(seq) != 'integer'",
+        "a number is none",
+    ),
+)
+
+
+def check_made(file: Path) -> int:
+    """Refuse a database that is not what the migrations of its version make, or is damaged.
+
+    Nothing in it is executed, and it is not changed. Of the current version or an older one:
+    thereafter it can be opened for writing, which brings it up to date. Returns its number.
+
+    Raises:
+        ArchiveError: Saying what is wrong.
+    """
+    # Immutable, so that neither a log nor a journal beside it is made or believed.
+    with _refused(), closing(_connect(file, "mode=ro&immutable=1")) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA:
+            raise newer(f"Its schema is number {version}; this nmm knows up to {SCHEMA}.")
+        if version < 1 or schema_of(connection) != schema_at(version):
+            raise not_ours("Its catalog has other tables than nmm makes.")
+    # Not for reading only: SQLite would then pass over what CHECK says.
+    with _refused(), closing(_connect(file, "mode=rw")) as connection:
+        for (said,) in connection.execute("PRAGMA integrity_check(1)"):
+            if said != "ok":
+                raise damaged(f"SQLite says: {said}")
+        if connection.execute("PRAGMA foreign_key_check").fetchone():
+            raise damaged("A row of its catalog belongs to one that is not there.")
+    return int(version)
+
+
+def check_rows(catalog: Catalog) -> Settings:
+    """Refuse a catalog of the current version in which anything is not what nmm writes.
+
+    Returns its settings.
+
+    Raises:
+        ArchiveError: Saying what is wrong.
+    """
+    connection = catalog._connection
+    with _refused():
+        for table in (*TABLES, "sqlite_sequence"):
+            _check_types(connection, table)
+        settings = _check_settings(connection)
+        for sql, said in WRONG:
+            if connection.execute(f"{sql} LIMIT 1").fetchone():
+                raise not_ours(f"What is in its catalog is not right: {said}.")
+        _check_ids(connection)
+        _check_paths(connection)
+    _check_vectors(catalog, settings)
+    return settings
+
+
+def _connect(file: Path, how: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+    return connection
+
+
+def _check_types(connection: sqlite3.Connection, table: str) -> None:
+    """Each value is of its column's type, for SQLite itself would let any be anywhere."""
+    for _, column, declared, *_ in connection.execute(f"PRAGMA table_info({table})").fetchall():
+        if declared not in TYPES:  # a column for anything
+            continue
+        allowed = ", ".join(f"'{name}'" for name in (*TYPES[declared], "null"))
+        wrong = f"SELECT 1 FROM {table} WHERE typeof({column}) NOT IN ({allowed}) LIMIT 1"  # noqa: S608
+        if connection.execute(wrong).fetchone():
+            raise not_ours(f"A value in its catalog is of a wrong type: {table}.{column}.")
+        if declared == "TEXT":
+            # Text that is no UTF-8 is found when it is read.
+            for _ in connection.execute(f"SELECT {column} FROM {table}"):  # noqa: S608
+                pass
+
+
+def _check_settings(connection: sqlite3.Connection) -> Settings:
+    found = dict(connection.execute("SELECT key, value FROM settings"))
+    for key, value in found.items():
+        if type(value) is not KEYS.get(key, type(value)):
+            raise not_ours(f"A setting in its catalog is of a wrong type: {key}.")
+    if not set(Settings._fields) <= set(found) or found["dimension"] < 1:
+        raise not_ours("Its catalog does not say which model it was made with.")
+    return Settings(*(found[name] for name in Settings._fields))
+
+
+def _check_ids(connection: sqlite3.Connection) -> None:
+    for sql in (
+        "SELECT min(id), max(id) FROM chunks",
+        "SELECT min(id), max(id) FROM contents",
+        "SELECT min(seq), max(seq) FROM sqlite_sequence",
+    ):
+        least, greatest = connection.execute(sql).fetchone()
+        if least is not None and not (least >= 0 and greatest <= GREATEST_ID):
+            raise not_ours("A number in its catalog is beyond all measure.")
+    kinds = {kind for (kind,) in connection.execute("SELECT DISTINCT kind FROM chunks")}
+    kinds |= {kind for (kind,) in connection.execute("SELECT kind FROM scales")}
+    if not kinds <= set(KINDS):
+        raise not_ours("A kind in its catalog is unknown.")
+
+
+def _check_paths(connection: sqlite3.Connection) -> None:
+    for (path,) in connection.execute("SELECT path FROM roots"):
+        if not _is_absolute(path):
+            raise not_ours(f"A root in its catalog is not an absolute path: {path}")
+    for (path,) in connection.execute("SELECT path FROM files"):
+        if not _is_below(path):
+            raise not_ours(f"A path in its catalog leads out of its root: {path}")
+
+
+def _is_absolute(path: str) -> bool:
+    """Whether a path is absolute, here or on the system that it came from, and goes down only."""
+    absolute = PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()
+    return absolute and "\0" not in path and ".." not in re.split(r"[/\\]", path)
+
+
+def _is_below(path: str) -> bool:
+    """Whether a path, relative to its root, is as the walk writes it; empty for the root."""
+    if "\0" in path or ".." in path.split("/") or path.startswith("/"):
+        return False
+    if os.name == "nt" and (PureWindowsPath(path).anchor or ".." in PureWindowsPath(path).parts):
+        return False
+    return not path or PurePosixPath(path).as_posix() == path
+
+
+def _check_vectors(catalog: Catalog, settings: Settings) -> None:
+    import numpy as np
+
+    size = 2 * settings.dimension
+    with _refused():
+        other = catalog._connection.execute(
+            "SELECT 1 FROM vectors WHERE length(vector) != ? LIMIT 1", (size,)
+        ).fetchone()
+    if other:
+        raise not_ours("A vector in its catalog has another dimension than the others.")
+    for kind in KINDS:
+        for _, rows in catalog.vectors(kind):
+            if not np.isfinite(rows).all():
+                raise damaged("A vector in its catalog is not made of numbers.")
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """Turn what SQLite says of a catalog into a refusal."""
+    try:
+        yield
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise damaged(f"SQLite says: {error}") from error
+
+
+def damaged(why: str) -> ArchiveError:
+    """The error for an archive that is not as it was when it was made."""
+    return ArchiveError(
+        "The archive is damaged.", why=why, hint="Copy it again, or make it again: nmm export FILE"
+    )
+
+
+def not_ours(why: str) -> ArchiveError:
+    """The error for an archive that nmm did not make."""
+    return ArchiveError(
+        "This is not an archive that nmm export made; nothing of it was taken.",
+        why=why,
+        hint="Make one where the index is, with: nmm export FILE",
+    )
+
+
+def newer(why: str) -> ArchiveError:
+    """The error for an archive of a newer nmm."""
+    return ArchiveError(
+        "The archive was made by a newer nmm.",
+        why=why,
+        hint="Upgrade nmm with: python -m pip install --upgrade nmm",
+    )

@@ -1,0 +1,56 @@
+"""A copy of a catalog as it is at one moment."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from nmm.index.errors import NoIndexError, OutputError
+from nmm.index.store.catalog import Catalog, Settings, translated
+
+
+def settings_of(catalog: Catalog) -> Settings:
+    """What a catalog is made with.
+
+    Raises:
+        NoIndexError: Nothing was indexed yet.
+    """
+    settings = catalog.settings()
+    if settings is None:
+        raise NoIndexError(
+            f"There is nothing in the index in {catalog.file.parent} yet.",
+            hint="Fill it with: nmm index FOLDER",
+        )
+    return settings
+
+
+def write_snapshot(catalog: Catalog, file: Path) -> int:
+    """Write all that was committed to a catalog to an empty file, whoever writes meanwhile.
+
+    What is derived is not named in it, and nothing is left in it of rows that were deleted.
+    Returns the number of its schema.
+
+    Raises:
+        OutputError: The disk is full.
+        CatalogError: The one cannot be read, or the other not be written.
+    """
+    with translated(catalog.file):
+        try:
+            # VACUUM: a backup would copy the free pages too, and with them what was removed.
+            catalog._connection.execute("VACUUM INTO ?", (str(file.absolute()),))
+        except sqlite3.OperationalError as error:
+            if "full" not in str(error):
+                raise
+            raise OutputError(
+                f"There is no room in {file.parent}.",
+                why="Beside what is written, a copy of the catalog is made there for a while.",
+                hint="Name a file on another disk.",
+            ) from error
+    with translated(file), closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA secure_delete = ON")
+        with connection:
+            if connection.execute("PRAGMA table_info(segments)").fetchone():
+                connection.execute("DELETE FROM segments")
+        (schema,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(schema)

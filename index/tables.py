@@ -1,0 +1,172 @@
+"""The vectors of an index, with what each is of, in the forms that other tools read.
+
+Written block by block: however many there are, a few thousand are held.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nmm.index.errors import UsageError
+from nmm.index.replace import not_within, replaced
+from nmm.index.store.catalog import Catalog
+from nmm.index.store.rows import VectorRow, count_rows, vector_rows
+from nmm.index.store.snapshot import settings_of
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from nmm.index.store.location import IndexFolder
+
+    Add: TypeAlias = Callable[[list[VectorRow], NDArray[np.float16]], None]
+
+
+class Table(str, Enum):
+    """A form for other tools."""
+
+    JSONL = "jsonl"
+    NPY = "npy"
+    PARQUET = "parquet"
+
+
+class Dtype(str, Enum):
+    """What the numbers of a matrix are: as the catalog keeps them, or twice as long."""
+
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
+
+
+def export_table(folder: IndexFolder, file: Path, form: Table, dtype: Dtype = Dtype.FLOAT16) -> int:
+    """Write all vectors that a search can find, as they are at this moment; how many.
+
+    jsonl: an object a line, the fields of :class:`.rows.VectorRow` and `vector`; its numbers
+    are the shortest decimals that float32 reads as the same. npy: a matrix of shape
+    (vectors, dimension), and beside it, in a file with `.jsonl` after its name, a line for each
+    row. parquet: a column for each field, and `vector`, a list of fixed size.
+
+    Args:
+        folder: The index.
+        file: Appears, or is replaced, when all of it is there.
+        form: Which.
+        dtype: Of the numbers in npy and parquet.
+
+    Raises:
+        NoIndexError: There is no index, or nothing was indexed yet.
+        UsageError: `file` is a part of the index, or there is something else than a file; or
+            pyarrow is not installed, which writes parquet.
+        OutputError: It cannot be written.
+        CatalogError: The catalog cannot be read.
+    """
+    not_within(folder, file)
+    with Catalog.open(folder.existing().catalog) as catalog, catalog.snapshot():
+        count = count_rows(catalog)
+        shape = (count, settings_of(catalog).dimension)
+        writers: dict[Table, AbstractContextManager[Add]] = {
+            Table.JSONL: _json_lines(file),
+            Table.NPY: _npy(file, shape, dtype),
+            Table.PARQUET: _parquet(file, shape, dtype),
+        }
+        with writers[form] as add:
+            for rows, vectors in vector_rows(catalog):
+                add(rows, vectors)
+    return count
+
+
+@contextmanager
+def _json_lines(file: Path) -> Iterator[Add]:
+    import numpy as np
+
+    # There are no more halves than these, and each has its decimals.
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
+    decimals = np.array(list(map(str, halves)), object)
+    with replaced(file) as part, part.open("xb") as stream:
+
+        def add(rows: list[VectorRow], vectors: NDArray[np.float16]) -> None:
+            for row, vector in zip(rows, decimals[vectors.view(np.uint16)], strict=True):
+                about = _line(row).decode()[:-2]
+                stream.write(f'{about}, "vector": [{", ".join(vector)}]}}\n'.encode())
+
+        yield add
+
+
+def _line(row: VectorRow) -> bytes:
+    return (json.dumps(asdict(row), ensure_ascii=False) + "\n").encode()
+
+
+@contextmanager
+def _npy(file: Path, shape: tuple[int, int], dtype: Dtype) -> Iterator[Add]:
+    """NumPy's format 1.0, and a line for each row beside it."""
+    import numpy as np
+    from numpy.lib import format as npy
+
+    number = np.dtype(dtype.value).newbyteorder("<")
+    lines = file.with_name(f"{file.name}.jsonl")
+    with (
+        replaced(lines) as lines_part,
+        replaced(file) as part,
+        lines_part.open("xb") as lines_stream,
+        part.open("xb") as stream,
+    ):
+        about = {"descr": number.str, "fortran_order": False, "shape": shape}
+        npy.write_array_header_1_0(stream, about)
+
+        def add(rows: list[VectorRow], vectors: NDArray[np.float16]) -> None:
+            lines_stream.writelines(map(_line, rows))
+            stream.write(vectors.astype(number).tobytes())
+
+        yield add
+
+
+@contextmanager
+def _parquet(file: Path, shape: tuple[int, int], dtype: Dtype) -> Iterator[Add]:
+    """A row group for each block."""
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError as error:
+        raise UsageError(
+            "Parquet is written by pyarrow, which is not installed.",
+            hint="Install it with: python -m pip install 'nmm[parquet]'",
+        ) from error
+    numbers: Any = pa.float16() if dtype is Dtype.FLOAT16 else pa.float32()
+    schema = _schema(pa.list_(numbers, shape[1]))
+    with replaced(file) as part, parquet.ParquetWriter(part, schema, compression="zstd") as writer:
+
+        def add(rows: list[VectorRow], vectors: NDArray[np.float16]) -> None:
+            flat = pa.array(vectors.astype(dtype.value).ravel())
+            columns = [[getattr(row, name) for row in rows] for name in schema.names[:-1]]
+            arrays = [
+                *map(pa.array, columns, schema.types[:-1]),
+                pa.FixedSizeListArray.from_arrays(flat, shape[1]),
+            ]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+        yield add
+
+
+def _schema(vector: Any) -> Any:
+    import pyarrow as pa
+
+    return pa.schema(
+        {
+            "path": pa.string(),
+            "copies": pa.list_(pa.string()),
+            "type": pa.string(),
+            "width": pa.int64(),
+            "height": pa.int64(),
+            "taken_at": pa.string(),
+            "line_start": pa.int64(),
+            "line_end": pa.int64(),
+            "text": pa.string(),
+            "vector": vector,
+        }
+    )

@@ -1,0 +1,754 @@
+"""Archives: what is exported is imported, and what nmm did not write is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import stat
+import zipfile
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from support import Nmm
+
+from nmm.index import archive as archive_module
+from nmm.index import replace as replace_module
+from nmm.index.archive import Imported, export_archive, import_archive
+from nmm.index.errors import ArchiveError, NoIndexError, OutputError, UsageError
+from nmm.index.store import migrations as migrations_module
+from nmm.index.store.catalog import KINDS, SCHEMA, Catalog, Scale, Settings
+from nmm.index.store.location import IndexFolder
+from nmm.index.store.nearest import NearestVectors
+from nmm.index.store.writer import CatalogWriter, ChunkRow, Content, open_for_writing
+
+DIMENSION = 32
+VECTORS = 60
+
+Edit = Callable[[sqlite3.Connection], object]
+
+
+def add_files(
+    writer: CatalogWriter, root: Path, count: int = VECTORS, seed: int = 0, name: str = "a"
+) -> None:
+    """Add files in one batch, images and texts in turn, each with a vector of its own."""
+    numbers = np.random.default_rng(seed).normal(size=(count, DIMENSION)).astype(np.float32)
+    numbers /= np.linalg.norm(numbers, axis=1, keepdims=True)
+    where, _ = writer.adopt_root(root)
+    with writer.batch():
+        for number, vector in enumerate(numbers):
+            kind = KINDS[number % 2]
+            content = writer.add_content(Content(f"{name}{number}".encode(), kind, 4, 3))
+            chunk = ChunkRow(1, 2, f"Text {number}") if kind == "text" else ChunkRow()
+            writer.add_chunk(content, kind, chunk, vector)
+            path = f"sub/{name}{number}"
+            writer.put_file(where, path, 1, 2, status="indexed", content_id=content)
+
+
+@pytest.fixture
+def filled(folder: IndexFolder, tmp_path: Path, short_tail: None) -> IndexFolder:
+    """An index of 30 images and 30 texts with derived files, and one file that was skipped."""
+    from nmm.index.store import segments
+
+    with open_for_writing(folder) as writer:
+        writer.set_settings(Settings("mini", DIMENSION, "0" * 64))
+        add_files(writer, tmp_path / "root")
+        root, _ = writer.adopt_root(tmp_path / "root")
+        with writer.batch():
+            writer.put_file(root, "broken.png", 1, 2, status="skipped", reason="It is broken.")
+        writer.set_scale("image", Scale(0.1, 0.2))
+        segments.refresh(writer, folder, DIMENSION)
+    return folder
+
+
+@pytest.fixture
+def archive(filled: IndexFolder, tmp_path: Path) -> Path:
+    export_archive(filled, tmp_path / "index.nmm")
+    return tmp_path / "index.nmm"
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> IndexFolder:
+    """Where an archive is imported to: not there yet, nor is the folder that it is in."""
+    return IndexFolder(tmp_path / "new" / "target")
+
+
+def dump(folder: IndexFolder, *, but: str = "segments") -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of a catalog by table, but those of what is derived."""
+    with closing(sqlite3.connect(folder.catalog)) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        return {
+            name: connection.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall()
+            if name != "loose"
+            else connection.execute("SELECT * FROM loose").fetchall()
+            for (name,) in tables.fetchall()
+            if name != but
+        }
+
+
+def nearest(folder: IndexFolder, query: NDArray[np.float32]) -> list[list[int]]:
+    with Catalog.open(folder.catalog) as catalog:
+        return [NearestVectors(catalog, folder, kind).search(query, 10).tolist() for kind in KINDS]
+
+
+# Round trip
+
+
+def test_what_is_imported_is_what_was_exported(
+    filled: IndexFolder, archive: Path, target: IndexFolder, tmp_path: Path
+) -> None:
+    done = import_archive(archive, target)
+    assert dump(target) == dump(filled)
+    assert len(dump(target)["vectors"]) == VECTORS
+    query = np.random.default_rng(9).normal(size=DIMENSION).astype(np.float32)
+    assert nearest(target, query) == nearest(filled, query)
+    root = str(tmp_path / "root")
+    assert done == Imported(str(target.path), done.manifest, [root], [root])
+
+
+def test_what_is_derived_is_made_where_it_is_imported(archive: Path, target: IndexFolder) -> None:
+    import_archive(archive, target)
+    with Catalog.open(target.catalog) as catalog:
+        named = {segment.name for kind in KINDS for segment in catalog.segments(kind)}
+    assert named == {path.name for path in target.vectors.iterdir()}
+    assert len(named) == 2
+    assert sorted(path.name for path in target.path.iterdir() if path.is_dir()) == ["vectors"]
+
+
+def test_a_root_that_is_there_is_not_away(
+    archive: Path, target: IndexFolder, tmp_path: Path
+) -> None:
+    (tmp_path / "root").mkdir()
+    assert import_archive(archive, target).away == []
+
+
+def test_an_archive_is_a_manifest_and_a_catalog_without_what_is_derived(
+    archive: Path, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(archive) as opened:
+        assert opened.namelist() == ["manifest.json", "catalog.db"]
+        assert opened.testzip() is None
+        manifest = json.loads(opened.read("manifest.json"))
+        data = opened.read("catalog.db")
+    assert manifest == {
+        "format": 1,
+        "nmm": manifest["nmm"],
+        "schema": SCHEMA,
+        "model": "mini",
+        "dimension": DIMENSION,
+        "weights": "0" * 64,
+        "files": 60,
+        "images": 30,
+        "texts": 30,
+        "vectors": 60,
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    (tmp_path / "copy.db").write_bytes(data)
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM segments").fetchone() == (0,)
+
+
+def test_what_was_removed_is_not_in_an_archive(filled: IndexFolder, tmp_path: Path) -> None:
+    with open_for_writing(filled) as writer:
+        secret = "a secret of some length " * 200
+        root, _ = writer.adopt_root(tmp_path / "root")
+        with writer.batch():
+            content = writer.add_content(Content(b"secret", "text"))
+            vector = np.ones(DIMENSION, np.float32)
+            writer.add_chunk(content, "text", ChunkRow(1, 1, secret), vector)
+            writer.put_file(root, "s", 1, 2, status="indexed", content_id=content)
+    with open_for_writing(filled) as writer:
+        writer.forget(tmp_path / "root" / "s")
+        writer.drop_orphans()
+    with closing(sqlite3.connect(filled.catalog)) as connection:
+        assert connection.execute("PRAGMA freelist_count").fetchone() > (0,)
+    export_archive(filled, tmp_path / "clean.nmm")
+    assert b"a secret of some length" not in (tmp_path / "clean.nmm").read_bytes()
+
+
+def test_an_older_schema_is_brought_up_to_date(tmp_path: Path, target: IndexFolder) -> None:
+    old = tmp_path / "old.db"
+    with closing(sqlite3.connect(old)) as connection:
+        make_first_schema(connection)
+        connection.executescript(
+            "INSERT INTO settings VALUES ('model', 'mini'), ('dimension', 2), ('weights', '0');"
+            "INSERT INTO roots VALUES (1, '/root', 'now');"
+            "INSERT INTO contents VALUES (1, x'00', 'text', NULL, NULL, NULL);"
+            "INSERT INTO files VALUES (1, 1, 'a', 1, 2, 'indexed', NULL, 1);"
+            "INSERT INTO chunks VALUES (1, 1, 'text', 1, 1, 'A');"
+            "INSERT INTO vectors VALUES (1, x'0038003a');"
+        )
+    counts = {"files": 1, "images": 0, "texts": 1, "vectors": 1}
+    about = {"schema": 1, "model": "mini", "dimension": 2, "weights": "0", **counts}
+    pack(tmp_path / "old.nmm", old.read_bytes(), about)
+    import_archive(tmp_path / "old.nmm", target)
+    found = dump(target)
+    assert found["files"] == [(1, 1, "a", 1, 2, "indexed", None, 1)]
+    assert found["vectors"] == [(1, b"\x00\x38\x00\x3a")]
+    with closing(sqlite3.connect(target.catalog)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
+    assert not list(target.path.glob("*schema-1*"))
+
+
+def make_first_schema(connection: sqlite3.Connection) -> None:
+    from sqlite_utils import Database
+
+    later = [step.name for step in migrations_module.migrations._migrations[1:]]
+    migrations_module.migrations.apply(Database(connection), stop_before=later)
+    connection.commit()
+
+
+# Exporting
+
+
+def test_an_export_while_a_batch_is_being_written_is_of_before(
+    filled: IndexFolder, target: IndexFolder, tmp_path: Path, nmm: Nmm
+) -> None:
+    before = dump(filled)
+    with open_for_writing(filled) as writer:
+        with writer.batch():
+            # So many that what is not committed yet is in the log already.
+            writer._connection.execute("PRAGMA cache_size = 10")
+            add_files(writer, tmp_path / "root", 500, seed=1, name="b")
+            log = filled.catalog.with_name("catalog.db-wal").stat().st_size
+            during = nmm("export", "during.nmm", "--json")
+        after = export_archive(filled, tmp_path / "after.nmm")
+    assert log > 10 * 4096
+    assert json.loads(during.stdout)["files"] == VECTORS
+    assert after.files == VECTORS + 500
+    import_archive(tmp_path / "during.nmm", target)
+    assert dump(target) == before
+
+
+def test_an_existing_file_is_replaced_when_all_is_there(
+    filled: IndexFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "out" / "index.nmm"
+    file.parent.mkdir()
+    file.write_text("old")
+
+    def fail(path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(replace_module, "sync", fail)
+        with pytest.raises(OutputError, match="No space left on device"):
+            export_archive(filled, file)
+    assert {path.name: path.read_text() for path in file.parent.iterdir()} == {"index.nmm": "old"}
+    export_archive(filled, file)
+    assert [path.name for path in file.parent.iterdir()] == ["index.nmm"]
+    assert zipfile.is_zipfile(file)
+
+
+def test_a_part_of_the_index_is_not_written_over(filled: IndexFolder, tmp_path: Path) -> None:
+    whole = filled.catalog.read_bytes()
+    link = tmp_path / "link"
+    link.symlink_to(filled.path)
+    for name in (filled.catalog, link / "catalog.db", link / "write.lock"):
+        with pytest.raises(UsageError, match="part of the index itself"):
+            export_archive(filled, name)
+    assert filled.catalog.read_bytes() == whole
+
+
+def test_a_folder_and_a_device_are_not_replaced(filled: IndexFolder, tmp_path: Path) -> None:
+    for name in (tmp_path, Path(os.devnull)):
+        with pytest.raises(UsageError, match="cannot be written"):
+            export_archive(filled, name)
+    assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
+
+
+def test_without_an_index_nothing_is_exported(folder: IndexFolder, tmp_path: Path) -> None:
+    with pytest.raises(NoIndexError):
+        export_archive(folder, tmp_path / "index.nmm")
+    with open_for_writing(folder):
+        pass
+    with pytest.raises(NoIndexError, match="There is nothing in the index"):
+        export_archive(folder, tmp_path / "index.nmm")
+    assert not (tmp_path / "index.nmm").exists()
+
+
+# What is refused
+
+
+def parts(archive: Path) -> tuple[dict[str, Any], bytes]:
+    with zipfile.ZipFile(archive) as opened:
+        return json.loads(opened.read("manifest.json")), opened.read("catalog.db")
+
+
+def pack(file: Path, catalog: bytes, manifest: dict[str, Any]) -> None:
+    """Write an archive whose manifest fits its catalog, but for what is given otherwise."""
+    true = {
+        "format": 1,
+        "nmm": "0.1.0",
+        "bytes": len(catalog),
+        "sha256": hashlib.sha256(catalog).hexdigest(),
+    }
+    with zipfile.ZipFile(file, "w") as packed:
+        packed.writestr("manifest.json", json.dumps({**true, **manifest}))
+        packed.writestr("catalog.db", catalog)
+
+
+def refused(file: Path, target: IndexFolder, why: str) -> None:
+    """Importing says why not, and leaves nothing, not even in a folder that was there."""
+    with pytest.raises(ArchiveError) as raised:
+        import_archive(file, target)
+    assert why in raised.value.why
+    assert not target.path.parent.exists()
+    there = IndexFolder(target.path.parent.parent / "there")
+    there.path.mkdir()
+    (there.path / "kept").touch()
+    with pytest.raises(ArchiveError):
+        import_archive(file, there)
+    assert [path.name for path in there.path.iterdir()] == ["kept"]
+
+
+def link(name: str) -> zipfile.ZipInfo:
+    member = zipfile.ZipInfo(name)
+    member.create_system = 3
+    member.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return member
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["evil", "/etc/passwd", "../evil", "catalog.db/", "C:\\evil", "./catalog.db", "Catalog.db"],
+)
+def test_another_member_is_refused(archive: Path, target: IndexFolder, name: str) -> None:
+    with zipfile.ZipFile(archive, "a") as packed:
+        packed.writestr(name, "")
+    refused(archive, target, "What is in it is not manifest.json and catalog.db, but: ")
+
+
+@pytest.mark.parametrize("name", ["/catalog.db", "../catalog.db", "catalog.db\0evil", "vectors"])
+def test_a_catalog_of_another_name_is_refused(
+    archive: Path, target: IndexFolder, name: str
+) -> None:
+    manifest, catalog = parts(archive)
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("manifest.json", json.dumps(manifest))
+        packed.writestr("catalog.dbXevil" if "\0" in name else name, catalog)
+    if "\0" in name:
+        archive.write_bytes(archive.read_bytes().replace(b"catalog.dbXevil", name.encode()))
+    refused(archive, target, "What is in it is not manifest.json and catalog.db, but: ")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("name", ["manifest.json", "catalog.db"])
+def test_a_member_that_is_there_twice_is_refused(
+    archive: Path, target: IndexFolder, name: str
+) -> None:
+    with zipfile.ZipFile(archive, "a") as packed:
+        packed.writestr(name, "")
+    refused(archive, target, "What is in it is not")
+
+
+@pytest.mark.parametrize("missing", ["manifest.json", "catalog.db", "both"])
+def test_a_member_that_is_missing_is_refused(
+    archive: Path, target: IndexFolder, missing: str
+) -> None:
+    manifest, catalog = parts(archive)
+    with zipfile.ZipFile(archive, "w") as packed:
+        if missing == "catalog.db":
+            packed.writestr("manifest.json", json.dumps(manifest))
+        elif missing == "manifest.json":
+            packed.writestr("catalog.db", catalog)
+    refused(archive, target, "What is in it is not")
+
+
+@pytest.mark.parametrize("which", ["manifest.json", "catalog.db"])
+def test_a_link_is_refused(archive: Path, target: IndexFolder, which: str) -> None:
+    manifest, catalog = parts(archive)
+    contents = {"manifest.json": json.dumps(manifest).encode(), "catalog.db": catalog}
+    with zipfile.ZipFile(archive, "w") as packed:
+        for name, data in contents.items():
+            packed.writestr(link(name) if name == which else name, data)
+    refused(archive, target, f"Its {which} is not a file, but a link or the like.")
+
+
+def test_an_encrypted_member_is_refused(archive: Path, target: IndexFolder) -> None:
+    data = bytearray(archive.read_bytes())
+    central = data.rindex(b"PK\1\2")
+    data[central + 8] |= 1
+    archive.write_bytes(data)
+    refused(archive, target, "Its catalog.db is encrypted.")
+
+
+def test_another_way_of_packing_is_refused(archive: Path, target: IndexFolder) -> None:
+    manifest, catalog = parts(archive)
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_LZMA) as packed:
+        packed.writestr("manifest.json", json.dumps(manifest), zipfile.ZIP_STORED)
+        packed.writestr("catalog.db", catalog)
+    refused(archive, target, "Its catalog.db is packed in a way that nmm does not use.")
+
+
+def test_a_catalog_that_is_packed_can_be_imported(archive: Path, target: IndexFolder) -> None:
+    manifest, catalog = parts(archive)
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("manifest.json", json.dumps(manifest))
+        packed.writestr("catalog.db", catalog)
+    assert import_archive(archive, target).manifest.vectors == VECTORS
+
+
+def test_a_bomb_is_stopped_at_the_size_that_its_directory_says(
+    archive: Path, target: IndexFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifty million zeros, said to be a few in the manifest and in the zip's own directory."""
+    manifest, catalog = parts(archive)
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("manifest.json", json.dumps(manifest))
+        packed.writestr("catalog.db", bytes(50_000_000))
+    data = bytearray(archive.read_bytes())
+    central = data.rindex(b"PK\1\2")
+    data[central + 24 : central + 28] = len(catalog).to_bytes(4, "little")
+    archive.write_bytes(data)
+    largest = 0
+    unpack = archive_module._unpack
+
+    def watched(opened: zipfile.ZipFile, file: Path) -> Any:
+        nonlocal largest
+        try:
+            return unpack(opened, file)
+        finally:
+            largest = max(largest, file.stat().st_size)
+
+    monkeypatch.setattr(archive_module, "_unpack", watched)
+    monkeypatch.setattr(archive_module, "BLOCK", 4096)
+    refused(archive, target, "")
+    assert 0 < largest <= len(catalog)
+
+
+@pytest.mark.parametrize("more", [-1, 1, 10**15])
+def test_a_size_that_is_not_so_is_refused(archive: Path, target: IndexFolder, more: int) -> None:
+    manifest, catalog = parts(archive)
+    pack(archive, catalog, {**manifest, "bytes": len(catalog) + more})
+    refused(archive, target, "Its catalog is not as long as its manifest says.")
+
+
+def test_what_there_is_no_room_for_is_not_begun(
+    archive: Path, target: IndexFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(archive.parent)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(OutputError, match="There is no room for the index"):
+        import_archive(archive, target)
+    assert not target.path.parent.exists()
+
+
+def test_a_wrong_hash_is_refused(archive: Path, target: IndexFolder) -> None:
+    manifest, catalog = parts(archive)
+    pack(archive, catalog[:-1] + b"x", manifest)
+    refused(archive, target, "Its catalog is not the one that its manifest names.")
+
+
+def test_an_archive_cut_short_or_changed_anywhere_is_refused(
+    filled: IndexFolder, archive: Path, target: IndexFolder, tmp_path: Path
+) -> None:
+    whole = archive.read_bytes()
+    for length in (0, 1, len(whole) // 2, len(whole) - 1):
+        archive.write_bytes(whole[:length])
+        with pytest.raises(ArchiveError):
+            import_archive(archive, target)
+    # Where the zip's own words are, its names among them, and now and then in the catalog.
+    words = [*range(0, 80, 3), *range(300, 700, 9), *range(700, len(whole), 9999)]
+    accepted = []
+    for place in [*words, *range(len(whole) - 200, len(whole), 3)]:
+        changed = bytearray(whole)
+        changed[place] ^= 0xFF
+        archive.write_bytes(changed)
+        try:
+            import_archive(archive, IndexFolder(tmp_path / "any" / str(place)))
+        except ArchiveError:
+            assert not (tmp_path / "any" / str(place)).exists()
+        else:
+            accepted.append(place)
+    # Dates and versions do not matter: then the index is the one that was exported.
+    for place in accepted:
+        assert dump(IndexFolder(tmp_path / "any" / str(place))) == dump(filled)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "why"),
+    [
+        (b"", "not JSON"),
+        (b"\xff", "not JSON"),
+        (b"[" * 60_000, "not JSON"),
+        (b"[]", "does not say which form"),
+        (b'{"format": true}', "does not say which form"),
+        (b'{"format": 2}', "Its form is number 2; this nmm knows up to 1."),
+        (b'{"format": 1}', "says other things"),
+        (b" " * 70_000, "far too long"),
+    ],
+)
+def test_a_manifest_that_is_none_is_refused(
+    archive: Path, target: IndexFolder, manifest: bytes, why: str
+) -> None:
+    catalog = parts(archive)[1]
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("manifest.json", manifest)
+        packed.writestr("catalog.db", catalog)
+    refused(archive, target, why)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": 61},
+        {"vectors": 59},
+        {"images": 31, "texts": 29},
+        {"model": "nomic-v1.5"},
+        {"dimension": 64},
+        {"weights": "1"},
+        {"schema": 1},
+        {"dimension": "32"},
+        {"more": 1},
+    ],
+)
+def test_a_manifest_that_says_what_is_not_so_is_refused(
+    archive: Path, target: IndexFolder, change: dict[str, Any]
+) -> None:
+    manifest, catalog = parts(archive)
+    pack(archive, catalog, {**manifest, **change})
+    refused(archive, target, "Its manifest says other things than")
+
+
+def edited(archive: Path, edit: Edit) -> None:
+    """Change the catalog in an archive, and its manifest with it."""
+    manifest, catalog = parts(archive)
+    database = archive.with_suffix(".db")
+    database.write_bytes(catalog)
+    with closing(sqlite3.connect(database)) as connection:
+        edit(connection)
+        connection.commit()
+    for name in ("bytes", "sha256"):
+        del manifest[name]
+    pack(archive, database.read_bytes(), manifest)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TRIGGER evil AFTER INSERT ON files BEGIN DELETE FROM roots; END",
+        "CREATE VIEW evil AS SELECT 1",
+        "CREATE TABLE evil (x)",
+        "CREATE INDEX evil ON files (reason)",
+        "CREATE VIRTUAL TABLE evil USING fts5 (x)",
+        "DROP TRIGGER files_end",
+        "ALTER TABLE files ADD COLUMN evil",
+        "ALTER TABLE segments RENAME COLUMN form TO evil",
+        "DROP TABLE mounts; CREATE VIEW mounts AS SELECT 1 AS root_id, '' AS path",
+        "PRAGMA user_version = 0",
+        "PRAGMA user_version = 1",
+        "PRAGMA user_version = -1",
+        "PRAGMA writable_schema = ON; UPDATE sqlite_schema "
+        "SET sql = replace(sql, 'added_at TEXT NOT NULL', 'added_at TEXT') WHERE name = 'roots'",
+        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE nonsense' "
+        "WHERE name = 'roots'",
+    ],
+)
+def test_a_schema_that_nmm_does_not_make_is_refused(
+    archive: Path, target: IndexFolder, sql: str
+) -> None:
+    edited(archive, lambda connection: connection.executescript(sql))
+    why = "malformed" if "nonsense" in sql else "Its catalog has other tables than nmm makes."
+    refused(archive, target, why)
+
+
+def test_a_newer_schema_is_refused(archive: Path, target: IndexFolder) -> None:
+    edited(archive, lambda connection: connection.execute("PRAGMA user_version = 99"))
+    refused(archive, target, f"Its schema is number 99; this nmm knows up to {SCHEMA}.")
+
+
+NAN = np.full(DIMENSION, np.nan, "<f2").tobytes().hex()
+
+
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("UPDATE files SET path = '/etc/passwd' WHERE id = 1", "leads out of its root"),
+        ("UPDATE files SET path = '../a' WHERE id = 1", "leads out of its root"),
+        ("UPDATE files SET path = 'a/..' WHERE id = 1", "leads out of its root"),
+        ("UPDATE files SET path = 'a//b' WHERE id = 1", "leads out of its root"),
+        ("UPDATE files SET path = 'a' || char(0) || 'b' WHERE id = 1", "leads out of its root"),
+        ("UPDATE files SET path = x'61' WHERE id = 1", "wrong type: files.path"),
+        ("UPDATE files SET path = CAST(x'ff' AS TEXT) WHERE id = 1", "UTF-8"),
+        ("UPDATE chunks SET text = CAST(x'ff' AS TEXT) WHERE id = 2", "UTF-8"),
+        ("UPDATE files SET size = 'big' WHERE id = 1", "wrong type: files.size"),
+        ("UPDATE roots SET path = 'root'", "not an absolute path"),
+        ("UPDATE roots SET path = '/a/../b'", "not an absolute path"),
+        ("UPDATE roots SET path = '/a' || char(0)", "not an absolute path"),
+        (
+            "INSERT INTO segments VALUES ('../../evil', 'text', 'flat', 1, 2, '', 1, 0, 9)",
+            "it names derived files",
+        ),
+        ("PRAGMA foreign_keys = OFF; DELETE FROM roots", "belongs to one that is not there"),
+        (
+            "PRAGMA ignore_check_constraints = ON; UPDATE files SET status = 'evil' WHERE id = 1",
+            "CHECK constraint failed in files",
+        ),
+        ("UPDATE vectors SET vector = x'00' WHERE chunk_id = 1", "another dimension"),
+        (f"UPDATE vectors SET vector = x'{NAN}' WHERE chunk_id = 1", "not made of numbers"),
+        ("UPDATE vectors SET vector = 'text' WHERE chunk_id = 1", "wrong type: vectors.vector"),
+        ("DELETE FROM vectors WHERE chunk_id = 1", "a chunk has no vector"),
+        ("UPDATE chunks SET kind = 'image'", "of another kind than its content"),
+        ("UPDATE chunks SET kind = 'evil'", "of another kind than its content"),
+        ("UPDATE scales SET kind = 'evil'", "A kind in its catalog is unknown"),
+        ("UPDATE scales SET unit = 0", "a scale is beyond what cosines have"),
+        ("UPDATE scales SET centre = 9e999", "a scale is beyond what cosines have"),
+        (
+            "PRAGMA foreign_keys = OFF; UPDATE chunks SET id = 1 << 60 WHERE id = 1; "
+            "UPDATE vectors SET chunk_id = 1 << 60 WHERE chunk_id = 1",
+            "beyond all measure",
+        ),
+        ("UPDATE sqlite_sequence SET seq = 1 << 60", "beyond all measure"),
+        ("UPDATE sqlite_sequence SET seq = 'x'", "a number is none"),
+        ("DELETE FROM settings WHERE key = 'model'", "does not say which model"),
+        ("UPDATE settings SET value = '32' WHERE key = 'dimension'", "wrong type: dimension"),
+        ("UPDATE settings SET value = 0 WHERE key = 'dimension'", "does not say which model"),
+        ("UPDATE settings SET value = 'x' WHERE key = 'generation'", "wrong type: generation"),
+        ("DELETE FROM _sqlite_migrations", "already exists"),
+    ],
+)
+def test_a_row_that_nmm_does_not_write_is_refused(
+    archive: Path, target: IndexFolder, sql: str, why: str
+) -> None:
+    edited(archive, lambda connection: connection.executescript(sql))
+    refused(archive, target, why)
+
+
+def test_a_catalog_whose_pages_are_damaged_is_refused(archive: Path, target: IndexFolder) -> None:
+    manifest, catalog = parts(archive)
+    page = 4096
+    changed = bytearray(catalog)
+    changed[-page:] = bytes(range(256)) * (page // 256)
+    pack(archive, bytes(changed), {k: v for k, v in manifest.items() if k != "sha256"})
+    refused(archive, target, "SQLite says: ")
+
+
+@pytest.mark.parametrize("data", [b"", b"SQLite format 3\0", b"not a database" * 400])
+def test_what_is_no_database_is_refused(archive: Path, target: IndexFolder, data: bytes) -> None:
+    manifest = parts(archive)[0]
+    pack(archive, data, {k: v for k, v in manifest.items() if k not in {"bytes", "sha256"}})
+    refused(archive, target, "")
+
+
+# Where it goes
+
+
+@pytest.mark.parametrize("name", ["catalog.db", "catalog.db-wal", "catalog.db.schema-1"])
+def test_an_index_that_is_there_is_kept(archive: Path, target: IndexFolder, name: str) -> None:
+    target.path.mkdir(parents=True)
+    (target.path / name).write_bytes(b"kept")
+    with pytest.raises(UsageError, match="which an import does not replace"):
+        import_archive(archive, target)
+    assert {path.name: path.read_bytes() for path in target.path.iterdir()} == {name: b"kept"}
+
+
+def test_an_index_that_is_made_meanwhile_is_kept(
+    archive: Path, target: IndexFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = archive_module._refuse_existing
+
+    def make(folder: IndexFolder) -> None:
+        check(folder)
+        if folder.path.exists():
+            folder.catalog.write_bytes(b"kept")
+
+    monkeypatch.setattr(archive_module, "_refuse_existing", make)
+    with pytest.raises(UsageError, match="which an import does not replace"):
+        import_archive(archive, target)
+    assert [path.name for path in target.path.iterdir()] == ["catalog.db"]
+    assert target.catalog.read_bytes() == b"kept"
+
+
+def test_what_is_in_the_folder_already_stays(archive: Path, target: IndexFolder) -> None:
+    target.path.mkdir(parents=True)
+    (target.path / "mine").write_text("mine")
+    import_archive(archive, target)
+    assert (target.path / "mine").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs named pipes")
+def test_what_is_no_file_cannot_be_imported(target: IndexFolder, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("missing", ".", "pipe"):
+        with pytest.raises(UsageError):
+            import_archive(tmp_path / name, target)
+    assert not target.path.parent.exists()
+
+
+# The commands
+
+
+def test_an_exported_index_answers_as_before(nmm: Nmm, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    for name in ("tea", "piano", "bicycle", "snow"):
+        (notes / f"{name}.txt").write_text(f"A note about {name}.")
+    assert nmm("index", "--model", "mini", notes).returncode == 0
+    before = nmm("search", "music", "--json")
+    done = nmm("export", "index.nmm")
+    size = (tmp_path / "index.nmm").stat().st_size
+    said = "Exported 4 files (0 images, 4 texts) and 4 vectors to index.nmm"
+    assert (done.stdout, done.stderr) == (f"{said}, {size / 1e6:.1f} MB.\n", "")
+    kept = nmm("import", "index.nmm")
+    assert (kept.returncode, kept.stdout) == (2, "")
+    other = tmp_path / "other"
+    done = nmm("import", "index.nmm", "--index", other)
+    said = f"Imported 4 files (0 images, 4 texts) of the model mini into {other}.\n"
+    assert (done.stdout, done.stderr) == (said, "")
+    assert nmm("search", "music", "--json", "--index", other).stdout == before.stdout
+    again = nmm("index", "--index", other, notes, "--json")
+    assert json.loads(again.stdout)["unchanged"] == 4
+
+
+def test_roots_that_are_elsewhere_are_named(nmm: Nmm, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "tea.txt").write_text("A note about tea.")
+    nmm("index", "--model", "mini", notes)
+    exported = json.loads(nmm("export", "index.nmm", "--json").stdout)
+    assert exported == {
+        "file": "index.nmm",
+        "format": "archive",
+        "files": 1,
+        "images": 0,
+        "texts": 1,
+        "vectors": 1,
+        "bytes": (tmp_path / "index.nmm").stat().st_size,
+    }
+    notes.rename(tmp_path / "moved")
+    done = nmm("import", "index.nmm", "--index", "other")
+    assert done.returncode == 0
+    assert done.stderr == (
+        f"Not on this machine: {notes}\nSay where they are now with: nmm roots move OLD NEW\n"
+    )
+    row = json.loads(nmm("import", "index.nmm", "--index", "third", "--json").stdout)
+    assert (row["index"], row["roots"], row["away"], row["files"], row["model"]) == (
+        str(tmp_path / "third"),
+        [str(notes)],
+        [str(notes)],
+        1,
+        "mini",
+    )
+
+
+def test_a_refusal_says_why_and_leaves_nothing(nmm: Nmm, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "evil.nmm", "w") as packed:
+        packed.writestr("../evil\n", "")
+    done = nmm("import", "evil.nmm")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr == (
+        "nmm: This is not an archive that nmm export made; nothing of it was taken.\n"
+        "What is in it is not manifest.json and catalog.db, but: ../evil\\n.\n"
+        "Make one where the index is, with: nmm export FILE\n"
+    )
+    assert not (tmp_path / "index").exists()
+    assert not (tmp_path.parent / "evil\n").exists()
