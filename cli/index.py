@@ -58,6 +58,14 @@ def index(
             "the index answers as before.",
         ),
     ] = False,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune",
+            help="Take out also what lies in a folder that is not there, or on a disk that is "
+            "not mounted; else it is kept.",
+        ),
+    ] = False,
     index_path: IndexOption = None,
     exclude: Annotated[
         list[str] | None,
@@ -103,7 +111,8 @@ def index(
 ) -> None:
     """Index folders of images and texts, or update their index.
 
-    Only what is new or changed is read. What was deleted on disk leaves the index.
+    Only what is new or changed is read. What was deleted on disk leaves the index, but not
+    what lies on a disk that is not mounted: see --prune.
     The first run downloads the model nomic-v1.5, or another that --model names; if no
     model is named and the hub cannot be reached, it takes the built-in one.
     """
@@ -133,6 +142,7 @@ def index(
             on_event=progress.on_event,
             stop=stop,
             wait=wait,
+            prune=prune,
         )
     if as_json:
         emit(_as_json(summary) + "\n")

@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
     from typing_extensions import Self
 
-    from nmm.index.events import Event
+    from nmm.index.events import (
+        Event,
+        MountAway,
+        NewIndex,
+        Rebuilding,
+        RebuildLeft,
+        RootAway,
+        Waiting,
+    )
+
+PRUNE = "Remove them with: nmm index --prune"
 
 
 class Progress:
@@ -48,8 +58,6 @@ class Progress:
             case e.Skipped(path, reason):
                 self._advance("Indexing")
                 self.note(f"skipped {path}: {reason}")
-            case e.NewIndex(model):
-                self.note(f"Making a new index with the model {model}: {_title(model)}.")
             case e.FellBack(model, wanted, why):
                 self._paragraph(
                     f"The model {wanted} is not on this machine and cannot be downloaded now. "
@@ -68,20 +76,8 @@ class Progress:
                 self._advance(f"Preparing {model}", 0)
             case e.Prepared():
                 self._advance("Indexing", 0)
-            case e.Rebuilding(model, old):
-                self.note(
-                    f"Making the index again with the model {model}; until that is done, it "
-                    f"answers with {old}."
-                )
-            case e.RebuildLeft(model):
-                self.note(
-                    f"A rebuild with the model {model} is not finished. Go on with it: "
-                    f"nmm index --model {model} --rebuild"
-                )
-            case e.Waiting(holder):
-                self.note(f"Waiting for another nmm: {holder or 'it writes to this index'}.")
-            case e.RootAway(path):
-                self.note(f"{path} is not there: its files are kept. nmm remove forgets them.")
+            case _:
+                self.note(_said(event))
 
     def note(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
@@ -117,6 +113,31 @@ class Progress:
             self._about = about
             self._bar = bars.add_task(about, total=None, in_bytes=in_bytes)
         return self._bar
+
+
+def _said(event: NewIndex | Rebuilding | RebuildLeft | Waiting | RootAway | MountAway) -> str:
+    from nmm.index import events as e
+
+    match event:
+        case e.NewIndex(model):
+            return f"Making a new index with the model {model}: {_title(model)}."
+        case e.Rebuilding(model, old):
+            return (
+                f"Making the index again with the model {model}; until that is done, it "
+                f"answers with {old}."
+            )
+        case e.RebuildLeft(model):
+            return (
+                f"A rebuild with the model {model} is not finished. Go on with it: "
+                f"nmm index --model {model} --rebuild"
+            )
+        case e.Waiting(holder):
+            return f"Waiting for another nmm: {holder or 'it writes to this index'}."
+        case e.RootAway(path, mount):
+            why = f", for nothing is mounted on {mount}" if mount else ""
+            return f"{path} is not there{why}: its files are kept. {PRUNE}"
+        case e.MountAway(path):
+            return f"Nothing is mounted on {path}: its files are kept. {PRUNE}"
 
 
 def _mb(size: int) -> str:

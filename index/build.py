@@ -16,6 +16,7 @@ from nmm.index.encoders.runtime import load_encoder
 from nmm.index.errors import CatalogError, NoIndexError, StoppedError, UsageError
 from nmm.index.events import (
     Event,
+    MountAway,
     NewIndex,
     Rebuilding,
     RebuildLeft,
@@ -25,7 +26,7 @@ from nmm.index.events import (
 )
 from nmm.index.model import check, model_of, settings_of
 from nmm.index.obtain import obtain_default, prepare
-from nmm.index.roots import cover, resolve
+from nmm.index.roots import cover, mount_point, resolve
 from nmm.index.run import Options, Run
 from nmm.index.store import segments
 from nmm.index.store.catalog import KINDS, Catalog, Kind, Settings, locate
@@ -49,6 +50,7 @@ def build(
     on_event: Callable[[Event], None] = lambda _: None,
     stop: threading.Event | None = None,
     wait: bool = False,
+    prune: bool = False,
 ) -> Summary:
     """Bring an index up to what is on disk.
 
@@ -66,6 +68,8 @@ def build(
         on_event: Told of progress, from this thread and, for `Counted`, from another.
         stop: Set it to end the run: the batch at hand is finished and committed.
         wait: Wait for another process that writes to the index.
+        prune: Take out also what lies on a disk that is not mounted, or below a root that
+            is not there; else that is kept, and told.
 
     Raises:
         UsageError: A path does not exist, there are neither paths nor roots, the model
@@ -84,6 +88,7 @@ def build(
         options or Options(),
         on_event,
         stop or threading.Event(),
+        prune,
     )
     asked = find_model(model).with_dimension(dimension) if model else None
     if not paths:
@@ -151,6 +156,7 @@ class _Todo:
     options: Options
     on_event: Callable[[Event], None]
     stop: threading.Event
+    prune: bool
 
     def make(self, writer: CatalogWriter, asked: Model | None) -> Summary:
         """Fill a new index. `asked` is its model; None for the default or its fallback."""
@@ -175,12 +181,13 @@ class _Todo:
 
     def rebuild(self, writer: CatalogWriter, settings: Settings, row: Model) -> Summary:
         """Make an index again beside the old one, which answers until the new one is whole."""
-        old = cover(writer, [])
-        if old.away:
+        old = cover(writer, [], prune=self.prune)
+        points = [locate(str(root.path), point) for root, point in old.unmounted]
+        if away := [*map(str, old.away), *points]:
             raise UsageError(
-                f"The index cannot be made again while {old.away[0]} is not there.",
+                f"The index cannot be made again while {away[0]} is not there.",
                 why="Its files would leave the index.",
-                hint=f"Mount its disk, or forget them with: nmm remove {old.away[0]}",
+                hint=f"Mount its disk, or forget them with: nmm remove {away[0]}",
             )
         encoder = self._load(row)
         self.on_event(Rebuilding(row.name, settings.model))
@@ -191,6 +198,8 @@ class _Todo:
         with open_for_writing(beside) as new:
             new.continue_from(writer)
             new.set_settings(settings_of(encoder))
+            for root in old.emptied:
+                new.adopt_root(root.path)
             summary = self._index(new, beside, encoder, [*roots, *self.present])
         summary.rebuild = True
         if not summary.interrupted:
@@ -216,9 +225,13 @@ class _Todo:
     def _index(
         self, writer: CatalogWriter, folder: IndexFolder, encoder: Encoder, paths: Sequence[Path]
     ) -> Summary:
-        covered = cover(writer, paths)
-        for path in covered.away:
-            self.on_event(RootAway(str(path)))
+        covered = cover(writer, paths, prune=self.prune)
+        for path, mount in covered.away.items():
+            self.on_event(RootAway(str(path), str(mount) if mount else None))
+        for root, point in covered.unmounted:
+            self.on_event(MountAway(locate(str(root.path), point)))
+        for root, _ in covered.scopes:
+            writer.set_mount(root, mount_point(root.path))
         with (
             Catalog.open(writer.file) as committed,
             segments.in_background(writer, folder, encoder.model.dimension) as on_commit,
@@ -233,8 +246,9 @@ class _Todo:
                 self.stop,
                 on_commit,
             )
-            run.index(covered.scopes)
+            run.index(covered.scopes, covered.unmounted)
             run.summary.removed += sum(map(writer.forget, covered.deleted))
+            run.summary.removed += sum(map(writer.empty, covered.emptied))
         if not run.summary.interrupted:
             _derive(writer, folder, encoder)
         return run.summary

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
@@ -95,7 +96,9 @@ class Run:
         self._batch = Batch(writer, encoder, options.batch_size, stop, on_commit)
         self._unseen: set[tuple[Root, str]] = set()
 
-    def index(self, scopes: Sequence[Scope]) -> None:
+    def index(self, scopes: Sequence[Scope], unseen: Sequence[Scope] = ()) -> None:
+        """Bring what is below scopes up to date, but for what the index holds below `unseen`."""
+        self._unseen.update(unseen)
         # What a killed run left without a file must not be taken for known.
         self._writer.drop_orphans()
         threads = available_cpus()
@@ -118,7 +121,11 @@ class Run:
             self.summary.added -= changes.moved
             self.summary.removed = changes.removed
 
-    def _walk(self, scopes: Iterable[Scope]) -> Iterator[tuple[Root, FoundFile | SkippedEntry]]:
+    def _walk(
+        self,
+        scopes: Iterable[Scope],
+        on_mount: Callable[[Root, str], None] = lambda _root, _path: None,
+    ) -> Iterator[tuple[Root, FoundFile | SkippedEntry]]:
         for root, start in scopes:
             try:
                 entries = walk(
@@ -127,6 +134,7 @@ class Run:
                     exclude=self._options.exclude,
                     hidden=self._options.hidden,
                     follow_symlinks=self._options.follow_symlinks,
+                    on_mount=partial(on_mount, root),
                 )
             except UsageError:
                 if is_there(Path(locate(str(root.path), start))):
@@ -164,7 +172,8 @@ class Run:
 
     def _found(self, scopes: Iterable[Scope]) -> Iterator[tuple[Root, FoundFile]]:
         """The files of a walk; what it skips is told and kept on the way."""
-        for root, entry in self._walk(scopes):
+        # What is mounted is kept before any file on it.
+        for root, entry in self._walk(scopes, self._writer.add_mount):
             if isinstance(entry, FoundFile):
                 yield root, entry
                 continue
