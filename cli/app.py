@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nmm.cli import embed, index, models, remove, search, status
+from nmm.cli import embed, index, models, remove, roots, search, status
 from nmm.cli.exit import Exit, report, report_unexpected
 from nmm.cli.output import discard
 from nmm.index.errors import NmmError
@@ -31,6 +31,7 @@ app.command("index", epilog=index.EXAMPLES)(index.index)
 app.command("search", epilog=search.EXAMPLES)(search.search)
 app.command("status", epilog=status.EXAMPLES)(status.status)
 app.command("remove", epilog=remove.EXAMPLES)(remove.remove)
+app.add_typer(roots.app, name="roots")
 app.add_typer(models.app, name="models")
 app.add_typer(embed.app, name="embed")
 

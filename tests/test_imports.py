@@ -33,6 +33,7 @@ ALLOWED = {
     "search": {"errors", "encoders", "store", "scale", "model"},
     "embed": {"errors", "encoders", "media", "events", "obtain"},
     "remove": {"errors", "store"},
+    "root_list": {"errors", "remove", "roots", "store", "walk"},
     "status": {"errors", "store"},
 }
 

@@ -239,6 +239,15 @@ class Catalog:
         rows = self._rows("SELECT id, path FROM roots ORDER BY path")
         return [Root(number, Path(path)) for number, path in rows]
 
+    def root_counts(self) -> dict[int, tuple[int, int, int, int]]:
+        """By the id of a root that has files: those to be found, images, texts, and skipped."""
+        sql = (
+            "SELECT root_id, count(content_id), count(*) FILTER (WHERE kind = 'image'), "
+            "count(*) FILTER (WHERE kind = 'text'), count(*) FILTER (WHERE status = 'skipped') "
+            "FROM files LEFT JOIN contents ON contents.id = content_id GROUP BY root_id"
+        )
+        return {root: (files, *rest) for root, files, *rest in self._rows(sql)}
+
     def mount(self, root: Root) -> Path | None:
         """The mount point that a root lay on when it was last indexed; None if not known."""
         row = self._first("SELECT mount FROM roots WHERE id = ?", (root.id,))

@@ -9,7 +9,7 @@ import secrets
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -295,6 +295,14 @@ class CatalogWriter(Catalog):
             points.append(own)
         for point in points:
             self.add_mount(outer, _relative(point, outer))
+
+    def move_roots(self, moves: Mapping[Root, Path]) -> None:
+        """Put roots at other places, all at once; one may take the place that another had."""
+        with self.batch():
+            for root in moves:
+                self._database.table("roots").update(root.id, {"path": f"\0{root.id}"})
+            for root, path in moves.items():
+                self._database.table("roots").update(root.id, {"path": str(path)})
 
     def set_mount(self, root: Root, point: Path | None) -> None:
         """Keep the mount point that a root lies on."""
