@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nmm.cli import embed, index, models, remove, roots, search, status
+from nmm.cli import embed, index, models, remove, roots, search, status, watch
 from nmm.cli.exit import Exit, report, report_unexpected
 from nmm.cli.output import discard
 from nmm.index.errors import NmmError
@@ -30,6 +30,7 @@ Start with:
 app.command("index", epilog=index.EXAMPLES)(index.index)
 app.command("search", epilog=search.EXAMPLES)(search.search)
 app.command("status", epilog=status.EXAMPLES)(status.status)
+app.command("watch", epilog=watch.EXAMPLES)(watch.watch)
 app.command("remove", epilog=remove.EXAMPLES)(remove.remove)
 app.add_typer(roots.app, name="roots")
 app.add_typer(models.app, name="models")

@@ -31,6 +31,7 @@ class Coverage:
         unmounted: Mount points below roots on which nothing is mounted now: what the index
             holds below them is kept.
         emptied: Roots that are not there and whose files are to leave the index.
+        gone: As `scopes`, of what is not on disk any more, or is left out now.
     """
 
     scopes: list[Scope]
@@ -38,6 +39,15 @@ class Coverage:
     deleted: list[Path] = field(default_factory=list)
     unmounted: list[Scope] = field(default_factory=list)
     emptied: list[Root] = field(default_factory=list)
+    gone: list[Scope] = field(default_factory=list)
+
+    def spare(self, writer: CatalogWriter, root: Root, start: str) -> None:
+        """Keep what lies on disks, at, above or below a path, that are not mounted now."""
+        for point in _unmounted(writer, root, start):
+            if not writer.holds_below(root, point):
+                writer.drop_mount(root, point)
+            elif (root, point) not in self.unmounted:
+                self.unmounted.append((root, point))
 
 
 class State(str, Enum):
@@ -88,7 +98,7 @@ def cover(writer: CatalogWriter, paths: Sequence[Path], *, prune: bool = False) 
             raise UsageError(
                 "The index has no folders to look at again.", hint="Name one: nmm index FOLDER"
             )
-        paths = [root.path for root in roots if _is_covered(writer, root, coverage, prune)]
+        paths = [root.path for root in roots if is_covered(writer, root, coverage, prune=prune)]
     with writer.batch():
         scopes = [writer.adopt_root(path, reaches) for path in _outermost(paths)]
         for root, start in scopes:
@@ -97,11 +107,10 @@ def cover(writer: CatalogWriter, paths: Sequence[Path], *, prune: bool = False) 
                 coverage.away[root.path] = mount
                 continue
             coverage.scopes.append((root, start))
-            for point in _unmounted(writer, root, start):
-                if prune or not writer.holds_below(root, point):
+            if prune:
+                for point in _unmounted(writer, root, start):
                     writer.drop_mount(root, point)
-                else:
-                    coverage.unmounted.append((root, point))
+            coverage.spare(writer, root, start)
     return coverage
 
 
@@ -120,7 +129,9 @@ def mount_point(path: Path) -> Path:
     return next((folder for folder in (path, *path.parents) if os.path.ismount(folder)), path)
 
 
-def _is_covered(writer: CatalogWriter, root: Root, coverage: Coverage, prune: bool) -> bool:
+def is_covered(
+    writer: CatalogWriter, root: Root, coverage: Coverage, *, prune: bool = False
+) -> bool:
     """Whether a root is walked when all are; if not, the coverage says what becomes of it."""
     state = state_of(writer, root)
     if state is State.THERE or (prune and state is not State.MISSING):

@@ -96,8 +96,17 @@ class Run:
         self._batch = Batch(writer, encoder, options.batch_size, stop, on_commit)
         self._unseen: set[tuple[Root, str]] = set()
 
-    def index(self, scopes: Sequence[Scope], unseen: Sequence[Scope] = ()) -> None:
-        """Bring what is below scopes up to date, but for what the index holds below `unseen`."""
+    def index(
+        self,
+        scopes: Sequence[Scope],
+        *,
+        unseen: Sequence[Scope] = (),
+        gone: Sequence[Scope] = (),
+    ) -> None:
+        """Bring what is below scopes up to date.
+
+        What the index holds at `gone` or below leaves it; what it holds below `unseen` stays.
+        """
         self._unseen.update(unseen)
         # What a killed run left without a file must not be taken for known.
         self._writer.drop_orphans()
@@ -116,7 +125,7 @@ class Run:
             pool.shutdown(cancel_futures=True)
         self.summary.interrupted = self._stop.is_set()
         if not self.summary.interrupted:
-            changes = self._writer.forget_unmet(scopes, self._unseen)
+            changes = self._writer.forget_unmet([*scopes, *gone], self._unseen)
             self.summary.moved = changes.moved
             self.summary.added -= changes.moved
             self.summary.removed = changes.removed

@@ -29,7 +29,7 @@ _LEFT_OUT_FOLDERS = frozenset(
         "System Volume Information",
     }
 )
-_CACHE_TAG = "CACHEDIR.TAG"
+CACHE_TAG = "CACHEDIR.TAG"
 _CACHE_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
 
 _KINDS = {
@@ -149,6 +149,42 @@ def walk(
     return walker.walk(way, parts, seen[-1].st_dev)
 
 
+def is_met(
+    root: Path,
+    path: str,
+    *,
+    exclude: Sequence[str] = (),
+    hidden: bool = False,
+    follow_symlinks: bool = False,
+) -> bool:
+    """Whether the walk of a root meets a file or enters a folder, as far as rules tell.
+
+    Args:
+        root: A folder.
+        path: Of something that is there, relative to `root`, "/" between parts.
+        exclude, hidden, follow_symlinks: As of :func:`walk`.
+
+    Raises:
+        UsageError: `exclude` has something that is not a pattern.
+    """
+    patterns = exclude_rules(exclude)
+    rules: tuple[Rule, ...] = ()
+    above, relative = root, ""
+    for name in PurePosixPath(path).parts:
+        if os.path.lexists(above / IGNORE_FILE):
+            rules, _ = _with_rules_of(above, relative, rules)
+        above, relative = above / name, _join(relative, name)
+        is_dir = above.is_dir()
+        if (
+            name == IGNORE_FILE
+            or (not follow_symlinks and above.is_symlink())
+            or (not hidden and (is_left_out(name, is_dir=is_dir) or _is_tag(above / CACHE_TAG)))
+            or is_excluded(relative, is_dir, chain(patterns, rules))
+        ):
+            return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class _Walker:
     exclude: tuple[Rule, ...]
@@ -255,11 +291,13 @@ def is_left_out(name: str, *, is_dir: bool = True) -> bool:
 
 
 def _is_cache_tag(entry: os.DirEntry[str]) -> bool:
+    return entry.name == CACHE_TAG and _is_tag(Path(entry.path))
+
+
+def _is_tag(path: Path) -> bool:
     try:
         return (
-            entry.name == _CACHE_TAG
-            and not entry.is_symlink()
-            and _read_regular(Path(entry.path), len(_CACHE_SIGNATURE)) == _CACHE_SIGNATURE
+            not path.is_symlink() and _read_regular(path, len(_CACHE_SIGNATURE)) == _CACHE_SIGNATURE
         )
     except OSError:
         return False

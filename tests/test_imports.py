@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-HEAVY = {"torch", "transformers", "faiss", "onnxruntime", "PIL", "numpy", "sqlite_utils"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "faiss",
+    "onnxruntime",
+    "PIL",
+    "numpy",
+    "sqlite_utils",
+    "watchfiles",
+}
 
 # What each part of the engine may import of the others; a part not listed here is a room
 # of its own that nothing below may import.
@@ -29,7 +38,20 @@ ALLOWED = {
     "model": {"errors", "encoders", "store"},
     "obtain": {"errors", "encoders", "events"},
     "run": {"roots", "errors", "walk", "media", "encoders", "store", "batch", "events"},
-    "build": {"roots", "errors", "encoders", "store", "scale", "events", "model", "obtain", "run"},
+    "changes": {"roots", "run", "store", "walk", "ignore"},
+    "watch": {"build", "encoders", "errors", "events", "roots", "run", "store"},
+    "build": {
+        "changes",
+        "roots",
+        "errors",
+        "encoders",
+        "store",
+        "scale",
+        "events",
+        "model",
+        "obtain",
+        "run",
+    },
     "search": {"errors", "encoders", "store", "scale", "model"},
     "embed": {"errors", "encoders", "media", "events", "obtain"},
     "remove": {"errors", "store"},
