@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +18,13 @@ from nmm.index.run import Options
 from nmm.index.store.writer import open_for_reading
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from watchfiles import Change
 
     from nmm.index.store.location import IndexFolder
+
+    _Watcher: TypeAlias = Generator[set[tuple[Change, str]], None, None]
 
 # Changes that follow each other within QUIET are one burst, up to LONGEST. In milliseconds.
 QUIET = 200
@@ -190,30 +194,34 @@ def _changes(
     places: Sequence[Path], folder: IndexFolder, stop: threading.Event
 ) -> Generator[set[Path], None, None]:
     """Yield what changed at some places or below, at least every second, also if nothing did."""
-    changed: set[Path] = set()
-    while not stop.is_set():
-        now = {place: _identity(place) for place in places}
-        looked = time.monotonic()
-        with ExitStack() as stack:
-            watchers = [
-                stack.enter_context(closing(watcher)) for watcher in _watchers(places, stop)
-            ]
-            while not stop.is_set():
-                for watcher in watchers:
-                    changed |= {path for path in _next(watcher) if not _is_own(path, folder)}
-                if not watchers:
-                    stop.wait(QUIET / 1000)
-                yield changed
-                changed = set()
-                if time.monotonic() - looked >= LOOK_AGAIN:
-                    looked = time.monotonic()
-                    others = {p for p, known in now.items() if _identity(p) != known}
-                    if others:
-                        changed = others
-                        break
+    known = {place: _identity(place) for place in places}
+    watchers = _watchers(places, stop)
+    looked = time.monotonic()
+    try:
+        while not stop.is_set():
+            changed = {path for watcher in watchers for path in _next(watcher)}
+            if not watchers:
+                stop.wait(QUIET / 1000)
+            if time.monotonic() - looked >= LOOK_AGAIN:
+                now = {place: _identity(place) for place in places}
+                if now != known:
+                    renewed = _watchers(places, stop)
+                    # The new ones begin before the old ones have told all that they saw.
+                    for watcher in [*renewed, *watchers]:
+                        changed |= _next(watcher)
+                    _close(watchers)
+                    watchers = renewed
+                    changed |= {place for place in places if now[place] != known[place]}
+                    known = now
+                looked = time.monotonic()
+            yield {path for path in changed if not _is_own(path, folder)}
+    finally:
+        _close(watchers)
 
 
-_Watcher = Generator[set[tuple[Change, str]], None, None]
+def _close(watchers: Iterable[_Watcher]) -> None:
+    for watcher in watchers:
+        watcher.close()
 
 
 def _watchers(places: Sequence[Path], stop: threading.Event) -> list[_Watcher]:
