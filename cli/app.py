@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from nmm.cli import compact, doctor, embed, export, import_, index, models, remove, search, status
+from nmm.cli import (
+    compact,
+    doctor,
+    embed,
+    export,
+    import_,
+    index,
+    models,
+    remove,
+    roots,
+    search,
+    status,
+    watch,
+)
 from nmm.cli.exit import Exit, report, report_unexpected
 from nmm.cli.output import discard
 from nmm.index.errors import NmmError
@@ -30,11 +43,13 @@ Start with:
 app.command("index", epilog=index.EXAMPLES)(index.index)
 app.command("search", epilog=search.EXAMPLES)(search.search)
 app.command("status", epilog=status.EXAMPLES)(status.status)
+app.command("watch", epilog=watch.EXAMPLES)(watch.watch)
 app.command("remove", epilog=remove.EXAMPLES)(remove.remove)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command("compact", epilog=compact.EXAMPLES)(compact.compact)
 app.command("export", epilog=export.EXAMPLES)(export.export)
 app.command("import", epilog=import_.EXAMPLES)(import_.import_)
+app.add_typer(roots.app, name="roots")
 app.add_typer(models.app, name="models")
 app.add_typer(embed.app, name="embed")
 

@@ -39,6 +39,26 @@ Examples:
   nmm index --model nomic-v1.5 --rebuild
 """
 
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        metavar="GLOB",
+        help="Leave out what matches, in gitignore syntax; can be given several times. "
+        "A file called .nmmignore in any folder does the same for good.",
+    ),
+]
+HiddenOption = Annotated[
+    bool,
+    typer.Option(
+        "--hidden",
+        help="Also take hidden files, and version-control, cache and trash folders.",
+    ),
+]
+FollowSymlinksOption = Annotated[
+    bool, typer.Option("--follow-symlinks", help="Follow symbolic links.")
+]
+
 
 def index(
     paths: Annotated[
@@ -59,26 +79,18 @@ def index(
             "the index answers as before.",
         ),
     ] = False,
-    index_path: IndexOption = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--exclude",
-            metavar="GLOB",
-            help="Leave out what matches, in gitignore syntax; can be given several times. "
-            "A file called .nmmignore in any folder does the same for good.",
-        ),
-    ] = None,
-    hidden: Annotated[
+    prune: Annotated[
         bool,
         typer.Option(
-            "--hidden",
-            help="Also take hidden files, and version-control, cache and trash folders.",
+            "--prune",
+            help="Take out also what lies in a folder that is not there, or on a disk that is "
+            "not mounted; else it is kept.",
         ),
     ] = False,
-    follow_symlinks: Annotated[
-        bool, typer.Option("--follow-symlinks", help="Follow symbolic links.")
-    ] = False,
+    index_path: IndexOption = None,
+    exclude: ExcludeOption = None,
+    hidden: HiddenOption = False,
+    follow_symlinks: FollowSymlinksOption = False,
     max_pixels: Annotated[
         int | None,
         typer.Option(
@@ -104,7 +116,8 @@ def index(
 ) -> None:
     """Index folders of images and texts, or update their index.
 
-    Only what is new or changed is read. What was deleted on disk leaves the index.
+    Only what is new or changed is read. What was deleted on disk leaves the index, but not
+    what lies on a disk that is not mounted: see --prune.
     The first run downloads the model nomic-v1.5, or another that --model names; if no
     model is named and the hub cannot be reached, it takes the built-in one.
     """
@@ -137,18 +150,20 @@ def index(
             on_event=progress.on_event,
             stop=stop,
             wait=wait,
+            prune=prune,
         )
     if as_json:
-        emit(_as_json(summary) + "\n")
+        emit(summary_as_json(summary) + "\n")
     elif not quiet:
-        emit(_as_text(summary) + "\n")
+        emit(summary_as_text(summary) + "\n")
     if summary.interrupted:
         raise typer.Exit(Exit.INTERRUPTED)
     if summary.skipped:
         raise typer.Exit(Exit.SOME_SKIPPED)
 
 
-def _as_json(summary: Summary) -> str:
+def summary_as_json(summary: Summary, *, indent: int | None = 2) -> str:
+    """The numbers of a run, and what it skipped, as a JSON object."""
     return json.dumps(
         {
             "model": summary.model,
@@ -161,11 +176,12 @@ def _as_json(summary: Summary) -> str:
             "seconds": round(summary.seconds, 3),
         },
         ensure_ascii=False,
-        indent=2,
+        indent=indent,
     )
 
 
-def _as_text(summary: Summary) -> str:
+def summary_as_text(summary: Summary) -> str:
+    """The numbers of a run, and why files were skipped, for a person."""
     counts = ", ".join(
         f"{number} {name}"
         for name, number in (

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
     from typing_extensions import Self
 
-    from nmm.index.events import Event
+    from nmm.index.events import (
+        Event,
+    )
+
+PRUNE = "Remove them with: nmm index --prune"
 
 
 class Progress:
@@ -57,8 +61,6 @@ class Progress:
             case e.Skipped(path, reason):
                 self._advance("Indexing")
                 self.note(f"skipped {path}: {reason}")
-            case e.NewIndex(model):
-                self.note(f"Making a new index with the model {model}: {_title(model)}.")
             case e.FellBack(model, wanted, why):
                 self._paragraph(
                     f"The model {wanted} is not on this machine and cannot be downloaded now. "
@@ -85,6 +87,8 @@ class Progress:
         from nmm.index import events as e
 
         match event:
+            case e.NewIndex(model):
+                return f"Making a new index with the model {model}: {_title(model)}."
             case e.Rebuilding(model, old):
                 return (
                     f"Making the index again with the model {model}; until that is done, it "
@@ -96,8 +100,11 @@ class Progress:
                 return f"A rebuild with the model {model} is not finished. Go on with it: {again}"
             case e.Waiting(holder):
                 return f"Waiting for another nmm: {holder or 'it writes to this index'}."
-            case e.RootAway(path):
-                return f"{path} is not there: its files are kept. nmm remove forgets them."
+            case e.RootAway(path, mount):
+                why = f", for nothing is mounted on {mount}" if mount else ""
+                return f"{path} is not there{why}: its files are kept. {PRUNE}"
+            case e.MountAway(path):
+                return f"Nothing is mounted on {path}: its files are kept. {PRUNE}"
             case _:
                 raise AssertionError(event)
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmm.index import scale
+from nmm.index.changes import cover_changes
 from nmm.index.encoders.backend import Backend
 from nmm.index.encoders.registry import DEFAULT, Encoder, Model, Task, find_model
 from nmm.index.encoders.runtime import load_encoder
 from nmm.index.errors import CatalogError, NoIndexError, StoppedError, UsageError
 from nmm.index.events import (
     Event,
+    MountAway,
     NewIndex,
     Rebuilding,
     RebuildLeft,
@@ -25,7 +27,7 @@ from nmm.index.events import (
 )
 from nmm.index.model import check, model_of, settings_of
 from nmm.index.obtain import obtain_default, prepare
-from nmm.index.roots import cover, resolve
+from nmm.index.roots import Coverage, cover, mount_point, resolve
 from nmm.index.run import Options, Run
 from nmm.index.store import segments
 from nmm.index.store.catalog import KINDS, Catalog, Kind, Settings, locate
@@ -34,6 +36,13 @@ from nmm.index.store.writer import CatalogWriter, open_for_writing
 
 if TYPE_CHECKING:
     from nmm.index.store.location import IndexFolder
+
+
+@dataclass
+class Kept:
+    """The encoder that was loaded last, for a caller who has more than one run."""
+
+    encoder: Encoder | None = None
 
 
 def build(
@@ -49,6 +58,8 @@ def build(
     on_event: Callable[[Event], None] = lambda _: None,
     stop: threading.Event | None = None,
     wait: bool = False,
+    prune: bool = False,
+    kept: Kept | None = None,
 ) -> Summary:
     """Bring an index up to what is on disk.
 
@@ -66,6 +77,9 @@ def build(
         on_event: Told of progress, from this thread and, for `Counted`, from another.
         stop: Set it to end the run: the batch at hand is finished and committed.
         wait: Wait for another process that writes to the index.
+        prune: Take out also what lies on a disk that is not mounted, or below a root that
+            is not there; else that is kept, and told.
+        kept: Where the encoder is taken from, if it is the right one, and left.
 
     Raises:
         UsageError: A path does not exist, there are neither paths nor roots, the model
@@ -84,12 +98,13 @@ def build(
         options or Options(),
         on_event,
         stop or threading.Event(),
+        kept or Kept(),
+        prune=prune,
     )
     asked = find_model(model).with_dimension(dimension) if model else None
     if not paths:
         folder.existing()
-    waiting = Wait(todo.stop, lambda holder: on_event(Waiting(str(holder or "")))) if wait else None
-    with open_for_writing(folder, waiting) as writer:
+    with open_for_writing(folder, todo.waiting() if wait else None) as writer:
         settings = writer.settings()
         try:
             if settings is None:
@@ -102,6 +117,48 @@ def build(
             else:
                 _check_asked(writer, settings, asked, dimension)
                 summary = todo.update(writer, settings)
+        except _NotReadyError as error:
+            summary = Summary(error.what, interrupted=True)
+    summary.seconds = time.monotonic() - started
+    return summary
+
+
+def build_changed(
+    changed: Collection[Path],
+    folder: IndexFolder,
+    *,
+    kept: Kept,
+    backend: Backend,
+    options: Options,
+    on_event: Callable[[Event], None],
+    stop: threading.Event,
+) -> Summary:
+    """Bring an index up to date with some changes on disk, and look at nothing else.
+
+    Waits for another process that writes to the index.
+
+    Args:
+        changed: Absolute paths of files and folders that are new, changed or gone. Those
+            outside all roots, or left out by the walk of their root, change nothing.
+        folder: The index.
+        kept, backend, options, on_event, stop: As of :func:`build`.
+
+    Raises:
+        NoIndexError: There is no index any more.
+        ModelError, StoppedError, CatalogError: As of :func:`build`.
+    """
+    started = time.monotonic()
+    todo = _Todo(
+        [], folder, True, backend, options, on_event, stop, kept, changed=frozenset(changed)
+    )
+    with open_for_writing(folder.existing(), todo.waiting()) as writer:
+        settings = writer.settings()
+        if settings is None:
+            raise NoIndexError(
+                f"The index in {folder.path} is empty now.", hint="Make it with: nmm index FOLDER"
+            )
+        try:
+            summary = todo.update(writer, settings)
         except _NotReadyError as error:
             summary = Summary(error.what, interrupted=True)
     summary.seconds = time.monotonic() - started
@@ -151,6 +208,12 @@ class _Todo:
     options: Options
     on_event: Callable[[Event], None]
     stop: threading.Event
+    kept: Kept = field(default_factory=Kept)
+    prune: bool = False
+    changed: frozenset[Path] | None = None
+
+    def waiting(self) -> Wait:
+        return Wait(self.stop, lambda holder: self.on_event(Waiting(str(holder or ""))))
 
     def make(self, writer: CatalogWriter, asked: Model | None) -> Summary:
         """Fill a new index. `asked` is its model; None for the default or its fallback."""
@@ -175,12 +238,13 @@ class _Todo:
 
     def rebuild(self, writer: CatalogWriter, settings: Settings, row: Model) -> Summary:
         """Make an index again beside the old one, which answers until the new one is whole."""
-        old = cover(writer, [])
-        if old.away:
+        old = cover(writer, [], prune=self.prune)
+        points = [locate(str(root.path), point) for root, point in old.unmounted]
+        if away := [*map(str, old.away), *points]:
             raise UsageError(
-                f"The index cannot be made again while {old.away[0]} is not there.",
+                f"The index cannot be made again while {away[0]} is not there.",
                 why="Its files would leave the index.",
-                hint=f"Mount its disk, or forget them with: nmm remove {old.away[0]}",
+                hint=f"Mount its disk, or forget them with: nmm remove {away[0]}",
             )
         encoder = self._load(row)
         self.on_event(Rebuilding(row.name, settings.model))
@@ -191,6 +255,8 @@ class _Todo:
         with open_for_writing(beside) as new:
             new.continue_from(writer)
             new.set_settings(settings_of(encoder))
+            for root in old.emptied:
+                new.adopt_root(root.path)
             summary = self._index(new, beside, encoder, [*roots, *self.present])
         summary.rebuild = True
         if not summary.interrupted:
@@ -201,6 +267,12 @@ class _Todo:
         return summary
 
     def _load(self, row: Model) -> Encoder:
+        if self.kept.encoder is None or self.kept.encoder.model != row:
+            self.kept.encoder = None  # so that there are never two in memory
+            self.kept.encoder = self._load_anew(row)
+        return self.kept.encoder
+
+    def _load_anew(self, row: Model) -> Encoder:
         try:
             prepare(
                 row,
@@ -216,9 +288,13 @@ class _Todo:
     def _index(
         self, writer: CatalogWriter, folder: IndexFolder, encoder: Encoder, paths: Sequence[Path]
     ) -> Summary:
-        covered = cover(writer, paths)
-        for path in covered.away:
-            self.on_event(RootAway(str(path)))
+        covered = self._cover(writer, paths)
+        for path, mount in covered.away.items():
+            self.on_event(RootAway(str(path), str(mount) if mount else None))
+        for root, point in covered.unmounted:
+            self.on_event(MountAway(locate(str(root.path), point)))
+        for root in {root for root, _ in covered.scopes}:
+            writer.set_mount(root, mount_point(root.path))
         with (
             Catalog.open(writer.file) as committed,
             segments.in_background(writer, folder, encoder.model.dimension) as on_commit,
@@ -233,11 +309,17 @@ class _Todo:
                 self.stop,
                 on_commit,
             )
-            run.index(covered.scopes)
+            run.index(covered.scopes, unseen=covered.unmounted, gone=covered.gone)
             run.summary.removed += sum(map(writer.forget, covered.deleted))
+            run.summary.removed += sum(map(writer.empty, covered.emptied))
         if not run.summary.interrupted:
             _derive(writer, folder, encoder)
         return run.summary
+
+    def _cover(self, writer: CatalogWriter, paths: Sequence[Path]) -> Coverage:
+        if self.changed is None:
+            return cover(writer, paths, prune=self.prune)
+        return cover_changes(writer, self.changed, self.options)
 
 
 def _left_beside(writer: CatalogWriter, beside: IndexFolder) -> Settings | None:

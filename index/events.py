@@ -100,7 +100,18 @@ class Skipped:
 
 @dataclass(frozen=True)
 class RootAway:
-    """A root is not there. Its files are kept, for it may be on a disk that is not."""
+    """A root is not there. Its files are kept, for it may be on a disk that is not.
+
+    `mount` is the folder on which a disk was mounted and is not now, if that is known.
+    """
+
+    path: str
+    mount: str | None = None
+
+
+@dataclass(frozen=True)
+class MountAway:
+    """Nothing is mounted on a folder below a root, where there was. Its files are kept."""
 
     path: str
 
@@ -119,6 +130,7 @@ Event = (
     | Passed
     | Skipped
     | RootAway
+    | MountAway
 )
 
 

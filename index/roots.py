@@ -1,13 +1,18 @@
-"""Which roots a run covers: what is named, or all that the index has."""
+"""Which roots a run covers: what is named, or all that the index has.
+
+What lies on a disk that is not mounted is no part of it: nothing is known of it now.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from enum import Enum
+from pathlib import Path, PurePosixPath
 
 from nmm.index.errors import UsageError
-from nmm.index.store.catalog import Root
+from nmm.index.store.catalog import Catalog, Root, locate
 from nmm.index.store.writer import CatalogWriter
 from nmm.index.walk import is_left_out
 
@@ -20,13 +25,38 @@ class Coverage:
 
     Attributes:
         scopes: A root and a path below it each, to be walked.
-        away: Roots that are not there, perhaps on a disk that is not: they are kept.
+        away: Roots that are not there, perhaps on a disk that is not: they are kept. Each
+            with the mount point on which nothing is mounted now, if it is for that.
         deleted: Roots that were a single file, which is gone from a folder that is there.
+        unmounted: Mount points below roots on which nothing is mounted now: what the index
+            holds below them is kept.
+        emptied: Roots that are not there and whose files are to leave the index.
+        gone: As `scopes`, of what is not on disk any more, or is left out now.
     """
 
     scopes: list[Scope]
-    away: list[Path] = field(default_factory=list)
+    away: dict[Path, Path | None] = field(default_factory=dict)
     deleted: list[Path] = field(default_factory=list)
+    unmounted: list[Scope] = field(default_factory=list)
+    emptied: list[Root] = field(default_factory=list)
+    gone: list[Scope] = field(default_factory=list)
+
+    def spare(self, writer: CatalogWriter, root: Root, start: str) -> None:
+        """Keep what lies on disks, at, above or below a path, that are not mounted now."""
+        for point in _unmounted(writer, root, start):
+            if not writer.holds_below(root, point):
+                writer.drop_mount(root, point)
+            elif (root, point) not in self.unmounted:
+                self.unmounted.append((root, point))
+
+
+class State(str, Enum):
+    """Whether a root is there, and if not, why it is taken not to be."""
+
+    THERE = "there"
+    MISSING = "missing"
+    EMPTY = "empty"
+    UNMOUNTED = "not mounted"
 
 
 def resolve(path: Path) -> Path:
@@ -53,8 +83,10 @@ def resolve(path: Path) -> Path:
     return resolved
 
 
-def cover(writer: CatalogWriter, paths: Sequence[Path]) -> Coverage:
+def cover(writer: CatalogWriter, paths: Sequence[Path], *, prune: bool = False) -> Coverage:
     """Make roots of resolved paths, or take all roots that there are if there are no paths.
+
+    With `prune` what is away is not spared: what is left at its place is all there is.
 
     Raises:
         UsageError: There are neither paths nor roots.
@@ -66,18 +98,79 @@ def cover(writer: CatalogWriter, paths: Sequence[Path]) -> Coverage:
             raise UsageError(
                 "The index has no folders to look at again.", hint="Name one: nmm index FOLDER"
             )
-        for root in roots:
-            if _is_empty(root.path):
-                coverage.away.append(root.path)
-            elif not is_there(root.path):
-                file = writer.file_row(root, "")
-                deleted = file and file.status == "indexed" and is_there(root.path.parent)
-                (coverage.deleted if deleted else coverage.away).append(root.path)
-        gone = {*coverage.away, *coverage.deleted}
-        paths = [root.path for root in roots if root.path not in gone]
+        paths = [root.path for root in roots if is_covered(writer, root, coverage, prune=prune)]
     with writer.batch():
-        coverage.scopes = [writer.adopt_root(path, _reaches) for path in _outermost(paths)]
+        scopes = [writer.adopt_root(path, reaches) for path in _outermost(paths)]
+        for root, start in scopes:
+            mount = writer.mount(root)
+            if not prune and mount and not os.path.ismount(mount):
+                coverage.away[root.path] = mount
+                continue
+            coverage.scopes.append((root, start))
+            if prune:
+                for point in _unmounted(writer, root, start):
+                    writer.drop_mount(root, point)
+            coverage.spare(writer, root, start)
     return coverage
+
+
+def state_of(catalog: Catalog, root: Root) -> State:
+    """Whether a root is there, as far as can be told."""
+    mount = catalog.mount(root)
+    if not is_there(root.path):
+        return State.MISSING
+    if mount and not os.path.ismount(mount):
+        return State.UNMOUNTED
+    return State.EMPTY if _is_empty(root.path) else State.THERE
+
+
+def mount_point(path: Path) -> Path:
+    """The mount point that a path lies on: itself, or the nearest folder above that is one."""
+    return next((folder for folder in (path, *path.parents) if os.path.ismount(folder)), path)
+
+
+def is_covered(
+    writer: CatalogWriter, root: Root, coverage: Coverage, *, prune: bool = False
+) -> bool:
+    """Whether a root is walked when all are; if not, the coverage says what becomes of it."""
+    state = state_of(writer, root)
+    if state is State.THERE or (prune and state is not State.MISSING):
+        return True
+    mount = writer.mount(root)
+    unmounted = mount if mount and not os.path.ismount(mount) else None
+    file = writer.file_row(root, "")
+    if (
+        state is State.MISSING
+        and not unmounted
+        and file
+        and file.status == "indexed"
+        and is_there(root.path.parent)
+    ):
+        coverage.deleted.append(root.path)
+    elif prune:
+        coverage.emptied.append(root)
+    else:
+        coverage.away[root.path] = unmounted
+    return False
+
+
+def _unmounted(writer: CatalogWriter, root: Root, start: str) -> list[str]:
+    """The mount points of a root, at, above or below a start, where nothing is mounted now."""
+    begun = PurePosixPath(start)
+    return [
+        point
+        for point in writer.mounts(root)
+        if (begun.is_relative_to(point) or PurePosixPath(point).is_relative_to(begun))
+        and not _is_mounted(Path(locate(str(root.path), point)))
+    ]
+
+
+def _is_mounted(path: Path) -> bool:
+    """Whether a folder lies on another disk than the one it is in, also through a link."""
+    try:
+        return path.stat().st_dev != path.parent.stat().st_dev
+    except OSError:
+        return False
 
 
 def _outermost(paths: Sequence[Path]) -> list[Path]:
@@ -88,12 +181,12 @@ def _outermost(paths: Sequence[Path]) -> list[Path]:
         if last is None or not path.is_relative_to(last):
             last = path
             outermost.append(path)
-        elif not _reaches(last, path):
+        elif not reaches(last, path):
             outermost.append(path)
     return list(dict.fromkeys(outermost))
 
 
-def _reaches(outer: Path, inner: Path) -> bool:
+def reaches(outer: Path, inner: Path) -> bool:
     """Whether the walk of a folder meets what lies below it.
 
     It does not meet what is hidden but was named, nor what is not there just now.

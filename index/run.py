@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
@@ -96,7 +97,18 @@ class Run:
         self._batch = Batch(writer, encoder, options.batch_size, stop, on_commit)
         self._unseen: set[tuple[Root, str]] = set()
 
-    def index(self, scopes: Sequence[Scope]) -> None:
+    def index(
+        self,
+        scopes: Sequence[Scope],
+        *,
+        unseen: Sequence[Scope] = (),
+        gone: Sequence[Scope] = (),
+    ) -> None:
+        """Bring what is below scopes up to date.
+
+        What the index holds at `gone` or below leaves it; what it holds below `unseen` stays.
+        """
+        self._unseen.update(unseen)
         # What a killed run left without a file must not be taken for known.
         self._writer.drop_orphans()
         threads = available_cpus()
@@ -114,12 +126,16 @@ class Run:
             pool.shutdown(cancel_futures=True)
         self.summary.interrupted = self._stop.is_set()
         if not self.summary.interrupted:
-            changes = self._writer.forget_unmet(scopes, self._unseen)
+            changes = self._writer.forget_unmet([*scopes, *gone], self._unseen)
             self.summary.moved = changes.moved
             self.summary.added -= changes.moved
             self.summary.removed = changes.removed
 
-    def _walk(self, scopes: Iterable[Scope]) -> Iterator[tuple[Root, FoundFile | SkippedEntry]]:
+    def _walk(
+        self,
+        scopes: Iterable[Scope],
+        on_mount: Callable[[Root, str], None] = lambda _root, _path: None,
+    ) -> Iterator[tuple[Root, FoundFile | SkippedEntry]]:
         for root, start in scopes:
             try:
                 entries = walk(
@@ -128,6 +144,7 @@ class Run:
                     exclude=self._options.exclude,
                     hidden=self._options.hidden,
                     follow_symlinks=self._options.follow_symlinks,
+                    on_mount=partial(on_mount, root),
                 )
             except UsageError:
                 if is_there(Path(locate(str(root.path), start))):
@@ -167,7 +184,8 @@ class Run:
 
     def _found(self, scopes: Iterable[Scope]) -> Iterator[tuple[Root, FoundFile]]:
         """The files of a walk; what it skips is told and kept on the way."""
-        for root, entry in self._walk(scopes):
+        # What is mounted is kept before any file on it.
+        for root, entry in self._walk(scopes, self._writer.add_mount):
             if isinstance(entry, FoundFile):
                 yield root, entry
                 continue

@@ -29,7 +29,7 @@ _LEFT_OUT_FOLDERS = frozenset(
         "System Volume Information",
     }
 )
-_CACHE_TAG = "CACHEDIR.TAG"
+CACHE_TAG = "CACHEDIR.TAG"
 _CACHE_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
 
 _KINDS = {
@@ -79,6 +79,7 @@ class _Subfolder(NamedTuple):
     path: str
     relative: str
     rules: tuple[Rule, ...]  # of the folders above it, the one that decides first
+    device: int
 
 
 def walk(
@@ -88,6 +89,7 @@ def walk(
     exclude: Sequence[str] = (),
     hidden: bool = False,
     follow_symlinks: bool = False,
+    on_mount: Callable[[str], None] = lambda _: None,
 ) -> Iterator[FoundFile | SkippedEntry]:
     """Yield what is in `root`, depth first, each folder in the order of its names.
 
@@ -112,6 +114,8 @@ def walk(
             name only, so that a link does not bring back what a rule leaves out; any
             other through the first link to it. A link to a folder that it is in is
             skipped. This keeps two numbers for each folder reached by a link.
+        on_mount: Told of each folder below `start` that lies on another disk than the one
+            it is in, as something that is mounted there does, before what is in it.
 
     Raises:
         UsageError: At the call, before anything is walked: `root` or `start` does not
@@ -136,11 +140,49 @@ def walk(
             why=error.strerror or str(error),
             hint="Check who may read the folders that it is in.",
         ) from error
-    walker = _Walker(exclude_rules(exclude), hidden, follow_symlinks, set(map(_identity, seen)))
+    walker = _Walker(
+        exclude_rules(exclude), hidden, follow_symlinks, set(map(_identity, seen)), on_mount
+    )
     path = "/".join(parts)
     if not _is_utf8(path) or not stat.S_ISDIR(seen[-1].st_mode):
         return iter([_found_or_skipped(path, seen[-1])])
-    return walker.walk(way, parts)
+    return walker.walk(way, parts, seen[-1].st_dev)
+
+
+def is_met(
+    root: Path,
+    path: str,
+    *,
+    exclude: Sequence[str] = (),
+    hidden: bool = False,
+    follow_symlinks: bool = False,
+) -> bool:
+    """Whether the walk of a root meets a file or enters a folder, as far as rules tell.
+
+    Args:
+        root: A folder.
+        path: Of something that is there, relative to `root`, "/" between parts.
+        exclude, hidden, follow_symlinks: As of :func:`walk`.
+
+    Raises:
+        UsageError: `exclude` has something that is not a pattern.
+    """
+    patterns = exclude_rules(exclude)
+    rules: tuple[Rule, ...] = ()
+    above, relative = root, ""
+    for name in PurePosixPath(path).parts:
+        if os.path.lexists(above / IGNORE_FILE):
+            rules, _ = _with_rules_of(above, relative, rules)
+        above, relative = above / name, _join(relative, name)
+        is_dir = above.is_dir()
+        if (
+            name == IGNORE_FILE
+            or (not follow_symlinks and above.is_symlink())
+            or (not hidden and (is_left_out(name, is_dir=is_dir) or _is_tag(above / CACHE_TAG)))
+            or is_excluded(relative, is_dir, chain(patterns, rules))
+        ):
+            return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +191,18 @@ class _Walker:
     hidden: bool
     follow_symlinks: bool
     walked: set[tuple[int, int]]  # the folders from root to start, and targets of links
+    on_mount: Callable[[str], None]
 
-    def walk(self, way: list[Path], parts: tuple[str, ...]) -> Iterator[FoundFile | SkippedEntry]:
+    def walk(
+        self, way: list[Path], parts: tuple[str, ...], device: int
+    ) -> Iterator[FoundFile | SkippedEntry]:
         rules: tuple[Rule, ...] = ()
         for depth, folder in enumerate(way[:-1]):
             if os.path.lexists(folder / IGNORE_FILE):
                 rules, problem = _with_rules_of(folder, "/".join(parts[:depth]), rules)
                 if problem:
                     yield problem
-        start = _Subfolder(os.fspath(way[-1]), "/".join(parts), rules)
+        start = _Subfolder(os.fspath(way[-1]), "/".join(parts), rules, device)
         # One generator for each folder on the way down: depth costs no recursion.
         folders = [self._folder(start, asked_for=True)]
         while folders:
@@ -172,7 +217,7 @@ class _Walker:
     def _folder(
         self, folder: _Subfolder, *, asked_for: bool = False
     ) -> Iterator[FoundFile | SkippedEntry | _Subfolder]:
-        path, relative, rules = folder
+        path, relative, rules, device = folder
         try:
             with os.scandir(path) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
@@ -186,12 +231,12 @@ class _Walker:
             if problem:
                 yield problem
         for entry in entries:
-            item = self._entry(entry, _join(relative, entry.name), rules)
+            item = self._entry(entry, _join(relative, entry.name), rules, device)
             if item is not None:
                 yield item
 
     def _entry(
-        self, entry: os.DirEntry[str], path: str, rules: tuple[Rule, ...]
+        self, entry: os.DirEntry[str], path: str, rules: tuple[Rule, ...], device: int
     ) -> FoundFile | SkippedEntry | _Subfolder | None:
         is_link = _answer(entry.is_symlink)
         if entry.name == IGNORE_FILE or (is_link and not self.follow_symlinks):
@@ -203,17 +248,18 @@ class _Walker:
             return None
         try:
             if is_dir and _is_utf8(entry.name):
-                return self._subfolder(entry, path, rules)
+                return self._subfolder(entry, path, rules, device)
             return _found_or_skipped(path, entry.stat())
         except OSError as error:
             return _skipped(path, _reason(error, is_link), is_dir=is_dir or is_link)
 
     def _subfolder(
-        self, entry: os.DirEntry[str], path: str, rules: tuple[Rule, ...]
+        self, entry: os.DirEntry[str], path: str, rules: tuple[Rule, ...], device: int
     ) -> SkippedEntry | _Subfolder | None:
+        folder = Path(entry.path)
+        seen = folder.stat()  # not the entry's own, which names no device on Windows
         if self.follow_symlinks:
-            folder = Path(entry.path)
-            itself = _identity(folder.stat())
+            itself = _identity(seen)
             if entry.is_symlink():
                 if itself in _lineage(folder.parent):
                     return _skipped(path, "a link to a folder that it is in", is_dir=True)
@@ -222,7 +268,9 @@ class _Walker:
                 self.walked.add(itself)
             elif itself in self.walked:
                 return None
-        return _Subfolder(entry.path, path, rules)
+        if seen.st_dev != device:
+            self.on_mount(path)
+        return _Subfolder(entry.path, path, rules, seen.st_dev)
 
 
 def _with_rules_of(
@@ -243,11 +291,13 @@ def is_left_out(name: str, *, is_dir: bool = True) -> bool:
 
 
 def _is_cache_tag(entry: os.DirEntry[str]) -> bool:
+    return entry.name == CACHE_TAG and _is_tag(Path(entry.path))
+
+
+def _is_tag(path: Path) -> bool:
     try:
         return (
-            entry.name == _CACHE_TAG
-            and not entry.is_symlink()
-            and _read_regular(Path(entry.path), len(_CACHE_SIGNATURE)) == _CACHE_SIGNATURE
+            not path.is_symlink() and _read_regular(path, len(_CACHE_SIGNATURE)) == _CACHE_SIGNATURE
         )
     except OSError:
         return False

@@ -264,7 +264,7 @@ def test_a_touched_file_is_read_once_and_not_embedded(
     assert reads == []
 
 
-@pytest.mark.parametrize("new", ["renamed.txt", "sub/a.txt", "new/folder/a.txt"])
+@pytest.mark.parametrize("new", ["renamed.txt", "A.txt", "a.TXT", "sub/a.txt", "new/folder/a.txt"])
 def test_a_moved_file_keeps_its_vectors(
     root: Path, folder: IndexFolder, embedded: list[str], new: str
 ) -> None:
@@ -289,6 +289,52 @@ def test_a_file_moved_to_another_root_keeps_its_vectors(
     assert told(build([], folder)) == {"moved": 1, "unchanged": 2}
     assert indexed(folder, root.parent) == ["other/a.txt", "root/sub/b.txt", "root/sub/red.png"]
     assert embedded == []
+
+
+def test_a_folder_that_is_renamed_keeps_the_vectors_of_all_in_it(
+    root: Path, folder: IndexFolder, embedded: list[str]
+) -> None:
+    build([root], folder)
+    before = chunk_ids(folder)
+    embedded.clear()
+    (root / "sub").rename(root / "SUB")
+    assert told(build([root], folder)) == {"moved": 2, "unchanged": 1}
+    assert indexed(folder, root) == ["SUB/b.txt", "SUB/red.png", "a.txt"]
+    assert (embedded, chunk_ids(folder)) == ([], before)
+
+
+def test_two_files_that_swap_their_names_keep_their_vectors(
+    root: Path, folder: IndexFolder, embedded: list[str]
+) -> None:
+    write(root / "c.txt", "A dog barks at the postman.")
+    build([root], folder)
+    before = chunk_ids(folder)
+    embedded.clear()
+    (root / "a.txt").rename(root / "swap")
+    (root / "c.txt").rename(root / "a.txt")
+    (root / "swap").rename(root / "c.txt")
+    assert told(build([root], folder)) == {"updated": 2, "unchanged": 2}
+    assert (embedded, chunk_ids(folder)) == ([], before)
+    found = rows(folder, "SELECT path, text FROM files JOIN chunks USING (content_id)")
+    assert dict(found)["a.txt"] == "A dog barks at the postman."
+
+
+def test_a_hard_link_is_a_file_of_its_own_with_the_same_vectors(
+    root: Path, folder: IndexFolder, embedded: list[str]
+) -> None:
+    build([root], folder)
+    before = chunk_ids(folder)
+    embedded.clear()
+    (root / "link.txt").hardlink_to(root / "a.txt")
+    assert told(build([root], folder)) == {"added": 1, "unchanged": 3}
+    (root / "a.txt").unlink()
+    assert told(build([root], folder)) == {"removed": 1, "unchanged": 3}
+    assert indexed(folder, root) == ["link.txt", "sub/b.txt", "sub/red.png"]
+    write(root / "link.txt", "A dog barks.")
+    (root / "sub" / "other.txt").hardlink_to(root / "link.txt")
+    assert told(build([root], folder)) == {"updated": 1, "added": 1, "unchanged": 2}
+    assert embedded == ["A dog barks."]
+    assert len(chunk_ids(folder)) == len(before)
 
 
 @pytest.mark.parametrize("name", ["a.txt", "sub/red.png"])

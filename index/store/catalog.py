@@ -239,6 +239,25 @@ class Catalog:
         rows = self._rows("SELECT id, path FROM roots ORDER BY path")
         return [Root(number, Path(path)) for number, path in rows]
 
+    def root_counts(self) -> dict[int, tuple[int, int, int, int]]:
+        """By the id of a root that has files: those to be found, images, texts, and skipped."""
+        sql = (
+            "SELECT root_id, count(content_id), count(*) FILTER (WHERE kind = 'image'), "
+            "count(*) FILTER (WHERE kind = 'text'), count(*) FILTER (WHERE status = 'skipped') "
+            "FROM files LEFT JOIN contents ON contents.id = content_id GROUP BY root_id"
+        )
+        return {root: (files, *rest) for root, files, *rest in self._rows(sql)}
+
+    def mount(self, root: Root) -> Path | None:
+        """The mount point that a root lay on when it was last indexed; None if not known."""
+        row = self._first("SELECT mount FROM roots WHERE id = ?", (root.id,))
+        return Path(row[0]) if row and row[0] else None
+
+    def mounts(self, root: Root) -> list[str]:
+        """The mount points that there were below a root, relative to it."""
+        sql = "SELECT path FROM mounts WHERE root_id = ? ORDER BY path"
+        return [path for (path,) in self._rows(sql, (root.id,))]
+
     def file_row(self, root: Root, path: str) -> FileRow | None:
         """What is known of a file, by its path relative to its root."""
         sql = "SELECT id, size, mtime_ns, status, content_id FROM files WHERE root_id=? AND path=?"

@@ -9,7 +9,7 @@ import secrets
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
 from datetime import datetime, timezone
@@ -279,6 +279,7 @@ class CatalogWriter(Catalog):
             for root in inner:
                 if reaches(outer.path, root.path):
                     relative = _relative(root.path, outer)
+                    self._take_mounts(root, outer)
                     self._database.execute(
                         # A path that stands there already was met through the outer root.
                         "UPDATE OR REPLACE files SET root_id = ?, path = CASE path "
@@ -286,6 +287,39 @@ class CatalogWriter(Catalog):
                         (outer.id, relative, relative, root.id),
                     )
                     self._database.table("roots").delete(root.id)
+
+    def _take_mounts(self, inner: Root, outer: Root) -> None:
+        """Keep for a root what is known of mount points in one that it takes in."""
+        points = [inner.path / path for path in self.mounts(inner)]
+        if (own := self.mount(inner)) and own != outer.path and own.is_relative_to(outer.path):
+            points.append(own)
+        for point in points:
+            self.add_mount(outer, _relative(point, outer))
+
+    def move_roots(self, moves: Mapping[Root, Path]) -> None:
+        """Put roots at other places, all at once; one may take the place that another had."""
+        with self.batch():
+            for root in moves:
+                self._database.table("roots").update(root.id, {"path": f"\0{root.id}"})
+            for root, path in moves.items():
+                self._database.table("roots").update(root.id, {"path": str(path)})
+
+    def set_mount(self, root: Root, point: Path | None) -> None:
+        """Keep the mount point that a root lies on."""
+        if self.mount(root) != point:
+            with self.batch():
+                row = {"mount": point and str(point)}
+                self._database.table("roots").update(root.id, row)
+
+    def add_mount(self, root: Root, path: str) -> None:
+        """Keep that something is mounted on a folder below a root, relative to it."""
+        with self.batch():
+            self._database.execute("INSERT OR IGNORE INTO mounts VALUES (?, ?)", (root.id, path))
+
+    def drop_mount(self, root: Root, path: str) -> None:
+        """Forget that something was mounted there."""
+        with self.batch():
+            self._database.table("mounts").delete((root.id, path))
 
     def add_content(self, content: Content) -> int:
         """Add a content without chunks; its id."""
@@ -420,6 +454,19 @@ class CatalogWriter(Catalog):
                     self._delete_files(below)
                     removed += sum(content is not None for content in below.values())
         return removed
+
+    def empty(self, root: Root) -> int:
+        """Remove all files of a root, which stays; returns as :meth:`forget` does."""
+        below = self._below(root)
+        with self.batch():
+            self._delete_files(row for row, _ in below)
+        return sum(content is not None for _, content in below)
+
+    def holds_below(self, root: Root, path: str) -> bool:
+        """Whether there is a file at a path relative to a root, or below it."""
+        condition, parameters = _at_or_below(root, path)
+        sql = f"SELECT EXISTS (SELECT 1 FROM files WHERE {condition})"  # noqa: S608
+        return bool(self._number(sql, parameters))
 
     def _below(self, root: Root, path: Path | None = None) -> list[tuple[int, int | None]]:
         """Rows of a root's files at or below a path, each with its content."""
