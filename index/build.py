@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -188,8 +189,11 @@ class _Todo:
             summary = self._index(new, beside, encoder, [*roots, *self.present])
         summary.rebuild = True
         if not summary.interrupted:
+            sys.audit("nmm.store", "rebuild whole")
             segments.move(beside, self.folder)
+            sys.audit("nmm.store", "rebuild to be taken over")
             writer.become(beside.catalog)
+            sys.audit("nmm.store", "rebuild taken over")
             beside.delete()
             segments.refresh(writer, self.folder, row.dimension)
         return summary

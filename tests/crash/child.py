@@ -24,7 +24,6 @@ from nmm.index import build as build_module
 from nmm.index.encoders.backend import Backend
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
-from nmm.index.remove import remove
 from nmm.index.run import Options
 from nmm.index.store import segments
 from nmm.index.store.location import IndexFolder
@@ -67,9 +66,6 @@ def do(job: dict[str, Any]) -> None:
     segments.TAIL = job["tail"]
     watch_labels(job["kill_at"], job["labels"])
     folder = IndexFolder(Path(job["folder"]))
-    if job["remove"]:
-        remove([Path(job["remove"])], folder)
-        return
     build_module.build(
         [Path(path) for path in job["paths"]],
         folder,

@@ -32,7 +32,6 @@ class Job:
         folder: The index.
         paths: What to index; if empty, the roots that there are.
         rebuild: Embed everything again.
-        remove: Take this out of the index, and do nothing else.
         tail: :data:`nmm.index.store.segments.TAIL` of the run.
         kill_after: Seconds after which it is killed.
         kill_at: A label of the store, and at which passing of it, from 1, it kills itself.
@@ -42,7 +41,6 @@ class Job:
     folder: str
     paths: Sequence[str] = ()
     rebuild: bool = False
-    remove: str | None = None
     tail: int = 8
     kill_after: float | None = None
     kill_at: tuple[str, int] | None = None
