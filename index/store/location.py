@@ -48,7 +48,8 @@ class IndexFolder:
 
     def delete(self) -> None:
         """Delete the index, and its folder if nothing else is in it."""
-        for path in [*self.path.glob("*"), *self.vectors.glob("*")]:
+        # The catalog first: without its write-ahead log it could be taken for sound.
+        for path in [self.catalog, *self.path.glob("*"), *self.vectors.glob("*")]:
             if path.is_file() and self.owns(path):
                 sys.audit("nmm.store", "file to be deleted")
                 path.unlink()
