@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -260,8 +261,11 @@ class _Todo:
             summary = self._index(new, beside, encoder, [*roots, *self.present])
         summary.rebuild = True
         if not summary.interrupted:
+            sys.audit("nmm.store", "rebuild whole")
             segments.move(beside, self.folder)
+            sys.audit("nmm.store", "rebuild to be taken over")
             writer.become(beside.catalog)
+            sys.audit("nmm.store", "rebuild taken over")
             beside.delete()
             segments.refresh(writer, self.folder, row.dimension)
         return summary
@@ -328,6 +332,7 @@ def _left_beside(writer: CatalogWriter, beside: IndexFolder) -> Settings | None:
     One that has taken its place already, and was killed before it was tidied up, is deleted.
     """
     if not beside.catalog.is_file():
+        beside.delete()  # what is left if it was killed while it was deleted
         return None
     try:
         with Catalog.open(beside.catalog) as catalog:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +53,10 @@ class IndexFolder:
 
     def delete(self) -> None:
         """Delete the index, and its folder if nothing else is in it."""
-        for path in [*self.path.glob("*"), *self.vectors.glob("*")]:
+        # The catalog first: without its write-ahead log it could be taken for sound.
+        for path in [self.catalog, *self.path.glob("*"), *self.vectors.glob("*")]:
             if path.is_file() and self.owns(path):
+                sys.audit("nmm.store", "file to be deleted")
                 path.unlink()
         for folder in (self.vectors, self.path):
             with suppress(OSError):  # it is not there, or somebody else's files are in it

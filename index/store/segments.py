@@ -164,6 +164,7 @@ def move(source: IndexFolder, target: IndexFolder) -> None:
     for path in source.vectors.iterdir():
         if FILE_NAME.fullmatch(path.name):
             path.replace(target.vectors / path.name)
+            sys.audit("nmm.store", "segment moved")
 
 
 @contextmanager
@@ -321,6 +322,7 @@ def _sample(catalog: Catalog, kind: Kind, count: int) -> NDArray[np.float32]:
 
 
 def _delete(path: Path) -> None:
+    sys.audit("nmm.store", "segment to be deleted")
     # A search on Windows may hold it open; a later refresh tries again.
     with suppress(OSError):
         path.unlink()

@@ -156,6 +156,7 @@ class CatalogWriter(Catalog):
                     hint="Make room on that disk; the index is as it was.",
                 ) from error
         migrations.apply(self._database)
+        sys.audit("nmm.store", "schema brought up to date")
         # What a walk has met in this run: ids of file rows, and whether they are new.
         self._database.execute("CREATE TEMP TABLE met (file_id INTEGER PRIMARY KEY, new INTEGER)")
 
@@ -168,8 +169,10 @@ class CatalogWriter(Catalog):
         part.unlink(missing_ok=True)
         with closing(sqlite3.connect(part)) as copy:
             self._connection.backup(copy)
+        sys.audit("nmm.store", "schema to be backed up")
         sync(part)
         part.replace(kept)
+        sys.audit("nmm.store", "schema backed up")
         sync(kept.parent)
 
     @contextmanager
@@ -228,6 +231,7 @@ class CatalogWriter(Catalog):
                         self._database.execute(
                             f"INSERT INTO main.{table} SELECT * FROM new.{table}"  # noqa: S608
                         )
+                    sys.audit("nmm.store", "rebuild copied")
             finally:
                 self._database.execute("PRAGMA foreign_keys = ON")
                 self._database.execute("DETACH new")

@@ -1,0 +1,108 @@
+"""Index runs in processes that can be killed, each a fork of this one, which has the model open.
+
+A job is a line of JSON on stdin, see :class:`crash.runner.Job`; its exit status, negative for
+a signal, is a line on stdout. Nothing here has threads before it forks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import faiss  # noqa: F401
+import filelock  # noqa: F401
+import numpy as np
+import sqlite_utils  # noqa: F401
+
+from nmm.index import build as build_module
+from nmm.index.encoders.backend import Backend
+from nmm.index.encoders.registry import MINI, Task
+from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
+from nmm.index.run import Options
+from nmm.index.store import segments
+from nmm.index.store.location import IndexFolder
+
+
+def open_encoder() -> OnnxEncoder:
+    """The built-in model, in this thread alone, and used once."""
+    encoder = load_encoder(MINI, backend=Backend(threads=1))
+    assert isinstance(encoder, OnnxEncoder)
+    # One by one: what a vector is then does not hang on what is embedded beside it.
+    encoder._images_per_run = encoder._tokens_per_run = 1
+    encoder.embed_texts(["warm"], Task.QUERY)
+    side = MINI.image.side
+    encoder.embed_images(np.zeros((1, side, side, 3), np.uint8))
+    return encoder
+
+
+def watch_labels(kill_at: tuple[str, int] | None, log: str | None) -> None:
+    """Write down the labels that the store passes, and die at one of them."""
+    passed = 0
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if log else None
+
+    def on_audit(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal passed
+        if event != "nmm.store":
+            return
+        label = arguments[0]
+        if file is not None:
+            os.write(file, f"{label}\n".encode())
+        if kill_at and label == kill_at[0]:
+            passed += 1
+            if passed == kill_at[1]:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(on_audit)
+
+
+def do(job: dict[str, Any]) -> None:
+    """Do a job in this process."""
+    segments.TAIL = job["tail"]
+    watch_labels(job["kill_at"], job["labels"])
+    folder = IndexFolder(Path(job["folder"]))
+    build_module.build(
+        [Path(path) for path in job["paths"]],
+        folder,
+        model="mini",
+        rebuild=job["rebuild"],
+        options=Options(batch_size=2),
+    )
+
+
+def run(job: dict[str, Any]) -> int:
+    """Do a job in a process of its own, killed after some seconds if that is asked for."""
+    alive, ended = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(alive)
+        try:
+            do(job)
+        except BaseException as error:  # noqa: BLE001  whatever it is, only the child ends
+            traceback.print_exception(error)
+            sys.stderr.flush()
+            os._exit(1)
+        os._exit(0)
+    os.close(ended)
+    # The end of the pipe is open as long as the child lives.
+    if not select.select([alive], [], [], job["kill_after"])[0]:
+        os.kill(pid, signal.SIGKILL)
+    os.close(alive)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def main() -> None:
+    encoder = open_encoder()
+    build_module.load_encoder = lambda *_, **__: encoder
+    build_module.prepare = lambda *_, **__: None
+    for line in sys.stdin:
+        print(run(json.loads(line)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
