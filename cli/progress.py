@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
     from typing_extensions import Self
 
-    from nmm.index.events import (
-        Event,
-    )
+    from nmm.index.events import Event
 
 PRUNE = "Remove them with: nmm index --prune"
 
