@@ -216,6 +216,41 @@ def test_a_catalog_in_a_folder_that_is_read_only_can_be_read(
     assert found == [root]
 
 
+LEFT = """
+import os, signal, sys
+from pathlib import Path
+from nmm.index.store.location import IndexFolder
+from nmm.index.store.writer import open_for_writing
+
+with open_for_writing(IndexFolder(Path(sys.argv[1]))) as writer:
+    writer.adopt_root(Path("/photos"))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@posix
+def test_what_a_killed_writer_left_in_a_folder_that_is_read_only_can_be_read(
+    public_path: Path, as_plain_user: Callable[[], AbstractContextManager[None]]
+) -> None:
+    """As in a snapshot of a disk: what was committed waits in the write-ahead log."""
+    folder = IndexFolder(public_path / "index")
+    subprocess.run([sys.executable, "-c", LEFT, folder.path], check=False)
+    wal = folder.path / "catalog.db-wal"
+    assert wal.stat().st_size
+    (folder.path / "catalog.db-shm").unlink()
+    for path in (folder.catalog, wal):
+        path.chmod(0o444)
+    folder.path.chmod(0o555)
+    before = sorted(folder.path.iterdir())
+    try:
+        with as_plain_user(), Catalog.open(folder.catalog) as catalog, catalog.snapshot():
+            found = catalog.roots()
+    finally:
+        folder.path.chmod(0o755)
+    assert [root.path for root in found] == [Path("/photos")]
+    assert sorted(folder.path.iterdir()) == before
+
+
 @posix
 def test_an_index_that_cannot_be_made_says_why(
     public_path: Path, as_plain_user: Callable[[], AbstractContextManager[None]]

@@ -290,7 +290,11 @@ elif where == "while the catalog changes":
             die()
     writer.CatalogWriter.become = become
 elif where == "before what was beside is deleted":
-    location.IndexFolder.delete = die
+    take_over = writer.CatalogWriter.become
+    def become(self, new):
+        take_over(self, new)
+        die()
+    writer.CatalogWriter.become = become
 build([], location.IndexFolder(Path(folder)), model=model, rebuild=True)
 """
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from nmm.index.errors import CatalogError, NmmError, NoIndexError, OutdatedCatalogError
@@ -32,6 +34,8 @@ KINDS: tuple[Kind, ...] = ("image", "text")
 # component and six of a cosine, in half the space.
 VECTOR_DTYPE = "<f2"
 VECTORS_PER_BLOCK = 4096
+# Tries to copy a catalog in a folder that cannot be written to, while it does not change.
+COPIES = 3
 # The greatest id that SQLite can give.
 MAX_ID = (1 << 63) - 1
 
@@ -416,8 +420,33 @@ def _connect_to_read(file: Path) -> sqlite3.Connection:
         # long as nothing waits in the write-ahead log, the file may be read as it lies.
         wal = file.with_name(f"{file.name}-wal")
         if wal.exists() and wal.stat().st_size:
-            raise
+            if os.access(file.parent, os.W_OK):
+                raise
+            return _connect_to_copy(file, wal)
         return _connect(f"{uri}?mode=ro&immutable=1")
+
+
+def _connect_to_copy(file: Path, wal: Path) -> sqlite3.Connection:
+    """Connect to a temporary copy, where what waits in the write-ahead log can be applied.
+
+    It is what there is in a snapshot of a disk, or where a writer was killed before the folder
+    became read-only. The copy has no name once it is open, and is gone when it is closed.
+    """
+    with TemporaryDirectory(prefix="nmm-", ignore_cleanup_errors=True) as folder:
+        copy = Path(folder, file.name)
+        try:
+            for tries in range(COPIES):
+                before = [(path.stat().st_size, path.stat().st_mtime_ns) for path in (file, wal)]
+                for path in (file, wal):
+                    shutil.copyfile(path, copy.with_name(path.name))
+                after = [(path.stat().st_size, path.stat().st_mtime_ns) for path in (file, wal)]
+                if before == after:
+                    break
+                if tries == COPIES - 1:
+                    raise sqlite3.OperationalError("it is being written to from elsewhere")
+        except OSError as error:
+            raise sqlite3.OperationalError(f"it cannot be copied: {error}") from error
+        return _connect(copy.as_uri())
 
 
 def _connect(uri: str) -> sqlite3.Connection:
