@@ -170,6 +170,16 @@ def check_within(held: Held, whole: Held) -> None:
             assert content == whole.contents[digest]
 
 
+def check_between(held: Held, before: Held, after: Held) -> None:
+    """All that was there and stays is there; the rest is as it was or as it will be."""
+    check_within(held, before)
+    check_within(held, after)
+    stay = before.files.items() & after.files.items()
+    assert stay <= held.files.items() <= before.files.items() | after.files.items()
+    kept = before.contents.keys() & after.contents.keys()
+    assert kept <= held.contents.keys()
+
+
 def check_finished(folder: IndexFolder, one_go: IndexFolder, scratch: Path) -> None:
     """An index is the same as one that was made in one go, and nothing is left beside it."""
     held, whole = check(folder, scratch), check(one_go, scratch)
