@@ -44,7 +44,7 @@ def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Writer(threading.Thread):
-    """Index runs in other processes, one after the other, for some seconds; the fifth is a rebuild."""
+    """Index runs in other processes for some seconds, one after the other; the fifth rebuilds."""
 
     def __init__(self, runner: Runner, root: Path, folder: IndexFolder, seconds: float) -> None:
         super().__init__()
