@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -266,7 +267,8 @@ class _Todo:
             sys.audit("nmm.store", "rebuild to be taken over")
             writer.become(beside.catalog)
             sys.audit("nmm.store", "rebuild taken over")
-            beside.delete()
+            with suppress(CatalogError):  # the next run deletes it
+                beside.delete()
             segments.refresh(writer, self.folder, row.dimension)
         return summary
 

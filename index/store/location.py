@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nmm.index.errors import NoIndexError
+from nmm.index.errors import CatalogError, NoIndexError
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,23 @@ class IndexFolder:
         return path.is_relative_to(self.rebuild.path) and self.rebuild.owns(path)
 
     def delete(self) -> None:
-        """Delete the index, and its folder if nothing else is in it."""
+        """Delete the index, and its folder if nothing else is in it.
+
+        Raises:
+            CatalogError: A file of it cannot be deleted.
+        """
         # The catalog first: without its write-ahead log it could be taken for sound.
         for path in [self.catalog, *self.path.glob("*"), *self.vectors.glob("*")]:
             if path.is_file() and self.owns(path):
                 sys.audit("nmm.store", "file to be deleted")
-                path.unlink()
+                try:
+                    path.unlink()
+                except OSError as error:
+                    raise CatalogError(
+                        f"The file {path}, which is not needed any more, cannot be deleted.",
+                        why=error.strerror or str(error),
+                        hint="Delete it, and try again.",
+                    ) from error
         for folder in (self.vectors, self.path):
             with suppress(OSError):  # it is not there, or somebody else's files are in it
                 folder.rmdir()

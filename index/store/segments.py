@@ -160,11 +160,22 @@ def distrust(writer: CatalogWriter, folder: IndexFolder, bad: Collection[str] = 
 
 
 def move(source: IndexFolder, target: IndexFolder) -> None:
-    """Move files beside those of another index, where their names are new."""
-    for path in source.vectors.iterdir():
-        if FILE_NAME.fullmatch(path.name):
-            path.replace(target.vectors / path.name)
-            sys.audit("nmm.store", "segment moved")
+    """Move files beside those of another index, where their names are new.
+
+    Raises:
+        CatalogError: One cannot be moved; both catalogs are as they were.
+    """
+    try:
+        for path in source.vectors.iterdir():
+            if FILE_NAME.fullmatch(path.name):
+                path.replace(target.vectors / path.name)
+                sys.audit("nmm.store", "segment moved")
+    except OSError as error:
+        raise CatalogError(
+            f"The search files in {source.vectors} cannot be moved.",
+            why=error.strerror or str(error),
+            hint="Make room on that disk and give the same command again; it goes on from here.",
+        ) from error
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import numpy as np
 
 from nmm.index import search as search_module
 from nmm.index.encoders.registry import MINI, Task
-from nmm.index.errors import NoIndexError
+from nmm.index.errors import NoIndexError, OutdatedCatalogError
 from nmm.index.store import faiss_files
 from nmm.index.store.catalog import KINDS, SCHEMA, VECTOR_DTYPE, Catalog
 from nmm.index.store.location import IndexFolder
@@ -61,6 +61,8 @@ def check(folder: IndexFolder, scratch: Path) -> Held:
         Catalog.open(copy.catalog).close()
     except NoIndexError:  # killed before it had tables
         return EMPTY
+    except OutdatedCatalogError:  # killed before it was brought up to date, looked at below
+        pass
     with closing(sqlite3.connect(copy.catalog)) as connection:
         _check_database(connection)
         held = _held(connection)
@@ -168,6 +170,16 @@ def check_within(held: Held, whole: Held) -> None:
     for digest, content in held.contents.items():
         if digest in whole.contents:
             assert content == whole.contents[digest]
+
+
+def check_between(held: Held, before: Held, after: Held) -> None:
+    """All that was there and stays is there; the rest is as it was or as it will be."""
+    check_within(held, before)
+    check_within(held, after)
+    stay = before.files.items() & after.files.items()
+    assert stay <= held.files.items() <= before.files.items() | after.files.items()
+    kept = before.contents.keys() & after.contents.keys()
+    assert kept <= held.contents.keys()
 
 
 def check_finished(folder: IndexFolder, one_go: IndexFolder, scratch: Path) -> None:

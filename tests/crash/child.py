@@ -6,6 +6,7 @@ a signal, is a line on stdout. Nothing here has threads before it forks.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import select
@@ -52,7 +53,7 @@ def watch_labels(kill_at: tuple[str, int] | None, log: str | None) -> None:
             return
         label = arguments[0]
         if file is not None:
-            os.write(file, f"{label}\n".encode())
+            os.write(file, f"L\t{label}\n".encode())
         if kill_at and label == kill_at[0]:
             passed += 1
             if passed == kill_at[1]:
@@ -61,10 +62,27 @@ def watch_labels(kill_at: tuple[str, int] | None, log: str | None) -> None:
     sys.addaudithook(on_audit)
 
 
+def begin_faults(job: dict[str, Any]) -> None:
+    """Have writes fail from here on, or be traced; needs the library of `faults.c`."""
+    trace = job["trace"]
+    ctypes.CDLL(None).faults_begin(
+        job["folder"].encode(),
+        ctypes.c_long(job["fail_at"]),
+        job["error"],
+        int(job["lasting"]),
+        trace.encode() if trace else None,
+    )
+
+
 def do(job: dict[str, Any]) -> None:
     """Do a job in this process."""
     segments.TAIL = job["tail"]
     watch_labels(job["kill_at"], job["labels"])
+    if job["fail_at"] or job["trace"]:
+        begin_faults(job)
+    if job["said"]:
+        command(job)
+        return
     folder = IndexFolder(Path(job["folder"]))
     build_module.build(
         [Path(path) for path in job["paths"]],
@@ -75,6 +93,18 @@ def do(job: dict[str, Any]) -> None:
     )
 
 
+def command(job: dict[str, Any]) -> None:
+    """Do a job by the command line, and keep what it says on stderr."""
+    from nmm.cli.app import run as run_command
+
+    said = os.open(job["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(said, 2)
+    options = ["--index", job["folder"], "--model", "mini", "--batch-size", "2"]
+    sys.argv = ["nmm", "index", *job["paths"], *options, *["--rebuild"] * job["rebuild"]]
+    run_command()
+
+
 def run(job: dict[str, Any]) -> int:
     """Do a job in a process of its own, killed after some seconds if that is asked for."""
     alive, ended = os.pipe()
@@ -83,6 +113,8 @@ def run(job: dict[str, Any]) -> int:
         os.close(alive)
         try:
             do(job)
+        except SystemExit as ended:
+            os._exit(int(ended.code or 0))
         except BaseException as error:  # noqa: BLE001  whatever it is, only the child ends
             traceback.print_exception(error)
             sys.stderr.flush()

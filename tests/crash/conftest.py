@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +19,20 @@ from nmm.index.encoders.runtime import OnnxEncoder
 def runner(mini: OnnxEncoder) -> Iterator[Runner]:
     """Runs to be killed. The model is compiled before."""
     with running() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def faulty(mini: OnnxEncoder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    """Runs whose writes can fail or be traced."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if not sys.platform.startswith("linux") or not compiler:
+        pytest.skip("needs Linux and a C compiler, for faults.c")
+    library = tmp_path_factory.mktemp("faults") / "faults.so"
+    source = Path(__file__).with_name("faults.c")
+    options = ["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o", library]
+    subprocess.run([compiler, *options, source, "-ldl", "-lpthread"], check=True)
+    with running(library) as started:
         yield started
 
 

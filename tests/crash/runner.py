@@ -35,7 +35,12 @@ class Job:
         tail: :data:`nmm.index.store.segments.TAIL` of the run.
         kill_after: Seconds after which it is killed.
         kill_at: A label of the store, and at which passing of it, from 1, it kills itself.
-        labels: A file that is told the labels that are passed.
+        labels: A file that is told the labels that are passed; it can be the trace.
+        fail_at: Which write, sync, rename or deletion in the index fails, from 1; 0 for none.
+        error: The errno that it fails with; 0 if the process is killed in the midst of it.
+        lasting: All that follow fail as well.
+        trace: A file that is told what is written, see :mod:`crash.trace`.
+        said: A file that keeps what the command line, which is used then, says on stderr.
     """
 
     folder: str
@@ -45,6 +50,11 @@ class Job:
     kill_after: float | None = None
     kill_at: tuple[str, int] | None = None
     labels: str | None = None
+    fail_at: int = 0
+    error: int = 0
+    lasting: bool = False
+    trace: str | None = None
+    said: str | None = None
 
 
 class Runner:
@@ -53,13 +63,17 @@ class Runner:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def killed(self, job: Job) -> bool:
-        """Do a job; whether it was killed, and did not come to its end."""
+    def status(self, job: Job) -> int:
+        """Do a job; its exit status, or the negative number of the signal that ended it."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps(asdict(job)) + "\n")
         self._process.stdin.flush()
-        status = int(self._process.stdout.readline())
+        return int(self._process.stdout.readline())
+
+    def killed(self, job: Job) -> bool:
+        """Do a job; whether it was killed, and did not come to its end."""
+        status = self.status(job)
         assert status in {0, -SIGKILL}, f"a run ended with {status}, see stderr"
         return status != 0
 
@@ -71,15 +85,15 @@ class Runner:
 
 
 @contextmanager
-def running() -> Iterator[Runner]:
-    """A process for runs, with the model open."""
+def running(preload: Path | None = None) -> Iterator[Runner]:
+    """A process for runs, with the model open, and perhaps a library loaded before all others."""
     child = Path(__file__).with_name("child.py")
     with subprocess.Popen(
         [sys.executable, "-W", "error", child],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         encoding="utf-8",
-        env={**os.environ, **ALONE},
+        env={**os.environ, **ALONE, **({"LD_PRELOAD": str(preload)} if preload else {})},
     ) as process:
         yield Runner(process)
         assert process.stdin

@@ -1,0 +1,114 @@
+"""The power goes in the midst of a run: what was committed is there, and the rest is made again."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from crash import trace, tree
+from crash.checks import Held, check, check_between, check_finished
+from crash.power import Files, all_of, read_files, some_of, write_files
+from crash.runner import Runner, job
+from crash.trace import Operation
+
+from nmm.index.store.location import IndexFolder
+
+# In each of 6 series.
+POINTS = 20
+WAYS = ("first", "update", "rebuild")
+COMMITTED = Operation("L", "batch committed")
+
+
+@dataclass
+class Scene:
+    """An index before a run, what the run wrote, and the index that there is to be afterwards."""
+
+    runner: Runner
+    scratch: Path
+    index: IndexFolder
+    one_go: IndexFolder
+    start: Files
+    operations: list[Operation]
+    before: Held
+    after: Held
+    rebuild: bool
+
+    def put(self, files: Files) -> Held:
+        """Make the index one of certain files, and check it."""
+        shutil.rmtree(self.index.path, ignore_errors=True)
+        write_files(files, self.index.path)
+        return check(self.index, self.scratch)
+
+    def committed(self, point: int) -> Held:
+        """What an index holds that was committed before a point."""
+        last = max((n for n in range(point) if self.operations[n] == COMMITTED), default=None)
+        if last is None:
+            return self.before
+        return self.put(all_of(self.start, self.operations[:last]))
+
+    def check(self, files: Files, point: int) -> None:
+        """An index of those files holds what was committed, and a run makes it whole."""
+        least = self.committed(point)
+        held = self.put(files)
+        check_between(held, self.before, self.after)
+        assert least.files.items() & self.after.files.items() <= held.files.items()
+        self.runner.finish(replace(job(self.index, self.root), rebuild=self.rebuild))
+        check_finished(self.index, self.one_go, self.scratch)
+
+    @property
+    def root(self) -> Path:
+        return self.index.path.with_name("root")
+
+
+@pytest.fixture
+def scene(faulty: Runner, tmp_path: Path, scratch: Path, way: str) -> Scene:
+    path = tmp_path.resolve()
+    root = tree.plant(path / "root", notes=10, pictures=3, paragraphs=10)
+    index, one_go = IndexFolder(path / "index"), IndexFolder(path / "one_go")
+    if way != "first":
+        faulty.finish(job(index, root))
+    before = check(index, scratch)
+    if way == "update":
+        tree.edit(root)
+    faulty.finish(job(one_go, root))
+    start = read_files(index.path)
+    log = str(path / "trace")
+    todo = replace(job(index, root), rebuild=way == "rebuild", trace=log, labels=log)
+    faulty.finish(todo)
+    operations = [
+        operation
+        for operation in trace.read(Path(log), index.path)
+        if not operation.path.endswith("-shm")
+    ]
+    after = check(one_go, scratch)
+    return Scene(faulty, scratch, index, one_go, start, operations, before, after, way == "rebuild")
+
+
+def everything(start: Files, operations: list[Operation], _: random.Random) -> Files:
+    return all_of(start, operations)
+
+
+@pytest.mark.parametrize("left", [everything, some_of], ids=["everything", "what was synced"])
+@pytest.mark.parametrize("way", WAYS)
+def test_the_power_goes(scene: Scene, way: str, left: Callable[..., Files]) -> None:
+    chance = random.Random(f"{way} {left.__name__}")
+    number = len(scene.operations)
+    for point in sorted(chance.sample(range(1, number + 1), POINTS)):
+        print(f"after {point} of {number}: {scene.operations[point - 1].what}")
+        scene.check(left(scene.start, scene.operations[:point], chance), point)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_trace_is_all_that_the_run_wrote(scene: Scene, way: str) -> None:
+    files = {name for name in scene.start if name != "write.lock"}
+    written = all_of(scene.start, scene.operations)
+    there = read_files(scene.index.path)
+    assert {name: data for name, data in written.items() if data} == {
+        name: data for name, data in there.items() if data
+    }
+    assert files or way == "first"
+    assert scene.operations.count(COMMITTED) > 3
