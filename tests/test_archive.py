@@ -113,6 +113,19 @@ def test_what_is_imported_is_what_was_exported(
     assert done == Imported(str(target.path), done.manifest, [root], [root])
 
 
+def test_an_index_that_was_compacted_can_be_imported(
+    filled: IndexFolder, target: IndexFolder, tmp_path: Path
+) -> None:
+    """SQLite then keeps counts in a table of its own, which no migration makes."""
+    with open_for_writing(filled) as writer:
+        writer._database.execute("ANALYZE")
+    assert "sqlite_stat1" in dump(filled)
+    export_archive(filled, tmp_path / "index.nmm")
+    import_archive(tmp_path / "index.nmm", target)
+    assert len(dump(target)["vectors"]) == VECTORS
+    assert "sqlite_stat1" not in dump(target)
+
+
 def test_what_is_derived_is_made_where_it_is_imported(archive: Path, target: IndexFolder) -> None:
     import_archive(archive, target)
     with Catalog.open(target.catalog) as catalog:

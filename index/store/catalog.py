@@ -420,7 +420,8 @@ def _connect_to_read(file: Path) -> sqlite3.Connection:
         # long as nothing waits in the write-ahead log, the file may be read as it lies.
         wal = file.with_name(f"{file.name}-wal")
         if wal.exists() and wal.stat().st_size:
-            if os.access(file.parent, os.W_OK):
+            effective = os.access in os.supports_effective_ids
+            if os.access(file.parent, os.W_OK, effective_ids=effective):
                 raise
             return _connect_to_copy(file, wal)
         return _connect(f"{uri}?mode=ro&immutable=1")

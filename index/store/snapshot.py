@@ -52,5 +52,10 @@ def write_snapshot(catalog: Catalog, file: Path) -> int:
         with connection:
             if connection.execute("PRAGMA table_info(segments)").fetchone():
                 connection.execute("DELETE FROM segments")
+            # What ANALYZE has counted, which `nmm compact` asks for.
+            for (name,) in connection.execute(
+                "SELECT name FROM sqlite_schema WHERE name GLOB 'sqlite_stat[0-9]'"
+            ).fetchall():
+                connection.execute(f"DROP TABLE {name}")  # of the pattern above
         (schema,) = connection.execute("PRAGMA user_version").fetchone()
     return int(schema)
