@@ -461,6 +461,7 @@ class CatalogWriter(Catalog):
                 self._database.table("segments").delete(segment.name)
             if new:
                 self._database.table("segments").insert({"kind": kind, **new._asdict()})
+            sys.audit("nmm.store", "segments to be named")
 
 
 def _relative(path: Path, root: Root) -> str:
