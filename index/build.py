@@ -334,7 +334,8 @@ def _left_beside(writer: CatalogWriter, beside: IndexFolder) -> Settings | None:
     One that has taken its place already, and was killed before it was tidied up, is deleted.
     """
     if not beside.catalog.is_file():
-        beside.delete()  # what is left if it was killed while it was deleted
+        if beside.path.exists():  # killed while it was deleted
+            beside.delete()
         return None
     try:
         with Catalog.open(beside.catalog) as catalog:

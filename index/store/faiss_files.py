@@ -91,6 +91,7 @@ def write(index: Any, path: Path, *, form: Form, trained: int, last_chunk: int) 
 
     digest = hashlib.sha256()
     try:
+        path.parent.mkdir(exist_ok=True)
         with path.open("xb") as file:
 
             def add(block: bytes) -> None:

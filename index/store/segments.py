@@ -121,7 +121,6 @@ def write(
             index = faiss_files.new_flat(dimension)
             for ids, vectors in catalog.vectors(kind, after=after):
                 index.add_with_ids(vectors, ids)
-    folder.vectors.mkdir(exist_ok=True)
     path = folder.vectors / f"{kind}-{last}-{secrets.token_hex(4)}.faiss"
     sys.audit("nmm.store", "segment to be written")
     new = faiss_files.write(index, path, form=form, trained=trained, last_chunk=last)

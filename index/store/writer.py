@@ -513,6 +513,7 @@ class CatalogWriter(Catalog):
                 self._database.table("segments").delete(segment.name)
             if new:
                 self._database.table("segments").insert({"kind": kind, **new._asdict()})
+            sys.audit("nmm.store", "segments to be named")
 
     def tidy(self) -> None:
         """Give back what the catalog does not need on disk, and keep its queries planned well."""
