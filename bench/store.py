@@ -215,14 +215,14 @@ def of_faiss(vectors: Vectors, queries: Vectors) -> tuple[list[list[int]], Row]:
     return exact, Row("FAISS, flat, fp32", built, size, 0.0, *timed(search, queries, exact))
 
 
-def compare(count: int) -> None:
+def compare(count: int, *, peers: bool) -> None:
     space = Space(count)
     vectors, queries = space.vectors(count, 1, 0.3), space.vectors(QUERIES, 2, 0.5)
     exact, first = of_faiss(vectors, queries)
     rows = [first]
     others = [of_nmm, of_rclip]
-    others += [of_sqlite_vec] if find_spec("sqlite_vec") and find_spec("apsw") else []
-    others += [of_lancedb] if find_spec("lancedb") else []
+    others += [of_sqlite_vec] if peers and find_spec("sqlite_vec") and find_spec("apsw") else []
+    others += [of_lancedb] if peers and find_spec("lancedb") else []
     for measure in others:
         with tempfile.TemporaryDirectory() as folder:
             rows.append(measure(Path(folder), vectors, queries, exact))
@@ -241,12 +241,13 @@ def compare(count: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
     arguments = parser.parse_args()
     for package in ("sqlite_vec", "lancedb"):
         if not find_spec(package):
             print(f"{package} is not installed, and left out.")
     for count in arguments.sizes:
-        compare(count)
+        compare(count, peers=arguments.peers)
 
 
 if __name__ == "__main__":

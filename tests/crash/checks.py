@@ -13,6 +13,7 @@ import numpy as np
 
 from nmm.index import search as search_module
 from nmm.index.encoders.registry import MINI, Task
+from nmm.index.doctor import doctor
 from nmm.index.errors import NoIndexError, OutdatedCatalogError
 from nmm.index.store import faiss_files
 from nmm.index.store.catalog import KINDS, SCHEMA, VECTOR_DTYPE, Catalog
@@ -70,6 +71,8 @@ def check(folder: IndexFolder, scratch: Path) -> Held:
     if schema < SCHEMA:  # killed before it was brought up to date
         return held
     _check_segments(copy)
+    wrong = [finding for finding in doctor(copy).findings if not finding.ok]
+    assert wrong == []
     _check_search(copy, held)
     return held
 
