@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from nmm.index import search as search_module
-from nmm.index.encoders.registry import MINI, Task
 from nmm.index.doctor import doctor
+from nmm.index.encoders.registry import MINI, Task
 from nmm.index.errors import NoIndexError, OutdatedCatalogError
 from nmm.index.store import faiss_files
 from nmm.index.store.catalog import KINDS, SCHEMA, VECTOR_DTYPE, Catalog
