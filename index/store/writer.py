@@ -127,6 +127,8 @@ class CatalogWriter(Catalog):
         from sqlite_utils import Database
 
         with translated(file):
+            if not file.exists():
+                _make(file)
             # Transactions begin where this module says, and nowhere else.
             connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
             writer = cls(file, Database(connection))
@@ -523,6 +525,36 @@ class CatalogWriter(Catalog):
             if free and free * FREE >= self._number("PRAGMA page_count"):
                 self._database.execute("VACUUM")
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _make(file: Path) -> None:
+    """Make an empty catalog beside its name, and give it that when it has all its tables.
+
+    Made in its place, it would be locked by whoever tries to read it, and be in the way of
+    changing it to a write-ahead log.
+    """
+    from sqlite_utils import Database
+
+    from nmm.index.store.migrations import migrations
+
+    new = file.with_name(f"{file.name}.new")
+    try:
+        for left in new.parent.glob(f"{new.name}*"):  # by a run that was killed here
+            left.unlink()
+        with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+            database = Database(connection)
+            database.execute("PRAGMA synchronous = FULL")
+            migrations.apply(database)
+            database.enable_wal()
+        sync(new)
+        new.replace(file)
+        sync(file.parent)
+    except OSError as error:
+        raise CatalogError(
+            f"The catalog {file} cannot be made.",
+            why=error.strerror or str(error),
+            hint="Make room on that disk, or name another folder with --index or NMM_INDEX.",
+        ) from error
 
 
 def _relative(path: Path, root: Root) -> str:
