@@ -2,15 +2,18 @@
 
 Vectors are synthetic: clusters of some hundred in a space of few dimensions, turned into 768
 with a little noise, as embeddings of pictures are. Queries come from the same clusters, with
-more noise. All stores get the same vectors and queries, in one process and one run.
+more noise. Far queries are in addition moved away from all vectors, as those in words are
+from pictures: where the nearest score about 0.3, recall is harder. All stores get the same
+vectors and queries, in one process and one run.
 
-- nmm: the catalog and what is derived from it, as a search uses them;
+- nmm: the catalog and what is derived from it, as a search uses them; with `--both`, also in
+  the form that it would not have at that size, which shows where the threshold lies;
 - FAISS, flat, in fp32 and in memory, whose answers are the exact ones;
 - rclip's way: all vectors read from SQLite, a product in NumPy, a sort in Python;
 - sqlite-vec and LanceDB, both without an index, for the building of one takes LanceDB
   many minutes of two cores, if they are installed (the extra `bench`).
 
-    python bench/store.py [--sizes 10000 100000 1000000]
+    python bench/store.py [--sizes 10000 100000 1000000] [--both] [--no-peers]
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ Search = Callable[[Vectors], list[int]]
 
 
 class Row(NamedTuple):
-    """A store: its name, seconds to build and to open, MB, milliseconds, recall."""
+    """A store: its name, seconds to build and to open, MB, milliseconds, recall (far: `far`)."""
 
     name: str
     build: float
@@ -54,6 +57,16 @@ class Row(NamedTuple):
     p50: float
     p95: float
     recall: float
+    far: float
+
+
+class Asked(NamedTuple):
+    """Queries, and the numbers of the nearest vectors to each; far ones likewise."""
+
+    queries: Vectors
+    exact: list[list[int]]
+    far: Vectors
+    far_exact: list[list[int]]
 
 
 class Space:
@@ -78,24 +91,35 @@ class Space:
         made /= np.linalg.norm(made, axis=1, keepdims=True)
         return made
 
+    def far(self, count: int, seed: int) -> Vectors:
+        """As :meth:`vectors`, but moved by twice their length in a direction of no meaning."""
+        gap = np.random.default_rng(seed).standard_normal(DIMENSION, np.float32)
+        made = self.vectors(count, seed, 1.0) + 2 * gap / np.linalg.norm(gap)
+        moved: Vectors = made / np.linalg.norm(made, axis=1, keepdims=True)
+        return moved
+
 
 def megabytes(folder: Path) -> float:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
 
 
-def timed(search: Search, queries: Vectors, exact: list[list[int]]) -> tuple[float, float, float]:
-    """Milliseconds in the middle and at 95 of 100, and recall."""
-    times, right = [], 0
-    for query, nearest in zip(queries, exact, strict=False):
-        started = time.perf_counter()
-        found = search(query)
-        times.append(1000 * (time.perf_counter() - started))
-        right += len(set(found) & set(nearest))
+def timed(search: Search, asked: Asked, most: int = QUERIES) -> tuple[float, float, float, float]:
+    """Milliseconds in the middle and at 95 of 100, and recall of near and of far queries."""
+    times, right = [], []
+    pairs = ((asked.queries, asked.exact), (asked.far, asked.far_exact))
+    for queries, exact in pairs:
+        share = []
+        for query, nearest in zip(queries[:most], exact, strict=False):
+            started = time.perf_counter()
+            found = search(query)
+            times.append(1000 * (time.perf_counter() - started))
+            share.append(len(set(found) & set(nearest)) / NEIGHBOURS)
+        right.append(float(np.mean(share)))
     p50, p95 = np.quantile(times, (0.5, 0.95))
-    return float(p50), float(p95), right / (NEIGHBOURS * len(times))
+    return float(p50), float(p95), right[0], right[1]
 
 
-def of_nmm(folder: Path, vectors: Vectors, queries: Vectors, exact: list[list[int]]) -> Row:
+def of_nmm(folder: Path, vectors: Vectors, asked: Asked) -> Row:
     index = IndexFolder(folder)
     started = time.perf_counter()
     with open_for_writing(index) as writer:
@@ -109,19 +133,19 @@ def of_nmm(folder: Path, vectors: Vectors, queries: Vectors, exact: list[list[in
     started = time.perf_counter()
     with Catalog.open(index.catalog) as catalog:
         nearest = NearestVectors(catalog, index, "text")
-        nearest.search(queries[0], NEIGHBOURS)
+        nearest.search(asked.queries[0], NEIGHBOURS)
         opened = time.perf_counter() - started
 
         def search(query: Vectors) -> list[int]:
             return [n - 1 for n in nearest.search(query, NEIGHBOURS).tolist()]
 
-        figures = timed(search, queries, exact)
+        figures = timed(search, asked)
         (segment,) = catalog.segments("text") or [None]
     form = f"nmm ({segment.form if segment else 'catalog alone'})"
     return Row(form, built, megabytes(folder), opened, *figures)
 
 
-def of_rclip(folder: Path, vectors: Vectors, queries: Vectors, exact: list[list[int]]) -> Row:
+def of_rclip(folder: Path, vectors: Vectors, asked: Asked) -> Row:
     started = time.perf_counter()
     connection = sqlite3.connect(folder / "rclip.db")
     connection.execute("CREATE TABLE images (id INTEGER PRIMARY KEY, vector BLOB)")
@@ -138,12 +162,12 @@ def of_rclip(folder: Path, vectors: Vectors, queries: Vectors, exact: list[list[
         ranked = sorted(zip(scores, (number for number, _ in rows), strict=True), reverse=True)
         return [number for _, number in ranked[:NEIGHBOURS]]
 
-    figures = timed(search, queries[: 3 if len(vectors) > BLOCK else 20], exact)
+    figures = timed(search, asked, 3 if len(vectors) > BLOCK else 20)
     connection.close()
     return Row("rclip's way", built, megabytes(folder), 0.0, *figures)
 
 
-def of_sqlite_vec(folder: Path, vectors: Vectors, queries: Vectors, exact: list[list[int]]) -> Row:
+def of_sqlite_vec(folder: Path, vectors: Vectors, asked: Asked) -> Row:
     import apsw  # Python's own module can be built without the loading of extensions
     import sqlite_vec
 
@@ -167,12 +191,12 @@ def of_sqlite_vec(folder: Path, vectors: Vectors, queries: Vectors, exact: list[
         )
         return [number for (number,) in rows]
 
-    figures = timed(search, queries[: 5 if len(vectors) > BLOCK else 20], exact)
+    figures = timed(search, asked, 5 if len(vectors) > BLOCK else 20)
     connection.close()
     return Row("sqlite-vec", built, megabytes(folder), 0.0, *figures)
 
 
-def of_lancedb(folder: Path, vectors: Vectors, queries: Vectors, exact: list[list[int]]) -> Row:
+def of_lancedb(folder: Path, vectors: Vectors, asked: Asked) -> Row:
     import lancedb
     import pyarrow as pa
 
@@ -193,11 +217,11 @@ def of_lancedb(folder: Path, vectors: Vectors, queries: Vectors, exact: list[lis
         asked = asked.select(["id", "_distance"])
         return [row["id"] for row in asked.to_list()]
 
-    figures = timed(search, queries[: 20 if len(vectors) > BLOCK else QUERIES], exact)
+    figures = timed(search, asked, 20 if len(vectors) > BLOCK else QUERIES)
     return Row("LanceDB", built, megabytes(folder), 0.0, *figures)
 
 
-def of_faiss(vectors: Vectors, queries: Vectors) -> tuple[list[list[int]], Row]:
+def of_faiss(vectors: Vectors, queries: Vectors, far: Vectors) -> tuple[Asked, Row]:
     """The exact answers, and what they take."""
     import faiss
 
@@ -205,35 +229,46 @@ def of_faiss(vectors: Vectors, queries: Vectors) -> tuple[list[list[int]], Row]:
     started = time.perf_counter()
     flat.add(vectors)
     built = time.perf_counter() - started
-    exact: list[list[int]] = flat.search(queries, NEIGHBOURS)[1].tolist()
+    exact, far_exact = (flat.search(q, NEIGHBOURS)[1].tolist() for q in (queries, far))
+    asked = Asked(queries, exact, far, far_exact)
 
     def search(query: Vectors) -> list[int]:
         found: list[int] = flat.search(query[None], NEIGHBOURS)[1][0].tolist()
         return found
 
     size = vectors.nbytes / 1e6
-    return exact, Row("FAISS, flat, fp32", built, size, 0.0, *timed(search, queries, exact))
+    return asked, Row("FAISS, flat, fp32", built, size, 0.0, *timed(search, asked))
 
 
-def compare(count: int, *, peers: bool) -> None:
+def of_other_form(folder: Path, vectors: Vectors, asked: Asked) -> Row:
+    """nmm, in the form that it has on the other side of its threshold."""
+    usual = segments.IVF_FROM
+    segments.IVF_FROM = 0 if len(vectors) < usual else len(vectors) + 1
+    try:
+        return of_nmm(folder, vectors, asked)
+    finally:
+        segments.IVF_FROM = usual
+
+
+def compare(count: int, *, both: bool, peers: bool) -> None:
     space = Space(count)
     vectors, queries = space.vectors(count, 1, 0.3), space.vectors(QUERIES, 2, 0.5)
-    exact, first = of_faiss(vectors, queries)
+    asked, first = of_faiss(vectors, queries, space.far(QUERIES, 3))
     rows = [first]
-    others = [of_nmm, of_rclip]
+    others = [of_nmm, *([of_other_form] if both else []), of_rclip]
     others += [of_sqlite_vec] if peers and find_spec("sqlite_vec") and find_spec("apsw") else []
     others += [of_lancedb] if peers and find_spec("lancedb") else []
     for measure in others:
         with tempfile.TemporaryDirectory() as folder:
-            rows.append(measure(Path(folder), vectors, queries, exact))
+            rows.append(measure(Path(folder), vectors, asked))
     ours = next(row for row in rows if row.name.startswith("nmm"))
     print(f"\n{count:,} vectors of {DIMENSION} dimensions")
-    print("                       build       size     open       p50       p95  x nmm  recall@10")
+    print(" " * 23 + "build       size     open       p50       p95  x nmm  recall@10    far")
     for row in sorted(rows, key=lambda row: row is not ours):
         opened = f"{row.open:6.3f} s" if row.open else " " * 8
         print(
             f"{row.name:18} {row.build:7.1f} s {row.size:7,.0f} MB {opened} {row.p50:6.1f} ms "
-            f"{row.p95:6.1f} ms {row.p50 / ours.p50:6.1f} {row.recall:10.3f}",
+            f"{row.p95:6.1f} ms {row.p50 / ours.p50:6.1f} {row.recall:10.3f} {row.far:6.3f}",
             flush=True,
         )
 
@@ -241,13 +276,14 @@ def compare(count: int, *, peers: bool) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--both", action="store_true")
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
     arguments = parser.parse_args()
     for package in ("sqlite_vec", "lancedb"):
         if not find_spec(package):
             print(f"{package} is not installed, and left out.")
     for count in arguments.sizes:
-        compare(count, peers=arguments.peers)
+        compare(count, both=arguments.both, peers=arguments.peers)
 
 
 if __name__ == "__main__":

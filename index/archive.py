@@ -24,6 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
 
+from nmm.index.digest import sha256_of_stream
 from nmm.index.errors import CatalogError, IndexLockedError, OutputError, UsageError
 from nmm.index.replace import not_within, replaced, written
 from nmm.index.roots import is_there
@@ -122,9 +123,7 @@ def _manifest(copy: Path, schema: int, settings: Settings) -> Manifest:
     with Catalog.open(copy) as catalog:
         counts = _counts(catalog)
     with copy.open("rb") as stream:
-        digest = hashlib.sha256()
-        while block := stream.read(BLOCK):
-            digest.update(block)
+        digest = sha256_of_stream(stream)
     return Manifest(
         FORMAT,
         version("nmm"),
@@ -134,7 +133,7 @@ def _manifest(copy: Path, schema: int, settings: Settings) -> Manifest:
         settings.weights,
         **counts,
         bytes=copy.stat().st_size,
-        sha256=digest.hexdigest(),
+        sha256=digest.hex(),
     )
 
 

@@ -27,11 +27,12 @@ HEAVY = {
 ALLOWED = {
     "errors": set(),
     "sync": set(),
+    "digest": set(),
     "ignore": {"errors"},
     "walk": {"errors", "ignore"},
-    "media": {"errors"},
-    "encoders": {"errors", "sync"},
-    "store": {"errors", "sync"},
+    "media": {"errors", "digest"},
+    "encoders": {"errors", "sync", "digest"},
+    "store": {"errors", "sync", "digest"},
     "events": set(),
     "scale": {"errors", "store"},
     "batch": {"errors", "store", "encoders", "media"},
@@ -62,7 +63,7 @@ ALLOWED = {
     "root_list": {"errors", "remove", "roots", "store", "walk"},
     "status": {"errors", "store"},
     "replace": {"errors", "store", "sync"},
-    "archive": {"errors", "sync", "store", "roots", "replace"},
+    "archive": {"errors", "sync", "digest", "store", "roots", "replace"},
     "tables": {"errors", "store", "replace"},
 }
 

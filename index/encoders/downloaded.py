@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from nmm.index.sync import sync
 
 MANIFEST = "manifest.json"
 POLL = 0.2  # seconds
-BLOCK = 1 << 20
 
 
 def part_folder(folder: Path) -> Path:
@@ -58,16 +56,6 @@ def size_of(file: Path) -> int | None:
         return file.stat().st_size
     except OSError:
         return None
-
-
-def sha256_of(file: Path, on_read: Callable[[int], None] = lambda _: None) -> str:
-    """The SHA-256 of a file, in hexadecimal; `on_read` is told of every block's bytes."""
-    digest = hashlib.sha256()
-    with file.open("rb") as opened:
-        while block := opened.read(BLOCK):
-            digest.update(block)
-            on_read(len(block))
-    return digest.hexdigest()
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from nmm.index.digest import sha256_of_stream
 from nmm.index.errors import MediaError, UnreadableError
 from nmm.index.media.chunk import Chunk, chunk_lines
 from nmm.index.media.html import html_lines, looks_like_html
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 HEAD = 4096
-BLOCK = 1 << 20
 # An image is decoded from memory; there is none of more bytes under Pillow's pixel limit
 # in any format but an uncompressed one of floats.
 MAX_IMAGE_BYTES = 1 << 30
@@ -140,7 +140,8 @@ def _read(
             return KnownMedia(digest)
         return ImageMedia(digest, decode(data, side=side, max_pixels=max_pixels))
     encoding = detect_encoding(file)
-    digest = _hash(file)
+    file.seek(0)
+    digest = sha256_of_stream(file)
     _check_unchanged(file, before)
     if is_known(digest):
         return KnownMedia(digest)
@@ -162,14 +163,6 @@ def _chunks(
             lines, chunking.tokenizer, size=chunking.size, overlap=chunking.overlap
         )
         _check_unchanged(file, before)
-
-
-def _hash(file: BinaryIO) -> bytes:
-    digest = hashlib.sha256()
-    file.seek(0)
-    while block := file.read(BLOCK):
-        digest.update(block)
-    return digest.digest()
 
 
 def _check_unchanged(file: BinaryIO, before: os.stat_result) -> None:

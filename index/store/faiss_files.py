@@ -3,9 +3,10 @@
 *flat*: vectors as halves, each compared with the query; exact.
 
 *ivf*: an inverted file (Sivic and Zisserman, 2003) whose lists hold RaBitQ codes (Gao and
-Long, 2024, arXiv:2405.12497) of one bit a dimension, after a random rotation. A search looks
-into the lists nearest to the query and proposes more than are asked for, which are then
-compared as they stand in the catalog. `bench/store.py` prints what it gains and what it misses.
+Long, 2024, arXiv:2405.12497; of more than one bit: Gao and others, 2024, arXiv:2409.09913),
+after a random rotation. A search looks into the lists nearest to the query and proposes more
+than are asked for, which are then compared as they stand in the catalog. `bench/store.py`
+prints what it gains and what it misses.
 
 Both keep ids of chunks, and both are mapped into memory: opening one reads next to nothing.
 A file is never changed once it is written.
@@ -19,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nmm.index.digest import sha256_of
 from nmm.index.errors import CatalogError
 from nmm.index.store.catalog import Form, Segment
 from nmm.index.sync import sync
@@ -38,13 +40,19 @@ LISTS_PER_ROOT = 4
 SAMPLE_PER_LIST = 40
 # Steps of k-means.
 STEPS = 10
-# Lists that a search looks into, and candidates that it proposes at least: `bench/store.py`.
+# Bits a dimension. To read a candidate from the catalog takes longer than to compare many codes:
+# with one bit, a query far from all vectors needs four times the candidates for the same recall.
+BITS = 2
+# Lists that a search looks into, and candidates that it proposes: so many, and a few for each
+# vector that is asked for. See `bench/store.py`.
 PROBES = 64
-CANDIDATES = 200
-# Times what is asked for that the lists which are looked into should hold.
+CANDIDATES = 100
+PER_ASKED = 2
+# Among certain ids, so many times the candidates.
+FILTERED = 10
+# Times the candidates that the lists which are looked into should hold.
 ROOMY = 4
 SEED = 1
-BLOCK = 1 << 20
 
 
 def new_flat(dimension: int) -> Any:
@@ -64,7 +72,7 @@ def new_ivf(sample: NDArray[np.float32], count: int) -> Any:
     dimension = sample.shape[1]
     lists = lists_for(count)
     ivf = faiss.IndexIVFRaBitQ(
-        faiss.IndexFlatIP(dimension), dimension, lists, faiss.METRIC_INNER_PRODUCT
+        faiss.IndexFlatIP(dimension), dimension, lists, faiss.METRIC_INNER_PRODUCT, True, BITS
     )
     ivf.cp.niter = STEPS
     ivf.cp.seed = SEED
@@ -140,6 +148,10 @@ def open_file(folder: Path, segment: Segment) -> Any | None:
         index = faiss.read_index(str(path), flag)
     except RuntimeError:  # what FAISS raises for whatever it cannot read
         return None
+    if segment.form == "ivf":
+        # Threads that read lists ahead: to start them takes longer than the search itself.
+        lists = faiss.extract_index_ivf(index).invlists
+        faiss.downcast_InvertedLists(lists).prefetch_nthread = 0
     return index if index.ntotal == segment.total else None
 
 
@@ -165,17 +177,9 @@ def is_sound(path: Path, segment: Segment, *, thorough: bool = False) -> bool:
             return False
         if found.st_mtime_ns == segment.mtime_ns and not thorough:
             return True
-        return _sha256(path) == segment.sha256
+        return sha256_of(path) == segment.sha256
     except OSError:
         return False
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def ids_of(index: Any) -> NDArray[np.int64]:
@@ -203,7 +207,7 @@ def nearest(
     """Ids and inner products of the vectors nearest to a query, shape (dimension,).
 
     Of an inverted file, more than asked for, and by their codes. With `among`, ids, all lists are
-    looked into, for those that are meant may lie in any.
+    looked into, for those that are meant may lie in any, and many more are proposed.
     """
     import faiss
     import numpy as np
@@ -213,7 +217,7 @@ def nearest(
     if isinstance(index, faiss.IndexIDMap):
         parameters = faiss.SearchParameters(sel=selector)
     else:
-        count = max(count, CANDIDATES)
+        count = (CANDIDATES + PER_ASKED * count) * (1 if among is None else FILTERED)
         lists = faiss.extract_index_ivf(index).nlist
         # For many, so many lists that they hold some times as much.
         wide = max(PROBES, ROOMY * lists * count // index.ntotal)

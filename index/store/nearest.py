@@ -77,7 +77,9 @@ class NearestVectors:
         if among is not None and len(among) <= EXACT:
             ids, scores = _best(self._catalog.vectors_of(among.tolist()), query, count)
         else:
-            proposed = [self._from_segment(n, query, count, among) for n in self._places()]
+            proposed = [
+                self._from_segment(n, query, count, among) for n in range(len(self._segments))
+            ]
             tail = self._read_tail()
             if among is not None:
                 tail = (_only(block, among) for block in tail)
@@ -87,9 +89,6 @@ class NearestVectors:
             )
         order: NDArray[np.intp] = np.lexsort((ids, -scores))[:count]
         return ids[order]
-
-    def _places(self) -> range:
-        return range(len(self._segments))
 
     def _from_segment(
         self,
