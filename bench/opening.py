@@ -1,0 +1,67 @@
+"""How long `nmm search` takes to open an index of a million vectors, beside its model.
+
+The whole command is timed, each time in a process of its own: on an index of ten vectors, and
+on a large one. Models and start are the same, so that the difference is what the size costs.
+Vectors are random, of 384 dimensions (`mini`); both indexes have a row for every file.
+
+    python bench/opening.py [--count 1000000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from growth import NMM, fill
+
+from nmm.index import scale
+from nmm.index.encoders.registry import MINI, Task
+from nmm.index.encoders.runtime import load_encoder
+from nmm.index.store.location import IndexFolder
+from nmm.index.store.writer import open_for_writing
+
+TIMES = 15
+
+
+def make(folder: IndexFolder, root: Path, count: int) -> None:
+    """An index as after a run, which also has measured its scale."""
+    fill(folder, root, count)
+    neutral = load_encoder(MINI).embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY)
+    with open_for_writing(folder) as writer:
+        if measured := scale.measure(writer, "text", neutral):
+            writer.set_scale("text", measured)
+
+
+def search(folder: IndexFolder) -> float:
+    """Seconds of one `nmm search`."""
+    environ = {**os.environ, "NMM_INDEX": str(folder.path), "HF_HUB_OFFLINE": "1"}
+    started = time.perf_counter()
+    subprocess.run(
+        [NMM, "search", "a cat", "--paths"], check=True, stdout=subprocess.PIPE, env=environ
+    )
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--count", type=int, default=1_000_000)
+    count = parser.parse_args().count
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary).resolve()
+        small, large = IndexFolder(root / "small"), IndexFolder(root / "large")
+        make(small, root / "files", 10)
+        make(large, root / "files", count)
+        times = [(search(small), search(large)) for _ in range(TIMES)][1:]
+        few, many = (median(column) for column in zip(*times, strict=True))
+    print(f"nmm search in an index of 10 vectors:{' ' * 9}{few:6.3f} s")
+    print(f"nmm search in an index of {count:,} vectors:  {many:6.3f} s, {many / few:.2f} times")
+    print(f"what the size costs, the search included:     {many - few:6.3f} s")
+
+
+if __name__ == "__main__":
+    main()
