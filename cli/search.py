@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,8 @@ from nmm.cli.exit import Exit
 from nmm.cli.parameters import IndexOption, QuietOption
 from nmm.cli.text import valid
 from nmm.index.errors import UsageError
+from nmm.index.filters import Filters, Orientation
+from nmm.index.query import Mode
 
 if TYPE_CHECKING:
     from nmm.index.store.location import IndexFolder
@@ -26,6 +29,9 @@ Examples:
 """
 
 
+QUERY, FILTERS, OUTPUT, SHOWING = "What to look for", "What to look among", "Output", "Showing"
+
+
 class Type(str, Enum):
     """Which kinds of items compete."""
 
@@ -36,18 +42,83 @@ class Type(str, Enum):
 
 def search(
     words: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="QUERY", help="What to look for; - reads queries from stdin, one a line."
+            metavar="[QUERY]", help="What to look for; - reads queries from stdin, one a line."
         ),
-    ],
+    ] = None,
     count: Annotated[int, typer.Option("-k", min=1, metavar="N", help="Results at most.")] = 10,
-    kind: Annotated[Type, typer.Option("--type", help="What to look among.")] = Type.ALL,
+    images: Annotated[
+        list[Path] | None,
+        typer.Option("--image", metavar="FILE", help="Look for what is like this image, too."),
+    ] = None,
+    add: Annotated[
+        list[str] | None,
+        typer.Option("--add", metavar="TEXT|FILE", help="Look for this, too."),
+    ] = None,
+    minus: Annotated[
+        list[str] | None,
+        typer.Option("--minus", metavar="TEXT|FILE", help="Look away from this."),
+    ] = None,
+    mode: Annotated[
+        Mode, typer.Option("--mode", help="Rank by words and meaning, or by one of them.")
+    ] = Mode.HYBRID,
     raw: Annotated[
         bool,
         typer.Option(
             "--raw", help="Leave a query as it is that begins with a prefix of the model already."
         ),
+    ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say on stderr how the query is understood.")
+    ] = False,
+    kind: Annotated[Type, typer.Option("--type", help="Images, texts or both.")] = Type.ALL,
+    within: Annotated[
+        list[str] | None,
+        typer.Option("--in", metavar="GLOB", help="A folder or a file name of this pattern."),
+    ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option("--after", metavar="DATE", help="Taken, else modified, on or after a date."),
+    ] = None,
+    before: Annotated[
+        str | None,
+        typer.Option("--before", metavar="DATE", help="Taken, else modified, before a date."),
+    ] = None,
+    near: Annotated[
+        str | None,
+        typer.Option("--near", metavar="LAT,LON,KM", help="Taken at most so far from a place."),
+    ] = None,
+    camera: Annotated[
+        str | None, typer.Option("--camera", metavar="NAME", help="Taken with such a camera.")
+    ] = None,
+    min_width: Annotated[
+        int | None, typer.Option("--min-width", min=1, metavar="PIXELS", help="At least so wide.")
+    ] = None,
+    orientation: Annotated[
+        Orientation | None, typer.Option("--orientation", help="The shape of an image.")
+    ] = None,
+    larger: Annotated[
+        str | None,
+        typer.Option("--larger", metavar="SIZE", help="Files of at least this size, as in 2MB."),
+    ] = None,
+    ext: Annotated[
+        list[str] | None,
+        typer.Option("--ext", metavar="SUFFIX", help="Names with this suffix, as in jpg."),
+    ] = None,
+    has_text: Annotated[
+        bool | None,
+        typer.Option("--has-text/--no-text", help="Images in which words were seen, or none."),
+    ] = None,
+    relevant: Annotated[
+        bool, typer.Option("--relevant", help="Leave out results that are weak.")
+    ] = False,
+    min_score: Annotated[
+        float | None,
+        typer.Option("--min-score", metavar="SCORE", help="Leave out what scores less."),
+    ] = None,
+    unfold: Annotated[
+        bool, typer.Option("--all", help="Show every file, also those that are nearly the same.")
     ] = False,
     index_path: IndexOption = None,
     as_json: Annotated[
@@ -96,12 +167,23 @@ def search(
         if not quiet:
             typer.echo("Preparing the model for this machine, once.", err=True)
 
+    filters = Filters()
     found = False
     folder = index_folder(index_path)
     with open_search(folder, once=not several, on_compile=note_compiling) as opened:
         form = (chosen[0] if chosen else formats.Table)(several)
-        for query in _queries() if several else [valid(" ".join(words))]:
-            results = opened.find(query, count, kinds, raw=raw)
+        for query in _queries() if several else [valid(" ".join(words or []))]:
+            results = opened.find(
+                query,
+                count,
+                kinds,
+                filters=filters,
+                mode=mode,
+                relevant=relevant,
+                min_score=min_score,
+                fold=not unfold,
+                raw=raw,
+            )
             found = found or bool(results)
             form.write(query, opened.model, results)
         damaged = opened.damaged()

@@ -15,7 +15,9 @@ from nmm.index import scale
 from nmm.index.encoders.registry import Encoder, Task
 from nmm.index.encoders.runtime import load_encoder
 from nmm.index.errors import NoIndexError, UsageError
+from nmm.index.filters import NO_FILTERS, Filters
 from nmm.index.model import check, model_of, settings_of
+from nmm.index.query import Mode, Query, Term
 from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale, Segment, Settings
 from nmm.index.store.nearest import NearestVectors
 from nmm.index.store.writer import open_for_reading
@@ -44,6 +46,11 @@ class Result:
         lines: Of a text, the first and last line of the passage that fits, from 1.
         text: That passage.
         width, height: Of an image, in pixels, upright.
+        spans: Where words of the query stand in `text`: first and last character but one.
+        by_words: Whether it was found by its words: all those of the query are in the passage,
+            in the name or in what the picture says.
+        weak: Whether nothing tells it from what has nothing to do with the query.
+        copies: Absolute paths of files that are nearly the same, and folded into this one.
     """
 
     rank: int
@@ -54,6 +61,10 @@ class Result:
     text: str | None = None
     width: int | None = None
     height: int | None = None
+    spans: tuple[tuple[int, int], ...] = ()
+    by_words: bool = False
+    weak: bool = False
+    copies: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -129,20 +140,40 @@ class Search:
         return sorted(met & named)  # one that was replaced meanwhile was only deleted
 
     def find(
-        self, query: str, count: int, kinds: Sequence[Kind] = KINDS, *, raw: bool = False
+        self,
+        query: str | Query,
+        count: int = 10,
+        kinds: Sequence[Kind] = KINDS,
+        *,
+        filters: Filters = NO_FILTERS,
+        mode: Mode = Mode.SEMANTIC,
+        relevant: bool = False,
+        min_score: float | None = None,
+        fold: bool = False,
+        raw: bool = False,
     ) -> list[Result]:
-        """The `count` files that fit a text query best, best first.
+        """The `count` files that fit a query best, best first.
 
-        `raw`: see :meth:`.encoders.registry.Model.prompt`.
+        Args:
+            query: A text is one term, whatever is in it; see :func:`nmm.index.query.parse`.
+            count: Results at most.
+            kinds: What to look among.
+            filters: Which files to look among.
+            mode: What ranks them.
+            relevant: Leave out what is weak.
+            min_score: Leave out what scores less.
+            fold: Let nearly equal files be one result.
+            raw: See :meth:`.encoders.registry.Model.prompt`.
 
         Raises:
             UsageError: The query is empty.
             ModelError: The index was rebuilt, and its model now cannot be used.
         """
-        if not query.strip():
+        asked = query if isinstance(query, Query) else Query((Term(text=query),), query)
+        if not any(term.image or term.text.strip() for term in asked.terms):
             raise UsageError("The query is empty.", hint='Say what to look for: nmm search "a cat"')
         while True:
-            (vector,) = self._encoder.embed_texts([query], Task.QUERY, raw=raw)
+            vector = self._embed(asked, raw=raw)
             with self._catalog.snapshot():
                 settings = self._catalog.settings()
                 if settings is None or settings == settings_of(self._encoder):
@@ -168,6 +199,12 @@ class Search:
             )
             for rank, (score, hit) in enumerate(found[:count], 1)
         ]
+
+    def _embed(self, query: Query, *, raw: bool) -> NDArray[np.float32]:
+        """The vector of a query, shape (dimension,)."""
+        vectors = self._encoder.embed_texts([query.words], Task.QUERY, raw=raw)
+        vector: NDArray[np.float32] = vectors[0]
+        return vector
 
     def _find_kind(
         self, query: NDArray[np.float32], count: int, kind: Kind

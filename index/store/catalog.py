@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-SCHEMA = 2
+SCHEMA = 3
 
 Kind = Literal["image", "text"]
 Form = Literal["flat", "ivf"]

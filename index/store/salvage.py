@@ -22,7 +22,17 @@ from nmm.index.store.writer import CatalogWriter
 from nmm.index.sync import sync
 
 # What is read; `segments` and `loose` follow from it.
-TABLES = ("settings", "roots", "mounts", "contents", "files", "chunks", "vectors", "scales")
+TABLES = (
+    "settings",
+    "roots",
+    "mounts",
+    "contents",
+    "boxes",
+    "files",
+    "chunks",
+    "vectors",
+    "scales",
+)
 # What is of use when it is not known which model the vectors are of.
 WITHOUT_MODEL = ("roots", "mounts")
 # Times that a table may refuse to be read: ranges that were never used are looked into, too.
@@ -180,7 +190,7 @@ class _Reading:
     def __iter__(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
         if not self._columns:
             return
-        if self._table in {"settings", "mounts"}:  # they have no ids
+        if self._table in {"settings", "mounts", "boxes"}:  # they have no ids
             for row in self._from_both_ends():
                 yield self._columns, row
             return

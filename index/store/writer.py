@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -47,6 +47,7 @@ TABLES = (
     "roots",
     "mounts",
     "contents",
+    "boxes",
     "files",
     "chunks",
     "vectors",
@@ -54,19 +55,35 @@ TABLES = (
     "segments",
     "loose",  # the last: what is done to the others puts rows into it
 )
+# What is read of a content's file, as a number that grows with it: 1 for the place, the camera
+# and the caption of an image.
+DETAILS = 1
 # A catalog is written anew without its free pages when one in so many of all is free.
 FREE = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a file holds, known by its hash. Sizes in pixels are of an image."""
+    """What a file holds, known by its hash, and what it says of itself.
+
+    Sizes in pixels, degrees of latitude and longitude, camera and caption are of an image;
+    `details` is :data:`DETAILS`, or less if an older nmm read the file.
+    """
 
     hash: bytes
     kind: Kind
     width: int | None = None
     height: int | None = None
     taken_at: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    camera: str | None = None
+    caption: str | None = None
+    details: int = DETAILS
+
+
+CONTENT_COLUMNS = ", ".join(column.name for column in fields(Content))
+CONTENT_PLACES = ", ".join("?" for _ in fields(Content))
 
 
 class ChunkRow(NamedTuple):
@@ -330,7 +347,7 @@ class CatalogWriter(Catalog):
     def add_content(self, content: Content) -> int:
         """Add a content without chunks; its id."""
         cursor = self._database.execute(
-            "INSERT INTO contents (hash, kind, width, height, taken_at) VALUES (?, ?, ?, ?, ?)",
+            f"INSERT INTO contents ({CONTENT_COLUMNS}) VALUES ({CONTENT_PLACES})",  # noqa: S608
             astuple(content),
         )
         assert cursor.lastrowid is not None, "a row was inserted"
