@@ -54,7 +54,7 @@ ALLOWED = {
         "obtain",
         "run",
     },
-    "query": {"errors"},
+    "query": {"errors", "media"},
     "filters": {"errors"},
     "search": {"query", "filters", "errors", "encoders", "store", "scale", "model"},
     "embed": {"errors", "encoders", "media", "events", "obtain"},
