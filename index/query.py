@@ -2,7 +2,7 @@ r"""What is looked for: texts and images, each with a weight and a sign, that ma
 
 A program makes a :class:`Query` as it likes; a person writes one, and :func:`parse` reads it::
 
-    query  = [ sign space ] term { space sign space term } ;
+    query  = image | [ sign space ] term { space sign space term } ;
     sign   = "+" | "-" ;
     term   = [ weight ] ( quoted | image | text ) ;
     weight = number "*" ;                   (* a term follows at once: 5* hotel is a text *)
@@ -79,7 +79,7 @@ class Term:
         plain = self.text if self.image is None else str(self.image)
         with suppress(UsageError):
             # A quote at its beginning could be closed in the next term.
-            if plain[:1] not in _QUOTES and parse(weight + plain).terms == (meant,):
+            if plain[:1] not in _QUOTES and _terms(weight + plain) == (meant,):
                 return weight + plain
         if self.image is None:
             return weight + _quoted(self.text)
@@ -136,6 +136,13 @@ def parse(text: str) -> Query:
         UsageError: It is empty, or not of the grammar: what is wrong is said with its place.
             Or a term is the path of an image file that is not there, or the URL of one.
     """
+    with suppress(UsageError):  # which is said again, with its place
+        if image := image_file(text.strip()):
+            return Query((Term(image=image),), text)
+    return Query(_terms(text), text)
+
+
+def _terms(text: str) -> tuple[Term, ...]:
     terms: list[Term] = []
     at = _skip_space(text, 0)
     while at < len(text) or not terms:
@@ -156,7 +163,7 @@ def parse(text: str) -> Query:
                 hint='Say what to look for: nmm search "a cat"',
             )
         terms.append(replace(term, weight=-term.weight) if found and found[0] == "-" else term)
-    return Query(tuple(terms), text)
+    return tuple(terms)
 
 
 def parse_term(text: str) -> Term:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 # Lengths of a sum, beside that of its weights, below which its direction is chance.
 LEAST_LENGTH = 1e-3
+# Bytes that tell an image.
+HEAD = 64
 # Passages of a file that are embedded together.
 PASSAGES = 128
 
@@ -91,6 +94,7 @@ def _of_file(term: Term, encoder: Encoder, catalog: Catalog) -> NDArray[np.float
 def _read(path: Path) -> bytes:
     from nmm.index.media.read import read_image
 
+    _check_file(path)
     try:
         return read_image(path)
     except MediaError as error:
@@ -103,9 +107,11 @@ def _of_image(data: bytes, name: str, encoder: Encoder, catalog: Catalog) -> NDA
     import numpy as np
 
     from nmm.index.encoders.preprocess import to_pixels
-    from nmm.index.media.image import decode
+    from nmm.index.media.image import decode, looks_like_image
 
-    known = _known(hashlib.sha256(data).digest(), encoder, catalog)
+    known = None
+    if looks_like_image(data[:HEAD]):
+        known = _known(hashlib.sha256(data).digest(), encoder, catalog)
     if known is not None:
         return known
     spec = encoder.model.image
@@ -125,8 +131,7 @@ def _of_content(path: Path, encoder: Encoder, catalog: Catalog) -> NDArray[np.fl
     from nmm.index.media.image import MAX_PIXELS
     from nmm.index.media.read import Chunking, ImageMedia, TextMedia, read_media
 
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder.", hint="Name one of the files in it.")
+    _check_file(path)
     found: list[NDArray[np.float32]] = []
 
     def is_known(digest: bytes) -> bool:
@@ -154,6 +159,17 @@ def _of_content(path: Path, encoder: Encoder, catalog: Catalog) -> NDArray[np.fl
     if not found:
         raise _unusable("file", str(path), "there is no text in it")
     return found[0]
+
+
+def _check_file(path: Path) -> None:
+    with suppress(OSError):  # which is said when it is opened
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder.", hint="Name one of the files in it.")
+        if not path.exists():
+            raise UsageError(
+                f"There is no file {path}",
+                hint="Is it spelled right? Words are looked for with: nmm search",
+            )
 
 
 def _known(digest: bytes, encoder: Encoder, catalog: Catalog) -> NDArray[np.float32] | None:
