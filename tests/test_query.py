@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import SAMPLE_DATA
 
+from nmm.cli.queries import read_queries
 from nmm.index.errors import UsageError
 from nmm.index.query import Query, Term, check, join, parse, parse_term
 
@@ -231,6 +234,121 @@ def test_a_weight_is_a_finite_number(weight: float) -> None:
 def test_a_query_of_nothing_is_refused(terms: tuple[Term, ...]) -> None:
     with pytest.raises(UsageError):
         check(Query(terms))
+
+
+# A command line and standard input
+
+
+class Trickle(io.RawIOBase):
+    """A pipe that brings some bytes at a time."""
+
+    def __init__(self, data: bytes, size: int) -> None:
+        self._rest, self._size = data, size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._rest[: min(self._size, len(buffer))]
+        buffer[: len(part)] = part
+        self._rest = self._rest[len(part) :]
+        return len(part)
+
+
+def asked(
+    monkeypatch: pytest.MonkeyPatch, *words: str, stdin: bytes = b"", size: int = 4096, **more: Any
+) -> list[Query]:
+    """The queries of a command line."""
+    reader = io.BufferedReader(Trickle(stdin, size))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(reader))
+    given = {"images": [], "add": [], "minus": [], **more}
+    queries, several = read_queries(words, **given)
+    found = list(queries)
+    assert several or len(found) == 1
+    return found
+
+
+@pytest.mark.parametrize("size", [1, 6, 4096])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "BMP", "GIF", "WEBP", "PPM", "TIFF", "ICO"])
+def test_an_image_on_stdin_is_told_by_its_beginning(
+    form: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    data = io.BytesIO()
+    Image.new("RGB", (10, 10)).save(data, form)
+    if form == "PPM":
+        size = max(size, 64)  # its first line alone could be a query
+    (query,) = asked(monkeypatch, "-", stdin=data.getvalue(), size=size)
+    assert query == Query((Term(image=data.getvalue()),), "-")
+
+
+@pytest.mark.parametrize("size", [1, 3, 64, 4096])
+@pytest.mark.parametrize(
+    ("stdin", "lines"),
+    [
+        (b"", []),
+        (b"\n \r\n", []),
+        (b"cat", ["cat"]),
+        (b"\xef\xbb\xbfcat\r\n\r\n dog \r\n", ["cat", "dog"]),
+        (b"P6\n" + b"d" * 70 + b"\nlast", ["P6", "d" * 70, "last"]),
+        ("é\U0001f600".encode() * 40, ["é\U0001f600" * 40]),
+        (b"caf\xe9\n", ["caf?"]),
+    ],
+)
+def test_lines_on_stdin_are_queries(
+    stdin: bytes, lines: list[str], size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = asked(monkeypatch, "-", stdin=stdin, size=size)
+    assert found == [Query((Term(text=line),), line) for line in lines]
+
+
+def test_options_are_terms_of_every_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    more = {"images": [CAT], "add": ["2*rock + roll", '"0.5*x"'], "minus": ["dog", str(CAT)]}
+    terms = (
+        Term(image=CAT),
+        Term(2, "rock + roll"),
+        Term(1, "0.5*x"),
+        Term(-1, "dog"),
+        Term(-1, image=CAT),
+    )
+    rest = f'{CAT} + 2*"rock + roll" + "0.5*x" - dog - {CAT}'
+    first, second = asked(monkeypatch, "-", stdin=b"- a\nb\n", **more)
+    assert first == Query((Term(-1, "a"), *terms), f"- a + {rest}")
+    assert second == Query((Term(1, "b"), *terms), f"b + {rest}")
+    assert asked(monkeypatch, **more) == [Query(terms, rest)]
+    assert parse(rest).terms == terms
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need a privilege elsewhere")
+def test_a_file_to_be_like_is_left_out_by_all_its_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, link = tmp_path / "real.txt", tmp_path / "link.txt"
+    real.write_text("a")
+    link.symlink_to(real)
+    monkeypatch.chdir(tmp_path)
+    (query,) = asked(monkeypatch, like=Path("link.txt"))
+    assert query.terms == (Term(file=Path("link.txt")),)
+    assert query.without == (str(link), str(real.resolve()))
+
+
+@pytest.mark.parametrize(
+    ("words", "more", "what"),
+    [
+        ([], {}, "The query is empty."),
+        (["-"], {"images": [Path("-")]}, "Standard input can be read once only."),
+        (["cat"], {"images": [Path("-")] * 2}, "Standard input can be read once only."),
+        (["cat"], {"add": [" "]}, "There is nothing to look for in an empty text."),
+        (["cat"], {"minus": ["a/no.jpg"]}, "There is no image file a/no.jpg"),
+    ],
+)
+def test_a_command_line_that_makes_no_sense_is_refused(
+    words: list[str], more: dict[str, Any], what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError) as raised:
+        asked(monkeypatch, *words, **more)
+    assert raised.value.what == what
 
 
 # Any line, any terms
