@@ -82,7 +82,11 @@ def _word(word: str, count: int) -> str:
 
 
 def _image(path: Path) -> Term:
-    return Term(image=_image_on_stdin(b"") if str(path) == STDIN else path.expanduser())
+    if str(path) == STDIN:
+        return Term(image=_image_on_stdin(b""))
+    with suppress(RuntimeError):  # a user that is not there
+        path = path.expanduser()
+    return Term(image=path)
 
 
 def _negative(term: Term) -> Term:

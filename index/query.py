@@ -30,7 +30,6 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 
 from nmm.index.errors import UsageError
-from nmm.index.media.image import IMAGE_SUFFIXES, looks_like_image
 
 _SIGN = re.compile(r"(?:(?<=\s)|^)[+-](?=\s|\Z)")
 _WEIGHT = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)\*(?=\S)", re.IGNORECASE)
@@ -264,6 +263,8 @@ def image_file(text: str) -> Path | None:
     Raises:
         UsageError: It is the path of an image file that is not there, or the URL of one.
     """
+    from nmm.index.media.image import IMAGE_SUFFIXES, looks_like_image
+
     if _URL.fullmatch(text):
         return _image_at(text)
     if not text or len(text) > _LONGEST_PATH:
@@ -288,6 +289,8 @@ def image_file(text: str) -> Path | None:
 def _image_at(url: str) -> Path | None:
     from urllib.parse import unquote_to_bytes, urlsplit
     from urllib.request import url2pathname
+
+    from nmm.index.media.image import IMAGE_SUFFIXES
 
     try:
         parts = urlsplit(url)

@@ -19,7 +19,7 @@ from nmm.index.filters import NO_FILTERS, Filters
 from nmm.index.model import check, model_of, settings_of
 from nmm.index.query import Mode, Query, Term
 from nmm.index.query import check as check_query
-from nmm.index.query_vector import embed_query
+from nmm.index.query_vector import QueryEmbedder
 from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale, Segment, Settings
 from nmm.index.store.nearest import NearestVectors
 from nmm.index.store.writer import open_for_reading
@@ -211,7 +211,8 @@ class Search:
 
     def _embed(self, query: Query, *, raw: bool) -> NDArray[np.float32]:
         """The vector of a query, shape (dimension,)."""
-        return embed_query(query, self._encoder, self._catalog, raw=raw)
+        settings = settings_of(self._encoder)
+        return QueryEmbedder(lambda: self._encoder, settings, self._catalog).embed(query, raw=raw)
 
     def _find_kind(
         self, query: NDArray[np.float32], count: int, kind: Kind, without: Sequence[str] = ()

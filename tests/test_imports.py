@@ -56,7 +56,7 @@ ALLOWED = {
     },
     "query": {"errors", "media"},
     "filters": {"errors"},
-    "query_vector": {"query", "errors", "encoders", "media", "store", "model"},
+    "query_vector": {"query", "errors", "digest", "encoders", "media", "store"},
     "search": {"query", "query_vector", "filters", "errors", "encoders", "store", "scale", "model"},
     "embed": {"errors", "encoders", "media", "events", "obtain"},
     "remove": {"errors", "store"},

@@ -15,15 +15,16 @@ from support import SAMPLE_DATA
 
 from nmm.cli.app import app
 from nmm.cli.similar import OTHERS
+from nmm.index import search as search_module
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime import OnnxEncoder
-from nmm.index.errors import UsageError
+from nmm.index.errors import ModelError, UsageError
 from nmm.index.media.image import decode
 from nmm.index.media.read import Chunking, TextMedia, read_media
 from nmm.index.query import Query, Term, parse
-from nmm.index.query_vector import embed_query
-from nmm.index.search import Search
+from nmm.index.query_vector import QueryEmbedder
+from nmm.index.search import open_search
 from nmm.index.store.catalog import Kind, Scale, Settings
 from nmm.index.store.location import IndexFolder
 from nmm.index.store.writer import CatalogWriter, ChunkRow, Content, open_for_writing
@@ -45,6 +46,11 @@ def writer(folder: IndexFolder, mini: OnnxEncoder) -> Iterator[CatalogWriter]:
         for kind in ("image", "text"):
             opened.set_scale(kind, Scale(0.0, 1.0))
         yield opened
+
+
+def embed_query(query: Query, encoder: OnnxEncoder, writer: CatalogWriter) -> NDArray[np.float32]:
+    settings = Settings("mini", encoder.model.dimension, encoder.weights)
+    return QueryEmbedder(lambda: encoder, settings, writer).embed(query)
 
 
 def unit(dimension: int, *axes: int) -> NDArray[np.float32]:
@@ -179,16 +185,34 @@ def test_a_file_that_cannot_be_read_is_named(
     assert str(raised.value).startswith(f"The file {path} cannot be looked for: {reason}")
 
 
+def test_what_is_in_the_index_needs_no_model(writer: CatalogWriter, mini: OnnxEncoder) -> None:
+    put(writer, CAT, "image", [unit(mini.model.dimension, 3)], "cat.jpg")
+    settings = Settings("mini", mini.model.dimension, mini.weights)
+
+    def load() -> OnnxEncoder:
+        raise ModelError("It is not here.")
+
+    embedder = QueryEmbedder(load, settings, writer)
+    for term in (Term(image=CAT), Term(file=CAT)):
+        assert embedder.embed(Query((term,))).shape == (mini.model.dimension,)
+    with pytest.raises(ModelError):
+        embedder.embed(Query((Term(file=DIARY),)))
+
+
 def test_a_file_itself_is_no_result_and_its_copy_is_one(
-    folder: IndexFolder, writer: CatalogWriter, mini: OnnxEncoder
+    folder: IndexFolder,
+    writer: CatalogWriter,
+    mini: OnnxEncoder,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(search_module, "load_encoder", lambda *_, **__: mini)
     put(writer, DIARY, "text", [unit(mini.model.dimension, 5)] * 30, "a.md", "b.md")
     put(writer, CAT, "text", [unit(mini.model.dimension, 5, 6)], "c.md")
-    search = Search(folder, writer, mini, lambda _: mini)
-    without = (str(ROOT / "a.md"),)
-    for count, expected in [(1, ["b.md"]), (3, ["b.md", "c.md"])]:
-        found = search.find(Query((Term(file=DIARY),), without=without), count)
-        assert [Path(one.path).name for one in found] == expected
+    query = Query((Term(file=DIARY),), without=(str(ROOT / "a.md"),))
+    with open_search(folder) as search:
+        for count, expected in [(1, ["b.md"]), (3, ["b.md", "c.md"])]:
+            found = search.find(query, count)
+            assert [Path(one.path).name for one in found] == expected
 
 
 # The command
