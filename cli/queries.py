@@ -59,6 +59,7 @@ def read_queries(
         return Query(terms, join(terms) if more else _label(query), without)
 
     if list(words) != [STDIN]:
+        _refuse_images(words)
         line = " ".join(_word(word, len(words)) for word in words)
         return [combined(parse(line) if line.strip() or not more else Query(()))], False
     head = _head()
@@ -73,12 +74,25 @@ def _label(query: Query) -> str:
     return label if any(term.image for term in query.terms) else valid(label)
 
 
+def _refuse_images(words: Sequence[str]) -> None:
+    """Refuse what a shell makes of *.jpg: several images without a sign are no text."""
+    if len(words) > 1 and all(map(_image_file, words)):
+        raise UsageError(
+            f"{len(words)} images without a sign are no query.",
+            hint=f"Add them up, as in: nmm search {words[0]} + {words[1]}",
+        )
+
+
 def _word(word: str, count: int) -> str:
     """An argument as it stands in a query: a path with signs in it is not to fall apart."""
-    with suppress(UsageError):
-        if count > 1 and re.search(r"\s[+-]\s", word) and (image := image_file(word)):
-            return str(Term(image=image))
-    return word
+    image = _image_file(word) if count > 1 and re.search(r"\s[+-]\s", word) else None
+    return str(Term(image=image)) if image else word
+
+
+def _image_file(word: str) -> Path | None:
+    with suppress(UsageError):  # which is said of the whole query, if it is meant
+        return image_file(word)
+    return None
 
 
 def _image(path: Path) -> Term:

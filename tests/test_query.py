@@ -268,6 +268,14 @@ def asked(
     return found
 
 
+@pytest.mark.parametrize("words", [["a", "cat"], ["a/no.jpg", "cat"], [str(CAT), "cat"]])
+def test_arguments_without_signs_are_one_text(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = " ".join(words)
+    assert asked(monkeypatch, *words) == [Query((Term(text=line),), line)]
+
+
 @pytest.mark.parametrize("size", [1, 6, 4096])
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "BMP", "GIF", "WEBP", "PPM", "TIFF", "ICO"])
 def test_an_image_on_stdin_is_told_by_its_beginning(
@@ -339,7 +347,9 @@ def test_a_file_to_be_like_is_left_out_by_all_its_names(
         ([], {}, "The query is empty."),
         (["-"], {"images": [Path("-")]}, "Standard input can be read once only."),
         (["cat"], {"images": [Path("-")] * 2}, "Standard input can be read once only."),
+        ([str(CAT)] * 3, {}, "3 images without a sign are no query."),
         (["cat"], {"add": [" "]}, "There is nothing to look for in an empty text."),
+        ([str(CAT), "+", "a/no.jpg"], {}, "There is no image file a/no.jpg"),
         (["cat"], {"minus": ["a/no.jpg"]}, "There is no image file a/no.jpg"),
     ],
 )
