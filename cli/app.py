@@ -19,6 +19,7 @@ from nmm.cli import (
     remove,
     roots,
     search,
+    similar,
     status,
     watch,
 )
@@ -42,6 +43,7 @@ Start with:
 )
 app.command("index", epilog=index.EXAMPLES)(index.index)
 app.command("search", epilog=search.EXAMPLES)(search.search)
+app.command("similar", epilog=similar.EXAMPLES)(similar.similar)
 app.command("status", epilog=status.EXAMPLES)(status.status)
 app.command("watch", epilog=watch.EXAMPLES)(watch.watch)
 app.command("remove", epilog=remove.EXAMPLES)(remove.remove)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +10,6 @@ import typer
 
 from nmm.cli.exit import Exit
 from nmm.cli.parameters import IndexOption, QuietOption
-from nmm.cli.text import valid
 from nmm.index.errors import UsageError
 from nmm.index.filters import Filters, Orientation
 from nmm.index.query import Mode
@@ -24,6 +21,8 @@ EXAMPLES = """\b
 Examples:
   nmm search cute animals
   nmm search 'tomato blight' --type text -k 3
+  nmm search '2*beach - people'
+  nmm search 'at night' --image house.jpg
   nmm search boats --type image -0 | xargs -0 cp -t picked/
   nmm search - --json < queries.txt
 """
@@ -44,13 +43,15 @@ def search(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[QUERY]", help="What to look for; - reads queries from stdin, one a line."
+            metavar="[QUERY]",
+            help="What to look for: words, an image file, or a sum as in '2*beach - people'; "
+            "- reads queries from stdin, one a line, or an image.",
         ),
     ] = None,
     count: Annotated[int, typer.Option("-k", min=1, metavar="N", help="Results at most.")] = 10,
     images: Annotated[
         list[Path] | None,
-        typer.Option("--image", metavar="FILE", help="Look for what is like this image, too."),
+        typer.Option("--image", metavar="FILE", help="Look for what is like this image."),
     ] = None,
     add: Annotated[
         list[str] | None,
@@ -72,6 +73,10 @@ def search(
     explain: Annotated[
         bool, typer.Option("--explain", help="Say on stderr how the query is understood.")
     ] = False,
+    like: Annotated[
+        Path | None,
+        typer.Option("--similar", hidden=True, metavar="FILE", help="As nmm similar FILE."),
+    ] = None,
     kind: Annotated[Type, typer.Option("--type", help="Images, texts or both.")] = Type.ALL,
     within: Annotated[
         list[str] | None,
@@ -143,6 +148,8 @@ def search(
     reaches that have nothing to do with the query.
     """
     from nmm.cli import formats
+    from nmm.cli.explain import explanation
+    from nmm.cli.queries import read_queries
     from nmm.index.search import open_search
     from nmm.index.store.catalog import KINDS
     from nmm.index.store.location import index_folder
@@ -160,7 +167,7 @@ def search(
             "Only one form of output can be printed.",
             hint="Give one of --json, --jsonl, --csv, --paths and -0.",
         )
-    several = words == ["-"]
+    queries, several = read_queries(words or [], images or [], add or [], minus or [], like)
     kinds = [k for k in KINDS if kind in (Type.ALL, k)]
 
     def note_compiling() -> None:
@@ -172,7 +179,9 @@ def search(
     folder = index_folder(index_path)
     with open_search(folder, once=not several, on_compile=note_compiling) as opened:
         form = (chosen[0] if chosen else formats.Table)(several)
-        for query in _queries() if several else [valid(" ".join(words or []))]:
+        for query in queries:
+            if explain:
+                typer.echo(explanation(query, opened, mode, raw=raw), err=True)
             results = opened.find(
                 query,
                 count,
@@ -185,7 +194,7 @@ def search(
                 raw=raw,
             )
             found = found or bool(results)
-            form.write(query, opened.model, results)
+            form.write(query.label, opened.model, results)
         damaged = opened.damaged()
     if damaged:
         _repair(folder, quiet)
@@ -203,8 +212,3 @@ def _repair(folder: IndexFolder, quiet: bool) -> None:
             err=True,
         )
     repair(folder)
-
-
-def _queries() -> Iterable[str]:
-    """The lines of stdin that are not blank, as they come."""
-    return (valid(line).strip() for line in sys.stdin if line.strip())

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 from nmm.index import scale
 from nmm.index.encoders.registry import Encoder, Task
 from nmm.index.encoders.runtime import load_encoder
-from nmm.index.errors import NoIndexError, UsageError
+from nmm.index.errors import NoIndexError
 from nmm.index.filters import NO_FILTERS, Filters
 from nmm.index.model import check, model_of, settings_of
 from nmm.index.query import Mode, Query, Term
+from nmm.index.query import check as check_query
+from nmm.index.query_vector import QueryEmbedder
 from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale, Segment, Settings
 from nmm.index.store.nearest import NearestVectors
 from nmm.index.store.writer import open_for_reading
@@ -166,18 +168,21 @@ class Search:
             raw: See :meth:`.encoders.registry.Model.prompt`.
 
         Raises:
-            UsageError: The query is empty.
+            UsageError: The query is empty, or cannot be embedded, see :mod:`.query_vector`.
             ModelError: The index was rebuilt, and its model now cannot be used.
         """
         asked = query if isinstance(query, Query) else Query((Term(text=query),), query)
-        if not any(term.image or term.text.strip() for term in asked.terms):
-            raise UsageError("The query is empty.", hint='Say what to look for: nmm search "a cat"')
+        check_query(asked)
         while True:
             vector = self._embed(asked, raw=raw)
             with self._catalog.snapshot():
                 settings = self._catalog.settings()
                 if settings is None or settings == settings_of(self._encoder):
-                    found = [hit for kind in kinds for hit in self._find_kind(vector, count, kind)]
+                    found = [
+                        hit
+                        for kind in kinds
+                        for hit in self._find_kind(vector, count, kind, asked.without)
+                    ]
                     break
             # It was rebuilt since it was opened, or since the last query.
             self._encoder = self._load(settings)
@@ -200,23 +205,28 @@ class Search:
             for rank, (score, hit) in enumerate(found[:count], 1)
         ]
 
+    def prompt(self, text: str, *, raw: bool = False) -> str:
+        """What the model reads of a text that is looked for."""
+        return self._encoder.model.prompt(text, Task.QUERY, raw=raw)
+
     def _embed(self, query: Query, *, raw: bool) -> NDArray[np.float32]:
         """The vector of a query, shape (dimension,)."""
-        vectors = self._encoder.embed_texts([query.words], Task.QUERY, raw=raw)
-        vector: NDArray[np.float32] = vectors[0]
-        return vector
+        settings = settings_of(self._encoder)
+        return QueryEmbedder(lambda: self._encoder, settings, self._catalog).embed(query, raw=raw)
 
     def _find_kind(
-        self, query: NDArray[np.float32], count: int, kind: Kind
+        self, query: NDArray[np.float32], count: int, kind: Kind, without: Sequence[str] = ()
     ) -> list[tuple[float, Hit]]:
         """The best files of a kind, each with its score."""
         measured = self._scale(kind)
         if measured is None:
             return []
-        best = self._best_files(query, count, kind)
+        best = self._best_files(query, count, kind, without)
         return [((hit.score - measured.centre) / measured.unit, hit) for hit in best]
 
-    def _best_files(self, query: NDArray[np.float32], count: int, kind: Kind) -> list[Hit]:
+    def _best_files(
+        self, query: NDArray[np.float32], count: int, kind: Kind, without: Sequence[str] = ()
+    ) -> list[Hit]:
         """The files with the greatest cosines; exact, however many chunks a file has."""
         nearest = self._open_nearest(kind)
         candidates = 2 * count
@@ -224,6 +234,8 @@ class Search:
             chunks = nearest.search(query, candidates).tolist()
             best: dict[str, Hit] = {}
             for hit in self._catalog.hits(chunks, query):
+                if hit.path in without:
+                    continue
                 if hit.path not in best or _order(hit) < _order(best[hit.path]):
                     best[hit.path] = hit
             # Several chunks of one file, or chunks that are gone, took the place of others.

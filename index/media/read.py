@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from nmm.index.digest import sha256_of_stream
+from nmm.index.digest import BLOCK, sha256_of_stream
 from nmm.index.errors import MediaError, UnreadableError
 from nmm.index.media.chunk import Chunk, chunk_lines
 from nmm.index.media.html import html_lines, looks_like_html
@@ -35,6 +35,8 @@ MAX_IMAGE_BYTES = 1 << 30
 # A text of fewer bytes is cut up at once, by the thread that read it; a longer one is cut
 # while it is embedded, so that its chunks are never all in memory.
 SMALL_TEXT = 1 << 20
+# A chunk repeats up to this part of the one before it.
+OVERLAP = 8
 
 # Opened so, a FIFO does not block, and a terminal does not become this process's own.
 FLAGS = (
@@ -79,6 +81,11 @@ class Chunking:
     size: int
     overlap: int
 
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, size: int) -> Chunking:
+        """As an index cuts them: passages of `size` tokens."""
+        return cls(tokenizer, size, size // OVERLAP)
+
 
 def read_media(
     path: Path,
@@ -104,6 +111,31 @@ def read_media(
     """
     with _open(path) as file:
         return _read(path, file, chunking, side, max_pixels, is_known)
+
+
+def read_image(path: Path) -> bytes:
+    """An image file's bytes. Unlike an indexing run, it waits for what a pipe delivers.
+
+    Raises:
+        MediaError: It has more bytes than an image has.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return read_image_stream(file)
+
+
+def read_image_stream(stream: BinaryIO, head: bytes = b"") -> bytes:
+    """An image's bytes to the end of a stream, after those that were read of it before.
+
+    Raises:
+        MediaError, OSError: As of :func:`read_image`.
+    """
+    data = bytearray(head)
+    while block := stream.read(BLOCK):
+        data += block
+        if len(data) > MAX_IMAGE_BYTES:
+            raise MediaError(f"an image file of more than {MAX_IMAGE_BYTES >> 20} MiB")
+    return bytes(data)
 
 
 @contextmanager

@@ -349,6 +349,20 @@ class Catalog:
         sql = "SELECT chunk_id, vector FROM json_each(?) CROSS JOIN vectors ON chunk_id = value"
         yield from self._blocks(sql, (json.dumps(chunks),))
 
+    def vectors_of_content(
+        self, digest: bytes
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Vectors of what a file holds with that hash, in blocks as of :meth:`vectors`.
+
+        None of a content that no file has: it may not be there to its end.
+        """
+        sql = (
+            "SELECT chunk_id, vector FROM contents JOIN chunks ON content_id = contents.id "
+            "JOIN vectors ON chunk_id = chunks.id WHERE hash = ? "
+            "AND EXISTS (SELECT 1 FROM files WHERE files.content_id = contents.id)"
+        )
+        yield from self._blocks(sql, (digest,))
+
     def _blocks(
         self, sql: str, parameters: tuple[object, ...]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
