@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from nmm.index import scale
 from nmm.index.changes import cover_changes
+from nmm.index.details import read_missing_details
 from nmm.index.encoders.backend import Backend
 from nmm.index.encoders.registry import DEFAULT, Encoder, Model, Task, find_model
 from nmm.index.encoders.runtime import load_encoder
@@ -320,6 +321,7 @@ class _Todo:
             run.summary.removed += sum(map(writer.empty, covered.emptied))
         if not run.summary.interrupted:
             _derive(writer, folder, encoder)
+            run.summary.interrupted = not read_missing_details(writer, self.stop)
         return run.summary
 
     def _cover(self, writer: CatalogWriter, paths: Sequence[Path]) -> Coverage:

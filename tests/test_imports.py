@@ -36,6 +36,7 @@ ALLOWED = {
     "events": set(),
     "scale": {"errors", "store"},
     "batch": {"errors", "store", "encoders", "media"},
+    "details": {"errors", "media", "store"},
     "roots": {"errors", "walk", "store"},
     "model": {"errors", "encoders", "store"},
     "obtain": {"errors", "encoders", "events"},
@@ -44,6 +45,7 @@ ALLOWED = {
     "watch": {"build", "encoders", "errors", "events", "roots", "run", "store"},
     "build": {
         "changes",
+        "details",
         "roots",
         "errors",
         "encoders",

@@ -152,6 +152,7 @@ def details_of(file: BinaryIO) -> Details:
 
     Raises:
         MediaError: It is no image, or its header is damaged.
+        OSError: It cannot be read.
     """
     from PIL import Image
 
@@ -167,6 +168,8 @@ def details_of(file: BinaryIO) -> Details:
         with Image.open(bare, formats=formats) as image:
             return read_details(image)
     except Exception as error:  # as in decode
+        if isinstance(error, OSError) and error.errno:
+            raise  # the system's, not Pillow's
         raise MediaError(_reason(error, formats[-1])) from error
 
 
