@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+from nmm.index.store import conditions
+from nmm.index.store.conditions import (
+    Condition,
+    cameras,
+    count_files,
+    count_unread_details,
+    count_unread_words,
+)
+
+if TYPE_CHECKING:
+    from nmm.index.store.catalog import Catalog, Kind
+
+# Cameras that are named where none is found.
+NAMED = 5
 
 Orientation = Literal["landscape", "portrait", "square"]
 
@@ -47,3 +63,89 @@ class Filters:
 
 
 NO_FILTERS = Filters()
+
+
+def conditions_of(filters: Filters) -> dict[str, Condition]:
+    """The condition of each filter that is given, by its name, in the order of the fields.
+
+    Raises:
+        UsageError: A pattern is none, or a time.
+    """
+    place = filters.near
+    given = {
+        "within": filters.within and conditions.within(filters.within),
+        "after": filters.after is not None and conditions.after(filters.after),
+        "before": filters.before is not None and conditions.before(filters.before),
+        "near": place and conditions.near(place.latitude, place.longitude, place.kilometres),
+        "camera": filters.camera is not None and conditions.camera(filters.camera),
+        "min_width": filters.min_width is not None and conditions.min_width(filters.min_width),
+        "orientation": filters.orientation and conditions.orientation(filters.orientation),
+        "larger": filters.larger is not None and conditions.larger(filters.larger),
+        "ext": filters.ext and conditions.ext(filters.ext),
+        "has_text": filters.has_text is not None and conditions.has_text(filters.has_text),
+    }
+    return {name: condition for name, condition in given.items() if condition}
+
+
+def condition_of(filters: Filters) -> Condition | None:
+    """All filters as one condition on files; None if none is given.
+
+    Raises:
+        UsageError: A pattern is none, or a time.
+    """
+    given = conditions_of(filters)
+    return conditions.every(given.values()) if given else None
+
+
+@dataclass(frozen=True, slots=True)
+class Emptied:
+    """Filters that leave nothing.
+
+    Attributes:
+        filters: Names of fields of :class:`Filters`: one that no file passes, or some that none
+            passes together, and would without any one of them.
+        others: Files that pass all of them but the last; of one alone, all there are.
+        unread: Files of images of which is not known yet what the last is about.
+        cameras: Those of most images, if it is about the camera.
+    """
+
+    filters: tuple[str, ...]
+    others: int
+    unread: int = 0
+    cameras: tuple[str, ...] = ()
+
+
+def emptied_by(catalog: Catalog, filters: Filters, kinds: Sequence[Kind]) -> list[Emptied]:
+    """Why no file of some kinds passes; empty if one does, or if there are none.
+
+    Each filter that leaves nothing by itself; if there is none such, some that do together.
+
+    Raises:
+        UsageError: A pattern is none, or a time.
+        CatalogError: The catalog cannot be read.
+    """
+
+    def passing(*names: str) -> int:
+        return count_files(catalog, kinds, conditions.every(given[name] for name in names))
+
+    given = conditions_of(filters)
+    files = passing()
+    if not files or passing(*given):
+        return []
+    if alone := [name for name in given if not passing(name)]:
+        return [_emptied(catalog, (name,), files) for name in alone]
+    needed = list(given)
+    for name in given:
+        if not passing(*(others := [other for other in needed if other != name])):
+            needed = others
+    return [_emptied(catalog, tuple(needed), passing(*needed[:-1]))]
+
+
+def _emptied(catalog: Catalog, names: tuple[str, ...], others: int) -> Emptied:
+    unread = 0
+    if (last := names[-1]) in {"near", "camera"}:
+        unread = count_unread_details(catalog)
+    elif last == "has_text":
+        unread = count_unread_words(catalog)
+    named = cameras(catalog, NAMED) if last == "camera" else []
+    return Emptied(names, others, unread, tuple(named))

@@ -57,7 +57,7 @@ ALLOWED = {
         "run",
     },
     "query": {"errors"},
-    "filters": {"errors"},
+    "filters": {"errors", "store"},
     "search": {"query", "filters", "errors", "encoders", "store", "scale", "model"},
     "embed": {"errors", "encoders", "media", "events", "obtain"},
     "remove": {"errors", "store"},
