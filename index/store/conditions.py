@@ -29,7 +29,7 @@ EARTH = 6371.0088
 MAX_INTEGER = (1 << 63) - 1
 
 # Crossed, for a condition is tested once for a file, before its chunks are looked up.
-HELD = (
+FILES = (
     "files CROSS JOIN roots ON roots.id = files.root_id "
     "CROSS JOIN contents ON contents.id = files.content_id"
 )
@@ -171,7 +171,7 @@ def passing_chunks(catalog: Catalog, kind: Kind, condition: Condition) -> NDArra
     import numpy as np
 
     sql = (
-        f"SELECT chunks.id FROM {HELD} CROSS JOIN chunks ON chunks.content_id = contents.id "  # noqa: S608
+        f"SELECT chunks.id FROM {FILES} CROSS JOIN chunks ON chunks.content_id = contents.id "  # noqa: S608
         f"WHERE contents.kind = ? AND ({condition.sql})"
     )
     rows = catalog._rows(sql, (kind, *condition.parameters))
@@ -185,7 +185,7 @@ def count_files(catalog: Catalog, kinds: Sequence[Kind], condition: Condition) -
         CatalogError: SQLite cannot read the catalog.
     """
     sql = (
-        f"SELECT count(*) FROM {HELD} "  # noqa: S608
+        f"SELECT count(*) FROM {FILES} "  # noqa: S608
         f"WHERE contents.kind IN (SELECT value FROM json_each(?)) AND ({condition.sql})"
     )
     return catalog._number(sql, (json.dumps(kinds), *condition.parameters))
@@ -216,7 +216,7 @@ def cameras(catalog: Catalog, count: int) -> list[str]:
         CatalogError: SQLite cannot read the catalog.
     """
     sql = (
-        f"SELECT contents.camera FROM {HELD} WHERE contents.camera NOT NULL "  # noqa: S608
+        f"SELECT contents.camera FROM {FILES} WHERE contents.camera NOT NULL "  # noqa: S608
         "GROUP BY contents.camera ORDER BY count(*) DESC, contents.camera LIMIT ?"
     )
     return [str(name) for (name,) in catalog._rows(sql, (count,))]
