@@ -164,21 +164,25 @@ def tell_emptied(
 
 
 def _hint(emptied: Emptied, kinds: Sequence[str]) -> str:
-    name = emptied.filters[-1]
+    """What to type next, or what there is to be asked for."""
+    name, there = emptied.filters[-1], printable(", ".join(emptied.there))
     if name in OF_IMAGES and "image" not in kinds:
-        return "Only an image can pass it: leave out --type."
-    if name == "has_text" and emptied.unread:
+        return "Only images can pass it: leave out --type."
+    if emptied.unread and name == "has_text":
         return f"Look for words in the images ({emptied.unread:,} left) with: nmm index --ocr"
-    if name in {"camera", "near"} and emptied.unread:
+    if emptied.unread:
         return (
-            f"An older nmm did not read what images say of it; read it ({emptied.unread:,} left) "
+            f"An older nmm did not read that of the images; read it ({emptied.unread:,} left) "
             "with: nmm index"
         )
-    if name == "camera" and emptied.cameras:
-        return f"There are: {printable(', '.join(emptied.cameras))}."
-    if name == "within":
-        return "See the folders of the index with: nmm roots"
-    return "Leave it out, or change it."
+    hints = {
+        "camera": f"Cameras in the index: {there}." if there else "No image names its camera.",
+        "near": f"Images that say where they were taken: {emptied.located:,}.",
+        "after": f"The oldest and the newest are of: {there}.",
+        "before": f"The oldest and the newest are of: {there}.",
+        "within": "See the folders of the index with: nmm roots",
+    }
+    return hints.get(name, "Leave it out, or change it.")
 
 
 def _option(name: str, typed: object) -> str:

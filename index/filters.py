@@ -7,13 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from nmm.index.store import conditions
-from nmm.index.store.conditions import (
-    Condition,
-    cameras,
-    count_files,
-    count_unread_details,
-    count_unread_words,
-)
+from nmm.index.store.conditions import Condition, count_files
 
 if TYPE_CHECKING:
     from nmm.index.store.catalog import Catalog, Kind
@@ -99,20 +93,23 @@ def condition_of(filters: Filters) -> Condition | None:
 
 @dataclass(frozen=True, slots=True)
 class Emptied:
-    """Filters that leave nothing.
+    """Filters that leave nothing, and what may help who asked for it.
 
     Attributes:
         filters: Names of fields of :class:`Filters`: one that no file passes, or some that none
             passes together, and would without any one of them.
         others: Files that pass all of them but the last; of one alone, all there are.
-        unread: Files of images of which is not known yet what the last is about.
-        cameras: Those of most images, if it is about the camera.
+        unread: Images of which is not known yet what the last is about.
+        there: What there is in place of what the last asks for: the commonest cameras; the first
+            and the last date, ``YYYY-MM-DD``.
+        located: Images that say where they were taken, if the last is about that.
     """
 
     filters: tuple[str, ...]
     others: int
     unread: int = 0
-    cameras: tuple[str, ...] = ()
+    there: tuple[str, ...] = ()
+    located: int = 0
 
 
 def emptied_by(catalog: Catalog, filters: Filters, kinds: Sequence[Kind]) -> list[Emptied]:
@@ -133,19 +130,30 @@ def emptied_by(catalog: Catalog, filters: Filters, kinds: Sequence[Kind]) -> lis
     if not files or passing(*given):
         return []
     if alone := [name for name in given if not passing(name)]:
-        return [_emptied(catalog, (name,), files) for name in alone]
+        return [_emptied(catalog, kinds, (name,), files) for name in alone]
     needed = list(given)
     for name in given:
         if not passing(*(others := [other for other in needed if other != name])):
             needed = others
-    return [_emptied(catalog, tuple(needed), passing(*needed[:-1]))]
+    return [_emptied(catalog, kinds, tuple(needed), passing(*needed[:-1]))]
 
 
-def _emptied(catalog: Catalog, names: tuple[str, ...], others: int) -> Emptied:
-    unread = 0
-    if (last := names[-1]) in {"near", "camera"}:
-        unread = count_unread_details(catalog)
-    elif last == "has_text":
-        unread = count_unread_words(catalog)
-    named = cameras(catalog, NAMED) if last == "camera" else []
-    return Emptied(names, others, unread, tuple(named))
+def _emptied(
+    catalog: Catalog, kinds: Sequence[Kind], names: tuple[str, ...], others: int
+) -> Emptied:
+    def images(condition: Condition) -> int:
+        return count_files(catalog, ["image"], condition)
+
+    match names[-1]:
+        case "camera":
+            there = tuple(conditions.cameras(catalog, NAMED))
+            return Emptied(names, others, images(conditions.UNREAD), there)
+        case "near":
+            unread, located = images(conditions.UNREAD), images(conditions.LOCATED)
+            return Emptied(names, others, unread, located=located)
+        case "has_text":
+            return Emptied(names, others, images(conditions.NOT_LOOKED_INTO))
+        case "after" | "before":
+            return Emptied(names, others, there=tuple(conditions.dates(catalog, kinds)))
+        case _:
+            return Emptied(names, others)

@@ -47,6 +47,13 @@ class Condition(NamedTuple):
     parameters: tuple[object, ...] = ()
 
 
+# Images that say where they were taken; of which an older nmm did not read that; in which nobody
+# has looked for words.
+LOCATED = Condition("contents.latitude NOT NULL")
+UNREAD = Condition("contents.details = 0")
+NOT_LOOKED_INTO = Condition("contents.words IS NULL")
+
+
 def register(connection: sqlite3.Connection) -> None:
     """Give a connection the functions that conditions call."""
     for name, function in (
@@ -191,24 +198,6 @@ def count_files(catalog: Catalog, kinds: Sequence[Kind], condition: Condition) -
     return catalog._number(sql, (json.dumps(kinds), *condition.parameters))
 
 
-def count_unread_details(catalog: Catalog) -> int:
-    """Number of files of images of which an older nmm did not read what they say.
-
-    Raises:
-        CatalogError: SQLite cannot read the catalog.
-    """
-    return count_files(catalog, ["image"], Condition("contents.details = 0"))
-
-
-def count_unread_words(catalog: Catalog) -> int:
-    """Number of files of images in which nobody has looked for words.
-
-    Raises:
-        CatalogError: SQLite cannot read the catalog.
-    """
-    return count_files(catalog, ["image"], Condition("contents.words IS NULL"))
-
-
 def cameras(catalog: Catalog, count: int) -> list[str]:
     """The cameras that took most of the images.
 
@@ -220,6 +209,21 @@ def cameras(catalog: Catalog, count: int) -> list[str]:
         "GROUP BY contents.camera ORDER BY count(*) DESC, contents.camera LIMIT ?"
     )
     return [str(name) for (name,) in catalog._rows(sql, (count,))]
+
+
+def dates(catalog: Catalog, kinds: Sequence[Kind]) -> list[str]:
+    """The first and the last day that files of some kinds were taken or modified on.
+
+    Raises:
+        CatalogError: SQLite cannot read the catalog.
+    """
+    sql = (
+        "SELECT min(day), max(day) FROM (SELECT ifnull(substr(contents.taken_at, 1, 10), "  # noqa: S608
+        f"date(files.mtime_ns / 1000000000, 'unixepoch', 'localtime')) AS day FROM {FILES} "
+        "WHERE contents.kind IN (SELECT value FROM json_each(?)))"
+    )
+    first, last = next(catalog._rows(sql, (json.dumps(kinds),)))
+    return [] if first is None else [first, last]
 
 
 def kilometres(
