@@ -27,7 +27,6 @@ OPTIONS = {"within": "--in"}
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 BINARY = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)(i?)b?", re.IGNORECASE)
-_WILDCARD = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True)
@@ -77,12 +76,10 @@ def parse_within(text: str) -> str:
     first = re.split(r"[\\/]" if os.sep == "\\" else "/", pattern, maxsplit=1)[0]
     if not (first in {".", ".."} or Path(pattern).is_absolute()):
         return pattern
-    if Path(pattern).exists():
-        fixed, rest = Path(pattern), ""
-    else:
-        parts = Path(pattern).parts
-        wild = next((n for n, part in enumerate(parts) if _WILDCARD.search(part)), len(parts))
-        fixed, rest = Path(*parts[:wild]), "/".join(parts[wild:])
+    parts = Path(pattern).parts
+    # What is there is no wildcard, whatever is in its name.
+    there = next((n for n in range(len(parts), 0, -1) if Path(*parts[:n]).exists()), 0)
+    fixed, rest = Path(*parts[:there]), "/".join(parts[there:])
     folder = glob.escape(str(fixed.resolve()))
     end = "/" if text.endswith(("/", os.sep)) else ""
     return (folder.rstrip("/" + os.sep) + "/" + rest).rstrip("/") + end or "/"
