@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from nmm.index.store import conditions
-from nmm.index.store.conditions import Condition, count_files
+from nmm.index.store.conditions import Condition, any_file, count_files
 
 if TYPE_CHECKING:
     from nmm.index.store.catalog import Catalog, Kind
@@ -122,20 +122,22 @@ def emptied_by(catalog: Catalog, filters: Filters, kinds: Sequence[Kind]) -> lis
         CatalogError: The catalog cannot be read.
     """
 
-    def passing(*names: str) -> int:
-        return count_files(catalog, kinds, conditions.every(given[name] for name in names))
+    def together(names: Iterable[str]) -> Condition:
+        return conditions.every(given[name] for name in names)
 
     given = conditions_of(filters)
-    files = passing()
-    if not files or passing(*given):
+    if not any_file(catalog, kinds, together([])) or any_file(catalog, kinds, together(given)):
         return []
-    if alone := [name for name in given if not passing(name)]:
+    if alone := [name for name in given if not any_file(catalog, kinds, given[name])]:
+        files = count_files(catalog, kinds, together([]))
         return [_emptied(catalog, kinds, (name,), files) for name in alone]
     needed = list(given)
     for name in given:
-        if not passing(*(others := [other for other in needed if other != name])):
+        others = [other for other in needed if other != name]
+        if not any_file(catalog, kinds, together(others)):
             needed = others
-    return [_emptied(catalog, kinds, tuple(needed), passing(*needed[:-1]))]
+    others = needed[:-1]
+    return [_emptied(catalog, kinds, tuple(needed), count_files(catalog, kinds, together(others)))]
 
 
 def _emptied(
