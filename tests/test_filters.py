@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -125,8 +125,11 @@ class Index:
         return {path for path, _ in self.find(**filters)}  # type: ignore[arg-type]
 
 
+Make = Callable[[Sequence[File]], Index]
+
+
 @pytest.fixture(scope="module")
-def make(mini: OnnxEncoder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+def make(mini: OnnxEncoder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
     """Makes indexes; their vectors lie in FAISS files, and the model is loaded once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(segments, "TAIL", 1)
@@ -319,8 +322,8 @@ MIXED = [
 
 
 @pytest.fixture(scope="module")
-def mixed(make: object) -> Index:
-    return make(MIXED)  # type: ignore[operator, no-any-return]
+def mixed(make: Make) -> Index:
+    return make(MIXED)
 
 
 @pytest.mark.parametrize(
@@ -396,10 +399,10 @@ def test_a_time_that_is_none_is_refused(mixed: Index, moment: str) -> None:
         mixed.find(after=moment)
 
 
-def test_of_one_content_only_the_file_that_passes_is_found(make: object) -> None:
+def test_of_one_content_only_the_file_that_passes_is_found(make: Make) -> None:
     kept = File("/home/ada/Pictures/kept/a.jpg", content="same", modified="2024-01-01T00:00:00")
     copy = replace(kept, path="/disk/old/b.png", modified="2021-01-01T00:00:00", size=5)
-    index: Index = make([kept, copy])  # type: ignore[operator]
+    index = make([kept, copy])
     assert index.paths() == {kept.path, copy.path}
     for filters in ({"within": ("kept",)}, {"ext": ("jpg",)}, {"after": "2022-01-01"}):
         assert index.paths(**filters) == {kept.path}
@@ -409,11 +412,9 @@ def test_of_one_content_only_the_file_that_passes_is_found(make: object) -> None
     assert index.paths(ext=("png",), larger=6) == set()
 
 
-def test_what_another_process_changes_is_seen_at_the_next_query(
-    make: object, tmp_path: Path
-) -> None:
+def test_what_another_process_changes_is_seen_at_the_next_query(make: Make, tmp_path: Path) -> None:
     file = File("/disk/old/a.jpg")
-    index: Index = make([file])  # type: ignore[operator]
+    index = make([file])
     assert index.paths(ext=("png",)) == set()
     with open_for_writing(index.search._folder) as writer, writer.batch():
         content = writer.content_id(file.path.encode())
@@ -505,8 +506,8 @@ def a_library() -> list[File]:
 
 
 @pytest.fixture(scope="module")
-def library(make: object) -> Index:
-    return make(a_library())  # type: ignore[operator, no-any-return]
+def library(make: Make) -> Index:
+    return make(a_library())
 
 
 MOMENTS = st.sampled_from(["2012-01-01", "2021-03-01", "2022-07-01", "2023-05-01", "2024-06-01"])
