@@ -98,6 +98,8 @@ class Progress:
                 return f"A rebuild with the model {model} is not finished. Go on with it: {again}"
             case e.Waiting(holder):
                 return f"Waiting for another nmm: {holder or 'it writes to this index'}."
+            case e.ReadingDetails(images):
+                return f"Reading where and with what {images:,} images were taken, once."
             case e.RootAway(path, mount):
                 why = f", for nothing is mounted on {mount}" if mount else ""
                 return f"{path} is not there{why}: its files are kept. {PRUNE}"

@@ -321,7 +321,8 @@ class _Todo:
             run.summary.removed += sum(map(writer.empty, covered.emptied))
         if not run.summary.interrupted:
             _derive(writer, folder, encoder)
-            run.summary.interrupted = not read_missing_details(writer, self.stop)
+            through = read_missing_details(writer, self.on_event, self.stop)
+            run.summary.interrupted = not through
         return run.summary
 
     def _cover(self, writer: CatalogWriter, paths: Sequence[Path]) -> Coverage:

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmm.index.errors import MediaError, UnreadableError
+from nmm.index.events import ReadingDetails
 from nmm.index.media.exif import NO_DETAILS, Details
 from nmm.index.media.read import read_details
-from nmm.index.store.unread import Copy, keep_read, unread
+from nmm.index.store.unread import Copy, count_unread, keep_read, unread
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
 
+    from nmm.index.events import Event
     from nmm.index.store.writer import CatalogWriter
 
 # Images whose details are committed together.
@@ -25,7 +28,9 @@ BATCH = 256
 THREADS = 4
 
 
-def read_missing_details(writer: CatalogWriter, stop: threading.Event) -> bool:
+def read_missing_details(
+    writer: CatalogWriter, on_event: Callable[[Event], None], stop: threading.Event
+) -> bool:
     """Read what images say that the run has met, as far as an older nmm did not.
 
     Of files that are unchanged since they were indexed; what cannot be read now, the next run
@@ -34,6 +39,9 @@ def read_missing_details(writer: CatalogWriter, stop: threading.Event) -> bool:
     Raises:
         CatalogError: SQLite cannot read or write the catalog.
     """
+    if not (count := count_unread(writer)):
+        return True
+    on_event(ReadingDetails(count))
     last = 0
     with ThreadPoolExecutor(THREADS, "nmm-details") as pool:
         while contents := unread(writer, last, BATCH):

@@ -21,7 +21,7 @@ from nmm.index import details as details_module
 from nmm.index.build import build
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import UnreadableError
-from nmm.index.events import Summary
+from nmm.index.events import Event, Passed, ReadingDetails, Summary
 from nmm.index.media.exif import Details
 from nmm.index.media.read import read_details
 from nmm.index.store.location import IndexFolder
@@ -125,7 +125,9 @@ def test_what_an_older_nmm_did_not_read_is_read_and_nothing_embedded(
     new = details(folder)
     make_old(folder)
     before = query(folder, "SELECT * FROM vectors")
-    assert told(build([], folder)) == (0, 0, 5, 0, False)
+    events: list[Event] = []
+    assert told(build([], folder, on_event=events.append)) == (0, 0, 5, 0, False)
+    assert [event for event in events if not isinstance(event, Passed)] == [ReadingDetails(4)]
     assert details(folder) == new
     assert query(folder, "SELECT * FROM vectors") == before
     assert query(folder, "SELECT rowid FROM picture_words WHERE picture_words MATCH 'boat'") == [

@@ -19,11 +19,11 @@ from nmm.index import search as search_module
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import UsageError
-from nmm.index.filters import Emptied, Filters, Place
+from nmm.index.filters import Emptied, Filters, Place, condition_of
 from nmm.index.search import Search, open_search
 from nmm.index.store import nearest, segments
 from nmm.index.store.catalog import KINDS, Kind, Scale, Settings
-from nmm.index.store.conditions import kilometres
+from nmm.index.store.conditions import kilometres, passing_chunks
 from nmm.index.store.location import IndexFolder
 from nmm.index.store.within import check_glob, is_within
 from nmm.index.store.writer import ChunkRow, Content, open_for_writing
@@ -384,6 +384,17 @@ def test_a_filter_leaves_what_passes(
 )
 def test_no_text_passes_what_is_asked_of_images(mixed: Index, filters: dict[str, object]) -> None:
     assert mixed.find(kinds=["text"], **filters) == []
+
+
+def test_only_chunks_of_files_that_pass_are_looked_among(mixed: Index) -> None:
+    catalog = mixed.search._catalog
+    every = catalog.chunk_ids("text").tolist()
+    assert len(every) == 3
+    for names, chunks in ((("todo.md",), every[:2]), (("2023.md",), every[2:]), (("no",), [])):
+        where = condition_of(Filters(within=names))
+        assert where is not None
+        assert passing_chunks(catalog, "text", where).tolist() == chunks
+        assert passing_chunks(catalog, "image", where).tolist() == []
 
 
 def test_scores_are_those_without_a_filter(mixed: Index) -> None:

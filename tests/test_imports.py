@@ -36,7 +36,7 @@ ALLOWED = {
     "events": set(),
     "scale": {"errors", "store"},
     "batch": {"errors", "store", "encoders", "media"},
-    "details": {"errors", "media", "store"},
+    "details": {"errors", "events", "media", "store"},
     "roots": {"errors", "walk", "store"},
     "model": {"errors", "encoders", "store"},
     "obtain": {"errors", "encoders", "events"},

@@ -104,7 +104,10 @@ def before(moment: str) -> Condition:
 
 
 def _compared(moment: str, sign: str) -> Condition:
-    """When a picture was taken is compared as its camera's clock showed it."""
+    """When a picture was taken is compared as its camera's clock showed it.
+
+    An offset after the time does not change its order: whole seconds decide before it.
+    """
     try:
         local = datetime.fromisoformat(moment).replace(microsecond=0)
     except ValueError as error:
@@ -115,7 +118,7 @@ def _compared(moment: str, sign: str) -> Condition:
         local = local.astimezone().replace(tzinfo=None)
     return Condition(
         "CASE WHEN contents.taken_at NOT NULL "
-        f"THEN substr(contents.taken_at, 1, 19) {sign} ? ELSE files.mtime_ns {sign} ? END",
+        f"THEN contents.taken_at {sign} ? ELSE files.mtime_ns {sign} ? END",
         (local.isoformat(), _nanoseconds(local)),
     )
 

@@ -22,6 +22,23 @@ class Copy(NamedTuple):
     mtime_ns: int
 
 
+# Crossed, for in the order of contents it can stop after so many.
+_UNREAD = (
+    "contents CROSS JOIN files ON content_id = contents.id JOIN met ON file_id = files.id "
+    "JOIN roots ON roots.id = root_id WHERE contents.id > ? AND kind = 'image' AND details < ?"
+)
+
+
+def count_unread(writer: CatalogWriter) -> int:
+    """How many images are not read whole that this run has met.
+
+    Raises:
+        CatalogError: SQLite cannot read the file.
+    """
+    sql = f"SELECT count(DISTINCT contents.id) FROM {_UNREAD}"  # noqa: S608
+    return writer._number(sql, (0, DETAILS))
+
+
 def unread(writer: CatalogWriter, after: int, count: int) -> dict[int, list[Copy]]:
     """By id, the next `count` images after one that are not read whole, each with its files.
 
@@ -31,12 +48,8 @@ def unread(writer: CatalogWriter, after: int, count: int) -> dict[int, list[Copy
         CatalogError: SQLite cannot read the file.
     """
     rows = writer._rows(
-        "SELECT contents.id, json_group_array(json_array(roots.path, files.path, size, mtime_ns)) "
-        # Crossed, for in the order of contents it can stop after so many.
-        "FROM contents CROSS JOIN files ON content_id = contents.id "
-        "JOIN met ON file_id = files.id JOIN roots ON roots.id = root_id "
-        "WHERE contents.id > ? AND kind = 'image' AND details < ? "
-        "GROUP BY contents.id ORDER BY contents.id LIMIT ?",
+        "SELECT contents.id, json_group_array(json_array(roots.path, files.path, size, mtime_ns)) "  # noqa: S608
+        f"FROM {_UNREAD} GROUP BY contents.id ORDER BY contents.id LIMIT ?",
         (after, DETAILS, count),
     )
     return {
