@@ -77,6 +77,8 @@ class Progress:
                 self._advance(f"Preparing {model}", 0)
             case e.Prepared():
                 self._end_bar()
+            case e.ReadingDetails(images):
+                self.note(f"Reading where and with what {images:,} images were taken, once.")
             case _:
                 self.note(self._sentence(event))
 
@@ -98,8 +100,6 @@ class Progress:
                 return f"A rebuild with the model {model} is not finished. Go on with it: {again}"
             case e.Waiting(holder):
                 return f"Waiting for another nmm: {holder or 'it writes to this index'}."
-            case e.ReadingDetails(images):
-                return f"Reading where and with what {images:,} images were taken, once."
             case e.RootAway(path, mount):
                 why = f", for nothing is mounted on {mount}" if mount else ""
                 return f"{path} is not there{why}: its files are kept. {PRUNE}"
