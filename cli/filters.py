@@ -78,7 +78,8 @@ def parse_within(text: str) -> str:
         return pattern
     parts = Path(pattern).parts
     # What is there is no wildcard, whatever is in its name.
-    there = next((n for n in range(len(parts), 0, -1) if Path(*parts[:n]).exists()), 0)
+    ends = range(len(parts), 0, -1)
+    there = next((n for n in ends if os.path.exists(Path(*parts[:n]))), 0)  # noqa: PTH110 - never raises
     fixed, rest = Path(*parts[:there]), "/".join(parts[there:])
     folder = glob.escape(str(fixed.resolve()))
     end = "/" if text.endswith(("/", os.sep)) else ""

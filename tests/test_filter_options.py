@@ -240,6 +240,7 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
         assert inside(text) == (True, True, False), text
     for text in ("./*.jpg", "~/photos/*.jpg", "~/link/*.jpg", "~/*/a.jpg", "./a.jpg"):
         assert inside(text) == (True, False, False), text
+    assert inside("./" + "x" * 5000) == (False, False, False)
     assert inside("photos") == (True, True, True)
     assert inside("./nothing") == (False, False, False)
 
