@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nmm.cli.exit import Exit
+from nmm.cli.filters import FilterOptions, tell_emptied
 from nmm.cli.parameters import IndexOption, QuietOption
 from nmm.index.errors import UsageError
-from nmm.index.filters import Filters, Orientation
+from nmm.index.filters import Orientation
 from nmm.index.query import Mode
 
 if TYPE_CHECKING:
@@ -80,22 +81,39 @@ def search(
     kind: Annotated[Type, typer.Option("--type", help="Images, texts or both.")] = Type.ALL,
     within: Annotated[
         list[str] | None,
-        typer.Option("--in", metavar="GLOB", help="A folder or a file name of this pattern."),
+        typer.Option(
+            "--in",
+            metavar="GLOB",
+            help="In a folder, or of a name, of this pattern: holidays, '*.md', '2023/*', ~/Notes.",
+        ),
     ] = None,
     after: Annotated[
         str | None,
-        typer.Option("--after", metavar="DATE", help="Taken, else modified, on or after a date."),
+        typer.Option(
+            "--after",
+            metavar="DATE",
+            help="Taken, else modified, at its first moment or later: 2023-05-01, 'last month'.",
+        ),
     ] = None,
     before: Annotated[
         str | None,
-        typer.Option("--before", metavar="DATE", help="Taken, else modified, before a date."),
+        typer.Option(
+            "--before",
+            metavar="DATE",
+            help="Taken, else modified, before its first moment: 2023 is before that year.",
+        ),
     ] = None,
     near: Annotated[
         str | None,
-        typer.Option("--near", metavar="LAT,LON,KM", help="Taken at most so far from a place."),
+        typer.Option(
+            "--near", metavar="LAT,LON,KM", help="Taken at most so far from a place: 48.2,16.37,5."
+        ),
     ] = None,
     camera: Annotated[
-        str | None, typer.Option("--camera", metavar="NAME", help="Taken with such a camera.")
+        str | None,
+        typer.Option(
+            "--camera", metavar="NAME", help="Taken with a camera whose make and model contain it."
+        ),
     ] = None,
     min_width: Annotated[
         int | None, typer.Option("--min-width", min=1, metavar="PIXELS", help="At least so wide.")
@@ -109,7 +127,9 @@ def search(
     ] = None,
     ext: Annotated[
         list[str] | None,
-        typer.Option("--ext", metavar="SUFFIX", help="Names with this suffix, as in jpg."),
+        typer.Option(
+            "--ext", metavar="SUFFIX", help="Names with this suffix, as in jpg or jpg,png."
+        ),
     ] = None,
     has_text: Annotated[
         bool | None,
@@ -174,7 +194,19 @@ def search(
         if not quiet:
             typer.echo("Preparing the model for this machine, once.", err=True)
 
-    filters = Filters()
+    typed = FilterOptions(
+        within=within or (),
+        after=after,
+        before=before,
+        near=near,
+        camera=camera,
+        min_width=min_width,
+        orientation=orientation,
+        larger=larger,
+        ext=ext or (),
+        has_text=has_text,
+    )
+    filters = typed.read()
     found = False
     folder = index_folder(index_path)
     with open_search(folder, once=not several, on_compile=note_compiling) as opened:
@@ -195,9 +227,13 @@ def search(
             )
             found = found or bool(results)
             form.write(query.label, opened.model, results)
+        emptied = [] if found else opened.emptied_by(filters, kinds)
         damaged = opened.damaged()
     if damaged:
         _repair(folder, quiet)
+    if not quiet:
+        for line in tell_emptied(emptied, typed, kinds):
+            typer.echo(line, err=True)
     if not found:
         raise typer.Exit(Exit.NOTHING_FOUND)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.encoders.registry import Encoder, Task
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nmm.index.media.chunk import Chunk
+    from nmm.index.media.exif import Details
     from nmm.index.store.catalog import Root
 
 # Chunks to a batch for each image to one: the text tower takes a quarter of the time, and
@@ -33,7 +34,7 @@ class ReadyImage:
     pixels: NDArray[np.uint8]
     width: int
     height: int
-    taken_at: str | None
+    details: Details
 
 
 class FileEntry(NamedTuple):
@@ -96,7 +97,7 @@ class Batch:
     def add_image(self, entry: FileEntry, image: ReadyImage) -> None:
         """Add a file and the image it holds."""
         self._contents[image.hash] = Content(
-            image.hash, "image", image.width, image.height, image.taken_at
+            image.hash, "image", image.width, image.height, **asdict(image.details)
         )
         self._images.append(image)
         self._add_file(_Pending(entry, "indexed", None, image.hash))

@@ -203,7 +203,7 @@ class Run:
                 return media
             image = media.decoded
             pixels = to_pixels(image.image, self._model.image)
-            return ReadyImage(media.hash, pixels, image.width, image.height, image.taken_at)
+            return ReadyImage(media.hash, pixels, image.width, image.height, image.details)
         except MediaError:
             raise
         except Exception as error:

@@ -15,12 +15,13 @@ from nmm.index import scale
 from nmm.index.encoders.registry import Encoder, Task
 from nmm.index.encoders.runtime import load_encoder
 from nmm.index.errors import NoIndexError
-from nmm.index.filters import NO_FILTERS, Filters
+from nmm.index.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
 from nmm.index.model import check, model_of, settings_of
 from nmm.index.query import Mode, Query, Term
 from nmm.index.query import check as check_query
 from nmm.index.query_vector import QueryEmbedder
 from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale, Segment, Settings
+from nmm.index.store.conditions import Condition, passing_chunks
 from nmm.index.store.nearest import NearestVectors
 from nmm.index.store.writer import open_for_reading
 
@@ -124,6 +125,7 @@ class Search:
         self._encoder = encoder
         self._load = load
         self._nearest: dict[Kind, tuple[tuple[int, list[Segment]], NearestVectors]] = {}
+        self._passed: dict[Kind, tuple[tuple[int, Condition], NDArray[np.int64]]] = {}
         self._neutral: NDArray[np.float32] | None = None
 
     @property
@@ -168,11 +170,13 @@ class Search:
             raw: See :meth:`.encoders.registry.Model.prompt`.
 
         Raises:
-            UsageError: The query is empty, or cannot be embedded, see :mod:`.query_vector`.
+            UsageError: The query is empty, or cannot be embedded, see :mod:`.query_vector`; or
+                a filter makes no sense.
             ModelError: The index was rebuilt, and its model now cannot be used.
         """
         asked = query if isinstance(query, Query) else Query((Term(text=query),), query)
         check_query(asked)
+        where = condition_of(filters)
         while True:
             vector = self._embed(asked, raw=raw)
             with self._catalog.snapshot():
@@ -181,7 +185,7 @@ class Search:
                     found = [
                         hit
                         for kind in kinds
-                        for hit in self._find_kind(vector, count, kind, asked.without)
+                        for hit in self._find_kind(vector, count, kind, where, asked.without)
                     ]
                     break
             # It was rebuilt since it was opened, or since the last query.
@@ -209,31 +213,51 @@ class Search:
         """What the model reads of a text that is looked for."""
         return self._encoder.model.prompt(text, Task.QUERY, raw=raw)
 
+    def emptied_by(self, filters: Filters, kinds: Sequence[Kind] = KINDS) -> list[Emptied]:
+        """Why no file of some kinds passes filters; empty if one does.
+
+        Raises:
+            UsageError: A filter makes no sense.
+        """
+        with self._catalog.snapshot():
+            return emptied_by(self._catalog, filters, kinds)
+
     def _embed(self, query: Query, *, raw: bool) -> NDArray[np.float32]:
         """The vector of a query, shape (dimension,)."""
         settings = settings_of(self._encoder)
         return QueryEmbedder(lambda: self._encoder, settings, self._catalog).embed(query, raw=raw)
 
     def _find_kind(
-        self, query: NDArray[np.float32], count: int, kind: Kind, without: Sequence[str] = ()
+        self,
+        query: NDArray[np.float32],
+        count: int,
+        kind: Kind,
+        where: Condition | None,
+        without: Sequence[str],
     ) -> list[tuple[float, Hit]]:
-        """The best files of a kind, each with its score."""
+        """The best files of a kind that pass, each with its score."""
         measured = self._scale(kind)
         if measured is None:
             return []
-        best = self._best_files(query, count, kind, without)
+        best = self._best_files(query, count, kind, where, without)
         return [((hit.score - measured.centre) / measured.unit, hit) for hit in best]
 
     def _best_files(
-        self, query: NDArray[np.float32], count: int, kind: Kind, without: Sequence[str] = ()
+        self,
+        query: NDArray[np.float32],
+        count: int,
+        kind: Kind,
+        where: Condition | None,
+        without: Sequence[str],
     ) -> list[Hit]:
         """The files with the greatest cosines; exact, however many chunks a file has."""
         nearest = self._open_nearest(kind)
+        among = where and self._passing(kind, where)
         candidates = 2 * count
         while True:
-            chunks = nearest.search(query, candidates).tolist()
+            chunks = nearest.search(query, candidates, among).tolist()
             best: dict[str, Hit] = {}
-            for hit in self._catalog.hits(chunks, query):
+            for hit in self._catalog.hits(chunks, query, where):
                 if hit.path in without:
                     continue
                 if hit.path not in best or _order(hit) < _order(best[hit.path]):
@@ -242,6 +266,13 @@ class Search:
             if len(best) >= count or len(chunks) < candidates:
                 return sorted(best.values(), key=_order)[:count]
             candidates *= 4
+
+    def _passing(self, kind: Kind, where: Condition) -> NDArray[np.int64]:
+        """Ids of the chunks that pass; kept for the next query, until the catalog changes."""
+        state = self._catalog.version(), where
+        if kind not in self._passed or self._passed[kind][0] != state:
+            self._passed[kind] = state, passing_chunks(self._catalog, kind, where)
+        return self._passed[kind][1]
 
     def _open_nearest(self, kind: Kind) -> NearestVectors:
         state = self._catalog.generation(), self._catalog.segments(kind)

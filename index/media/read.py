@@ -22,11 +22,19 @@ from nmm.index.digest import BLOCK, sha256_of_stream
 from nmm.index.errors import MediaError, UnreadableError
 from nmm.index.media.chunk import Chunk, chunk_lines
 from nmm.index.media.html import html_lines, looks_like_html
-from nmm.index.media.image import IMAGE_SUFFIXES, DecodedImage, decode, looks_like_image
+from nmm.index.media.image import (
+    IMAGE_SUFFIXES,
+    DecodedImage,
+    decode,
+    details_of,
+    looks_like_image,
+)
 from nmm.index.media.text import detect_encoding, read_lines
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+    from nmm.index.media.exif import Details
 
 HEAD = 4096
 # An image is decoded from memory; there is none of more bytes under Pillow's pixel limit
@@ -136,6 +144,20 @@ def read_image_stream(stream: BinaryIO, head: bytes = b"") -> bytes:
         if len(data) > MAX_IMAGE_BYTES:
             raise MediaError(f"an image file of more than {MAX_IMAGE_BYTES >> 20} MiB")
     return bytes(data)
+
+
+def read_details(path: Path, size: int, mtime_ns: int) -> Details:
+    """What an image says of itself, from its header, if it still has that size and time.
+
+    Raises:
+        UnreadableError: It has not, or it cannot be read now.
+        MediaError: What is in it is no image.
+    """
+    with _open(path) as file:
+        found = os.fstat(file.fileno())
+        if (found.st_size, found.st_mtime_ns) != (size, mtime_ns):
+            raise UnreadableError("changed since it was indexed")
+        return details_of(file)
 
 
 @contextmanager

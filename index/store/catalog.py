@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from nmm.index.errors import CatalogError, NmmError, NoIndexError, OutdatedCatalogError
+from nmm.index.store.conditions import Condition, register
 
 if TYPE_CHECKING:
     import numpy as np
@@ -143,6 +144,7 @@ class Catalog:
     def __init__(self, file: Path, connection: sqlite3.Connection) -> None:
         self.file = file
         self._connection = connection
+        register(connection)
 
     @classmethod
     def open(cls, file: Path) -> Self:
@@ -227,6 +229,10 @@ class Catalog:
         """A number that grows with every committed batch that adds or removes vectors."""
         row = self._first("SELECT value FROM settings WHERE key = 'generation'")
         return row[0] if row else 0
+
+    def version(self) -> int:
+        """A number that is another one when another process has written, whatever it was."""
+        return self._number("PRAGMA data_version")
 
     def rebuild(self) -> str | None:
         """What names the rebuild that this catalog was made by; None if by none."""
@@ -383,20 +389,25 @@ class Catalog:
                     ) from error
                 yield np.array(ids, np.int64), matrix.astype(np.float32)
 
-    def hits(self, chunks: Sequence[int], query: NDArray[np.float32]) -> list[Hit]:
+    def hits(
+        self, chunks: Sequence[int], query: NDArray[np.float32], where: Condition | None = None
+    ) -> list[Hit]:
         """The files that hold any of those chunks, each with its cosine to the query.
 
         The score is computed from the catalog's own vectors, whatever proposed the
-        chunks. A chunk that no file holds any more is passed over.
+        chunks. A chunk that no file holds any more is passed over, and so are files that do
+        not pass the condition.
         """
         import numpy as np
 
+        condition, parameters = where or ("TRUE", ())
         rows = self._rows(
-            "SELECT roots.path, files.path, chunks.kind, vector, line_start, line_end, text, "
+            "SELECT roots.path, files.path, chunks.kind, vector, line_start, line_end, text, "  # noqa: S608
             "width, height FROM json_each(?) CROSS JOIN chunks ON chunks.id = value "
             "JOIN vectors ON chunk_id = chunks.id JOIN contents ON contents.id = chunks.content_id "
-            "JOIN files ON files.content_id = contents.id JOIN roots ON roots.id = root_id",
-            (json.dumps(chunks),),
+            "JOIN files ON files.content_id = contents.id JOIN roots ON roots.id = root_id "
+            f"WHERE {condition}",
+            (json.dumps(chunks), *parameters),
         )
         return [
             Hit(
