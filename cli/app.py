@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nmm.cli import (
     compact,
+    config,
     doctor,
     embed,
     export,
@@ -22,9 +23,13 @@ from nmm.cli import (
     status,
     watch,
 )
+from nmm.cli.commands import Commands
 from nmm.cli.exit import Exit, report, report_unexpected
 from nmm.cli.output import discard
 from nmm.index.errors import NmmError
+
+if TYPE_CHECKING:
+    from nmm.cli.defaults import Setting
 
 app = typer.Typer(
     name="nmm",
@@ -35,6 +40,7 @@ Start with:
   nmm search 'cute animals'
 """,
     no_args_is_help=True,
+    cls=Commands,
     pretty_exceptions_enable=False,
     # Plain help: it reads the same in a pipe, and comes without the time rich takes to load.
     rich_markup_mode=None,
@@ -52,6 +58,7 @@ app.command("import", epilog=import_.EXAMPLES)(import_.import_)
 app.add_typer(roots.app, name="roots")
 app.add_typer(models.app, name="models")
 app.add_typer(embed.app, name="embed")
+app.add_typer(config.app, name="config")
 
 _debug = False
 
@@ -66,18 +73,49 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
             "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
         ),
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug",
+            help="Show the traceback of an error.",
+            envvar="NMM_DEBUG",
+            show_envvar=False,
+        ),
+    ] = False,
 ) -> None:
     """Options that stand before the command."""
     del version
     global _debug  # noqa: PLW0603
     _debug = debug
+    if context.invoked_subcommand:
+        context.default_map = _defaults(context, context.invoked_subcommand)
+
+
+def _defaults(context: typer.Context, command: str) -> dict[str, Any]:
+    """What the configuration file says of a command, for where the command line does not."""
+    from nmm.cli.configuration import config_file, read
+    from nmm.cli.defaults import UNREACHED, all_settings, default_map
+
+    if command in UNREACHED:
+        return {}
+    configuration = read(config_file())
+    if not configuration.tables:
+        return {}
+    root: Any = context.command
+    known = all_settings(root)
+    values = configuration.values(known)
+
+    def usable(setting: Setting) -> Any:
+        return configuration.usable(context, setting, values[setting.key])
+
+    return default_map(root, command, values, usable)
 
 
 def run() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nmm.cli.commands import Commands
 from nmm.cli.exit import Exit
 from nmm.cli.output import emit
 from nmm.cli.parameters import JsonOption, OfflineOption, QuietOption
@@ -30,6 +31,7 @@ app = typer.Typer(
     epilog=EXAMPLES,
     invoke_without_command=True,
     rich_markup_mode=None,
+    cls=Commands,
 )
 
 

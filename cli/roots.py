@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from nmm.cli.commands import Commands
 from nmm.cli.output import emit
 from nmm.cli.parameters import IndexOption, JsonOption, WaitOption
 from nmm.cli.signals import stopping
@@ -27,6 +28,7 @@ app = typer.Typer(
     epilog=EXAMPLES,
     invoke_without_command=True,
     rich_markup_mode=None,
+    cls=Commands,
 )
 
 
