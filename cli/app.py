@@ -14,11 +14,13 @@ from nmm.cli import (
     doctor,
     embed,
     export,
+    history,
     import_,
     index,
     models,
     remove,
     roots,
+    save,
     search,
     status,
     watch,
@@ -26,6 +28,7 @@ from nmm.cli import (
 from nmm.cli.commands import Commands
 from nmm.cli.exit import Exit, report, report_unexpected
 from nmm.cli.output import discard
+from nmm.cli.saved import QueryCommand
 from nmm.index.errors import NmmError
 
 if TYPE_CHECKING:
@@ -47,7 +50,14 @@ Start with:
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("index", epilog=index.EXAMPLES)(index.index)
-app.command("search", epilog=search.EXAMPLES)(search.search)
+app.command("search", epilog=search.EXAMPLES, cls=QueryCommand)(search.search)
+app.command(
+    "save",
+    epilog=save.EXAMPLES,
+    # What follows the name is read as a search reads it.
+    context_settings={"allow_interspersed_args": False},
+)(save.save)
+app.command("history", epilog=history.EXAMPLES)(history.history)
 app.command("status", epilog=status.EXAMPLES)(status.status)
 app.command("watch", epilog=watch.EXAMPLES)(watch.watch)
 app.command("remove", epilog=remove.EXAMPLES)(remove.remove)

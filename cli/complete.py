@@ -42,3 +42,20 @@ def keys_in_file(ctx: typer.Context, incomplete: str) -> list[str]:
     root: Any = ctx.find_root().command
     values = read(config_file()).values(all_settings(root))
     return sorted(key for key in values if key.startswith(incomplete))
+
+
+@quiet
+def saved_names(_: typer.Context, incomplete: str) -> list[str]:
+    """Names of saved queries."""
+    from nmm.cli.configuration import config_file, read
+    from nmm.cli.saved import names
+
+    return [name for name in names(read(config_file())) if name.startswith(incomplete)]
+
+
+@quiet
+def queries(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Saved queries as they are asked for, in the place of the first word."""
+    if not incomplete.startswith("@") or ctx.params.get("words"):
+        return []
+    return [f"@{name}" for name in saved_names(ctx, incomplete[1:])]

@@ -159,14 +159,14 @@ def native(taken: Any) -> Any:
     return taken
 
 
-def nearest(key: str, known: Mapping[str, Setting]) -> str:
+def nearest(key: str, known: Mapping[str, Setting], see: str = "nmm config list --all") -> str:
     """What to type for a key that is not known."""
     from difflib import get_close_matches
 
     same = [other for other in known if other.rpartition(".")[2] == key.rpartition(".")[2]]
     found = get_close_matches(key, known, 1) or same[:1]
     named = f"Did you mean {found[0]}? " if found else ""
-    return f"{named}See all with: nmm config list --all"
+    return f"{named}See all with: {see}"
 
 
 def _wrong_type(setting: Setting, value: Any) -> str:

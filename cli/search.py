@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nmm.cli.complete import queries
 from nmm.cli.exit import Exit
+from nmm.cli.history import note
 from nmm.cli.parameters import IndexOption, QuietOption
 from nmm.cli.text import valid
 from nmm.index.errors import UsageError
@@ -41,10 +43,14 @@ class Type(str, Enum):
 
 
 def search(
+    context: typer.Context,
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[QUERY]", help="What to look for; - reads queries from stdin, one a line."
+            metavar="[QUERY]",
+            help="What to look for, or @NAME of a saved one; - reads queries from stdin, one a "
+            "line.",
+            autocompletion=queries,
         ),
     ] = None,
     count: Annotated[int, typer.Option("-k", min=1, metavar="N", help="Results at most.")] = 10,
@@ -135,6 +141,14 @@ def search(
     as_nul: Annotated[
         bool, typer.Option("-0", help="Print absolute paths, each ended by NUL.")
     ] = False,
+    history: Annotated[
+        bool | None,
+        typer.Option(
+            "--history/--no-history",
+            help="Write the search down for nmm history, or not; as a rule, what is typed at a "
+            "terminal is.",
+        ),
+    ] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Find the images and texts that fit a query best.
@@ -185,6 +199,7 @@ def search(
                 raw=raw,
             )
             found = found or bool(results)
+            note(context, query, len(results), wanted=history, several=several)
             form.write(query, opened.model, results)
         damaged = opened.damaged()
     if damaged:
