@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -30,9 +30,6 @@ from nmm.cli.exit import Exit, report, report_unexpected
 from nmm.cli.output import discard
 from nmm.cli.saved import QueryCommand
 from nmm.index.errors import NmmError
-
-if TYPE_CHECKING:
-    from nmm.cli.defaults import Setting
 
 app = typer.Typer(
     name="nmm",
@@ -83,7 +80,6 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -104,34 +100,14 @@ def options(
     del version
     global _debug  # noqa: PLW0603
     _debug = debug
-    if context.invoked_subcommand:
-        context.default_map = _defaults(context, context.invoked_subcommand)
-
-
-def _defaults(context: typer.Context, command: str) -> dict[str, Any]:
-    """What the configuration file says of a command, for where the command line does not."""
-    from nmm.cli.configuration import config_file, read
-    from nmm.cli.defaults import UNREACHED, all_settings, default_map
-
-    if command in UNREACHED:
-        return {}
-    configuration = read(config_file())
-    if not configuration.tables:
-        return {}
-    root: Any = context.command
-    known = all_settings(root)
-    values = configuration.values(known)
-
-    def usable(setting: Setting) -> Any:
-        return configuration.usable(context, setting, values[setting.key])
-
-    return default_map(root, command, values, usable)
 
 
 def run() -> None:
     """Run the command that the process was started with, and end the process."""
     _open_what_is_closed()
     status: object = Exit.DONE
+    # A line that the shell is to complete shows nothing but what completes it.
+    completing = "_NMM_COMPLETE" in os.environ
     try:
         app()
     except SystemExit as ended:  # Typer's way, also for its own errors of usage
@@ -139,11 +115,11 @@ def run() -> None:
     except NmmError as error:
         if _debug:
             raise
-        status = report(error)
+        status = Exit.UNEXPECTED if completing else report(error)
     except Exception as error:
         if _debug:
             raise
-        status = report_unexpected(error)
+        status = Exit.UNEXPECTED if completing else report_unexpected(error)
     try:
         sys.stdout.flush()
         sys.stderr.flush()

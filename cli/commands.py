@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
+from nmm.cli.defaults import UNREACHED, Setting, all_settings, default_map, name_variables
+from nmm.index.errors import UsageError
+
 if TYPE_CHECKING:
     from typer._click import Command, Context
 
@@ -87,8 +90,6 @@ class Commands(TyperGroup):
         self, info_name: str | None, args: list[str], parent: Context | None = None, **extra: Any
     ) -> Context:
         if parent is None:
-            from nmm.cli.defaults import name_variables
-
             name_variables(self)
         return super().make_context(info_name, args, parent, **extra)
 
@@ -96,6 +97,8 @@ class Commands(TyperGroup):
         self, ctx: Context, args: list[str]
     ) -> tuple[str | None, Command | None, list[str]]:
         name = args[0]
+        if ctx.parent is None:
+            ctx.default_map = configured(ctx, name)
         if not (self.get_command(ctx, name) or ctx.resilient_parsing or name.startswith("-")):
             found = self._meant(name)
             told = _did_you_mean(found) if found or ctx.parent else " To look for it: nmm search …"
@@ -120,6 +123,34 @@ class Commands(TyperGroup):
             if hasattr(error, "possibilities") and hasattr(error, "option_name"):
                 _suggest_option(error)
             raise
+
+
+def configured(context: Context, command: str) -> dict[str, Any]:
+    """What the configuration file says of a command or group, as Click takes it.
+
+    Raises:
+        UsageError: The file is not what it should be; not while the shell completes.
+    """
+    from nmm.cli.configuration import config_file, read
+
+    if command in UNREACHED:
+        return {}
+    try:
+        configuration = read(config_file())
+        if not configuration.tables:
+            return {}
+        root: Any = context.command
+        known = all_settings(root)
+        values = configuration.values(known)
+
+        def usable(setting: Setting) -> Any:
+            return configuration.usable(context, setting, values[setting.key])
+
+        return default_map(root, command, values, usable)
+    except UsageError:
+        if context.resilient_parsing:
+            return {}
+        raise
 
 
 def _name_variable(error: typer.BadParameter) -> None:

@@ -57,7 +57,10 @@ def history(
 def note(
     context: typer.Context, query: str, results: int, *, wanted: bool | None, several: bool
 ) -> None:
-    """Write a search down, if it is to be: as `wanted` says, else if a person typed it."""
+    """Write a search down, if it is to be: as `wanted` says, else if a person typed it.
+
+    That is done when the results have been shown.
+    """
     from nmm.cli.text import valid
     from nmm.index.history import Entry, history_file, now, record
 
@@ -65,7 +68,8 @@ def note(
     typed = not several and sys.stdin.isatty()
     if wanted if wanted is not None else typed:
         arguments = tuple(valid(one) for one in context.meta.get(ARGUMENTS, ()))
-        record(Entry(now(), query, arguments, results), history_file())
+        entry = Entry(now(), query, arguments, results)
+        context.call_on_close(lambda: record(entry, history_file()))
 
 
 def _line(entry: Entry) -> str:

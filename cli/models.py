@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nmm.cli import complete
 from nmm.cli.commands import Commands
 from nmm.cli.exit import Exit
 from nmm.cli.output import emit
@@ -24,7 +25,12 @@ Examples:
   ls "$(nmm models path nomic-v1.5)"
 """
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A model that nmm models lists.")]
+NameArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="A model that nmm models lists.", autocompletion=complete.models
+    ),
+]
 
 app = typer.Typer(
     help="List the models, download them, check them, delete them.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nmm.cli.complete import queries
+from nmm.cli.complete import folders, queries
 from nmm.cli.exit import Exit
 from nmm.cli.history import note
 from nmm.cli.parameters import IndexOption, QuietOption
@@ -81,7 +81,12 @@ def search(
     kind: Annotated[Type, typer.Option("--type", help="Images, texts or both.")] = Type.ALL,
     within: Annotated[
         list[str] | None,
-        typer.Option("--in", metavar="GLOB", help="A folder or a file name of this pattern."),
+        typer.Option(
+            "--in",
+            metavar="GLOB",
+            help="A folder or a file name of this pattern.",
+            autocompletion=folders,
+        ),
     ] = None,
     after: Annotated[
         str | None,
