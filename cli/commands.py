@@ -20,7 +20,6 @@ OTHER_WORDS = {
     "add": ("index",),
     "cat": ("get",),
     "check": ("doctor", "verify"),
-    "completion": ("--install-completion",),
     "del": ("remove",),
     "delete": ("remove",),
     "download": ("pull",),

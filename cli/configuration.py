@@ -164,7 +164,7 @@ def nearest(key: str, known: Mapping[str, Setting], see: str = "nmm config list 
     from difflib import get_close_matches
 
     same = [other for other in known if other.rpartition(".")[2] == key.rpartition(".")[2]]
-    found = get_close_matches(key, known, 1) or same[:1]
+    found = get_close_matches(key, same, 1, cutoff=0) or get_close_matches(key, known, 1)
     named = f"Did you mean {found[0]}? " if found else ""
     return f"{named}See all with: {see}"
 

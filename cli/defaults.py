@@ -43,7 +43,6 @@ NEVER = frozenset(
         "add",
         "clear",
         "copy-to",
-        "help",
         "image",
         "link-to",
         "list",

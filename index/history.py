@@ -142,6 +142,8 @@ def _halve(file: Path) -> None:
 
 def _entry(line: bytes) -> Entry | None:
     """The entry that a line holds, whatever it holds."""
+    if len(line) > LONGEST:
+        return None
     try:
         found = json.loads(line)
         query, arguments = str(found["query"]), tuple(map(str, found["arguments"]))
