@@ -109,7 +109,7 @@ def run() -> None:
     # A line that the shell is to complete shows nothing but what completes it.
     completing = "_NMM_COMPLETE" in os.environ
     try:
-        app()
+        app(prog_name="nmm")
     except SystemExit as ended:  # Typer's way, also for its own errors of usage
         status = ended.code
     except NmmError as error:
