@@ -139,7 +139,8 @@ def get(context: typer.Context, key: KeyArgument, as_json: JsonOption = False) -
         raise typer.Exit(Exit.NOTHING_FOUND)
 
 
-@app.command("set")
+# A value may begin with a dash.
+@app.command("set", context_settings={"ignore_unknown_options": True})
 def set_(
     context: typer.Context,
     key: KeyArgument,

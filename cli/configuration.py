@@ -154,9 +154,9 @@ def native(taken: Any) -> Any:
         return [native(one) for one in taken]
     if isinstance(taken, Enum):
         return taken.value
-    if isinstance(taken, Path):
+    if isinstance(taken, Path) and str(taken) != "-":
         return str(taken.expanduser().absolute())
-    return taken
+    return str(taken) if isinstance(taken, Path) else taken
 
 
 def nearest(key: str, known: Mapping[str, Setting], see: str = "nmm config list --all") -> str:

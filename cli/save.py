@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +31,8 @@ Examples:
   nmm save --list
   nmm save --remove cats
 """
+# Options of texts that can be names of files.
+FILES = frozenset({"add", "minus"})
 
 
 def save(
@@ -118,18 +121,20 @@ def _parsed(context: typer.Context, search: Command, arguments: list[str]) -> Sa
     for key, option in options_of(search).items():
         source = asked.get_parameter_source(option.name)
         if source is not None and source.name == "COMMANDLINE":
-            options[key] = _portable(key, native(asked.params[option.name]))
-    query = valid(" ".join(asked.params["words"] or []))
+            value = native(asked.params[option.name])
+            options[key] = [_absolute(one) for one in value] if key in FILES else value
+    query = _absolute(valid(" ".join(asked.params["words"] or [])))
     if not query and not options:
         raise UsageError("There is nothing to save.", hint="As in: nmm save cats cute cats")
     return Saved(query, options)
 
 
-def _portable(key: str, value: Any) -> Any:
-    """A value that means the same in any folder: what names a file there is made absolute."""
-    if key in {"add", "minus"}:
-        return [str(Path(one).absolute()) if Path(one).is_file() else one for one in value]
-    return value
+def _absolute(text: str) -> str:
+    """What means the same in any folder: the name of a file there is made absolute."""
+    with suppress(OSError, ValueError):
+        if Path(text).is_file():
+            return str(Path(text).absolute())
+    return text
 
 
 def _checked(name: str) -> str:

@@ -214,6 +214,11 @@ def test_a_file_that_is_made_is_for_its_owner_only(nmm: Nmm, tmp_path: Path) -> 
     assert file.read_text() == "[search]\nk = 5\n"
 
 
+def test_a_value_may_begin_with_a_dash(here: Nmm) -> None:
+    assert here("config", "set", "search.min-score", "-0.5").returncode == 0
+    assert in_force(here, "search.min-score") == "-0.5"
+
+
 def test_a_path_is_kept_absolute(here: Nmm, tmp_path: Path) -> None:
     assert here("config", "set", "index", "here/ix").returncode == 0
     assert in_force(here, "index", NMM_INDEX="") == str(tmp_path / "here" / "ix")

@@ -81,14 +81,16 @@ def test_what_begins_with_at_and_is_no_name_is_looked_for(saving: Nmm) -> None:
 
 def test_files_are_saved_so_that_they_are_found_from_any_folder(here: Nmm, tmp_path: Path) -> None:
     (tmp_path / "cat.jpg").write_bytes(b"")
-    here("save", "like", "--image", "cat.jpg", "--add", "cat.jpg", "--minus", "a dog")
-    (saved,) = json.loads(here("save", "--list", "--json").stdout)
+    here("save", "like", "cat.jpg", "--image", "cat.jpg", "--add", "cat.jpg", "--minus", "a dog")
+    here("save", "piped", "x" * 5000, "--image", "-")
+    like, piped = json.loads(here("save", "--list", "--json").stdout)
     file = str(tmp_path / "cat.jpg")
-    assert saved == {
+    assert like == {
         "name": "like",
-        "query": "",
+        "query": file,
         "options": {"image": [file], "add": [file], "minus": ["a dog"]},
     }
+    assert piped == {"name": "piped", "query": "x" * 5000, "options": {"image": ["-"]}}
 
 
 def test_saving_keeps_what_is_in_the_file_and_removing_leaves_it_as_it_was(
