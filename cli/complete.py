@@ -101,7 +101,8 @@ def saved_names(ctx: typer.Context, incomplete: str) -> list[str]:
 @quiet
 def queries(ctx: typer.Context, incomplete: str) -> list[str]:
     """Saved queries as they are asked for, in the place of the first word."""
-    before = list(ctx.params.get("words") or ())
+    words = ctx.params.get("words")
+    before = list(words) if isinstance(words, list | tuple) else []
     # To bash, @ is a word of its own, once something follows that it is to complete.
     if _is_bash() and before == ["@"]:
         return saved_names(ctx, incomplete)

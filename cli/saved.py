@@ -80,7 +80,9 @@ class QueryCommand(TyperCommand):
         """The names of options on the command line, and its words."""
         found, _, _ = self.make_parser(ctx).parse_args(list(args))
         names = {o.name: name for name, o in options_of(self).items()}
-        return {names[n] for n in found if n in names}, list(found.get("words") or ())
+        words = found.get("words")  # without any, some versions of Click have a mark of their own
+        given = {names[n] for n in found if n in names}
+        return given, list(words) if isinstance(words, list | tuple) else []
 
     def _settle_form(self, ctx: Context) -> None:
         """Let a form on the command line stand in the place of one that is set for good."""
