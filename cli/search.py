@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nmm.cli.complete import folders, queries
 from nmm.cli.exit import Exit
 from nmm.cli.filters import FilterOptions, tell_emptied
+from nmm.cli.history import note
 from nmm.cli.parameters import IndexOption, QuietOption
 from nmm.index.errors import UsageError
 from nmm.index.filters import Orientation
@@ -41,12 +43,14 @@ class Type(str, Enum):
 
 
 def search(
+    context: typer.Context,
     words: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[QUERY]",
-            help="What to look for: words, an image file, or a sum as in '2*beach - people'; "
-            "- reads queries from stdin, one a line, or an image.",
+            help="What to look for: words, an image file, a sum as in '2*beach - people', or "
+            "@NAME of a saved query; - reads queries from stdin, one a line, or an image.",
+            autocompletion=queries,
         ),
     ] = None,
     count: Annotated[int, typer.Option("-k", min=1, metavar="N", help="Results at most.")] = 10,
@@ -85,6 +89,7 @@ def search(
             "--in",
             metavar="GLOB",
             help="In a folder, or of a name, of this pattern: holidays, '*.md', '2023/*', ~/Notes.",
+            autocompletion=folders,
         ),
     ] = None,
     after: Annotated[
@@ -160,6 +165,14 @@ def search(
     as_nul: Annotated[
         bool, typer.Option("-0", help="Print absolute paths, each ended by NUL.")
     ] = False,
+    history: Annotated[
+        bool | None,
+        typer.Option(
+            "--history/--no-history",
+            help="Write the search down for nmm history, or not; as a rule, what is typed at a "
+            "terminal is.",
+        ),
+    ] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Find the images and texts that fit a query best.
@@ -226,6 +239,7 @@ def search(
                 raw=raw,
             )
             found = found or bool(results)
+            note(context, query.label, len(results), wanted=history, several=several)
             form.write(query.label, opened.model, results)
         emptied = [] if found else opened.emptied_by(filters, kinds)
         damaged = opened.damaged()

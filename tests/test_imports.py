@@ -34,6 +34,7 @@ ALLOWED = {
     "encoders": {"errors", "sync", "digest"},
     "store": {"errors", "sync", "digest"},
     "events": set(),
+    "history": {"errors"},
     "scale": {"errors", "store"},
     "batch": {"errors", "store", "encoders", "media"},
     "details": {"errors", "events", "media", "store"},

@@ -249,6 +249,21 @@ class Catalog:
         rows = self._rows("SELECT id, path FROM roots ORDER BY path")
         return [Root(number, Path(path)) for number, path in rows]
 
+    def top_names(self, root: Root, most: int) -> list[str]:
+        """Names of folders right below a root, found among its `most` first entries."""
+        found, after = [], ""
+        sql = "SELECT path FROM files WHERE root_id = ? AND path >= ? ORDER BY path LIMIT 1"
+        for _ in range(most):
+            row = self._first(sql, (root.id, after))
+            if row is None:
+                break
+            name, below, _ = row[0].partition("/")
+            if below:
+                found.append(name)
+            # On from what is in this folder ("0" follows "/"), or from this file.
+            after = f"{name}0" if below else f"{name}\0"
+        return found
+
     def root_counts(self) -> dict[int, tuple[int, int, int, int]]:
         """By the id of a root that has files: those to be found, images, texts, and skipped."""
         sql = (
