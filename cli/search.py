@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nmm.cli import formats
 from nmm.cli.exit import Exit
 from nmm.cli.parameters import IndexOption, QuietOption
 from nmm.cli.text import valid
@@ -135,6 +136,34 @@ def search(
     as_nul: Annotated[
         bool, typer.Option("-0", help="Print absolute paths, each ended by NUL.")
     ] = False,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="TEMPLATE",
+            help=r"Print each result so, as in '{score:.3f}\t{path}'; a wrong name lists them all.",
+        ),
+    ] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Draw thumbnails in the terminal.")
+    ] = False,
+    open_best: Annotated[
+        bool, typer.Option("--open", help="Open the best result, or the gallery, in its viewer.")
+    ] = False,
+    gallery: Annotated[
+        str | None,
+        typer.Option(
+            "--gallery",
+            metavar="[FILE.html]",
+            help="Write a page of the results, with thumbnails; - is standard output.",
+        ),
+    ] = None,
+    copy_to: Annotated[
+        Path | None, typer.Option("--copy-to", metavar="DIR", help="Copy the results there.")
+    ] = None,
+    link_to: Annotated[
+        Path | None, typer.Option("--link-to", metavar="DIR", help="Link the results there.")
+    ] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Find the images and texts that fit a query best.
@@ -142,25 +171,31 @@ def search(
     Images and texts come in one list. A score of 1 is what one in a thousand items
     reaches that have nothing to do with the query.
     """
-    from nmm.cli import formats
+    from nmm.cli.showing import Showing
     from nmm.index.search import open_search
     from nmm.index.store.catalog import KINDS
     from nmm.index.store.location import index_folder
 
-    wanted: dict[type[formats.Form], bool] = {
-        formats.Json: as_json,
-        formats.JsonLines: as_jsonl,
-        formats.Csv: as_csv,
-        formats.Paths: as_paths,
-        formats.NulPaths: as_nul,
-    }
-    chosen = [form for form, given in wanted.items() if given]
-    if len(chosen) > 1:
-        raise UsageError(
-            "Only one form of output can be printed.",
-            hint="Give one of --json, --jsonl, --csv, --paths and -0.",
-        )
     several = words == ["-"]
+    form = formats.chosen(
+        several=several,
+        as_json=as_json,
+        as_jsonl=as_jsonl,
+        as_csv=as_csv,
+        as_paths=as_paths,
+        as_nul=as_nul,
+        template=template,
+    )
+    showing = Showing(
+        form,
+        several=several,
+        quiet=quiet,
+        preview=preview,
+        open_best=open_best,
+        gallery=gallery,
+        copy_to=copy_to,
+        link_to=link_to,
+    )
     kinds = [k for k in KINDS if kind in (Type.ALL, k)]
 
     def note_compiling() -> None:
@@ -171,7 +206,6 @@ def search(
     found = False
     folder = index_folder(index_path)
     with open_search(folder, once=not several, on_compile=note_compiling) as opened:
-        form = (chosen[0] if chosen else formats.Table)(several)
         for query in _queries() if several else [valid(" ".join(words or []))]:
             results = opened.find(
                 query,
@@ -185,12 +219,14 @@ def search(
                 raw=raw,
             )
             found = found or bool(results)
-            form.write(query, opened.model, results)
+            showing.show(query, opened.model, results)
         damaged = opened.damaged()
     if damaged:
         _repair(folder, quiet)
     if not found:
         raise typer.Exit(Exit.NOTHING_FOUND)
+    if showing.failed:
+        raise typer.Exit(Exit.SOME_SKIPPED)
 
 
 def _repair(folder: IndexFolder, quiet: bool) -> None:

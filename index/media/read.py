@@ -106,6 +106,18 @@ def read_media(
         return _read(path, file, chunking, side, max_pixels, is_known)
 
 
+def read_image_bytes(path: Path) -> bytes:
+    """The bytes of a file that is to be decoded as an image.
+
+    Raises:
+        MediaError: It is not there, is no regular file, or has too many.
+    """
+    with _open(path) as file:
+        if os.fstat(file.fileno()).st_size > MAX_IMAGE_BYTES:
+            raise MediaError(f"an image file of more than {MAX_IMAGE_BYTES >> 20} MiB")
+        return file.read(MAX_IMAGE_BYTES)
+
+
 @contextmanager
 def _open(path: Path) -> Iterator[BinaryIO]:
     """Open a regular file; what the system says against it becomes a MediaError."""
