@@ -23,6 +23,7 @@ from nmm.cli import (
     watch,
 )
 from nmm.cli.exit import Exit, report, report_unexpected
+from nmm.cli.optional_value import GalleryCommand
 from nmm.cli.output import discard
 from nmm.index.errors import NmmError
 
@@ -41,7 +42,7 @@ Start with:
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("index", epilog=index.EXAMPLES)(index.index)
-app.command("search", epilog=search.EXAMPLES)(search.search)
+app.command("search", cls=GalleryCommand, epilog=search.EXAMPLES)(search.search)
 app.command("status", epilog=status.EXAMPLES)(status.status)
 app.command("watch", epilog=watch.EXAMPLES)(watch.watch)
 app.command("remove", epilog=remove.EXAMPLES)(remove.remove)

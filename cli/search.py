@@ -13,8 +13,8 @@ import typer
 from nmm.cli import formats
 from nmm.cli.exit import Exit
 from nmm.cli.parameters import IndexOption, QuietOption
+from nmm.cli.showing import Showing
 from nmm.cli.text import valid
-from nmm.index.errors import UsageError
 from nmm.index.filters import Filters, Orientation
 from nmm.index.query import Mode
 
@@ -171,7 +171,6 @@ def search(
     Images and texts come in one list. A score of 1 is what one in a thousand items
     reaches that have nothing to do with the query.
     """
-    from nmm.cli.showing import Showing
     from nmm.index.search import open_search
     from nmm.index.store.catalog import KINDS
     from nmm.index.store.location import index_folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from nmm.cli.formats import Form
+from nmm.cli.output import emit
 from nmm.cli.text import printable
 from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
-    from nmm.index.collect import Collected
     from nmm.index.search import Result
 
 STDOUT = "-"
@@ -64,6 +63,10 @@ class Showing:
             raise UsageError(
                 f"Only one {other}.", hint="Name a file for the page: --gallery FILE.html"
             )
+        if gallery and gallery != STDOUT:
+            from nmm.cli.gallery import check_place
+
+            check_place(Path(gallery).expanduser())
         self.failed = False
         self._form = form
         self._quiet = quiet
@@ -99,10 +102,43 @@ class Showing:
             typer.echo(text, err=True)
 
     def _write_page(self, query: str, model: str, results: Sequence[Result]) -> Path | None:
-        return None
+        """Write the page if one was asked for; where it is, if it is a file."""
+        from nmm.cli.gallery import page, page_name, write_page
+
+        if self._gallery is None:
+            return None
+        if self._gallery == STDOUT:
+            emit("".join(page(query, model, results)))
+            return None
+        file = Path(self._gallery or page_name(query))
+        write_page(file, query, model, results)
+        if self._form:
+            self._note(f"The page is {printable(str(file))}")
+        else:
+            emit(f"{file}\n")
+        return file.expanduser().absolute()
 
     def _put(self, results: Sequence[Result], folder: Path, *, link: bool) -> None:
-        pass
+        """Put the files into a folder, and say what came of it."""
+        from nmm.index.collect import collect
+
+        done = collect([result.path for result in results], folder, link=link)
+        for path, reason in done.failed:
+            typer.echo(f"{printable(path)}: {printable(reason)}", err=True)
+        counts = [f"{len(done.placed)} {'linked' if link else 'copied'}"]
+        if done.instead:
+            counts.append(f"{done.instead} of them as files, for links cannot be made there")
+        if done.there:
+            counts.append(f"{done.there} there already")
+        if done.failed:
+            counts.append(f"{len(done.failed)} failed")
+        self._note(f"{', '.join(counts)}: {printable(str(folder))}")
+        self.failed = self.failed or bool(done.failed)
 
     def _view(self, file: Path) -> None:
-        pass
+        """Open a file in its viewer."""
+        from nmm.cli.viewer import view
+
+        if reason := view(file):
+            typer.echo(f"{printable(str(file))} was not opened: {reason}.", err=True)
+            self.failed = True

@@ -8,8 +8,10 @@ appears when all of it is there.
 from __future__ import annotations
 
 import filecmp
+import itertools
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,12 +31,14 @@ class Collected:
         there: How many were there before, or are the same as another result.
         instead: How many were copied, or hard-linked, where no link could be made.
         failed: Files that could not be put there, each with the reason.
+        by_size: Of `placed`, those that are copies, by their bytes.
     """
 
     placed: list[Path] = field(default_factory=list)
     there: int = 0
     instead: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
+    by_size: dict[int, list[Path]] = field(default_factory=lambda: defaultdict(list), repr=False)
 
 
 def collect(paths: Sequence[str], folder: Path, *, link: bool = False) -> Collected:
@@ -60,33 +64,44 @@ def collect(paths: Sequence[str], folder: Path, *, link: bool = False) -> Collec
         raise OutputError(f"{folder} cannot be made.", why=error.strerror or str(error)) from error
     done = Collected()
     for path in paths:
-        try:
-            (_link if link else _copy)(Path(path), target, done)
-        except shutil.SpecialFileError:
-            done.failed.append((path, "not a regular file any more"))
-        except OSError as error:
-            done.failed.append((path, error.strerror or str(error)))
+        if reason := _put(Path(path), target, done, link=link):
+            done.failed.append((path, reason))
     return done
 
 
+def _put(source: Path, folder: Path, done: Collected, *, link: bool) -> str | None:
+    """Put one file there; why it could not be done, if so."""
+    try:
+        (_link if link else _copy)(source, folder, done)
+    except shutil.SpecialFileError:
+        return "not a regular file any more"
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
 def _copy(source: Path, folder: Path, done: Collected) -> None:
+    size = source.stat().st_size
+    if any(_is_same(source, other) for other in done.by_size.get(size, ())):
+        done.there += 1
+        return
     for place in _places(folder, source.name):
         if os.path.lexists(place):
             if _is_same(source, place):
                 done.there += 1
                 return
             continue
-        if any(_is_same(source, other) for other in done.placed):
-            done.there += 1
-            return
         part = folder / f".nmm.{os.getpid()}.part"
         try:
-            shutil.copy2(source, part)
+            shutil.copyfile(source, part)
+            with suppress(OSError):  # FAT takes no modes
+                shutil.copystat(source, part)
             if not _settled(part, place):
                 continue  # somebody else took the name meanwhile
         finally:
             part.unlink(missing_ok=True)
         done.placed.append(place)
+        done.by_size[size].append(place)
         return
 
 
@@ -144,11 +159,9 @@ def _is_same_file(one: Path, other: Path) -> bool:
 def _places(folder: Path, name: str) -> Iterator[Path]:
     """The names that a file may get: its own, then with (2), (3) and so on."""
     yield folder / name
-    stem, suffix = os.path.splitext(name)
-    number = 2
-    while True:
+    stem, suffix = Path(name).stem, Path(name).suffix
+    for number in itertools.count(2):
         mark = f" ({number}){suffix}"
         room = NAME_BYTES - len(os.fsencode(mark))
         short = os.fsencode(stem)[: max(room, 0)].decode("utf-8", "ignore")
         yield folder / f"{short}{mark}"
-        number += 1
