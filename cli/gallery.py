@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING
 from nmm.cli.excerpt import excerpt
 from nmm.cli.text import printable
 from nmm.index.errors import MediaError, OutputError, UsageError
+from nmm.index.media.html import OWN_PAGE
 
 if TYPE_CHECKING:
     from nmm.index.search import Result
 
 SIDE, QUALITY = 320, 80
 PASSAGE = 480  # characters
-MARK = b'<meta name="generator" content="nmm gallery">'
 NAME_LENGTH = 60
 
 
@@ -51,7 +51,7 @@ def check_place(file: Path) -> None:
             head = there.read(1024)
     except OSError as error:
         raise OutputError(f"{file} cannot be read.", why=error.strerror or str(error)) from error
-    if head and MARK not in head:
+    if head and OWN_PAGE not in head:
         raise UsageError(
             f"{file} is there, and is no gallery that nmm wrote.", hint="Name another file."
         )
@@ -79,7 +79,8 @@ def page(query: str, model: str, results: Sequence[Result]) -> Iterator[str]:
     style, script = _resource("gallery.css"), _resource("gallery.js")
     head, _, tail = _resource("gallery.html").partition("$cards")
     weak = sum(result.weak for result in results)
-    summary = f"{len(results)} results with the model {model}" if results else "Nothing found."
+    many = "1 result" if len(results) == 1 else f"{len(results)} results"
+    summary = f"{many} with the model {model}" if results else "Nothing found."
     if weak:
         summary += f", {weak} of them weak"
     values = {
@@ -109,7 +110,7 @@ def _hash(text: str) -> str:
 def _card(result: Result) -> str:
     path = PurePath(result.path)
     number = result.rank
-    facts = [f'<span class="score">{result.score:.2f}</span>']
+    facts = [f'score <span class="score">{result.score:.2f}</span>']
     if result.lines:
         facts.append("lines {}–{}".format(*result.lines))
     elif result.width:

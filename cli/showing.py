@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,7 +75,8 @@ class Showing:
         self._gallery = gallery
         self._copy_to = copy_to
         self._link_to = link_to
-        if form is None and gallery is None:
+        self._is_table = form is None and gallery is None
+        if self._is_table:
             self._form = self._table(several, preview)
 
     def show(self, query: str, model: str, results: Sequence[Result]) -> None:
@@ -82,6 +84,7 @@ class Showing:
         page = self._write_page(query, model, results)
         if self._form:
             self._form.write(query, model, results)
+        self._note_weak(results)
         for folder, link in ((self._copy_to, False), (self._link_to, True)):
             if folder and results:
                 self._put(results, folder, link=link)
@@ -100,6 +103,12 @@ class Showing:
     def _note(self, text: str) -> None:
         if not self._quiet:
             typer.echo(text, err=True)
+
+    def _note_weak(self, results: Sequence[Result]) -> None:
+        """Tell a person who looks at dimmed rows how to do without them."""
+        weak = sum(result.weak for result in results)
+        if weak and self._is_table and sys.stdout.isatty():
+            self._note(f"{weak} weak: --relevant leaves them out.")
 
     def _write_page(self, query: str, model: str, results: Sequence[Result]) -> Path | None:
         """Write the page if one was asked for; where it is, if it is a file."""

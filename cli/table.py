@@ -53,7 +53,6 @@ class Table:
 
     def write(self, query: str, model: str, results: Sequence[Result]) -> None:
         del model
-        from rich.padding import Padding
         from rich.text import Text
 
         ranks = max((len(str(result.rank)) for result in results), default=1)
@@ -62,23 +61,24 @@ class Table:
         room = max(self._console.width - indent, LEAST_ROOM)
         found = Text(printable(query) if self._several else "found")
         found.truncate(room, overflow="ellipsis")
-        with self._console.capture() as captured:
-            self._print(Text.assemble(f"{'score':>{indent - 2}}  ", found, style="bold"))
-            for result in results:
-                start = Text(f"{result.rank:>{ranks}}", style="dim")
-                start.append(f"  {result.score:>{scores}.2f}  ", "" if result.weak else "not dim")
-                for line in self._found(result, room):
-                    self._print(start + line)
-                    start = Text(" " * indent)
-                if self._preview and (image := self._preview.of(result)):
-                    self._console.print(Padding(image, (0, 0, 0, indent)))
-            if not results:
-                self._print(Text(" " * indent + "nothing"))
-        emit(captured.get())
+        pieces = [self._drawn(Text.assemble(f"{'score':>{indent - 2}}  ", found, style="bold"))]
+        for result in results:
+            start = Text(f"{result.rank:>{ranks}}", style="dim")
+            start.append(f"  {result.score:>{scores}.2f}  ", "" if result.weak else "not dim")
+            for line in self._found(result, room):
+                pieces.append(self._drawn(start + line))
+                start = Text(" " * indent)
+            if self._preview:
+                pieces.append(self._preview.draw(result, indent, self._console.width))
+        if not results:
+            pieces.append(" " * indent + "nothing\n")
+        emit("".join(pieces))
 
-    def _print(self, line: Text) -> None:
+    def _drawn(self, line: Text) -> str:
         # What must fit was wrapped before; a path in a pipe is not to be.
-        self._console.print(line, no_wrap=True, overflow="ignore", crop=False)
+        with self._console.capture() as captured:
+            self._console.print(line, no_wrap=True, overflow="ignore", crop=False)
+        return captured.get()
 
     def _found(self, result: Result, room: int) -> Iterator[Text]:
         """What stands beside the score, line by line."""

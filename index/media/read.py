@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from nmm.index.digest import sha256_of_stream
-from nmm.index.errors import MediaError, UnreadableError
+from nmm.index.errors import MediaError, NotMediaError, UnreadableError
 from nmm.index.media.chunk import Chunk, chunk_lines
-from nmm.index.media.html import html_lines, looks_like_html
+from nmm.index.media.html import OWN_PAGE, html_lines, looks_like_html
 from nmm.index.media.image import IMAGE_SUFFIXES, DecodedImage, decode, looks_like_image
 from nmm.index.media.text import detect_encoding, read_lines
 
@@ -151,6 +151,8 @@ def _read(
         if looks_like_image(head) and is_known(digest):
             return KnownMedia(digest)
         return ImageMedia(digest, decode(data, side=side, max_pixels=max_pixels))
+    if OWN_PAGE in head:
+        raise NotMediaError("a gallery that nmm wrote, of what other files say")
     encoding = detect_encoding(file)
     file.seek(0)
     digest = sha256_of_stream(file)
