@@ -18,6 +18,8 @@ DOCUMENT_SUFFIXES = frozenset(
 )
 # A viewer that starts in the background has said by then that it cannot.
 PATIENCE = 1.0
+# Python warns of a process that is let go of before it ended.
+_left_open: list[subprocess.Popen[bytes]] = []
 
 
 def view(file: Path) -> str | None:
@@ -67,5 +69,6 @@ def _run(command: list[str]) -> str | None:
     try:
         status = viewer.wait(PATIENCE)
     except subprocess.TimeoutExpired:
+        _left_open.append(viewer)
         return None
     return f"{command[0]} ended with status {status}" if status else None
