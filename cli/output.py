@@ -16,8 +16,11 @@ def emit(text: str, errors: str = "backslashreplace") -> None:
     Whoever reads may have enough and close the pipe: the process then ends as one does
     that SIGPIPE kills.
     """
+    rest = memoryview(text.encode("utf-8", errors))
     try:
-        sys.stdout.buffer.write(text.encode("utf-8", errors))
+        # With PYTHONUNBUFFERED set, as in containers, a part may be written and no more.
+        while rest:
+            rest = rest[sys.stdout.buffer.write(rest) :]
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         discard()

@@ -22,6 +22,7 @@ from rich.cells import cell_len
 
 from nmm.cli import formats
 from nmm.cli.excerpt import excerpt
+from nmm.cli.showing import Showing
 from nmm.cli.table import Table
 from nmm.cli.template import FIELDS, Template
 from nmm.index.errors import UsageError
@@ -50,8 +51,7 @@ def on_terminal(results: list[Result], width: int, **environ: str) -> str:
         for name, value in {"COLUMNS": str(width), "TERM": "xterm-256color", **environ}.items():
             patch.setenv(name, value)
         Table(several=False).write("a cat", "mini", results)
-        written = out.getvalue().decode("utf-8", "surrogateescape")
-    return written
+        return out.getvalue().decode("utf-8", "surrogateescape")
 
 
 @pytest.fixture
@@ -224,6 +224,18 @@ def test_what_is_weak_is_dimmed_and_marked_and_what_is_folded_counted(printed: P
     assert "\x1b[36m/photos/cat.jpg" in on_terminal([IMAGE], 80)
     line = printed(Table(several=False), weak).decode().splitlines()[1]
     assert line == "1   0.51  /photos/cat.jpg  640 × 480  +3 like it  weak"
+
+
+@pytest.mark.parametrize(("terminal", "quiet"), [(True, False), (True, True), (False, False)])
+def test_who_sees_weak_rows_is_told_how_to_be_rid_of_them(
+    terminal: bool, quiet: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kind = Terminal if terminal else io.TextIOWrapper
+    monkeypatch.setattr(sys, "stdout", kind(io.BytesIO(), encoding="utf-8"))
+    shown = Showing(None, several=False, quiet=quiet)
+    shown.show("a cat", "mini", [IMAGE, replace(TEXT, weak=True)])
+    said = "1 weak: --relevant leaves them out.\n" if terminal and not quiet else ""
+    assert capsys.readouterr().err == said
 
 
 def test_nothing_found_is_said(printed: Printed) -> None:

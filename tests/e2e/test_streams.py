@@ -39,9 +39,13 @@ def test_a_pipe_that_is_closed_ends_a_search_quietly(form: str, indexed: tuple[N
     assert (status, out, err) == (141, b"", b"")
 
 
-def test_a_page_that_nobody_reads_on_ends_quietly(indexed: tuple[Nmm, Path]) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_page_that_nobody_reads_on_ends_quietly(
+    unbuffered: str, indexed: tuple[Nmm, Path]
+) -> None:
     script = "nmm search a cat -k50 --gallery - | head -c1 >/dev/null; exit ${PIPESTATUS[0]}"
-    assert shell(script, indexed) == (141, b"", b"")
+    found = shell(script, indexed, PYTHONUNBUFFERED=unbuffered)
+    assert found == (141, b"", b"")
 
 
 @pytest.mark.parametrize("form", ["", "--json", "--csv", "--gallery -"])
