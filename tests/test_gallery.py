@@ -168,7 +168,10 @@ def test_the_keys_move_open_and_filter(chromium: Browser, tmp_path: Path) -> Non
     chromium.size(1000)
 
     def at() -> str:
-        name: str = chromium.evaluate(X)
+        name: str = chromium.evaluate(
+            "document.activeElement.querySelector('.name')?.textContent"
+            " ?? document.activeElement.id"
+        )
         return name
 
     seen = []
