@@ -122,7 +122,7 @@ def _card(result: Result) -> str:
     shown = _passage(result) if result.text is not None else _picture(result)
     return (
         f'<li><a class="card{" weak" if result.weak else ""}"'
-        f' href="{escape(Path(result.path).as_uri())}" target="_blank" rel="noopener noreferrer"'
+        f" {_link(result.path)}"
         f' aria-labelledby="name-{number}" aria-describedby="facts-{number} shown-{number}">'
         f"{shown}"
         f'<span class="about"><bdi class="name" id="name-{number}">'
@@ -131,6 +131,15 @@ def _card(result: Result) -> str:
         f'<span class="facts" id="facts-{number}">{number} · {" · ".join(facts)}</span>'
         "</span></a></li>\n"
     )
+
+
+def _link(path: str) -> str:
+    """The attributes that lead to a file; without an address for a path of another system."""
+    try:
+        uri = Path(path).as_uri()
+    except ValueError:
+        return 'tabindex="0"'
+    return f'href="{escape(uri)}" target="_blank" rel="noopener noreferrer"'
 
 
 def _passage(result: Result) -> str:
@@ -156,7 +165,7 @@ def _picture(result: Result) -> str:
         image = thumbnail(Path(result.path), SIDE)
     except MediaError as error:
         why = escape(printable(error.what))
-        return f'<span class="picture" id="shown-{result.rank}">{why}</span>'
+        return f'<span class="picture gone" id="shown-{result.rank}">{why}</span>'
     data = io.BytesIO()
     image.save(data, "JPEG", quality=QUALITY)
     source = base64.b64encode(data.getvalue()).decode()

@@ -27,6 +27,7 @@ Examples:
   nmm search 'tomato blight' --type text -k 3
   nmm search boats --type image -0 | xargs -0 cp -t picked/
   nmm search - --json < queries.txt
+  nmm search --gallery --open winter evenings
 """
 
 

@@ -78,6 +78,8 @@ class Showing:
         self._is_table = form is None and gallery is None
         if self._is_table:
             self._form = self._table(several, preview)
+        elif preview:
+            self._note("Thumbnails are drawn only in the table.")
 
     def show(self, query: str, model: str, results: Sequence[Result]) -> None:
         """Show the results of one query, which that model answered."""
@@ -119,13 +121,13 @@ class Showing:
         if self._gallery == STDOUT:
             emit("".join(page(query, model, results)))
             return None
-        file = Path(self._gallery or page_name(query))
+        file = Path(self._gallery or page_name(query)).expanduser()
         write_page(file, query, model, results)
         if self._form:
             self._note(f"The page is {printable(str(file))}")
         else:
             emit(f"{file}\n")
-        return file.expanduser().absolute()
+        return file.absolute()
 
     def _put(self, results: Sequence[Result], folder: Path, *, link: bool) -> None:
         """Put the files into a folder, and say what came of it."""

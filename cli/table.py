@@ -130,8 +130,14 @@ def _notes(result: Result) -> Iterator[str]:
 
 
 def _uri(path: str) -> str | None:
-    """The file URI of a path, with the host, for the terminal may show another machine's."""
-    uri = Path(path).as_uri()
+    """The file URI of a path, with the host, for the terminal may show another machine's.
+
+    None if it is too long, or is a path of another system, where the index was made.
+    """
+    try:
+        uri = Path(path).as_uri()
+    except ValueError:
+        return None
     if os.name == "posix":
         uri = f"file://{quote(socket.gethostname())}{uri.removeprefix('file://')}"
     return uri if len(uri) <= LONGEST_LINK else None

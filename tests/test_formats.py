@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 from hostile import NAMES, NOT_UTF8
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -164,6 +164,7 @@ def test_the_table_carries_out_nothing_that_a_name_says(name: str) -> None:
     assert unquote_to_bytes(path) == os.fsencode(f"/a/{name}")
 
 
+@settings(deadline=None, max_examples=50, print_blob=True, database=None)
 @given(
     names=st.lists(
         st.one_of(
@@ -204,6 +205,13 @@ def test_in_a_pipe_a_path_stays_whole(printed: Printed, monkeypatch: pytest.Monk
     written = printed(Table(several=False), replace(IMAGE, path=path)).decode()
     assert written.splitlines()[1] == f"1   0.51  {path}  640 × 480"
     assert "\x1b" not in written
+
+
+@pytest.mark.skipif(os.name == "nt", reason="it is one there")
+def test_a_path_of_another_system_is_no_link() -> None:
+    written = on_terminal([replace(IMAGE, path="C:\\photos\\cat.jpg")], 80)
+    assert "C:\\photos\\cat.jpg" in ESCAPES.sub("", written)
+    assert "\x1b]8" not in written
 
 
 @pytest.mark.parametrize("term", ["dumb", "unknown"])
@@ -316,6 +324,7 @@ def test_an_excerpt_is_of_where_the_words_are() -> None:
     assert len(shown) <= 80
 
 
+@settings(deadline=None, max_examples=50, print_blob=True, database=None)
 @given(
     text=st.text(max_size=600),
     marks=st.lists(st.tuples(st.integers(0, 600), st.integers(0, 600)), max_size=4),

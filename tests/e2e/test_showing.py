@@ -206,7 +206,7 @@ def test_nothing_else_is_overwritten_by_a_page(indexed: tuple[Nmm, Path], tmp_pa
     nmm, _ = indexed
     mine = tmp_path / "mine.html"
     mine.write_text("<!doctype html><title>My page</title>")
-    done = nmm("search", "a cat", "--gallery", mine)
+    done = nmm("search", "a cat", "--gallery=~/mine.html", HOME=str(tmp_path))
     assert done.returncode == 2
     assert "is no gallery that nmm wrote" in done.stderr
     assert mine.read_text() == "<!doctype html><title>My page</title>"
