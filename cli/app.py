@@ -28,8 +28,8 @@ from nmm.cli import (
 )
 from nmm.cli.commands import Commands
 from nmm.cli.exit import Exit, report, report_unexpected
+from nmm.cli.finding import SearchCommand, SimilarCommand
 from nmm.cli.output import discard
-from nmm.cli.saved import QueryCommand
 from nmm.index.errors import NmmError
 
 app = typer.Typer(
@@ -48,8 +48,8 @@ Start with:
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("index", epilog=index.EXAMPLES)(index.index)
-app.command("search", epilog=search.EXAMPLES, cls=QueryCommand)(search.search)
-app.command("similar", epilog=similar.EXAMPLES)(similar.similar)
+app.command("search", epilog=search.EXAMPLES, cls=SearchCommand)(search.search)
+app.command("similar", epilog=similar.EXAMPLES, cls=SimilarCommand)(similar.similar)
 app.command(
     "save",
     epilog=save.EXAMPLES,

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperCommand
 
 from nmm.cli.exit import Exit
 from nmm.cli.output import emit
@@ -15,6 +16,8 @@ from nmm.cli.parameters import JsonOption
 from nmm.cli.text import printable
 
 if TYPE_CHECKING:
+    from typer._click import Context
+
     from nmm.index.history import Entry
 
 EXAMPLES = """\b
@@ -24,8 +27,16 @@ Examples:
   nmm history --clear
   nmm config set history false
 """
-# Where the context keeps what stood after the command.
+# Where the context keeps the command and what stood after it.
 ARGUMENTS = "nmm.arguments"
+
+
+class NotedCommand(TyperCommand):
+    """A command that :func:`note` writes down as it was typed."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        ctx.meta[ARGUMENTS] = [str(ctx.info_name), *args]
+        return super().parse_args(ctx, args)
 
 
 def history(
@@ -76,4 +87,4 @@ def _line(entry: Entry) -> str:
     from shlex import join
 
     when = entry.time[:16].replace("T", " ")
-    return f"{when} {entry.results:5}  {printable(join(('nmm', 'search', *entry.arguments)))}\n"
+    return f"{when} {entry.results:5}  {printable(join(('nmm', *entry.arguments)))}\n"

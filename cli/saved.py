@@ -16,11 +16,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from typer.core import TyperCommand, TyperOption
+from typer.core import TyperOption
 
 from nmm.cli.configuration import SAVED, Configuration, config_file, read
 from nmm.cli.defaults import Setting, option_name
-from nmm.cli.history import ARGUMENTS
+from nmm.cli.history import NotedCommand
 from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,11 +55,10 @@ class Saved:
                 yield name, [part for one in values for part in (option.opts[0], str(one))]
 
 
-class QueryCommand(TyperCommand):
+class QueryCommand(NotedCommand):
     """A search, whose query may be a saved one, and whose form is one of several."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        ctx.meta[ARGUMENTS] = list(args)
         given, words = self._given(ctx, args)
         first = words[0] if words else ""
         saved = None if ctx.resilient_parsing else _meant(first)

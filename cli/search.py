@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nmm.cli import formats
 from nmm.cli.complete import folders, queries
 from nmm.cli.exit import Exit
 from nmm.cli.filters import FilterOptions, tell_emptied
 from nmm.cli.history import note
 from nmm.cli.parameters import IndexOption, QuietOption
-from nmm.index.errors import UsageError
+from nmm.cli.showing import Showing
 from nmm.index.filters import Orientation
 from nmm.index.query import Mode
 
@@ -28,6 +29,7 @@ Examples:
   nmm search 'at night' --image house.jpg
   nmm search boats --type image -0 | xargs -0 cp -t picked/
   nmm search - --json < queries.txt
+  nmm search --gallery --open winter evenings
 """
 
 
@@ -173,6 +175,34 @@ def search(
             "terminal is.",
         ),
     ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="TEMPLATE",
+            help=r"Print each result so, as in '{score:.3f}\t{path}'; a wrong name lists them all.",
+        ),
+    ] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Draw thumbnails in the terminal.")
+    ] = False,
+    open_best: Annotated[
+        bool, typer.Option("--open", help="Open the best result, or the gallery, in its viewer.")
+    ] = False,
+    gallery: Annotated[
+        str | None,
+        typer.Option(
+            "--gallery",
+            metavar="[FILE.html]",
+            help="Write a page of the results, with thumbnails; - is standard output.",
+        ),
+    ] = None,
+    copy_to: Annotated[
+        Path | None, typer.Option("--copy-to", metavar="DIR", help="Copy the results there.")
+    ] = None,
+    link_to: Annotated[
+        Path | None, typer.Option("--link-to", metavar="DIR", help="Link the results there.")
+    ] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Find the images and texts that fit a query best.
@@ -180,27 +210,32 @@ def search(
     Images and texts come in one list. A score of 1 is what one in a thousand items
     reaches that have nothing to do with the query.
     """
-    from nmm.cli import formats
     from nmm.cli.explain import explanation
     from nmm.cli.queries import read_queries
     from nmm.index.search import open_search
     from nmm.index.store.catalog import KINDS
     from nmm.index.store.location import index_folder
 
-    wanted: dict[type[formats.Form], bool] = {
-        formats.Json: as_json,
-        formats.JsonLines: as_jsonl,
-        formats.Csv: as_csv,
-        formats.Paths: as_paths,
-        formats.NulPaths: as_nul,
-    }
-    chosen = [form for form, given in wanted.items() if given]
-    if len(chosen) > 1:
-        raise UsageError(
-            "Only one form of output can be printed.",
-            hint="Give one of --json, --jsonl, --csv, --paths and -0.",
-        )
-    queries, several = read_queries(words or [], images or [], add or [], minus or [], like)
+    asked, several = read_queries(words or [], images or [], add or [], minus or [], like)
+    form = formats.chosen(
+        several=several,
+        as_json=as_json,
+        as_jsonl=as_jsonl,
+        as_csv=as_csv,
+        as_paths=as_paths,
+        as_nul=as_nul,
+        template=template,
+    )
+    showing = Showing(
+        form,
+        several=several,
+        quiet=quiet,
+        preview=preview,
+        open_best=open_best,
+        gallery=gallery,
+        copy_to=copy_to,
+        link_to=link_to,
+    )
     kinds = [k for k in KINDS if kind in (Type.ALL, k)]
 
     def note_compiling() -> None:
@@ -223,8 +258,7 @@ def search(
     found = False
     folder = index_folder(index_path)
     with open_search(folder, once=not several, on_compile=note_compiling) as opened:
-        form = (chosen[0] if chosen else formats.Table)(several)
-        for query in queries:
+        for query in asked:
             if explain:
                 typer.echo(explanation(query, opened, mode, raw=raw), err=True)
             results = opened.find(
@@ -240,7 +274,7 @@ def search(
             )
             found = found or bool(results)
             note(context, query.label, len(results), wanted=history, several=several)
-            form.write(query.label, opened.model, results)
+            showing.show(query.label, opened.model, results)
         emptied = [] if found else opened.emptied_by(filters, kinds)
         damaged = opened.damaged()
     if damaged:
@@ -250,6 +284,8 @@ def search(
             typer.echo(line, err=True)
     if not found:
         raise typer.Exit(Exit.NOTHING_FOUND)
+    if showing.failed:
+        raise typer.Exit(Exit.SOME_SKIPPED)
 
 
 def _repair(folder: IndexFolder, quiet: bool) -> None:

@@ -33,7 +33,7 @@ class Entry:
     Attributes:
         time: When, local, ISO 8601 with its offset from UTC.
         query: What was looked for.
-        arguments: Of the command line, after ``nmm search``.
+        arguments: Of the command line, after ``nmm``.
         results: How many were found.
     """
 

@@ -55,7 +55,7 @@ def test_what_is_recorded_is_read_again_oldest_first(file: Path) -> None:
     assert json.loads(file.read_bytes().splitlines()[0]) == {
         "time": NOW,
         "query": "cats",
-        "arguments": ["cats", "--type", "image"],
+        "arguments": ["search", "cats", "--type", "image"],
         "results": 3,
     }
 
@@ -161,7 +161,7 @@ def test_a_search_is_written_down_as_it_was_typed(searching: Nmm, tmp_path: Path
     assert found.pop("time")[:10] == datetime.now().astimezone().isoformat()[:10]
     assert found == {
         "query": "cute cats",
-        "arguments": ["cute", "cats", "-k", "2", "--type", "image", "--history"],
+        "arguments": ["search", "cute", "cats", "-k", "2", "--type", "image", "--history"],
         "results": 2,
     }
     assert (tmp_path / "nmm" / "history.jsonl").exists()

@@ -64,6 +64,7 @@ ALLOWED = {
     "embed": {"errors", "encoders", "media", "events", "obtain"},
     "remove": {"errors", "store"},
     "repair": {"errors", "store"},
+    "collect": {"errors"},
     "compact": {"errors", "store"},
     "doctor": {"errors", "store", "roots"},
     "root_list": {"errors", "remove", "roots", "store", "walk"},

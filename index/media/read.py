@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from nmm.index.digest import BLOCK, sha256_of_stream
-from nmm.index.errors import MediaError, UnreadableError
+from nmm.index.errors import MediaError, NotMediaError, UnreadableError
 from nmm.index.media.chunk import Chunk, chunk_lines
-from nmm.index.media.html import html_lines, looks_like_html
+from nmm.index.media.html import OWN_PAGE, html_lines, looks_like_html
 from nmm.index.media.image import (
     IMAGE_SUFFIXES,
     DecodedImage,
@@ -160,6 +160,18 @@ def read_details(path: Path, size: int, mtime_ns: int) -> Details:
         return details_of(file)
 
 
+def read_image_bytes(path: Path) -> bytes:
+    """The bytes of a file that is to be decoded as an image.
+
+    Raises:
+        MediaError: It is not there, is no regular file, or has too many.
+    """
+    with _open(path) as file:
+        if os.fstat(file.fileno()).st_size > MAX_IMAGE_BYTES:
+            raise MediaError(f"an image file of more than {MAX_IMAGE_BYTES >> 20} MiB")
+        return file.read(MAX_IMAGE_BYTES)
+
+
 @contextmanager
 def _open(path: Path) -> Iterator[BinaryIO]:
     """Open a regular file; what the system says against it becomes a MediaError."""
@@ -193,6 +205,8 @@ def _read(
         if looks_like_image(head) and is_known(digest):
             return KnownMedia(digest)
         return ImageMedia(digest, decode(data, side=side, max_pixels=max_pixels))
+    if OWN_PAGE in head:
+        raise NotMediaError("a gallery that nmm wrote, of what other files say")
     encoding = detect_encoding(file)
     file.seek(0)
     digest = sha256_of_stream(file)
