@@ -24,6 +24,7 @@ from nmm.index import replace as replace_module
 from nmm.index.archive import Imported, export_archive, import_archive
 from nmm.index.errors import ArchiveError, NoIndexError, OutputError, UsageError
 from nmm.index.store import migrations as migrations_module
+from nmm.index.store import words
 from nmm.index.store.catalog import KINDS, SCHEMA, Catalog, Scale, Settings
 from nmm.index.store.location import IndexFolder
 from nmm.index.store.nearest import NearestVectors
@@ -89,7 +90,7 @@ def dump(folder: IndexFolder, *, but: str = "segments") -> dict[str, list[tuple[
             if name != "loose"
             else connection.execute("SELECT * FROM loose").fetchall()
             for (name,) in tables.fetchall()
-            if name != but
+            if name not in {but, *words.SHADOWS, *(table.name for table in words.WORD_TABLES)}
         }
 
 

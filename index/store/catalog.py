@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from nmm.index.errors import CatalogError, NmmError, NoIndexError, OutdatedCatalogError
+from nmm.index.store import words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -393,6 +394,11 @@ class Catalog:
             )
             for root, path, kind, vector, *rest in rows
         ]
+
+    def word_fault(self) -> str:
+        """What is wrong with the tables of words; empty if nothing is."""
+        with self.snapshot(), translated(self.file):
+            return words.fault(self._connection)
 
     def scale(self, kind: Kind) -> Scale | None:
         """The scale of a kind's cosines, if it was measured."""

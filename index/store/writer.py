@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.errors import CatalogError, OutdatedCatalogError
+from nmm.index.store import words
 from nmm.index.store.catalog import (
     SCHEMA,
     VECTOR_DTYPE,
@@ -176,6 +177,8 @@ class CatalogWriter(Catalog):
                 ) from error
         migrations.apply(self._database)
         sys.audit("nmm.store", "schema brought up to date")
+        if not words.are_made(self._connection):
+            self.make_words()
         # What a walk has met in this run: ids of file rows, and whether they are new.
         self._database.execute("CREATE TEMP TABLE met (file_id INTEGER PRIMARY KEY, new INTEGER)")
 
@@ -245,16 +248,23 @@ class CatalogWriter(Catalog):
             self._database.execute("PRAGMA foreign_keys = OFF")
             try:
                 with self._database.atomic():
+                    words.drop(self._connection)
                     for table in TABLES:
                         self._database.execute(f"DELETE FROM main.{table}")  # noqa: S608
                         self._database.execute(
                             f"INSERT INTO main.{table} SELECT * FROM new.{table}"  # noqa: S608
                         )
+                    words.make(self._connection)
                     sys.audit("nmm.store", "rebuild copied")
             finally:
                 self._database.execute("PRAGMA foreign_keys = ON")
                 self._database.execute("DETACH new")
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def make_words(self) -> None:
+        """Make the tables of words again from the rows that they are derived from."""
+        with self.batch():
+            words.make(self._connection)
 
     def set_settings(self, settings: Settings) -> None:
         """Say what the index is made with."""
@@ -543,6 +553,11 @@ class CatalogWriter(Catalog):
                 self._database.execute("VACUUM")
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def tidy_words(self) -> None:
+        """Keep nothing in the tables of words of what was removed, and make them fast to read."""
+        with self.batch():
+            words.optimize(self._connection)
+
 
 def _make(file: Path) -> None:
     """Make an empty catalog beside its name, and give it that when it has all its tables.
@@ -562,6 +577,8 @@ def _make(file: Path) -> None:
             database = Database(connection)
             database.execute("PRAGMA synchronous = FULL")
             migrations.apply(database)
+            with database.atomic():
+                words.make(connection)
             database.enable_wal()
         sync(new)
         new.replace(file)
