@@ -1,12 +1,16 @@
-"""A query to results: embed it, take the nearest of each kind, merge them fairly.
+"""A query to results: files ranked by what is meant, and by the words in them, in one order.
+
+By meaning: the query is embedded, the nearest of each kind are taken, and both kinds are put
+in one order by their scores. By words: see :mod:`nmm.index.found_words`. What stands high in
+several of these rankings comes first, see :func:`nmm.index.words.fused`.
 
 A file stands in the results once, with its passage that fits best. Two files of the same
-content are two results of the same score; equal scores are in the order of their paths.
+content are two results of the same score; equal ones are in the order of their paths.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,13 +18,16 @@ from typing import TYPE_CHECKING
 from nmm.index import scale
 from nmm.index.encoders.registry import Encoder, Task
 from nmm.index.encoders.runtime import load_encoder
-from nmm.index.errors import NoIndexError, UsageError
+from nmm.index.errors import CatalogError, NoIndexError, UsageError
 from nmm.index.filters import NO_FILTERS, Filters
-from nmm.index.model import check, model_of, settings_of
+from nmm.index.found_words import NO_WORDS, FoundWords, find_words
+from nmm.index.model import check, model_of
 from nmm.index.query import Mode, Query, Term
 from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale, Segment, Settings
+from nmm.index.store.lookup import Span
 from nmm.index.store.nearest import NearestVectors
 from nmm.index.store.writer import open_for_reading
+from nmm.index.words import fused, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +38,14 @@ if TYPE_CHECKING:
     from nmm.index.encoders.backend import Backend
     from nmm.index.store.location import IndexFolder
 
+# Of the nearest, so many take part in a merged ranking, or as many as are asked for. Not many
+# more: what is in both rankings comes before the best of one, and of a word that many texts
+# hold, a deep ranking would put all of these before any picture.
+NEAREST = 50
+
+# A place, and the score of the file that it is in.
+Scored = tuple[float, Hit]
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -40,15 +55,17 @@ class Result:
         rank: 1 for the best.
         score: How well it fits, on one scale for images and texts: 1 is what one in a
             thousand items reaches that have nothing to do with the query, and 0 what half
-            of them reach, see :mod:`nmm.index.scale`.
+            of them reach, see :mod:`nmm.index.scale`. So it is with what was found by its
+            words. Where words alone rank, it is the share of them that are there.
         path: Absolute.
         type: What it is.
         lines: Of a text, the first and last line of the passage that fits, from 1.
-        text: That passage.
+        text: That passage; of an image, what it says, if it was found by that.
         width, height: Of an image, in pixels, upright.
-        spans: Where words of the query stand in `text`: first and last character but one.
-        by_words: Whether it was found by its words: all those of the query are in the passage,
-            in the name or in what the picture says.
+        spans: Where words of the query stand in `text`, if it was found by them there: the
+            first character, and the one after the last.
+        by_words: Whether all words of the query are in one of its passages, in its name or in
+            what it says as a picture.
         weak: Whether nothing tells it from what has nothing to do with the query.
         copies: Absolute paths of files that are nearly the same, and folded into this one.
     """
@@ -82,7 +99,6 @@ def open_search(
     Raises:
         NoIndexError: There is none, or nothing was ever indexed.
         CatalogError: The catalog cannot be read.
-        ModelError: The model of the index is not on this machine, or has other weights.
     """
     with open_for_reading(folder) as catalog:
         settings = catalog.settings()
@@ -98,7 +114,7 @@ def open_search(
             check(settings, encoder)
             return encoder
 
-        yield Search(folder, catalog, load(settings), load)
+        yield Search(folder, catalog, settings, load)
 
 
 class Search:
@@ -106,28 +122,41 @@ class Search:
 
     Args:
         folder, catalog: The index.
-        encoder: What embeds queries.
-        load: The encoder of an index with other settings, which it has after a rebuild.
+        settings: What it is made with.
+        load: The encoder of an index with some settings, which can be others after a rebuild.
+
+    Attributes:
+        wordless: Whether words could not be looked up, for their tables are damaged. What was
+            asked for was ranked by meaning alone then.
     """
 
     def __init__(
         self,
         folder: IndexFolder,
         catalog: Catalog,
-        encoder: Encoder,
+        settings: Settings,
         load: Callable[[Settings], Encoder],
     ) -> None:
+        self.wordless = False
         self._folder = folder
         self._catalog = catalog
-        self._encoder = encoder
+        self._settings = settings
         self._load = load
+        self._loaded: Encoder | None = None
         self._nearest: dict[Kind, tuple[tuple[int, list[Segment]], NearestVectors]] = {}
         self._neutral: NDArray[np.float32] | None = None
 
     @property
+    def _encoder(self) -> Encoder:
+        """What embeds queries; loaded when something is to be embedded."""
+        if self._loaded is None:
+            self._loaded = self._load(self._settings)
+        return self._loaded
+
+    @property
     def model(self) -> str:
         """The name of the index's model, at the last query."""
-        return self._encoder.model.name
+        return self._settings.model
 
     def damaged(self) -> list[str]:
         """Derived files that searches met which are missing, or are not what was written.
@@ -146,7 +175,7 @@ class Search:
         kinds: Sequence[Kind] = KINDS,
         *,
         filters: Filters = NO_FILTERS,
-        mode: Mode = Mode.SEMANTIC,
+        mode: Mode = Mode.HYBRID,
         relevant: bool = False,
         min_score: float | None = None,
         fold: bool = False,
@@ -166,39 +195,33 @@ class Search:
             raw: See :meth:`.encoders.registry.Model.prompt`.
 
         Raises:
-            UsageError: The query is empty.
-            ModelError: The index was rebuilt, and its model now cannot be used.
+            UsageError: The query is empty, or is to be found by words and has none.
+            ModelError: The model of the index is not on this machine, or has other weights.
         """
         asked = query if isinstance(query, Query) else Query((Term(text=query),), query)
-        if not any(term.image or term.text.strip() for term in asked.terms):
-            raise UsageError("The query is empty.", hint='Say what to look for: nmm search "a cat"')
+        _check(asked, mode)
         while True:
-            vector = self._embed(asked, raw=raw)
+            vector = None if mode is Mode.KEYWORD else self._embed(asked, raw=raw)
             with self._catalog.snapshot():
-                settings = self._catalog.settings()
-                if settings is None or settings == settings_of(self._encoder):
-                    found = [hit for kind in kinds for hit in self._find_kind(vector, count, kind)]
-                    break
+                settings = self._catalog.settings() or self._settings
+                if settings == self._settings:
+                    words = self._find_words(asked, mode, kinds)
+                    if words is None and vector is None:
+                        mode = Mode.SEMANTIC  # and once more, with a vector
+                        continue
+                    words = words or NO_WORDS
+                    meant = {}
+                    if vector is not None:
+                        depth = max(count, NEAREST) if words.best else count
+                        meant = self._find_meant(vector, depth, kinds)
+                        words.complete(self._catalog, {hit.content for _, hit in meant.values()})
+                    ranked = _ranked(meant, words)[:count]
+                    return self._results(ranked, meant, words, vector)
             # It was rebuilt since it was opened, or since the last query.
-            self._encoder = self._load(settings)
+            self._settings = settings
+            self._loaded = None
             self._nearest.clear()
             self._neutral = None
-        found.sort(key=lambda scored: (-scored[0], scored[1].path))
-        return [
-            Result(
-                rank,
-                score,
-                hit.path,
-                hit.kind,
-                (hit.line_start, hit.line_end)
-                if hit.line_start is not None and hit.line_end is not None
-                else None,
-                hit.text,
-                hit.width,
-                hit.height,
-            )
-            for rank, (score, hit) in enumerate(found[:count], 1)
-        ]
 
     def _embed(self, query: Query, *, raw: bool) -> NDArray[np.float32]:
         """The vector of a query, shape (dimension,)."""
@@ -206,15 +229,63 @@ class Search:
         vector: NDArray[np.float32] = vectors[0]
         return vector
 
-    def _find_kind(
-        self, query: NDArray[np.float32], count: int, kind: Kind
-    ) -> list[tuple[float, Hit]]:
+    def _find_words(self, query: Query, mode: Mode, kinds: Sequence[Kind]) -> FoundWords | None:
+        """The files that the words of a query are in; None if that cannot be looked up."""
+        if mode is Mode.SEMANTIC or self.wordless:
+            return None
+        try:
+            return find_words(
+                self._catalog, words_of(query.words), kinds, some=mode is Mode.KEYWORD
+            )
+        except CatalogError:
+            self.wordless = True
+            return None
+
+    def _find_meant(
+        self, vector: NDArray[np.float32], count: int, kinds: Sequence[Kind]
+    ) -> dict[str, Scored]:
+        """The nearest files by their paths, best first."""
+        found = [scored for kind in kinds for scored in self._find_kind(vector, count, kind)]
+        found.sort(key=lambda scored: (-scored[0], scored[1].path))
+        return {hit.path: (score, hit) for score, hit in found[:count]}
+
+    def _find_kind(self, query: NDArray[np.float32], count: int, kind: Kind) -> list[Scored]:
         """The best files of a kind, each with its score."""
         measured = self._scale(kind)
         if measured is None:
             return []
-        best = self._best_files(query, count, kind)
-        return [((hit.score - measured.centre) / measured.unit, hit) for hit in best]
+        return [(_score(hit, measured), hit) for hit in self._best_files(query, count, kind)]
+
+    def _results(
+        self,
+        ranked: Sequence[str],
+        meant: Mapping[str, Scored],
+        words: FoundWords,
+        vector: NDArray[np.float32] | None,
+    ) -> list[Result]:
+        """Results of files, by their paths, in that order."""
+        alone = {words.best[path].content for path in ranked if path not in meant}
+        chunks = {*self._catalog.chunks_of(alone), *words.passages(ranked)}
+        places: dict[str, list[Hit]] = {}
+        for hit in sorted(self._catalog.hits([*chunks], vector), key=_order):
+            places.setdefault(hit.path, []).append(hit)
+        scales = {kind: self._scale(kind) for kind in KINDS} if alone and vector is not None else {}
+        results: list[Result] = []
+        for path in ranked:
+            if path in meant:
+                score, hit = meant[path]
+            elif path in places:
+                hit = places[path][0]
+                measured = scales.get(hit.kind)
+                score = _score(hit, measured) if measured else words.share(self._catalog, path)
+            else:
+                continue  # its vectors are not there, of which nmm doctor tells
+            passage = words.passage(path)
+            hit = next((place for place in places.get(path, ()) if place.chunk == passage), hit)
+            text, spans = words.marked(self._catalog, path)
+            by_words = words.holds_all(path)
+            results.append(_result(len(results) + 1, score, hit, text, spans, by_words=by_words))
+        return results
 
     def _best_files(self, query: NDArray[np.float32], count: int, kind: Kind) -> list[Hit]:
         """The files with the greatest cosines; exact, however many chunks a file has."""
@@ -252,3 +323,43 @@ class Search:
 
 def _order(hit: Hit) -> tuple[float, str, int]:
     return -hit.score, hit.path, hit.line_start or 0
+
+
+def _score(hit: Hit, measured: Scale) -> float:
+    return (hit.score - measured.centre) / measured.unit
+
+
+def _check(query: Query, mode: Mode) -> None:
+    if not any(term.image or term.text.strip() for term in query.terms):
+        raise UsageError("The query is empty.", hint='Say what to look for: nmm search "a cat"')
+    if mode is Mode.KEYWORD and not query.words.strip():
+        raise UsageError(
+            "There are no words to look for.", hint="Rank by meaning with: --mode semantic"
+        )
+
+
+def _ranked(meant: Mapping[str, Scored], words: FoundWords) -> list[str]:
+    """All files that were found, by their paths, best first."""
+    nearness = {path: -score for path, (score, _) in meant.items()}
+    together = fused([nearness, *words.rankings])
+    return sorted(together, key=lambda path: (-together[path], path not in words.best, path))
+
+
+def _result(
+    rank: int, score: float, hit: Hit, text: str | None, spans: Sequence[Span], *, by_words: bool
+) -> Result:
+    lines = None
+    if hit.line_start is not None and hit.line_end is not None:
+        lines = hit.line_start, hit.line_end
+    return Result(
+        rank,
+        score,
+        hit.path,
+        hit.kind,
+        lines,
+        hit.text if text is None else text,
+        hit.width,
+        hit.height,
+        tuple(spans),
+        by_words,
+    )

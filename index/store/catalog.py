@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +73,7 @@ class Hit:
     """A chunk in a file: one place where a vector can be found.
 
     `line_start`, `line_end` and `text` are of a text; `width` and `height` of an image.
+    `content` and `chunk` are ids.
     """
 
     path: str
@@ -83,6 +84,8 @@ class Hit:
     text: str | None
     width: int | None
     height: int | None
+    content: int = 0
+    chunk: int = 0
 
 
 class Scale(NamedTuple):
@@ -370,8 +373,13 @@ class Catalog:
                     ) from error
                 yield np.array(ids, np.int64), matrix.astype(np.float32)
 
-    def hits(self, chunks: Sequence[int], query: NDArray[np.float32]) -> list[Hit]:
-        """The files that hold any of those chunks, each with its cosine to the query.
+    def chunks_of(self, contents: Collection[int]) -> list[int]:
+        """Ids of all chunks of some contents."""
+        sql = "SELECT id FROM json_each(?) CROSS JOIN chunks ON content_id = value"
+        return [chunk for (chunk,) in self._rows(sql, (json.dumps([*contents]),))]
+
+    def hits(self, chunks: Sequence[int], query: NDArray[np.float32] | None) -> list[Hit]:
+        """The files that hold any of those chunks, each with its cosine to the query, if any.
 
         The score is computed from the catalog's own vectors, whatever proposed the
         chunks. A chunk that no file holds any more is passed over.
@@ -380,7 +388,8 @@ class Catalog:
 
         rows = self._rows(
             "SELECT roots.path, files.path, chunks.kind, vector, line_start, line_end, text, "
-            "width, height FROM json_each(?) CROSS JOIN chunks ON chunks.id = value "
+            "width, height, contents.id, chunks.id "
+            "FROM json_each(?) CROSS JOIN chunks ON chunks.id = value "
             "JOIN vectors ON chunk_id = chunks.id JOIN contents ON contents.id = chunks.content_id "
             "JOIN files ON files.content_id = contents.id JOIN roots ON roots.id = root_id",
             (json.dumps(chunks),),
@@ -389,7 +398,9 @@ class Catalog:
             Hit(
                 locate(root, path),
                 kind,
-                float(np.frombuffer(vector, VECTOR_DTYPE).astype(np.float32) @ query),
+                0.0
+                if query is None
+                else float(np.frombuffer(vector, VECTOR_DTYPE).astype(np.float32) @ query),
                 *rest,
             )
             for root, path, kind, vector, *rest in rows

@@ -54,7 +54,8 @@ PASSAGES = WordTable("passage_words", "passages", ("text",))
 # Stored, for the name of a root that is a file is not known any more when it is deleted.
 NAMES = WordTable("name_words", "names", ("name",), stored=True)
 PICTURES = WordTable("picture_words", "pictures", ("caption", "words"))
-WORD_TABLES = (PASSAGES, NAMES, PICTURES)
+# In the order in which the place is shown where a file's words were found.
+WORD_TABLES = (PASSAGES, PICTURES, NAMES)
 
 # What follows the last separator of a root's path.
 LAST_PART = (
@@ -63,7 +64,7 @@ LAST_PART = (
 )
 VIEWS = {
     "passages": "CREATE VIEW passages AS SELECT id, text FROM chunks WHERE text NOT NULL",
-    "names": "CREATE VIEW names AS SELECT files.id, root_id, files.path, "
+    "names": "CREATE VIEW names AS SELECT files.id, root_id, files.path, "  # noqa: S608
     f"CASE files.path WHEN '' THEN {LAST_PART} ELSE files.path END AS name "
     # Left, for a file of no root has a name until it is dropped.
     "FROM files LEFT JOIN roots ON roots.id = root_id WHERE status = 'indexed'",
@@ -97,7 +98,7 @@ TRIGGERS = {
     f"BEGIN {FORGET_PASSAGE}{KEEP_PASSAGE}END",
     "names_begin": f"AFTER INSERT ON files BEGIN {KEEP_NAME}END",
     "names_end": "AFTER DELETE ON files BEGIN DELETE FROM name_words WHERE rowid = old.id; END",
-    "names_change": "AFTER UPDATE OF id, root_id, path, status ON files "
+    "names_change": "AFTER UPDATE OF id, root_id, path, status ON files "  # noqa: S608
     f"BEGIN DELETE FROM name_words WHERE rowid = old.id; {KEEP_NAME}END",
     "names_move": "AFTER UPDATE OF path ON roots BEGIN DELETE FROM name_words WHERE rowid IN "
     "(SELECT id FROM files WHERE root_id = new.id AND path = ''); "
@@ -185,7 +186,8 @@ def fault(connection: sqlite3.Connection) -> str:
         columns = ", ".join(table.columns)
         _drop_comparison(connection)
         connection.execute(
-            f"CREATE VIRTUAL TABLE temp.true_words USING fts5 ({columns}, content = '', {TOKENIZER})"
+            "CREATE VIRTUAL TABLE temp.true_words "
+            f"USING fts5 ({columns}, content = '', {TOKENIZER})"
         )
         connection.execute(
             f"INSERT INTO temp.true_words (rowid, {columns}) "  # noqa: S608
@@ -234,6 +236,6 @@ def _agree(connection: sqlite3.Connection, table: WordTable) -> bool:
         (f"id, {columns} FROM {table.source}", f"rowid, {columns} FROM {table.name}"),
     )
     return not any(
-        connection.execute(f"SELECT {one} EXCEPT SELECT {other} LIMIT 1").fetchone()  # noqa: S608
+        connection.execute(f"SELECT {one} EXCEPT SELECT {other} LIMIT 1").fetchone()
         for one, other in pairs
     )
