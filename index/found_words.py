@@ -60,7 +60,7 @@ class FoundWords:
         """Add the files of some contents that were too far down to be in a ranking."""
         condition, parameters = self.where or ("TRUE", ())
         where = (
-            f"({condition}) AND contents.id IN (SELECT value FROM json_each(?))",
+            f"({condition}) AND contents.id IN (SELECT value FROM json_each(?))",  # noqa: S608
             (*parameters, json.dumps([*contents])),
         )
         for table, ranking in zip(WORD_TABLES, self.rankings, strict=True):
@@ -112,9 +112,6 @@ class FoundWords:
         return text, spans
 
 
-NO_WORDS = FoundWords()
-
-
 def find_words(
     catalog: Catalog,
     words: Sequence[str],
@@ -131,7 +128,7 @@ def find_words(
         CatalogError: The tables of words are damaged, or not there.
     """
     if not words:
-        return NO_WORDS
+        return FoundWords()
     found = FoundWords(tuple(words), with_all(words), True, kinds=tuple(kinds), where=where)
     found.fill(catalog)
     if found.best or not some or len(words) == 1:

@@ -20,7 +20,7 @@ from nmm.index.encoders.registry import Encoder, Task
 from nmm.index.encoders.runtime import load_encoder
 from nmm.index.errors import CatalogError, NoIndexError, UsageError
 from nmm.index.filters import NO_FILTERS, Filters
-from nmm.index.found_words import NO_WORDS, FoundWords, find_words
+from nmm.index.found_words import FoundWords, find_words
 from nmm.index.model import check, model_of
 from nmm.index.query import Mode, Query, Term
 from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale, Segment, Settings
@@ -201,22 +201,20 @@ class Search:
         asked = query if isinstance(query, Query) else Query((Term(text=query),), query)
         _check(asked, mode)
         while True:
-            vector = None if mode is Mode.KEYWORD else self._embed(asked, raw=raw)
+            by_words = mode is not Mode.SEMANTIC and not self.wordless
+            by_meaning = mode is not Mode.KEYWORD or self.wordless
+            vector = self._embed(asked, raw=raw) if by_meaning else None
+            words = words_of(asked.words) if by_words else ()
             with self._catalog.snapshot():
                 settings = self._catalog.settings() or self._settings
                 if settings == self._settings:
-                    words = self._find_words(asked, mode, kinds)
-                    if words is None and vector is None:
-                        mode = Mode.SEMANTIC  # and once more, with a vector
+                    try:
+                        return self._answer(vector, words, count, kinds)
+                    except CatalogError:
+                        if not words:
+                            raise
+                        self.wordless = True  # if they are not to blame, it is raised again
                         continue
-                    words = words or NO_WORDS
-                    meant = {}
-                    if vector is not None:
-                        depth = max(count, NEAREST) if words.best else count
-                        meant = self._find_meant(vector, depth, kinds)
-                        words.complete(self._catalog, {hit.content for _, hit in meant.values()})
-                    ranked = _ranked(meant, words)[:count]
-                    return self._results(ranked, meant, words, vector)
             # It was rebuilt since it was opened, or since the last query.
             self._settings = settings
             self._loaded = None
@@ -229,17 +227,21 @@ class Search:
         vector: NDArray[np.float32] = vectors[0]
         return vector
 
-    def _find_words(self, query: Query, mode: Mode, kinds: Sequence[Kind]) -> FoundWords | None:
-        """The files that the words of a query are in; None if that cannot be looked up."""
-        if mode is Mode.SEMANTIC or self.wordless:
-            return None
-        try:
-            return find_words(
-                self._catalog, words_of(query.words), kinds, some=mode is Mode.KEYWORD
-            )
-        except CatalogError:
-            self.wordless = True
-            return None
+    def _answer(
+        self,
+        vector: NDArray[np.float32] | None,
+        words: Sequence[str],
+        count: int,
+        kinds: Sequence[Kind],
+    ) -> list[Result]:
+        """Results by meaning, if there is a vector, and by words, if there are any."""
+        found = find_words(self._catalog, words, kinds, some=vector is None)
+        meant: dict[str, Scored] = {}
+        if vector is not None:
+            meant = self._find_meant(vector, max(count, NEAREST) if found.best else count, kinds)
+            found.complete(self._catalog, {hit.content for _, hit in meant.values()})
+        ranked = _ranked(meant, found)
+        return self._results(ranked[:count], meant, found, vector)
 
     def _find_meant(
         self, vector: NDArray[np.float32], count: int, kinds: Sequence[Kind]

@@ -375,7 +375,7 @@ class Catalog:
 
     def chunks_of(self, contents: Collection[int]) -> list[int]:
         """Ids of all chunks of some contents."""
-        sql = "SELECT id FROM json_each(?) CROSS JOIN chunks ON content_id = value"
+        sql = "SELECT chunks.id FROM json_each(?) CROSS JOIN chunks ON content_id = value"
         return [chunk for (chunk,) in self._rows(sql, (json.dumps([*contents]),))]
 
     def hits(self, chunks: Sequence[int], query: NDArray[np.float32] | None) -> list[Hit]:
