@@ -1,8 +1,7 @@
 """A query to results: files ranked by what is meant, and by the words in them, in one order.
 
-By meaning: the query is embedded, the nearest of each kind are taken, and both kinds are put
-in one order by their scores. By words: see :mod:`nmm.index.found_words`. What stands high in
-several of these rankings comes first, see :func:`nmm.index.words.fused`.
+By meaning: the query is embedded, and the nearest of each kind are taken. By words: see
+:mod:`nmm.index.found_words`. How the rankings become one order: see :mod:`nmm.index.fusion`.
 
 A file stands in the results once, with its passage that fits best. Two files of the same
 content are two results of the same score; equal ones are in the order of their paths.
@@ -21,13 +20,14 @@ from nmm.index.encoders.runtime import load_encoder
 from nmm.index.errors import CatalogError, NoIndexError, UsageError
 from nmm.index.filters import NO_FILTERS, Filters
 from nmm.index.found_words import FoundWords, find_words
+from nmm.index.fusion import ranking
 from nmm.index.model import check, model_of
 from nmm.index.query import Mode, Query, Term
 from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale, Segment, Settings
 from nmm.index.store.lookup import Span
 from nmm.index.store.nearest import NearestVectors
 from nmm.index.store.writer import open_for_reading
-from nmm.index.words import fused, words_of
+from nmm.index.words import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,10 +38,8 @@ if TYPE_CHECKING:
     from nmm.index.encoders.backend import Backend
     from nmm.index.store.location import IndexFolder
 
-# Of the nearest, so many take part in a merged ranking, or as many as are asked for. Not many
-# more: what is in both rankings comes before the best of one, and of a word that many texts
-# hold, a deep ranking would put all of these before any picture.
-NEAREST = 50
+# Of the nearest of a kind, so many take part in a fused ranking, or as many as are asked for.
+NEAREST = 100
 
 # A place, and the score of the file that it is in.
 Scored = tuple[float, Hit]
@@ -240,16 +238,16 @@ class Search:
         if vector is not None:
             meant = self._find_meant(vector, max(count, NEAREST) if found.best else count, kinds)
             found.complete(self._catalog, {hit.content for _, hit in meant.values()})
-        ranked = _ranked(meant, found)
+        scores = {path: (hit.kind, score) for path, (score, hit) in meant.items()}
+        ranked = ranking(scores, found, self._catalog.last_file())
         return self._results(ranked[:count], meant, found, vector)
 
     def _find_meant(
         self, vector: NDArray[np.float32], count: int, kinds: Sequence[Kind]
     ) -> dict[str, Scored]:
-        """The nearest files by their paths, best first."""
+        """The nearest files of each kind, by their paths."""
         found = [scored for kind in kinds for scored in self._find_kind(vector, count, kind)]
-        found.sort(key=lambda scored: (-scored[0], scored[1].path))
-        return {hit.path: (score, hit) for score, hit in found[:count]}
+        return {hit.path: (score, hit) for score, hit in found}
 
     def _find_kind(self, query: NDArray[np.float32], count: int, kind: Kind) -> list[Scored]:
         """The best files of a kind, each with its score."""
@@ -338,13 +336,6 @@ def _check(query: Query, mode: Mode) -> None:
         raise UsageError(
             "There are no words to look for.", hint="Rank by meaning with: --mode semantic"
         )
-
-
-def _ranked(meant: Mapping[str, Scored], words: FoundWords) -> list[str]:
-    """All files that were found, by their paths, best first."""
-    nearness = {path: -score for path, (score, _) in meant.items()}
-    together = fused([nearness, *words.rankings])
-    return sorted(together, key=lambda path: (-together[path], path not in words.best, path))
 
 
 def _result(

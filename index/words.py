@@ -1,4 +1,4 @@
-"""A query's words, as FTS5 is asked for them; and several rankings made one.
+"""A query's words, as FTS5 is asked for them.
 
 Words are what stands between spaces, and phrases what stands between double quotes. Each is
 given to FTS5 as a string, so that nothing in a query is syntax: the tokenizer makes a phrase of
@@ -9,18 +9,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Iterable
 
 # What is longer is a text rather than a query; its first words are looked for.
 MOST_WORDS = 64
-# Of reciprocal rank fusion: how little the first places count more than those after them.
-K = 60
 
 PART = re.compile(r'"([^"]*)"|([^\s"]+)')
-
-Key = TypeVar("Key", bound=Hashable)
 
 
 def words_of(text: str) -> tuple[str, ...]:
@@ -46,23 +40,3 @@ def with_all(words: Iterable[str]) -> str:
 def with_any(words: Iterable[str]) -> str:
     """The FTS5 expression for rows in which one of some words is."""
     return " OR ".join(f'"{word}"' for word in words)
-
-
-def fused(rankings: Iterable[Mapping[Key, float]]) -> dict[Key, float]:
-    """What things come to in several rankings together: the more, the better.
-
-    Reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009): the sum of 1 / (60 + rank)
-    over the rankings in which a thing is.
-
-    Args:
-        rankings: Each with a number by thing, the least the best. Equal ones share a rank, so
-            that another ranking decides between them.
-    """
-    sums: dict[Key, float] = defaultdict(float)
-    for ranking in rankings:
-        rank, last = 0, None
-        for place, key in enumerate(sorted(ranking, key=ranking.__getitem__), 1):
-            if ranking[key] != last:
-                rank, last = place, ranking[key]
-            sums[key] += 1 / (K + rank)
-    return dict(sums)

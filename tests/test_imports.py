@@ -56,6 +56,7 @@ ALLOWED = {
     },
     "words": set(),
     "found_words": {"words", "store"},
+    "fusion": {"found_words", "store"},
     "query": {"errors"},
     "filters": {"errors"},
     "search": {
@@ -63,6 +64,7 @@ ALLOWED = {
         "filters",
         "words",
         "found_words",
+        "fusion",
         "errors",
         "encoders",
         "store",

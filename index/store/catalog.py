@@ -242,6 +242,10 @@ class Catalog:
         row = self._first("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,))
         return row[0] if row else 0
 
+    def last_file(self) -> int:
+        """The greatest id of a file: there are not more, and about as many."""
+        return self._number("SELECT ifnull(max(id), 0) FROM files")
+
     def roots(self) -> list[Root]:
         """All roots, by path."""
         rows = self._rows("SELECT id, path FROM roots ORDER BY path")
