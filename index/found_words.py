@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Files of a ranking.
 DEPTH = 1000
+ALL = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class FoundWords:
 
     def complete(self, catalog: Catalog, contents: Collection[int]) -> None:
         """Add the files of some contents that were too far down to be in a ranking."""
+        if not self.rankings:
+            return
         condition, parameters = self.where or ("TRUE", ())
         where = (
             f"({condition}) AND contents.id IN (SELECT value FROM json_each(?))",  # noqa: S608
@@ -65,9 +68,8 @@ class FoundWords:
         )
         for table, ranking in zip(WORD_TABLES, self.rankings, strict=True):
             if len(ranking) >= DEPTH:
-                self._add(
-                    look_up(catalog, table, self.expression, DEPTH, self.kinds, where), ranking
-                )
+                files = look_up(catalog, table, self.expression, ALL, self.kinds, where)
+                self._add(files, ranking)
 
     def _add(self, files: Iterable[Worded], ranking: dict[str, float]) -> None:
         for file in files:

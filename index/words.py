@@ -21,7 +21,9 @@ def words_of(text: str) -> tuple[str, ...]:
     """The words and phrases of a query, each once; what has no letter or digit is none."""
     # A NUL would end what FTS5 reads, and half a surrogate pair cannot be said in UTF-8.
     text = text.replace("\0", " ").encode("utf-8", "replace").decode()
-    found = {(phrase or word).casefold(): phrase or word for phrase, word in PART.findall(text)}
+    found: dict[str, str] = {}
+    for phrase, word in PART.findall(text):
+        found.setdefault((phrase or word).casefold(), phrase or word)
     return tuple(word for word in found.values() if any(map(_is_of_a_word, word)))[:MOST_WORDS]
 
 
