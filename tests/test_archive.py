@@ -554,6 +554,10 @@ def edited(archive: Path, edit: Edit) -> None:
         "CREATE TABLE evil (x)",
         "CREATE INDEX evil ON files (reason)",
         "CREATE VIRTUAL TABLE evil USING fts5 (x)",
+        # Tables of words, made as nmm makes them: what FTS5 keeps in them is not believed.
+        "CREATE VIRTUAL TABLE name_words USING fts5 (name, "
+        "tokenize = 'unicode61 remove_diacritics 2')",
+        ";".join(words.MADE.values()),
         "DROP TRIGGER files_end",
         "ALTER TABLE files ADD COLUMN evil",
         "ALTER TABLE segments RENAME COLUMN form TO evil",
@@ -573,6 +577,18 @@ def test_a_schema_that_nmm_does_not_make_is_refused(
     edited(archive, lambda connection: connection.executescript(sql))
     why = "malformed" if "nonsense" in sql else "Its catalog has other tables than nmm makes."
     refused(archive, target, why)
+
+
+def test_an_archive_holds_no_tables_of_words_and_an_import_makes_them(
+    filled: IndexFolder, archive: Path, target: IndexFolder
+) -> None:
+    catalog = parts(archive)[1]
+    assert not [name for name in (*words.MADE, *words.SHADOWS) if name.encode() in catalog]
+    assert archive.stat().st_size < filled.catalog.stat().st_size
+    import_archive(archive, target)
+    with Catalog.open(target.catalog) as imported:
+        assert imported.word_fault() == ""
+        assert imported._number("SELECT count(*) FROM name_words WHERE name_words MATCH 'png'")
 
 
 def test_a_newer_schema_is_refused(archive: Path, target: IndexFolder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -38,26 +39,43 @@ NOTES = {
 }
 
 
-@pytest.fixture
-def notes(tmp_path: Path) -> Path:
+def write_notes(folder: Path) -> Path:
     for name, text in NOTES.items():
-        path = tmp_path / "notes" / name
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
-    return tmp_path / "notes"
+    return folder
 
 
-@pytest.fixture
-def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def loaded(mini: OnnxEncoder) -> Iterator[None]:
     """The model is loaded once for all tests."""
-    for module in (build_module, search_module):
-        monkeypatch.setattr(module, "load_encoder", lambda *_, **__: mini)
-    monkeypatch.setattr(build_module, "prepare", lambda *_, **__: None)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (build_module, search_module):
+            patch.setattr(module, "load_encoder", lambda *_, **__: mini)
+        patch.setattr(build_module, "prepare", lambda *_, **__: None)
+        yield
 
 
 @pytest.fixture
-def indexed_notes(notes: Path, folder: IndexFolder, loaded: None) -> IndexFolder:
-    build([notes], folder)
+def notes(tmp_path: Path) -> Path:
+    """Files of a test's own, which are not indexed yet."""
+    return write_notes(tmp_path / "notes")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory, loaded: None) -> IndexFolder:
+    """An index of the notes, only to be read and copied."""
+    home = tmp_path_factory.mktemp("kept")
+    folder = IndexFolder(home / "index")
+    build([write_notes(home / "notes")], folder)
+    return folder
+
+
+@pytest.fixture
+def copied(kept: IndexFolder, folder: IndexFolder) -> IndexFolder:
+    """A copy of it, to be damaged."""
+    shutil.copytree(kept.path, folder.path)
     return folder
 
 
@@ -94,30 +112,30 @@ def marked(result: Result) -> list[str]:
     ],
 )
 def test_a_text_is_found_by_its_words_which_are_marked(
-    indexed_notes: IndexFolder, query: str, words: list[str]
+    kept: IndexFolder, query: str, words: list[str]
 ) -> None:
-    found = find(indexed_notes, query)
+    found = find(kept, query)
     assert names(found[:1]) == ["invoice.txt"]
     assert found[0].by_words
     assert sorted(set(marked(found[0]))) == sorted(words)
     assert found[0].score == 1
 
 
-def test_a_code_is_a_phrase_and_not_its_parts(indexed_notes: IndexFolder) -> None:
+def test_a_code_is_a_phrase_and_not_its_parts(kept: IndexFolder) -> None:
     """The other letter has INV, 2023 and 004 too, but not in a row."""
-    assert names(find(indexed_notes, "INV-2023-005")) == ["other.txt"]
-    assert names(find(indexed_notes, "INV-2023-003")) == []
+    assert names(find(kept, "INV-2023-005")) == ["other.txt"]
+    assert names(find(kept, "INV-2023-003")) == []
 
 
-def test_words_in_quotes_stand_in_a_row(indexed_notes: IndexFolder) -> None:
-    assert names(find(indexed_notes, '"wet August"')) == ["blight.txt"]
-    assert names(find(indexed_notes, '"August wet"')) == []
-    assert names(find(indexed_notes, "August wet")) == ["blight.txt"]
+def test_words_in_quotes_stand_in_a_row(kept: IndexFolder) -> None:
+    assert names(find(kept, '"wet August"')) == ["blight.txt"]
+    assert names(find(kept, '"August wet"')) == []
+    assert names(find(kept, "August wet")) == ["blight.txt"]
 
 
-def test_a_word_is_whole(indexed_notes: IndexFolder) -> None:
-    assert names(find(indexed_notes, "invoice")) == ["invoice.txt"]
-    assert names(find(indexed_notes, "invoices")) == ["other.txt"]
+def test_a_word_is_whole(kept: IndexFolder) -> None:
+    assert names(find(kept, "invoice")) == ["invoice.txt"]
+    assert names(find(kept, "invoices")) == ["other.txt"]
 
 
 @pytest.mark.parametrize(
@@ -129,8 +147,8 @@ def test_a_word_is_whole(indexed_notes: IndexFolder) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("mode", [Mode.KEYWORD, Mode.HYBRID])
-def test_nothing_in_a_query_is_syntax(indexed_notes: IndexFolder, query: str, mode: Mode) -> None:
-    with open_search(indexed_notes) as search:
+def test_nothing_in_a_query_is_syntax(kept: IndexFolder, query: str, mode: Mode) -> None:
+    with open_search(kept) as search:
         found = search.find(Query((Term(text=query),)), mode=mode) if query != "\ud800" else []
         assert not search.wordless
     if query in {"^soup", "soup*", "-soup", "'soup'", "\0soup\0", '"soup'}:
@@ -147,20 +165,16 @@ def test_words_of_a_query() -> None:
 # Where words are found
 
 
-def test_a_file_is_found_by_its_name_and_its_folders(
-    indexed_notes: IndexFolder, notes: Path
-) -> None:
-    assert names(find(indexed_notes, "notes_2021")) == ["NOTES_2021.md"]
-    assert names(find(indexed_notes, "letters other")) == ["other.txt"]
-    assert names(find(indexed_notes, notes.parent.name)) == []  # above the root
-    (found,) = find(indexed_notes, "2021")
+def test_a_file_is_found_by_its_name_and_its_folders(kept: IndexFolder) -> None:
+    assert names(find(kept, "notes_2021")) == ["NOTES_2021.md"]
+    assert names(find(kept, "letters other")) == ["other.txt"]
+    assert names(find(kept, "kept0")) == []  # above the root
+    (found,) = find(kept, "2021")
     assert found.by_words
     assert (found.lines, found.spans) == ((1, 2), ())
 
 
-def test_a_root_that_is_a_file_is_found_by_its_name(
-    notes: Path, folder: IndexFolder, loaded: None
-) -> None:
+def test_a_root_that_is_a_file_is_found_by_its_name(notes: Path, folder: IndexFolder) -> None:
     build([notes / "NOTES_2021.md"], folder)
     assert names(find(folder, "2021")) == ["NOTES_2021.md"]
     assert names(find(folder, "notes")) == ["NOTES_2021.md"]
@@ -181,29 +195,31 @@ def test_a_root_that_is_a_file_is_found_by_its_name(
 
 
 def test_words_follow_files_that_are_renamed_changed_and_deleted(
-    indexed_notes: IndexFolder, notes: Path
+    folder: IndexFolder, notes: Path
 ) -> None:
+    build([notes], folder)
     (notes / "garden" / "blight.txt").rename(notes / "garden" / "rot.txt")
     (notes / "letters" / "invoice.txt").unlink()
     (notes / "recipes" / "soup.txt").write_text("Only water.")
-    build([notes], indexed_notes)
-    assert names(find(indexed_notes, "garden blight")) == ["rot.txt"]  # some: garden, or blight
-    assert names(find(indexed_notes, "rot")) == ["rot.txt"]
-    assert names(find(indexed_notes, "INV-2023-004")) == []
-    assert names(find(indexed_notes, "lentils")) == []
-    assert names(find(indexed_notes, "water")) == ["soup.txt"]
-    assert doctor(indexed_notes).sound
-    with open_for_writing(indexed_notes) as writer:
+    build([notes], folder)
+    assert names(find(folder, "garden blight")) == ["rot.txt"]  # some: garden, or blight
+    assert names(find(folder, "rot")) == ["rot.txt"]
+    assert names(find(folder, "INV-2023-004")) == []
+    assert names(find(folder, "lentils")) == []
+    assert names(find(folder, "water")) == ["soup.txt"]
+    assert doctor(folder).sound
+    with open_for_writing(folder) as writer:
         writer.forget(notes)
         writer.drop_orphans()
-    assert find(indexed_notes, "water") == []
-    assert doctor(indexed_notes).sound
+    assert find(folder, "water") == []
+    assert doctor(folder).sound
 
 
-def test_an_index_that_is_made_again_has_its_words(indexed_notes: IndexFolder, notes: Path) -> None:
-    build([notes], indexed_notes, rebuild=True)
-    assert names(find(indexed_notes, "INV-2023-004")) == ["invoice.txt"]
-    assert doctor(indexed_notes).sound
+def test_an_index_that_is_made_again_has_its_words(folder: IndexFolder, notes: Path) -> None:
+    build([notes], folder)
+    build([notes], folder, rebuild=True)
+    assert names(find(folder, "INV-2023-004")) == ["invoice.txt"]
+    assert doctor(folder).sound
 
 
 # An index whose files are what a test says
@@ -258,7 +274,7 @@ QUERY = "red boat"
 
 
 @pytest.fixture
-def library(folder: IndexFolder, mini: OnnxEncoder, loaded: None) -> Library:
+def library(folder: IndexFolder, mini: OnnxEncoder) -> Library:
     return Library(folder, mini, QUERY)
 
 
@@ -431,19 +447,17 @@ def test_ranks_are_fused_as_reciprocals() -> None:
 # Without a model, without words, without tables
 
 
-def test_words_alone_need_no_model(
-    indexed_notes: IndexFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_words_alone_need_no_model(kept: IndexFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     def load(*_: object, **__: object) -> None:
         raise AssertionError("the model was loaded")
 
     monkeypatch.setattr(search_module, "load_encoder", load)
-    assert names(find(indexed_notes, "INV-2023-004")) == ["invoice.txt"]
+    assert names(find(kept, "INV-2023-004")) == ["invoice.txt"]
 
 
-def test_words_are_to_be_there_to_be_found(indexed_notes: IndexFolder) -> None:
+def test_words_are_to_be_there_to_be_found(kept: IndexFolder) -> None:
     image = Query((Term(image=b"an image"),))
-    with open_search(indexed_notes) as search:
+    with open_search(kept) as search:
         with pytest.raises(UsageError, match="no words to look for"):
             search.find(image, mode=Mode.KEYWORD)
         assert search.find("?!", mode=Mode.KEYWORD) == []
@@ -476,23 +490,21 @@ DAMAGES = [
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_words_hinder_no_search_and_are_made_again(
-    indexed_notes: IndexFolder, damage: str
+    copied: IndexFolder, damage: str
 ) -> None:
-    before = find(indexed_notes, "invoice bank")
-    with opened(indexed_notes) as connection:
+    before = find(copied, "invoice bank")
+    with opened(copied) as connection:
         connection.execute(damage)
     for mode in Mode:
-        found = find(indexed_notes, "invoice INV-2023-004", mode)
+        found = find(copied, "invoice INV-2023-004", mode)
         assert found, mode
-    assert "words" in [
-        finding.check for finding in doctor(indexed_notes).findings if not finding.ok
-    ]
-    report = doctor(indexed_notes, repair=True)
+    assert "words" in [finding.check for finding in doctor(copied).findings if not finding.ok]
+    report = doctor(copied, repair=True)
     assert report.sound
     assert [finding.check for finding in report.findings if finding.repaired] == ["words"]
-    assert find(indexed_notes, "invoice bank") == before
-    assert names(find(indexed_notes, "INV-2023-004")) == ["invoice.txt"]
-    assert doctor(indexed_notes).sound
+    assert find(copied, "invoice bank") == before
+    assert names(find(copied, "INV-2023-004")) == ["invoice.txt"]
+    assert doctor(copied).sound
 
 
 def test_words_that_are_there_but_not_found_are_a_fault(library: Library) -> None:
@@ -522,23 +534,23 @@ def test_words_that_cannot_be_looked_up_are_told_and_made_again(nmm: Nmm, notes:
 
 
 def test_a_catalog_without_tables_of_words_gets_them_from_the_next_writer(
-    indexed_notes: IndexFolder,
+    copied: IndexFolder,
 ) -> None:
-    with opened(indexed_notes) as connection:
+    with opened(copied) as connection:
         for table in WORD_TABLES:
             connection.execute(f"DROP TABLE {table.name}")
-    with open_for_writing(indexed_notes):
+    with open_for_writing(copied):
         pass
-    assert names(find(indexed_notes, "INV-2023-004")) == ["invoice.txt"]
-    assert doctor(indexed_notes).sound
+    assert names(find(copied, "INV-2023-004")) == ["invoice.txt"]
+    assert doctor(copied).sound
 
 
-def test_the_doctor_reads_words_while_others_write(indexed_notes: IndexFolder) -> None:
+def test_the_doctor_reads_words_while_others_write(copied: IndexFolder) -> None:
     """It compares them within SQLite's temporary files, and what is committed meanwhile waits."""
-    with open_for_writing(indexed_notes) as writer, writer.batch():
+    with open_for_writing(copied) as writer, writer.batch():
         writer._database.execute("UPDATE contents SET caption = 'new'")
-        assert doctor_of_words(indexed_notes) == "all words are found where they stand"
-    assert doctor_of_words(indexed_notes) == "all words are found where they stand"
+        assert doctor_of_words(copied) == "all words are found where they stand"
+    assert doctor_of_words(copied) == "all words are found where they stand"
 
 
 def test_the_command_ranks_by_words_and_meaning(indexed: tuple[Nmm, Path]) -> None:

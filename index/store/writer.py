@@ -158,8 +158,6 @@ class CatalogWriter(Catalog):
         return writer
 
     def _prepare(self) -> None:
-        from nmm.index.store.migrations import migrations
-
         self._database.enable_wal()
         # A committed batch outlives a power cut.
         self._database.execute("PRAGMA synchronous = FULL")
@@ -175,10 +173,8 @@ class CatalogWriter(Catalog):
                     why=f"A copy of its catalog cannot be kept: {error}",
                     hint="Make room on that disk; the index is as it was.",
                 ) from error
-        migrations.apply(self._database)
+        _bring_up_to_date(self._database)
         sys.audit("nmm.store", "schema brought up to date")
-        if not words.are_made(self._connection):
-            self.make_words()
         # What a walk has met in this run: ids of file rows, and whether they are new.
         self._database.execute("CREATE TEMP TABLE met (file_id INTEGER PRIMARY KEY, new INTEGER)")
 
@@ -559,6 +555,16 @@ class CatalogWriter(Catalog):
             words.optimize(self._connection)
 
 
+def _bring_up_to_date(database: Database) -> None:
+    """Take the steps of the schema that are not taken, and make the tables of words, at once."""
+    from nmm.index.store.migrations import migrations
+
+    with database.atomic():
+        migrations.apply(database)
+        if not words.are_made(database.conn):
+            words.make(database.conn)
+
+
 def _make(file: Path) -> None:
     """Make an empty catalog beside its name, and give it that when it has all its tables.
 
@@ -567,8 +573,6 @@ def _make(file: Path) -> None:
     """
     from sqlite_utils import Database
 
-    from nmm.index.store.migrations import migrations
-
     new = file.with_name(f"{file.name}.new")
     try:
         for left in new.parent.glob(f"{new.name}*"):  # by a run that was killed here
@@ -576,9 +580,7 @@ def _make(file: Path) -> None:
         with closing(sqlite3.connect(new, isolation_level=None)) as connection:
             database = Database(connection)
             database.execute("PRAGMA synchronous = FULL")
-            migrations.apply(database)
-            with database.atomic():
-                words.make(connection)
+            _bring_up_to_date(database)
             database.enable_wal()
         sync(new)
         new.replace(file)
