@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nmm.index.errors import MediaError
 
 if TYPE_CHECKING:
-    from nmm.index.search import Result
+    from nmm.index.result import Result
 
 COLUMNS, ROWS = 32, 8
 SIDE = 640  # pixels: a column has fewer than 20

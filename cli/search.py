@@ -276,9 +276,9 @@ def search(
             note(context, query.label, len(results), wanted=history, several=several)
             showing.show(query.label, opened.model, results)
         emptied = [] if found else opened.emptied_by(filters, kinds)
-        damaged = opened.damaged()
-    if damaged:
-        _repair(folder, quiet)
+        damaged, wordless = opened.damaged(), opened.wordless
+    if damaged or wordless:
+        _repair(folder, quiet, wordless=wordless)
     if not quiet:
         for line in tell_emptied(emptied, typed, kinds):
             typer.echo(line, err=True)
@@ -288,13 +288,15 @@ def search(
         raise typer.Exit(Exit.SOME_SKIPPED)
 
 
-def _repair(folder: IndexFolder, quiet: bool) -> None:
-    """Write search files again, now that the catalog has answered in their place."""
+def _repair(folder: IndexFolder, quiet: bool, *, wordless: bool) -> None:
+    """Make again what is derived, now that the query was answered without it."""
     from nmm.index.repair import repair
 
     if not quiet:
         typer.echo(
-            "A search file was missing or damaged; the catalog answered. It is made again.",
+            "Words could not be looked up; meaning alone ranked. Their tables are made again."
+            if wordless
+            else "A search file was missing or damaged; the catalog answered. It is made again.",
             err=True,
         )
     repair(folder)

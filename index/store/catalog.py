@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from nmm.index.errors import CatalogError, NmmError, NoIndexError, OutdatedCatalogError
+from nmm.index.store import words
 from nmm.index.store.conditions import Condition, register
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Hit:
     """A chunk in a file: one place where a vector can be found.
 
     `line_start`, `line_end` and `text` are of a text; `width` and `height` of an image.
+    `content` and `chunk` are ids.
     """
 
     path: str
@@ -83,6 +85,8 @@ class Hit:
     text: str | None
     width: int | None
     height: int | None
+    content: int = 0
+    chunk: int = 0
 
 
 class Scale(NamedTuple):
@@ -244,6 +248,10 @@ class Catalog:
         row = self._first("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,))
         return row[0] if row else 0
 
+    def last_file(self) -> int:
+        """The greatest id of a file: there are not more, and about as many."""
+        return self._number("SELECT ifnull(max(id), 0) FROM files")
+
     def roots(self) -> list[Root]:
         """All roots, by path."""
         rows = self._rows("SELECT id, path FROM roots ORDER BY path")
@@ -404,10 +412,18 @@ class Catalog:
                     ) from error
                 yield np.array(ids, np.int64), matrix.astype(np.float32)
 
+    def chunks_of(self, contents: Collection[int]) -> list[int]:
+        """Ids of all chunks of some contents."""
+        sql = "SELECT chunks.id FROM json_each(?) CROSS JOIN chunks ON content_id = value"
+        return [chunk for (chunk,) in self._rows(sql, (json.dumps([*contents]),))]
+
     def hits(
-        self, chunks: Sequence[int], query: NDArray[np.float32], where: Condition | None = None
+        self,
+        chunks: Sequence[int],
+        query: NDArray[np.float32] | None,
+        where: Condition | None = None,
     ) -> list[Hit]:
-        """The files that hold any of those chunks, each with its cosine to the query.
+        """The files that hold any of those chunks, each with its cosine to the query, if any.
 
         The score is computed from the catalog's own vectors, whatever proposed the
         chunks. A chunk that no file holds any more is passed over, and so are files that do
@@ -418,7 +434,8 @@ class Catalog:
         condition, parameters = where or ("TRUE", ())
         rows = self._rows(
             "SELECT roots.path, files.path, chunks.kind, vector, line_start, line_end, text, "  # noqa: S608
-            "width, height FROM json_each(?) CROSS JOIN chunks ON chunks.id = value "
+            "width, height, contents.id, chunks.id "
+            "FROM json_each(?) CROSS JOIN chunks ON chunks.id = value "
             "JOIN vectors ON chunk_id = chunks.id JOIN contents ON contents.id = chunks.content_id "
             "JOIN files ON files.content_id = contents.id JOIN roots ON roots.id = root_id "
             f"WHERE {condition}",
@@ -428,11 +445,18 @@ class Catalog:
             Hit(
                 locate(root, path),
                 kind,
-                float(np.frombuffer(vector, VECTOR_DTYPE).astype(np.float32) @ query),
+                0.0
+                if query is None
+                else float(np.frombuffer(vector, VECTOR_DTYPE).astype(np.float32) @ query),
                 *rest,
             )
             for root, path, kind, vector, *rest in rows
         ]
+
+    def word_fault(self) -> str:
+        """What is wrong with the tables of words; empty if nothing is."""
+        with self.snapshot(), translated(self.file):
+            return words.fault(self._connection)
 
     def scale(self, kind: Kind) -> Scale | None:
         """The scale of a kind's cosines, if it was measured."""
