@@ -34,6 +34,7 @@ class ReadyImage:
     width: int
     height: int
     taken_at: str | None
+    fingerprint: bytes
 
 
 class FileEntry(NamedTuple):
@@ -96,7 +97,12 @@ class Batch:
     def add_image(self, entry: FileEntry, image: ReadyImage) -> None:
         """Add a file and the image it holds."""
         self._contents[image.hash] = Content(
-            image.hash, "image", image.width, image.height, image.taken_at
+            image.hash,
+            "image",
+            image.width,
+            image.height,
+            image.taken_at,
+            fingerprint=image.fingerprint,
         )
         self._images.append(image)
         self._add_file(_Pending(entry, "indexed", None, image.hash))

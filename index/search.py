@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index import scale
 from nmm.index.encoders.registry import Encoder, Task
 from nmm.index.encoders.runtime import load_encoder
 from nmm.index.errors import NoIndexError, UsageError
 from nmm.index.filters import NO_FILTERS, Filters
+from nmm.index.fold import fold as fold_copies
 from nmm.index.model import check, model_of, settings_of
 from nmm.index.query import Mode, Query, Term
+from nmm.index.relevance import Relevance, Standing
 from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale, Segment, Settings
 from nmm.index.store.nearest import NearestVectors
 from nmm.index.store.writer import open_for_reading
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 
     from nmm.index.encoders.backend import Backend
     from nmm.index.store.location import IndexFolder
+
+
+# Files that are looked at for one that is shown, at most, if the others are copies or weak.
+MOST = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,14 @@ class Result:
     by_words: bool = False
     weak: bool = False
     copies: tuple[str, ...] = ()
+
+
+class Wanted(NamedTuple):
+    """Which results are left in: how the query stands to each kind, and what is asked of them."""
+
+    standings: dict[Kind, Standing]
+    relevant: bool
+    min_score: float | None
 
 
 @contextmanager
@@ -123,6 +137,7 @@ class Search:
         self._load = load
         self._nearest: dict[Kind, tuple[tuple[int, list[Segment]], NearestVectors]] = {}
         self._neutral: NDArray[np.float32] | None = None
+        self._relevance = Relevance(catalog, self._scale, self._neutral_texts)
 
     @property
     def model(self) -> str:
@@ -177,44 +192,62 @@ class Search:
             with self._catalog.snapshot():
                 settings = self._catalog.settings()
                 if settings is None or settings == settings_of(self._encoder):
-                    found = [hit for kind in kinds for hit in self._find_kind(vector, count, kind)]
+                    standings = self._standings(asked, vector, kinds)
+                    wanted = Wanted(standings, relevant, min_score)
+                    found = self._gather(vector, count, wanted, fold=fold)
                     break
             # It was rebuilt since it was opened, or since the last query.
             self._encoder = self._load(settings)
             self._nearest.clear()
             self._neutral = None
-        found.sort(key=lambda scored: (-scored[0], scored[1].path))
+            self._relevance.forget()
         return [
-            Result(
-                rank,
-                score,
-                hit.path,
-                hit.kind,
-                (hit.line_start, hit.line_end)
-                if hit.line_start is not None and hit.line_end is not None
-                else None,
-                hit.text,
-                hit.width,
-                hit.height,
-            )
-            for rank, (score, hit) in enumerate(found[:count], 1)
+            _result(rank, score, hit, copies, weak=standings[hit.kind].is_weak(score))
+            for rank, (score, hit, copies) in enumerate(found, 1)
         ]
+
+    def _standings(
+        self, query: Query, vector: NDArray[np.float32], kinds: Sequence[Kind]
+    ) -> dict[Kind, Standing]:
+        """How the query stands to each kind that there is."""
+        each = {kind: self._relevance.standing(kind, query, vector) for kind in kinds}
+        return {kind: standing for kind, standing in each.items() if standing}
+
+    def _gather(
+        self,
+        vector: NDArray[np.float32],
+        count: int,
+        wanted: Wanted,
+        *,
+        fold: bool,
+    ) -> list[tuple[float, Hit, tuple[str, ...]]]:
+        """The best files that are wanted, each with its score and its copies."""
+        candidates = 2 * count if fold else count
+        while True:
+            ranked = [
+                (standing.score(hit.score), hit)
+                for kind, standing in wanted.standings.items()
+                for hit in self._best_files(vector, candidates, kind)
+            ]
+            ranked.sort(key=lambda scored: (-scored[0], scored[1].path))
+            is_all = len(ranked) < candidates
+            ranked = ranked[:candidates]
+            hits = [hit for _, hit in ranked]
+            groups = fold_copies(self._catalog, hits) if fold else [[n] for n in range(len(hits))]
+            kept = [group for group in groups if _is_wanted(*ranked[group[0]], wanted)]
+            # Copies, or what is not wanted, took the place of others.
+            if len(kept) >= count or is_all or candidates >= MOST * count:
+                return [
+                    (*ranked[best], tuple(hits[copy].path for copy in copies))
+                    for best, *copies in kept[:count]
+                ]
+            candidates *= 4
 
     def _embed(self, query: Query, *, raw: bool) -> NDArray[np.float32]:
         """The vector of a query, shape (dimension,)."""
         vectors = self._encoder.embed_texts([query.words], Task.QUERY, raw=raw)
         vector: NDArray[np.float32] = vectors[0]
         return vector
-
-    def _find_kind(
-        self, query: NDArray[np.float32], count: int, kind: Kind
-    ) -> list[tuple[float, Hit]]:
-        """The best files of a kind, each with its score."""
-        measured = self._scale(kind)
-        if measured is None:
-            return []
-        best = self._best_files(query, count, kind)
-        return [((hit.score - measured.centre) / measured.unit, hit) for hit in best]
 
     def _best_files(self, query: NDArray[np.float32], count: int, kind: Kind) -> list[Hit]:
         """The files with the greatest cosines; exact, however many chunks a file has."""
@@ -245,9 +278,36 @@ class Search:
             return kept
         if not self._catalog.vector_count(kind):
             return None
+        return scale.measure(self._catalog, kind, self._neutral_texts())
+
+    def _neutral_texts(self) -> NDArray[np.float32]:
         if self._neutral is None:
             self._neutral = self._encoder.embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY)
-        return scale.measure(self._catalog, kind, self._neutral)
+        return self._neutral
+
+
+def _is_wanted(score: float, hit: Hit, wanted: Wanted) -> bool:
+    if wanted.relevant and wanted.standings[hit.kind].is_weak(score):
+        return False
+    return wanted.min_score is None or score >= wanted.min_score
+
+
+def _result(rank: int, score: float, hit: Hit, copies: tuple[str, ...], *, weak: bool) -> Result:
+    lines = None
+    if hit.line_start is not None and hit.line_end is not None:
+        lines = hit.line_start, hit.line_end
+    return Result(
+        rank,
+        score,
+        hit.path,
+        hit.kind,
+        lines,
+        hit.text,
+        hit.width,
+        hit.height,
+        weak=weak,
+        copies=copies,
+    )
 
 
 def _order(hit: Hit) -> tuple[float, str, int]:

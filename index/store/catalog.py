@@ -72,6 +72,7 @@ class Hit:
     """A chunk in a file: one place where a vector can be found.
 
     `line_start`, `line_end` and `text` are of a text; `width` and `height` of an image.
+    `content` and `chunk` are ids.
     """
 
     path: str
@@ -82,6 +83,8 @@ class Hit:
     text: str | None
     width: int | None
     height: int | None
+    content: int = 0
+    chunk: int = 0
 
 
 class Scale(NamedTuple):
@@ -379,7 +382,8 @@ class Catalog:
 
         rows = self._rows(
             "SELECT roots.path, files.path, chunks.kind, vector, line_start, line_end, text, "
-            "width, height FROM json_each(?) CROSS JOIN chunks ON chunks.id = value "
+            "width, height, contents.id, chunks.id "
+            "FROM json_each(?) CROSS JOIN chunks ON chunks.id = value "
             "JOIN vectors ON chunk_id = chunks.id JOIN contents ON contents.id = chunks.content_id "
             "JOIN files ON files.content_id = contents.id JOIN roots ON roots.id = root_id",
             (json.dumps(chunks),),
