@@ -2,14 +2,15 @@
 
 A score says how rarely queries about nothing in a collection fit an item so well
 (:mod:`nmm.index.scale`). It does not know the query. Some fit everything a little: those of a
-collection's own subject, and those of common words; others fit nothing. So from a score is
-taken the median of the scores that the query has with a sample of all items, and
+collection's own subject, and those of common words. So the median of the scores that the query
+has with a sample of all items is its level, and
 
-    a result is weak if score - median < 1
+    a result is weak if score < 1 + level
 
 that is, if it does not stand out of what this query fits anyway by as much as one in a thousand
 unrelated pairs does. Of a handful of items the median says little, and may be the right ones': it
-counts for n / (n + 10) of n items.
+counts for n / (n + 10) of n items. It is never taken for less than 0, so that what scores less
+than 1 is weak whatever the query.
 
 What was tried beside it, on emoji with keywords, the sample data, and the documentation of
 numpy, with some threshold for all: cosines and scores as they are; the query's own robust
@@ -57,6 +58,11 @@ NEUTRAL, LEAST_NEUTRAL = 64, 8
 # Copies and series are pairs that belong together, and too many for a quantile of one in a
 # thousand: that of one in a hundred is taken, as many times as it is nearer in a normal one.
 RARE, STRETCH = 0.01, 3.090 / 2.326
+# The greatest unit, as a part of what is left from the centre to a cosine of 1: few pictures, or
+# many series, must not make an equal one seem common.
+GREATEST_UNIT = 0.75
+# The cosine of what is as good as the query itself, and so never weak.
+EQUAL = 0.97
 
 
 class Standing(NamedTuple):
@@ -64,7 +70,8 @@ class Standing(NamedTuple):
 
     Attributes:
         scale: From cosines to scores.
-        level: The score that the query has with half of the items, as far as it can be known.
+        level: The score that the query has with half of the items, as far as it can be known;
+            0 if it is less.
     """
 
     scale: Scale
@@ -76,7 +83,7 @@ class Standing(NamedTuple):
 
     def is_weak(self, score: float) -> bool:
         """Whether nothing tells a result of that score from what the query fits anyway."""
-        return score - self.level < STANDS_OUT
+        return score < min(self.level + STANDS_OUT, self.score(EQUAL))
 
 
 class Relevance:
@@ -119,7 +126,7 @@ class Relevance:
             scale = self._scale_like(query, vector, kind) or scale
         count = len(items)
         median = (float(np.median(items @ vector)) - scale.centre) / scale.unit
-        return Standing(scale, median * count / (count + HALF))
+        return Standing(scale, max(median, 0) * count / (count + HALF))
 
     def _sample(self, kind: Kind) -> Floats:
         """Vectors of a kind, shape (n, dimension), the same as long as the index is."""
@@ -154,8 +161,9 @@ class Relevance:
         cosines = (neutral @ items.T)[~own]
         if not len(cosines):
             return None
-        centre, rare = np.quantile(cosines, (0.5, 1 - RARE))
-        return Scale(float(centre), max(float(rare - centre) * STRETCH, LEAST_UNIT))
+        centre, rare = np.quantile(cosines, (0.5, 1 - RARE)).tolist()
+        unit = min((rare - centre) * STRETCH, (1 - centre) * GREATEST_UNIT)
+        return Scale(centre, max(unit, LEAST_UNIT))
 
     def _kind_of(self, term: Term, vector: Floats) -> Kind | None:
         """What a term is; None if it is in words. Of a file, what its vector lies nearer to."""

@@ -77,7 +77,10 @@ def looks(catalog: Catalog, contents: Sequence[int]) -> dict[int, Look]:
     Raises:
         CatalogError: SQLite cannot read the file.
     """
-    sql = "SELECT id, fingerprint, taken_at FROM json_each(?) CROSS JOIN contents ON id = value"
+    sql = (
+        "SELECT contents.id, fingerprint, taken_at "
+        "FROM json_each(?) CROSS JOIN contents ON contents.id = value"
+    )
     return {
         content: Look(fingerprint if isinstance(fingerprint, bytes) else None, taken_at)
         for content, fingerprint, taken_at in catalog._rows(sql, (json.dumps(contents),))
