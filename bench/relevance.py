@@ -46,7 +46,7 @@ from nmm.index.store.location import IndexFolder
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 KEPT = Path(tempfile.gettempdir(), "nmm-bench-relevance")
 # Queries by name, of each half; results that are looked at; items that right ones are told of.
-NAMES, DEEP, FIRST = 200, 120, 10
+NAMES, DEEP, FIRST = 100, 60, 10
 FEWEST, MOST = 3, 60
 
 Queries = dict[str, set[str]]

@@ -7,9 +7,9 @@ and if they do not say that they were taken at different times: of a series, eac
 Of those that an older nmm indexed there is no fingerprint. They are copies if they have one
 shape and vectors that are nearly equal, which finds fewer.
 
-Texts are copies if the passages that were found have the same words but for a few, and the same
-numbers, and the texts as a whole have nearly equal vectors. So the same licence at the head of
-two programs does not make them one, nor does one form in which two amounts were filled in.
+Texts are copies if the passages that were found, and the texts as a whole, have the same words but
+for a few, and the same numbers. So the same licence at the head of two programs does not make
+them one, nor does one form in which two amounts were filled in. Vectors do not see such amounts.
 
 `bench/relevance.py` prints how many copies become one by that, and how many other files.
 """
@@ -21,7 +21,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from nmm.index.media.fingerprint import is_copy
-from nmm.index.store.compare import Look, looks, mean_vectors
+from nmm.index.store.compare import Look, looks, mean_vectors, passages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,8 +38,10 @@ COMPARED = 512
 IMAGE = 0.998
 # By how much the shapes (width by height) of such pictures may differ.
 SHAPE = 0.01
-# The least cosine of two texts, and the least part of all their passages' words that is in both.
-TEXT, WORDS = 0.97, 0.9
+# The least part of all words of two texts that is in both.
+WORDS = 0.9
+# Passages of a text that are compared, at most.
+PASSAGES = 256
 
 
 def fold(catalog: Catalog, hits: Sequence[Hit]) -> list[list[int]]:
@@ -111,24 +113,23 @@ def _is_one_shape(one: Hit, other: Hit) -> bool:
 
 def _text_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
     """By its number, of which other one before it a text is a copy."""
-    words = [Counter(re.findall(r"\w+", (hit.text or "").casefold())) for hit in hits]
-    pairs = [
-        (number, other)
-        for number in range(len(hits))
-        for other in range(number)
-        if _has_same_words(words[number], words[other])
-    ]
-    contents = sorted({hits[number].content for pair in pairs for number in pair})
-    vectors = mean_vectors(catalog, contents) if pairs else {}
+    words = [_words([hit.text or ""]) for hit in hits]
+    whole: dict[int, Counter[str]] = {}
     copy_of: dict[int, int] = {}
-    for number, other in pairs:
-        if (
-            number not in copy_of
-            and other not in copy_of
-            and _cosine(vectors, hits[number].content, hits[other].content) >= TEXT
-        ):
-            copy_of[number] = other
+    for number, hit in enumerate(hits):
+        for other in range(number):
+            if other in copy_of or not _has_same_words(words[number], words[other]):
+                continue
+            for content in {hit.content, hits[other].content} - whole.keys():
+                whole[content] = _words(passages(catalog, content, PASSAGES))
+            if _has_same_words(whole[hit.content], whole[hits[other].content]):
+                copy_of[number] = other
+                break
     return copy_of
+
+
+def _words(texts: Sequence[str]) -> Counter[str]:
+    return Counter(word for text in texts for word in re.findall(r"\w+", text.casefold()))
 
 
 def _has_same_words(one: Counter[str], other: Counter[str]) -> bool:

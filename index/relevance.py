@@ -5,12 +5,14 @@ A score says how rarely queries about nothing in a collection fit an item so wel
 collection's own subject, and those of common words. So the median of the scores that the query
 has with a sample of all items is its level, and
 
-    a result is weak if score < 1 + level
+    a result is weak if score < level + height
 
-that is, if it does not stand out of what this query fits anyway by as much as one in a thousand
-unrelated pairs does. Of a handful of items the median says little, and may be the right ones': it
-counts for n / (n + 10) of n items. It is never taken for less than 0, so that what scores less
-than 1 is weak whatever the query.
+that is, if it does not stand out of what this query fits anyway by more than the best of so many
+unrelated items would. The height is 1, what one in a thousand unrelated pairs reaches, up to 500
+vectors; of more it grows as the greatest of normal numbers does, so that an unrelated query still
+finds half an item that high: 1.2 for 5,000, and 1.6 for a million. Of a handful of items the
+median says little, and may be the right ones': it counts for n / (n + 10) of n items. It is never
+taken for less than 0, so that what scores less than 1 is weak whatever the query.
 
 What was tried beside it, on emoji with keywords, the sample data, and the documentation of
 numpy, with some threshold for all: cosines and scores as they are; the query's own robust
@@ -30,9 +32,10 @@ this query, about something else, fits so well.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from nmm.index.scale import LEAST_UNIT
+from nmm.index import scale
 from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale
 from nmm.index.store.compare import sample
 
@@ -48,8 +51,8 @@ if TYPE_CHECKING:
 
 # Vectors of a kind that a query is held against; its median of more differs in the third digit.
 SAMPLE = 1024
-# What a score exceeds its query's median by, if it is not weak.
-STANDS_OUT = 1.0
+# Items, of as many as there are, that stand out by chance for an unrelated query.
+BY_CHANCE = 0.5
 # Items of which the median counts for a half.
 HALF = 10
 # Neutral queries with an image that are made of an index, at most, and at least: made of fewer
@@ -72,10 +75,12 @@ class Standing(NamedTuple):
         scale: From cosines to scores.
         level: The score that the query has with half of the items, as far as it can be known;
             0 if it is less.
+        height: What one that stands out has above it.
     """
 
     scale: Scale
     level: float
+    height: float
 
     def score(self, cosine: float) -> float:
         """The score of a cosine."""
@@ -83,7 +88,21 @@ class Standing(NamedTuple):
 
     def is_weak(self, score: float) -> bool:
         """Whether nothing tells a result of that score from what the query fits anyway."""
-        return score < min(self.level + STANDS_OUT, self.score(EQUAL))
+        return score < min(self.level + self.height, self.score(EQUAL))
+
+
+def height(count: int) -> float:
+    """The score that as good as no item of `count` unrelated ones reaches, 1 at least.
+
+    For a normal distribution, whose quantile of a small part p is about the root of
+    2 x - log(4 pi x), with x = -log p (Cramér, 1946, section 28.6).
+    """
+
+    def quantile(x: float) -> float:
+        return math.sqrt(2 * x - math.log(4 * math.pi * x))
+
+    least = -math.log(scale.RARE)
+    return quantile(max(math.log(max(count, 1) / BY_CHANCE), least)) / quantile(least)
 
 
 class Relevance:
@@ -118,15 +137,17 @@ class Relevance:
         """
         import numpy as np
 
-        scale = self._scale_of(kind)
+        kept = self._scale_of(kind)
         items = self._sample(kind)
-        if scale is None or not len(items):
+        if kept is None or not len(items):
             return None
         if any(not term.text for term in query.terms):
-            scale = self._scale_like(query, vector, kind) or scale
+            kept = self._scale_like(query, vector, kind) or kept
         count = len(items)
-        median = (float(np.median(items @ vector)) - scale.centre) / scale.unit
-        return Standing(scale, max(median, 0) * count / (count + HALF))
+        median = (float(np.median(items @ vector)) - kept.centre) / kept.unit
+        measured = self._catalog.scale_measured(kind)
+        level = max(median, 0) * count / (count + HALF)
+        return Standing(kept, level, height(max(count, measured[1] if measured else 0)))
 
     def _sample(self, kind: Kind) -> Floats:
         """Vectors of a kind, shape (n, dimension), the same as long as the index is."""
@@ -163,7 +184,7 @@ class Relevance:
             return None
         centre, rare = np.quantile(cosines, (0.5, 1 - RARE)).tolist()
         unit = min((rare - centre) * STRETCH, (1 - centre) * GREATEST_UNIT)
-        return Scale(centre, max(unit, LEAST_UNIT))
+        return Scale(centre, max(unit, scale.LEAST_UNIT))
 
     def _kind_of(self, term: Term, vector: Floats) -> Kind | None:
         """What a term is; None if it is in words. Of a file, what its vector lies nearer to."""

@@ -6,6 +6,7 @@ content are two results of the same score; equal scores are in the order of thei
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -181,12 +182,17 @@ class Search:
             raw: See :meth:`.encoders.registry.Model.prompt`.
 
         Raises:
-            UsageError: The query is empty.
+            UsageError: The query is empty, or `min_score` is no number.
             ModelError: The index was rebuilt, and its model now cannot be used.
         """
         asked = query if isinstance(query, Query) else Query((Term(text=query),), query)
         if not any(term.image or term.text.strip() for term in asked.terms):
             raise UsageError("The query is empty.", hint='Say what to look for: nmm search "a cat"')
+        if min_score is not None and math.isnan(min_score):
+            raise UsageError(
+                "The least score is no number.",
+                hint="Scores are about 0 to 3; 1 is where weak ones end: --min-score 1",
+            )
         while True:
             vector = self._embed(asked, raw=raw)
             with self._catalog.snapshot():

@@ -1,4 +1,4 @@
-"""What results are compared by: a sample of an index, and what tells copies from others."""
+"""What queries and results are compared with: a sample of an index, looks and whole texts."""
 
 from __future__ import annotations
 
@@ -85,3 +85,13 @@ def looks(catalog: Catalog, contents: Sequence[int]) -> dict[int, Look]:
         content: Look(fingerprint if isinstance(fingerprint, bytes) else None, taken_at)
         for content, fingerprint, taken_at in catalog._rows(sql, (json.dumps(contents),))
     }
+
+
+def passages(catalog: Catalog, content: int, most: int) -> list[str]:
+    """The passages of a text, in order, `most` of them at most.
+
+    Raises:
+        CatalogError: SQLite cannot read the file.
+    """
+    sql = "SELECT text FROM chunks WHERE content_id = ? AND text NOT NULL ORDER BY id LIMIT ?"
+    return [text for (text,) in catalog._rows(sql, (content, most))]
