@@ -45,8 +45,8 @@ from nmm.index.store.location import IndexFolder
 
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 KEPT = Path(tempfile.gettempdir(), "nmm-bench-relevance")
-# Queries by name, of each half; results that are looked at; items that right ones are told of.
-NAMES, DEEP, FIRST = 100, 60, 10
+# Queries of each sort for each mode; results that are looked at; items that are told of.
+QUERIES, DEEP, FIRST = 100, 60, 10
 FEWEST, MOST = 3, 60
 
 Queries = dict[str, set[str]]
@@ -97,7 +97,7 @@ def emoji_collection(folder: Path) -> Collection:
     names: dict[str, Queries] = {}
     for title, captioned in (("names, that pictures tell", True), ("names, untold", False)):
         some = [one.item for one in every if one.captioned is captioned]
-        names[title] = {name: {name} for name in random.Random(0).sample(sorted(some), NAMES)}
+        names[title] = {name: {name} for name in random.Random(0).sample(sorted(some), QUERIES)}
     return Collection(
         indexed(folder / "index", folder / "pictures"),
         lambda path: drawn[Path(path).name].item,
@@ -149,7 +149,9 @@ def indexed(folder: Path, files: Path) -> IndexFolder:
 
 def print_retrieval(name: str, collection: Collection) -> None:
     with open_search(collection.folder) as search:
-        for title, queries in collection.queries.items():
+        for title, every in collection.queries.items():
+            some = random.Random(0).sample(sorted(every), min(QUERIES, len(every)))
+            queries = {query: every[query] for query in some}
             print(f"{name}: {title}, {len(queries)} queries")
             for mode in Mode:
                 ranked = [

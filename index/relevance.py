@@ -8,9 +8,9 @@ has with a sample of all items is its level, and
     a result is weak if score < level + height
 
 that is, if it does not stand out of what this query fits anyway by more than the best of so many
-unrelated items would. The height is 1, what one in a thousand unrelated pairs reaches, up to 500
-vectors; of more it grows as the greatest of normal numbers does, so that an unrelated query still
-finds half an item that high: 1.2 for 5,000, and 1.6 for a million. Of a handful of items the
+unrelated items would. The height is 1, what one in a thousand unrelated pairs reaches, for up to
+150 vectors; for more it grows as the greatest of normal numbers does, so that of seven unrelated
+queries one finds an item that high: it is 1.3 for 5,000, and 1.7 for a million. Of a handful of items the
 median says little, and may be the right ones': it counts for n / (n + 10) of n items. It is never
 taken for less than 0, so that what scores less than 1 is weak whatever the query.
 
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 # Vectors of a kind that a query is held against; its median of more differs in the third digit.
 SAMPLE = 1024
 # Items, of as many as there are, that stand out by chance for an unrelated query.
-BY_CHANCE = 0.5
+BY_CHANCE = 0.15
 # Items of which the median counts for a half.
 HALF = 10
 # Neutral queries with an image that are made of an index, at most, and at least: made of fewer

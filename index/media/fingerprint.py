@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 GREY, COLOUR = 16, 4
 BYTES = GREY * GREY + 2 * COLOUR * COLOUR
 # How far the brightness of two may be from one another (1 less their correlation), and their
-# colours (levels of 256, on average). What is saved again or made smaller is within 0.006, most of
-# what is cropped by two in a hundred within 0.03, and pages of text of one layout from there on.
+# colours (levels of 256, on average). What is saved again or made smaller is within 0.006, most
+# of what loses one in a hundred on each side within 0.03, and pages of text of one layout lie
+# from there on: a greater part cut off cannot be told from another page.
 GREY_APART, COLOUR_APART = 0.03, 6.0
 # Levels apart, on average, that are none: in what is of nearly one colour, correlation is noise.
 SAME = 1.0
