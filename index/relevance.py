@@ -10,19 +10,18 @@ has with a sample of all items is its level, and
 that is, if it does not stand out of what this query fits anyway by more than the best of so many
 unrelated items would. The height is 1, what one in a thousand unrelated pairs reaches, for up to
 150 vectors; for more it grows as the greatest of normal numbers does, so that of seven unrelated
-queries one finds an item that high: it is 1.3 for 5,000, and 1.7 for a million. Of a handful of items the
-median says little, and may be the right ones': it counts for n / (n + 10) of n items. It is never
-taken for less than 0, so that what scores less than 1 is weak whatever the query.
+queries one finds an item that high: it is 1.3 for 5,000, and 1.7 for a million. Of a handful of
+items the median says little, and may be the right ones': it counts for n / (n + 10) of n items.
+It is never taken for less than 0, so that what scores less than 1 is weak whatever the query.
 
-What was tried beside it, on emoji with keywords, the sample data, and the documentation of
-numpy, with some threshold for all: cosines and scores as they are; the query's own robust
-deviations (median and MAD) instead of a score's unit, the geometric mean and the lesser of both,
-with thresholds that grow with the number of items as that of a largest of normal numbers does;
-what items score with neutral queries taken off (which is what QB-Norm, Bogolin et al., 2022, and
-CSLS, Conneau et al., 2018, come down to); the largest gap, and a part of the best score. The MAD
-is no help, for a query that fits many items well has a great one. A part of the best always keeps
-something, and drops right ones of long lists. `bench/relevance.py` prints precision and recall
-beside the best flat thresholds.
+What was tried beside it, on emoji with keywords, the sample data and the documentation of numpy,
+each with one threshold for all of them: cosines and scores as they are; the query's own robust
+deviations (median and MAD) instead of a score's unit, and their means with the score; higher
+quantiles than the median; what items score with neutral queries taken off (which is what QB-Norm,
+Bogolin et al., 2022, and CSLS, Conneau et al., 2018, come down to). A MAD is no help, for a query
+that fits many items well has a great one. To cut at the largest gap, too, or at a part of the best
+score, adds a hundredth to the figure, and drops right ones of long lists for it.
+`bench/relevance.py` prints precision and recall beside the best flat thresholds.
 
 A query with an image in it has cosines of another level. Its neutral queries are made in its own
 manner: each text in it is replaced by one of the neutral queries, each image by one of the
