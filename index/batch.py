@@ -28,13 +28,17 @@ FILES = 1024
 
 @dataclass(frozen=True, slots=True)
 class ReadyImage:
-    """An image as it goes into the vision tower: `pixels` of shape (side, side, 3)."""
+    """An image as it goes into the vision tower: `pixels` of shape (side, side, 3).
+
+    `fingerprint` is that of :mod:`nmm.index.media.fingerprint`.
+    """
 
     hash: bytes
     pixels: NDArray[np.uint8]
     width: int
     height: int
     details: Details
+    fingerprint: bytes
 
 
 class FileEntry(NamedTuple):
@@ -97,7 +101,12 @@ class Batch:
     def add_image(self, entry: FileEntry, image: ReadyImage) -> None:
         """Add a file and the image it holds."""
         self._contents[image.hash] = Content(
-            image.hash, "image", image.width, image.height, **asdict(image.details)
+            image.hash,
+            "image",
+            image.width,
+            image.height,
+            **asdict(image.details),
+            fingerprint=image.fingerprint,
         )
         self._images.append(image)
         self._add_file(_Pending(entry, "indexed", None, image.hash))

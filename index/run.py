@@ -23,6 +23,7 @@ from nmm.index.encoders.backend import available_cpus
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.errors import MediaError, NotMediaError, UnreadableError, UsageError
 from nmm.index.events import Counted, Event, Passed, Skipped, Summary
+from nmm.index.media.fingerprint import fingerprint
 from nmm.index.media.image import MAX_PIXELS
 from nmm.index.media.read import Chunking, ImageMedia, KnownMedia, TextMedia, read_media
 from nmm.index.roots import Scope, is_there
@@ -203,7 +204,8 @@ class Run:
                 return media
             image = media.decoded
             pixels = to_pixels(image.image, self._model.image)
-            return ReadyImage(media.hash, pixels, image.width, image.height, image.details)
+            looks = fingerprint(image.image)
+            return ReadyImage(media.hash, pixels, image.width, image.height, image.details, looks)
         except MediaError:
             raise
         except Exception as error:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nmm.index import scale
 from nmm.index.encoders.registry import Encoder, Task
@@ -50,7 +51,8 @@ NEAREST = 100
 MOST = 32
 
 
-class Wanted(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Wanted:
     """Which files are wanted: as of :meth:`Search.find`; and what they have to pass."""
 
     count: int
@@ -234,9 +236,7 @@ class Search:
         wanted: Wanted,
     ) -> list[Result]:
         """Results by meaning, if there is a vector, and by words, if there are any."""
-        found = find_words(
-            self._catalog, words, wanted.kinds, wanted.where, some=vector is None
-        )
+        found = find_words(self._catalog, words, wanted.kinds, wanted.where, some=vector is None)
         standings = self._standings(query, vector, wanted.kinds)
         candidates = 2 * wanted.count if wanted.fold else wanted.count
         while True:

@@ -128,6 +128,7 @@ def test_a_text_is_found_by_its_best_passage(library: Library) -> None:
         type="text",
         lines=(2, 2),
         text="notes/a.txt:2",
+        weak=True,
     )
 
 
@@ -142,6 +143,7 @@ def test_an_image_is_found_with_its_size(library: Library) -> None:
         type="image",
         width=640,
         height=480,
+        weak=True,
     )
 
 

@@ -68,7 +68,8 @@ class Content:
     """What a file holds, known by its hash, and what it says of itself.
 
     Sizes in pixels, degrees of latitude and longitude, camera and caption are of an image;
-    `details` is :data:`DETAILS`, or less if an older nmm read the file.
+    `details` is :data:`DETAILS`, or less if an older nmm read the file, and `fingerprint` is
+    that of :mod:`nmm.index.media.fingerprint`.
     """
 
     hash: bytes
@@ -81,6 +82,7 @@ class Content:
     camera: str | None = None
     caption: str | None = None
     details: int = DETAILS
+    fingerprint: bytes | None = None
 
 
 CONTENT_COLUMNS = ", ".join(column.name for column in fields(Content))

@@ -1,0 +1,270 @@
+"""How well a search finds, by vectors, words and both; how well it knows what is weak; and copies.
+
+    python bench/relevance.py [--folder DIR]
+
+DIR keeps the pictures and the indexes for the next run. The model is `mini`. Three collections
+are searched: colour emoji with the names and keywords that Unicode gives them (`emoji_set.py`
+says what needs to be installed), the sample data, and the documentation of numpy, a file for
+each page. Three things are printed.
+
+Retrieval: how often something right is among the first k items, and how much of what is right,
+for each mode. A query by name is for one emoji, a keyword or subgroup for three to sixty.
+
+Cut-offs: of the first ten results, what is kept by each rule. Recall is of the right ones among
+the ten, precision of what is kept; `quiet` is how many of the queries with no answer keep
+nothing. The figure that thresholds are chosen by is the mean of F1 and `quiet`. A threshold is
+chosen on one half of a collection's queries, and all are judged on the other half; `elsewhere`
+are chosen on the two other collections, as one must who does not know the collection.
+
+Copies: pictures and texts that were saved again, made smaller or changed a little, in one index
+with their originals, and how many fold into them; then how many different ones fold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from copies import print_copies
+from emoji_set import SIGNS, Emoji, draw, read_emoji
+from mini import documentation
+from relevance_queries import NOTHING, SAMPLE
+
+from nmm.index.build import build
+from nmm.index.query import Mode
+from nmm.index.search import Search, open_search
+from nmm.index.store.catalog import KINDS, Catalog, Scale
+from nmm.index.store.location import IndexFolder
+
+SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
+KEPT = Path(tempfile.gettempdir(), "nmm-bench-relevance")
+# Queries of each sort for each mode; results that are looked at; items that are told of.
+QUERIES, DEEP, FIRST = 100, 60, 10
+FEWEST, MOST = 3, 60
+
+Queries = dict[str, set[str]]
+
+
+class Collection(NamedTuple):
+    """An index, what its files are pictures of, and queries with all that is right."""
+
+    folder: IndexFolder
+    item: Callable[[str], str]
+    queries: dict[str, Queries]
+
+
+class Answer(NamedTuple):
+    """The first results of a query, by result: whether it is right, its cosine and its score."""
+
+    right: list[bool]
+    cosine: list[float]
+    score: list[float]
+    strong: list[bool]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--folder", type=Path, default=KEPT, metavar="DIR")
+    folder = parser.parse_args().folder
+    started = time.monotonic()
+    collections = {
+        "emoji": emoji_collection(folder / "emoji"),
+        "sample data": sample_collection(folder / "sample"),
+        "numpy": numpy_collection(folder / "numpy"),
+    }
+    print(f"indexes ready after {time.monotonic() - started:.0f} s\n")
+    print(f"{'':34}" + "".join(f"{name:>12}" for name in ("hit@1", "hit@10", "recall@10", "MRR")))
+    for name, collection in collections.items():
+        print_retrieval(name, collection)
+    answers = {name: answer(collection) for name, collection in collections.items()}
+    print_cut_offs(answers)
+    print_copies(folder / "copies", folder / "emoji")
+    print_cost(collections["emoji"])
+    print(f"\n{time.monotonic() - started:.0f} s")
+
+
+def emoji_collection(folder: Path) -> Collection:
+    drawn = draw(folder / "pictures", read_emoji())
+    found = {one.item: one for one in drawn.values() if one.group not in SIGNS}
+    every = list(found.values())
+    names: dict[str, Queries] = {}
+    for title, captioned in (("names, that pictures tell", True), ("names, untold", False)):
+        some = [one.item for one in every if one.captioned is captioned]
+        names[title] = {name: {name} for name in random.Random(0).sample(sorted(some), QUERIES)}
+    return Collection(
+        indexed(folder / "index", folder / "pictures"),
+        lambda path: drawn[Path(path).name].item,
+        {**names, "keywords and subgroups": keywords(every)},
+    )
+
+
+def keywords(every: Sequence[Emoji]) -> Queries:
+    """The items of each keyword and each subgroup that is neither rare nor of too many."""
+    items: Queries = defaultdict(set)
+    for one in every:
+        for word in {*one.keywords, one.subgroup.replace("-", " ")}:
+            items[word].add(one.item)
+    return {
+        word: found
+        for word, found in sorted(items.items())
+        if FEWEST <= len(found) <= MOST and word.isascii() and len(word) > 2
+    }
+
+
+def sample_collection(folder: Path) -> Collection:
+    queries = {query: set(right.split()) for query, right in SAMPLE.items()}
+    return Collection(
+        indexed(folder / "index", SAMPLE_DATA),
+        lambda path: Path(path).relative_to(SAMPLE_DATA.resolve()).as_posix(),
+        {"written by hand": queries},
+    )
+
+
+def numpy_collection(folder: Path) -> Collection:
+    pages = folder / "pages"
+    pages.mkdir(parents=True, exist_ok=True)
+    queries: Queries = {}
+    for number, (summary, passage) in enumerate(documentation()):
+        name = f"{number:04}.txt"
+        if not (pages / name).exists():
+            (pages / name).write_text(passage, "utf-8")
+        queries[summary] = {name}
+    return Collection(
+        indexed(folder / "index", pages), lambda path: Path(path).name, {"summaries": queries}
+    )
+
+
+def indexed(folder: Path, files: Path) -> IndexFolder:
+    index = IndexFolder(folder)
+    build([files], index, model="mini", offline=True)
+    return index
+
+
+def print_retrieval(name: str, collection: Collection) -> None:
+    with open_search(collection.folder) as search:
+        for title, every in collection.queries.items():
+            some = random.Random(0).sample(sorted(every), min(QUERIES, len(every)))
+            queries = {query: every[query] for query in some}
+            print(f"{name}: {title}, {len(queries)} queries")
+            for mode in Mode:
+                ranked = [
+                    (items_of(search, collection, query, mode), right)
+                    for query, right in queries.items()
+                ]
+                print(f"  {mode.value:32}" + "".join(f"{x:12.3f}" for x in retrieval(ranked)))
+
+
+def items_of(search: Search, collection: Collection, query: str, mode: Mode) -> list[str]:
+    """The items that are found, best first: of several pictures of one, the first counts."""
+    results = search.find(query, DEEP, mode=mode)
+    return list(dict.fromkeys(collection.item(result.path) for result in results))
+
+
+def retrieval(ranked: Sequence[tuple[list[str], set[str]]]) -> tuple[float, ...]:
+    hits = [[item in right for item in items] for items, right in ranked]
+    ranks = [found.index(True) + 1 if True in found else np.inf for found in hits]
+    recalls = [
+        sum(found[:FIRST]) / min(len(right), FIRST)
+        for found, (_, right) in zip(hits, ranked, strict=True)
+    ]
+    return (
+        float(np.mean([rank <= 1 for rank in ranks])),
+        float(np.mean([rank <= FIRST for rank in ranks])),
+        float(np.mean(recalls)),
+        float(np.mean([1 / rank for rank in ranks])),
+    )
+
+
+def answer(collection: Collection) -> tuple[list[Answer], list[Answer]]:
+    """The first results of queries that have something right, and of those that have not."""
+    queries = list(collection.queries.values())[-1]
+    with Catalog.open(collection.folder.catalog) as catalog:
+        scales = {kind: scale for kind in KINDS if (scale := catalog.scale(kind))}
+    with open_search(collection.folder) as search:
+
+        def ask(query: str, right: set[str]) -> Answer:
+            seen: set[str] = set()
+            found = Answer([], [], [], [])
+            for result in search.find(query, DEEP):
+                item = collection.item(result.path)
+                if item in seen or len(found.right) == FIRST:
+                    continue
+                seen.add(item)
+                scale: Scale = scales[result.type]
+                found.right.append(item in right)
+                found.cosine.append(result.score * scale.unit + scale.centre)
+                found.score.append(result.score)
+                found.strong.append(not result.weak)
+            return found
+
+        answered = [ask(query, right) for query, right in queries.items()]
+        return answered, [ask(query, set()) for query in NOTHING]
+
+
+Rule = Callable[[Answer], Sequence[bool]]
+
+
+def print_cut_offs(answers: dict[str, tuple[list[Answer], list[Answer]]]) -> None:
+    print(f"\n{'cut-offs':34}{'precision':>12}{'recall':>12}{'quiet':>12}{'figure':>12}")
+    halves = {
+        name: [(some[part::2], none[part::2]) for part in range(2)]
+        for name, (some, none) in answers.items()
+    }
+    for name, (chosen_on, judged_on) in halves.items():
+        elsewhere = [half for other, both in halves.items() if other != name for half in both]
+        rules: dict[str, Rule] = {"everything": lambda found: [True] * len(found.right)}
+        for field in ("cosine", "score"):
+            for title, some in (("here", [chosen_on]), ("elsewhere", elsewhere)):
+                rules[f"flat {field}, chosen {title}"] = best_flat(field, some)
+        rules["in use: against the query's level"] = lambda found: found.strong
+        print(f"{name}, {len(judged_on[0])} queries and {len(judged_on[1])} with no answer")
+        for title, rule in rules.items():
+            print(f"  {title:34}" + "".join(f"{x:10.2f}  " for x in judge(rule, *judged_on)))
+
+
+def best_flat(field: str, halves: Sequence[tuple[list[Answer], list[Answer]]]) -> Rule:
+    """The threshold with the best mean of figures over some halves."""
+    values = np.concatenate([getattr(a, field) for half in halves for part in half for a in part])
+
+    def above(threshold: float) -> Rule:
+        return lambda found: [value >= threshold for value in getattr(found, field)]
+
+    thresholds = np.quantile(values, np.linspace(0, 1, 120)).tolist()
+    figures = [np.mean([judge(above(t), *half)[-1] for half in halves]) for t in thresholds]
+    return above(thresholds[int(np.argmax(figures))])
+
+
+def judge(rule: Rule, some: Sequence[Answer], none: Sequence[Answer]) -> tuple[float, ...]:
+    """Precision, recall, quiet, and the mean of F1 and quiet."""
+    kept = [(rule(found), found.right) for found in some]
+    hits = sum(k and r for keeps, right in kept for k, r in zip(keeps, right, strict=True))
+    precision = hits / max(sum(sum(keeps) for keeps, _ in kept), 1)
+    recall = hits / max(sum(sum(right) for _, right in kept), 1)
+    quiet = float(np.mean([not any(rule(found)) for found in none]))
+    f1 = 2 * precision * recall / max(precision + recall, 1e-9)
+    return precision, recall, quiet, (f1 + quiet) / 2
+
+
+def print_cost(collection: Collection) -> None:
+    """What a search takes, the first in an open index and the others."""
+    print(f"\n{'milliseconds of a search among the emoji':44}{'first':>10}{'others':>10}")
+    for title, fold, relevant in (("plain", False, False), ("folded", True, False)):
+        with open_search(collection.folder) as search:
+            search.model  # noqa: B018
+            times = []
+            for query in [*SAMPLE, *NOTHING]:
+                started = time.perf_counter()
+                search.find(query, FIRST, fold=fold, relevant=relevant)
+                times.append(1000 * (time.perf_counter() - started))
+        print(f"  {title:42}{times[0]:10.1f}{np.median(times[1:]):10.1f}")
+
+
+if __name__ == "__main__":
+    main()

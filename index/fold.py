@@ -1,0 +1,147 @@
+"""Copies become one result: files that are the same, or nearly, but for how they were saved.
+
+Files of one content are. Beyond that:
+
+Images are copies if their fingerprints are of one picture (:mod:`nmm.index.media.fingerprint`),
+and if they do not say that they were taken at different times: of a series, each is its own.
+Of those that an older nmm indexed there is no fingerprint. They are copies if they have one
+shape and vectors that are nearly equal, which finds fewer.
+
+Texts are copies if the passages that were found, and the texts as a whole, have the same words but
+for a few, and the same numbers. So the same licence at the head of two programs does not make
+them one, nor does one form in which two amounts were filled in. Vectors do not see such amounts.
+
+`bench/relevance.py` prints how many copies become one by that, and how many other files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from nmm.index.media.fingerprint import is_copy
+from nmm.index.store.compare import Look, looks, mean_vectors, passages
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from nmm.index.store.catalog import Catalog, Hit
+
+# Results from the first on among which copies are looked for; more are not compared.
+COMPARED = 512
+# The least cosine of two pictures without fingerprints. Of `mini`, half the copies are above,
+# and so are clock faces that show different times.
+IMAGE = 0.998
+# By how much the shapes (width by height) of such pictures may differ.
+SHAPE = 0.01
+# The least part of all words of two texts that is in both.
+WORDS = 0.9
+# Passages of a text that are compared, at most.
+PASSAGES = 256
+
+
+def fold(catalog: Catalog, hits: Sequence[Hit]) -> list[list[int]]:
+    """Places in a ranked list, those of copies together.
+
+    Args:
+        catalog: The index.
+        hits: Files, best first.
+
+    Returns:
+        Groups in the order of their best, each best first; every place is in one of them.
+
+    Raises:
+        CatalogError: The catalog cannot be read.
+    """
+    by_content: dict[int, list[int]] = {}
+    for place, hit in enumerate(hits):
+        by_content.setdefault(hit.content, []).append(place)
+    firsts = [places[0] for places in by_content.values()]
+    leader = {place: place for place in firsts}
+    for kind, copies in (("image", _image_copies), ("text", _text_copies)):
+        some = [place for place in firsts[:COMPARED] if hits[place].kind == kind]
+        if len(some) > 1:
+            for copy, of in copies(catalog, [hits[place] for place in some]).items():
+                leader[some[copy]] = some[of]
+    groups: dict[int, list[int]] = {}
+    for place in firsts:
+        groups.setdefault(leader[place], []).extend(by_content[hits[place].content])
+    return [sorted(group) for group in groups.values()]
+
+
+def _image_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
+    """By its number, of which other one before it an image is a copy."""
+    known = looks(catalog, [hit.content for hit in hits])
+    seen = [known.get(hit.content, Look(None, None)) for hit in hits]
+    prints = [look.fingerprint or b"" for look in seen]
+    bare = [hit.content for hit, print_ in zip(hits, prints, strict=True) if not print_]
+    # One without is compared by vectors to all.
+    vectors = mean_vectors(catalog, [hit.content for hit in hits]) if bare else {}
+    copy_of: dict[int, int] = {}
+    originals: list[int] = []
+    for number, (hit, look) in enumerate(zip(hits, seen, strict=True)):
+        alike = is_copy(prints[number], [prints[other] for other in originals]).tolist()
+        for other, is_alike in zip(originals, alike, strict=True):
+            if prints[number] and prints[other]:
+                copies = is_alike
+            else:
+                copies = _is_one_shape(hit, hits[other]) and (
+                    _cosine(vectors, hit.content, hits[other].content) >= IMAGE
+                )
+            if copies and not _is_another_time(look, seen[other]):
+                copy_of[number] = other
+                break
+        else:
+            originals.append(number)
+    return copy_of
+
+
+def _is_another_time(one: Look, other: Look) -> bool:
+    return None not in (one.taken_at, other.taken_at) and one.taken_at != other.taken_at
+
+
+def _is_one_shape(one: Hit, other: Hit) -> bool:
+    if not (one.width and one.height and other.width and other.height):
+        return False
+    ratio = one.width * other.height / (one.height * other.width)
+    return abs(ratio - 1) <= SHAPE
+
+
+def _text_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
+    """By its number, of which other one before it a text is a copy."""
+    words = [_words([hit.text or ""]) for hit in hits]
+    whole: dict[int, Counter[str]] = {}
+    copy_of: dict[int, int] = {}
+    for number, hit in enumerate(hits):
+        for other in range(number):
+            if other in copy_of or not _has_same_words(words[number], words[other]):
+                continue
+            for content in {hit.content, hits[other].content} - whole.keys():
+                whole[content] = _words(passages(catalog, content, PASSAGES))
+            if _has_same_words(whole[hit.content], whole[hits[other].content]):
+                copy_of[number] = other
+                break
+    return copy_of
+
+
+def _words(texts: Sequence[str]) -> Counter[str]:
+    return Counter(word for text in texts for word in re.findall(r"\w+", text.casefold()))
+
+
+def _has_same_words(one: Counter[str], other: Counter[str]) -> bool:
+    """Whether two passages have the same words but for a few, and the same numbers."""
+    most, both = one.total(), other.total()
+    if not WORDS * most <= both <= most / WORDS:  # for speed
+        return False
+    common = (one & other).total()
+    if not most or common < WORDS * (most + both - common):
+        return False
+    return all(word.isalpha() for word in (one - other) + (other - one))
+
+
+def _cosine(vectors: dict[int, NDArray[np.float32]], one: int, other: int) -> float:
+    return float(vectors[one] @ vectors[other]) if one in vectors and other in vectors else 0.0

@@ -1,0 +1,199 @@
+"""How far a result stands out of what a query fits anyway, and which results are weak.
+
+A score says how rarely queries about nothing in a collection fit an item so well
+(:mod:`nmm.index.scale`). It does not know the query. Some fit everything a little: those of a
+collection's own subject, and those of common words. So the median of the scores that the query
+has with a sample of all items is its level, and
+
+    a result is weak if score < level + height
+
+that is, if it does not stand out of what this query fits anyway by more than the best of so many
+unrelated items would. The height is 1, what one in a thousand unrelated pairs reaches, for up to
+150 vectors; for more it grows as the greatest of normal numbers does, so that of seven unrelated
+queries one finds an item that high: it is 1.3 for 5,000, and 1.7 for a million. Of a handful of
+items the median says little, and may be the right ones': it counts for n / (n + 10) of n items.
+It is never taken for less than 0, so that what scores less than 1 is weak whatever the query.
+
+What was tried beside it, on emoji with keywords, the sample data and the documentation of numpy,
+each with one threshold for all of them: cosines and scores as they are; the query's own robust
+deviations (median and MAD) instead of a score's unit, and their means with the score; higher
+quantiles than the median; what items score with neutral queries taken off (which is what QB-Norm,
+Bogolin et al., 2022, and CSLS, Conneau et al., 2018, come down to). A MAD is no help, for a query
+that fits many items well has a great one. To cut at the largest gap, too, or at a part of the best
+score, adds a hundredth to the figure, and drops right ones of long lists for it.
+`bench/relevance.py` prints precision and recall beside the best flat thresholds.
+
+A query with an image in it has cosines of another level. Its neutral queries are made in its own
+manner: each text in it is replaced by one of the neutral queries, each image by one of the
+index's, with the weights of the query. So a score means the same: how rarely something like
+this query, about something else, fits so well.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from nmm.index import scale
+from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale
+from nmm.index.store.compare import sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from nmm.index.query import Query, Term
+
+    Floats = NDArray[np.float32]
+
+# Vectors of a kind that a query is held against; its median of more differs in the third digit.
+SAMPLE = 1024
+# Items, of as many as there are, that stand out by chance for an unrelated query.
+BY_CHANCE = 0.15
+# Items of which the median counts for a half.
+HALF = 10
+# Neutral queries with an image that are made of an index, at most, and at least: made of fewer
+# images, they would say nothing.
+NEUTRAL, LEAST_NEUTRAL = 64, 8
+# Copies and series are pairs that belong together, and too many for a quantile of one in a
+# thousand: that of one in a hundred is taken, as many times as it is nearer in a normal one.
+RARE, STRETCH = 0.01, 3.090 / 2.326
+# The greatest unit, as a part of what is left from the centre to a cosine of 1: few pictures, or
+# many series, must not make an equal one seem common.
+GREATEST_UNIT = 0.75
+# The cosine of what is as good as the query itself, and so never weak.
+EQUAL = 0.97
+
+
+class Standing(NamedTuple):
+    """What a query's cosines with items of one kind say.
+
+    Attributes:
+        scale: From cosines to scores.
+        level: The score that the query has with half of the items, as far as it can be known;
+            0 if it is less.
+        height: What one that stands out has above it.
+    """
+
+    scale: Scale
+    level: float
+    height: float
+
+    def score(self, cosine: float) -> float:
+        """The score of a cosine."""
+        return (cosine - self.scale.centre) / self.scale.unit
+
+    def is_weak(self, score: float) -> bool:
+        """Whether nothing tells a result of that score from what the query fits anyway."""
+        return score < min(self.level + self.height, self.score(EQUAL))
+
+
+def height(count: int) -> float:
+    """The score that as good as no item of `count` unrelated ones reaches, 1 at least.
+
+    For a normal distribution, whose quantile of a small part p is about the root of
+    2 x - log(4 pi x), with x = -log p (Cramér, 1946, section 28.6).
+    """
+
+    def quantile(x: float) -> float:
+        return math.sqrt(2 * x - math.log(4 * math.pi * x))
+
+    least = -math.log(scale.RARE)
+    return quantile(max(math.log(max(count, 1) / BY_CHANCE), least)) / quantile(least)
+
+
+class Relevance:
+    """What queries are held against, read of an index when the first one comes.
+
+    Args:
+        catalog: Of the index.
+        scale_of: The scale of a kind's cosines with texts; None if there are no vectors.
+        neutral_texts: The vectors of the neutral queries, shape (queries, dimension).
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        scale_of: Callable[[Kind], Scale | None],
+        neutral_texts: Callable[[], Floats],
+    ) -> None:
+        self._catalog = catalog
+        self._scale_of = scale_of
+        self._neutral_texts = neutral_texts
+        self._generation: int | None = None
+        self._samples: dict[Kind, Floats] = {}
+
+    def forget(self) -> None:
+        """Read the samples anew: the index was made again with another model."""
+        self._generation = None
+
+    def standing(self, kind: Kind, query: Query, vector: Floats) -> Standing | None:
+        """How a query stands to the items of a kind; None if there are none.
+
+        `vector` is the query's, shape (dimension,).
+        """
+        import numpy as np
+
+        kept = self._scale_of(kind)
+        items = self._sample(kind)
+        if kept is None or not len(items):
+            return None
+        if any(not term.text for term in query.terms):
+            kept = self._scale_like(query, vector, kind) or kept
+        count = len(items)
+        median = (float(np.median(items @ vector)) - kept.centre) / kept.unit
+        measured = self._catalog.scale_measured(kind)
+        level = max(median, 0) * count / (count + HALF)
+        return Standing(kept, level, height(max(count, measured[1] if measured else 0)))
+
+    def _sample(self, kind: Kind) -> Floats:
+        """Vectors of a kind, shape (n, dimension), the same as long as the index is."""
+        generation = self._catalog.generation()
+        if generation != self._generation:
+            self._samples.clear()
+            self._generation = generation
+        if kind not in self._samples:
+            self._samples[kind] = sample(self._catalog, kind, SAMPLE)
+        return self._samples[kind]
+
+    def _scale_like(self, query: Query, vector: Floats, kind: Kind) -> Scale | None:
+        """The scale of cosines with queries like one; None if the index cannot tell."""
+        import numpy as np
+
+        items = self._sample(kind)
+        neutral = np.zeros((NEUTRAL, len(vector)), np.float32)
+        # Pairs of an item, and a neutral query that it was taken for.
+        own = np.zeros((NEUTRAL, len(items)), np.bool_)
+        for place, term in enumerate(query.terms):
+            source = self._kind_of(term, vector)
+            pool = self._neutral_texts() if source is None else self._sample(source)
+            if len(pool) < LEAST_NEUTRAL:
+                return None
+            # Spread over the pool, and not the same for two terms.
+            chosen = (np.arange(NEUTRAL) * len(pool) // NEUTRAL + 7 * place) % len(pool)
+            neutral += np.float32(term.weight) * pool[chosen]
+            if source == kind:
+                own[np.arange(NEUTRAL), chosen] = True
+        lengths = np.linalg.norm(neutral, axis=1, keepdims=True)
+        neutral /= np.where(lengths, lengths, 1)
+        cosines = (neutral @ items.T)[~own]
+        if not len(cosines):
+            return None
+        centre, rare = np.quantile(cosines, (0.5, 1 - RARE)).tolist()
+        unit = min((rare - centre) * STRETCH, (1 - centre) * GREATEST_UNIT)
+        return Scale(centre, max(unit, scale.LEAST_UNIT))
+
+    def _kind_of(self, term: Term, vector: Floats) -> Kind | None:
+        """What a term is; None if it is in words. Of a file, what its vector lies nearer to."""
+        if term.text:
+            return None
+        if term.image is not None:
+            return "image"
+        near = {
+            kind: float(items.mean(axis=0) @ vector)
+            for kind in KINDS
+            if len(items := self._sample(kind))
+        }
+        return max(near, key=near.__getitem__)

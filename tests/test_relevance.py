@@ -1,0 +1,301 @@
+"""What is weak, what is left out, and what a score says of a query with an image."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from support import SAMPLE_DATA, Nmm
+
+from nmm.index import scale
+from nmm.index.build import build
+from nmm.index.encoders.preprocess import to_pixels
+from nmm.index.encoders.registry import MINI, Task
+from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.errors import UsageError
+from nmm.index.media.image import decode
+from nmm.index.query import Query, Term
+from nmm.index.relevance import Relevance, height
+from nmm.index.search import Result, Search, open_search
+from nmm.index.store.catalog import KINDS, Catalog, Scale
+from nmm.index.store.compare import sample
+from nmm.index.store.location import IndexFolder
+from nmm.index.store.writer import ChunkRow, Content, open_for_writing
+
+NONSENSE = ("asdf qwer zxcv", "blorptang frimbulous", "8f3a9c 77be01", "treaty of Westphalia")
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory, mini: OnnxEncoder) -> IndexFolder:
+    """An index of the sample data, only to be read."""
+    del mini  # it is prepared
+    folder = IndexFolder(tmp_path_factory.mktemp("relevance") / "index")
+    build([SAMPLE_DATA], folder, model="mini")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def search(samples: IndexFolder) -> Iterator[Search]:
+    with open_search(samples) as opened:
+        yield opened
+
+
+def name(result: Result) -> str:
+    return Path(result.path).relative_to(SAMPLE_DATA.resolve()).as_posix()
+
+
+# Weak
+
+
+@pytest.mark.parametrize("query", NONSENSE)
+def test_of_a_query_about_nothing_in_the_index_all_is_weak(search: Search, query: str) -> None:
+    found = search.find(query, 100)
+    assert len(found) == 31
+    assert all(one.weak for one in found)
+
+
+@pytest.mark.parametrize(
+    ("query", "right"),
+    [
+        ("a cat", {"photos/chelsea.jpg", "notes/chelsea.md"}),
+        ("coffee", {"photos/espresso.jpg", "recipes/espresso.md"}),
+        ("a man with a camera on a tripod", {"photos/photographer.jpg"}),
+        ("galaxies", {"docs/hubble_deep_field.md"}),
+        ("phase of the moon", {"code/moon_phase.py"}),
+        ("lentils", {"recipes/lentil_soup.txt"}),
+        ("haiku about autumn", {"poems/haiku_four_seasons.txt"}),
+        ("minutes of the repair café meeting", {"notes/meeting_repair_cafe.md"}),
+    ],
+)
+def test_what_is_meant_is_not_weak(search: Search, query: str, right: set[str]) -> None:
+    found = search.find(query, 100)
+    strong = {name(one) for one in found if not one.weak}
+    assert right <= strong
+    assert len(strong) <= 6
+
+
+@pytest.mark.parametrize("query", ["a cat", "tripod", *NONSENSE])
+def test_relevant_leaves_out_what_is_weak_and_nothing_else(search: Search, query: str) -> None:
+    strong = [name(one) for one in search.find(query, 100) if not one.weak]
+    found = search.find(query, 100, relevant=True)
+    assert [name(one) for one in found] == strong
+    assert [one.rank for one in found] == list(range(1, len(strong) + 1))
+    assert [name(one) for one in search.find(query, 1, relevant=True)] == strong[:1]
+
+
+def test_relevant_looks_beyond_what_is_weak(search: Search) -> None:
+    every = search.find("tripod", 100)
+    strong = [one for one in every if not one.weak]
+    found = search.find("tripod", len(strong), relevant=True)
+    assert [one.path for one in found] == [one.path for one in strong]
+
+
+def test_what_scores_less_than_one_is_weak(search: Search) -> None:
+    for query in ("a cat", "soup", *NONSENSE):
+        assert all(one.weak for one in search.find(query, 100) if one.score < 1)
+
+
+def test_a_few_files_are_enough_to_tell(tmp_path: Path, folder: IndexFolder) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for file in ("photos/chelsea.jpg", "photos/bricks.jpg", "recipes/lentil_soup.txt"):
+        (few / Path(file).name).write_bytes((SAMPLE_DATA / file).read_bytes())
+    build([few], folder, model="mini")
+    with open_search(folder) as opened:
+        strong = {
+            query: [Path(one.path).name for one in opened.find(query) if not one.weak]
+            for query in ("a cat", "lentil soup", *NONSENSE)
+        }
+    assert strong == {
+        "a cat": ["chelsea.jpg"],
+        "lentil soup": ["lentil_soup.txt"],
+        **{query: [] for query in NONSENSE},
+    }
+
+
+# Scores
+
+
+@pytest.mark.parametrize("least", [-5.0, 0.5, 1.0, 1.5, 99.0])
+def test_what_scores_less_than_asked_is_left_out(search: Search, least: float) -> None:
+    every = search.find("a cat", 100)
+    found = search.find("a cat", 100, min_score=least)
+    assert found == [one for one in every if one.score >= least]
+    assert len(found) < len(every) or least == -5.0
+
+
+def test_a_least_score_that_is_no_number_is_refused(search: Search) -> None:
+    with pytest.raises(UsageError) as raised:
+        search.find("a cat", min_score=float("nan"))
+    assert raised.value.hint == "Scores are about 0 to 3; 1 is where weak ones end: --min-score 1"
+
+
+@pytest.mark.parametrize("count", [151, 5000, 100_000, 10_000_000])
+def test_the_height_grows_as_the_greatest_of_normal_numbers(count: int) -> None:
+    normal = statistics.NormalDist()
+    expected = normal.inv_cdf(1 - 0.15 / count) / normal.inv_cdf(1 - scale.RARE)
+    assert height(count) == pytest.approx(expected, rel=0.01)
+    assert height(count) > height(150) == height(1) == height(0) == 1
+
+
+# Queries with an image
+
+
+@pytest.fixture(scope="module")
+def photos(mini: OnnxEncoder) -> dict[str, NDArray[np.float32]]:
+    """The vectors of the sample photos, saved again."""
+    files = sorted((SAMPLE_DATA / "photos").glob("*.jpg"))
+    pixels = [to_pixels(decode(file.read_bytes()).image, MINI.image) for file in files]
+    return dict(
+        zip([file.name for file in files], mini.embed_images(np.stack(pixels)), strict=True)
+    )
+
+
+def relevance_of(catalog: Catalog, mini: OnnxEncoder) -> Relevance:
+    return Relevance(
+        catalog, catalog.scale, lambda: mini.embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY)
+    )
+
+
+def test_of_an_image_what_is_equal_is_strong_and_what_is_another_weak(
+    samples: IndexFolder, mini: OnnxEncoder, photos: dict[str, NDArray[np.float32]]
+) -> None:
+    with Catalog.open(samples.catalog) as catalog:
+        relevance = relevance_of(catalog, mini)
+        for image, vector in photos.items():
+            standing = relevance.standing("image", Query((Term(image=Path(image)),)), vector)
+            assert standing
+            scores = {other: standing.score(float(vector @ photos[other])) for other in photos}
+            assert {other for other in photos if not standing.is_weak(scores[other])} == {image}
+            assert max(scores, key=scores.__getitem__) == image
+
+
+def test_of_an_image_texts_about_it_score_as_they_do_of_words(
+    samples: IndexFolder, mini: OnnxEncoder, photos: dict[str, NDArray[np.float32]]
+) -> None:
+    with Catalog.open(samples.catalog) as catalog:
+        relevance = relevance_of(catalog, mini)
+        vector = photos["espresso.jpg"]
+        standing = relevance.standing("text", Query((Term(image=b""),)), vector)
+        assert standing
+        best, cosine = max(
+            (
+                (hit.path, hit.score)
+                for ids, _ in catalog.vectors("text")
+                for hit in catalog.hits(ids.tolist(), vector)
+            ),
+            key=lambda found: found[1],
+        )
+        assert Path(best).name == "espresso.md"
+        assert not standing.is_weak(standing.score(cosine))
+        assert standing.score(cosine) < 3
+
+
+def test_words_beside_an_image_bring_its_scale_nearer_to_that_of_words(
+    samples: IndexFolder, mini: OnnxEncoder, photos: dict[str, NDArray[np.float32]]
+) -> None:
+    words = mini.embed_texts(["at night"], Task.QUERY)[0]
+    units = []
+    with Catalog.open(samples.catalog) as catalog:
+        relevance = relevance_of(catalog, mini)
+        for weight in (0, 1, 3):
+            both = photos["launch.jpg"] + weight * words
+            terms = Term(image=b""), Term(weight, "at night")
+            standing = relevance.standing("image", Query(terms), both / np.linalg.norm(both))
+            assert standing
+            units.append(standing.scale.unit)
+        kept = catalog.scale("image")
+    assert kept
+    assert units[0] > units[1] > units[2] > kept.unit
+
+
+def test_few_images_say_nothing_of_images_and_the_kept_scale_does(
+    folder: IndexFolder, mini: OnnxEncoder, photos: dict[str, NDArray[np.float32]]
+) -> None:
+    build([SAMPLE_DATA / "photos" / name for name in list(photos)[:7]], folder, model="mini")
+    with Catalog.open(folder.catalog) as catalog:
+        standing = relevance_of(catalog, mini).standing(
+            "image", Query((Term(image=b""),)), photos["chelsea.jpg"]
+        )
+        assert standing
+        assert standing.scale == catalog.scale("image")
+
+
+def test_of_a_kind_that_is_not_there_nothing_is_said(
+    folder: IndexFolder, mini: OnnxEncoder, photos: dict[str, NDArray[np.float32]]
+) -> None:
+    build([SAMPLE_DATA / "photos" / "chelsea.jpg"], folder, model="mini")
+    with Catalog.open(folder.catalog) as catalog:
+        relevance = relevance_of(catalog, mini)
+        vector = photos["chelsea.jpg"]
+        assert relevance.standing("text", Query((Term(text="a cat"),)), vector) is None
+
+
+# The sample
+
+
+def test_a_sample_is_spread_over_a_kind_and_the_same_each_time(folder: IndexFolder) -> None:
+    with open_for_writing(folder) as writer, writer.batch():
+        for number in range(900):
+            kind = KINDS[number % 3 > 0]
+            content = writer.add_content(Content(b"%d" % number, kind))
+            vector = np.array([number, number % 3 > 0], np.float32)
+            writer.add_chunk(content, kind, ChunkRow(), vector)
+    with Catalog.open(folder.catalog) as catalog:
+        some, again = sample(catalog, "text", 100), sample(catalog, "text", 100)
+        every = sample(catalog, "text", 600)
+        none = sample(catalog, "text", 100)[:0]
+    assert np.array_equal(some, again)
+    assert some.shape == (100, 2)
+    assert set(some[:, 1]) == {1}
+    assert np.abs(np.diff(some[:, 0])).max() < 15
+    assert (some[0, 0], some[-1, 0]) == (1, 899)
+    assert every.shape == (600, 2)
+    assert none.shape == (0, 2)
+
+
+def test_of_an_empty_kind_the_sample_is_empty(folder: IndexFolder) -> None:
+    with open_for_writing(folder):
+        pass
+    with Catalog.open(folder.catalog) as catalog:
+        assert len(sample(catalog, "image", 100)) == 0
+
+
+def test_what_comes_into_an_open_index_is_in_the_sample(
+    folder: IndexFolder, mini: OnnxEncoder, photos: dict[str, NDArray[np.float32]]
+) -> None:
+    query = Query((Term(text="a cat"),))
+    vector = photos["chelsea.jpg"]
+    with open_for_writing(folder) as writer:
+        writer.set_scale("image", Scale(0.0, 0.1))
+        levels = []
+        relevance = relevance_of(writer, mini)
+        for number in (1, 2):
+            with writer.batch():
+                content = writer.add_content(Content(b"%d" % number, "image"))
+                writer.add_chunk(content, "image", ChunkRow(), vector)
+            standing = relevance.standing("image", query, vector)
+            assert standing
+            levels.append(standing.level)
+    # Of one item the level counts for 1 / 11, of two for 2 / 12.
+    assert levels == pytest.approx([10 / 11, 20 / 12], rel=0.01)
+
+
+# The command
+
+
+def test_the_command_leaves_out_what_is_weak_or_scores_less(indexed: tuple[Nmm, Path]) -> None:
+    nmm, _ = indexed
+    found = nmm("search", "a cat", "--relevant", "--paths")
+    assert found.returncode == 0
+    assert {Path(path).name for path in found.stdout.splitlines()} == {"chelsea.jpg", "chelsea.md"}
+    for nothing in (["asdf qwer zxcv", "--relevant"], ["a cat", "--min-score", "99"]):
+        done = nmm("search", "--paths", *nothing)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+    refused = nmm("search", "a cat", "--min-score", "nan")
+    assert refused.returncode == 2
+    assert "--min-score" in refused.stderr
