@@ -59,7 +59,6 @@ OTHER_OPTIONS = {
     "--extension": "--ext",
     "--filetype": "--type",
     "--folder": "--in",
-    "--format": "--json",
     "--kind": "--type",
     "--limit": "-k",
     "--location": "--near",

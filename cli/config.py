@@ -170,9 +170,12 @@ def set_(
             if word not in table:
                 table[word] = tomlkit.table(is_super_table=False)
             table = table[word]
+            if not isinstance(table, dict):
+                raise read(file).error((word,), f"{word} is a table of options")
         table[setting.name] = taken
 
-    change(config_file(), put)
+    file = config_file()
+    change(file, put)
 
 
 @app.command()
@@ -189,8 +192,8 @@ def unset(
         nonlocal was_there
         table: Any = document
         for word in words[:-1]:
-            table = table.get(word, {})
-        was_there = words[-1] in table
+            table = table.get(word, {}) if isinstance(table, dict) else {}
+        was_there = isinstance(table, dict) and words[-1] in table
         if was_there:
             del table[words[-1]]
 

@@ -10,6 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+import tomlkit
 import typer
 from support import Configured, Nmm
 
@@ -212,6 +213,43 @@ def test_a_file_that_is_made_is_for_its_owner_only(nmm: Nmm, tmp_path: Path) -> 
     file = tmp_path / "home" / ".config" / "nmm" / "config.toml"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert file.read_text() == "[search]\nk = 5\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "search.k = 3\n",
+        "search = {k = 3}\n",
+        "[search]\r\nk = 3 # enough\r\n",
+        "[saved.a]\nquery = 'x'\n[search]\nk = 3\n[saved.b]\nquery = 'y'\n",
+        "[saved]\na = {query = 'x'}\n[search]\n",
+    ],
+)
+def test_whatever_way_the_file_is_written_one_value_changes(
+    here: Nmm, configured: Configured, text: str
+) -> None:
+    file = configured("")
+    file.write_bytes(text.encode())
+    before = tomlkit.parse(text).unwrap()
+    assert here("config", "set", "search.k", "7").returncode == 0
+    assert tomlkit.parse(file.read_text()).unwrap() == {
+        **before,
+        "search": {"k": 7},
+    }
+    assert here("config", "unset", "search.k").returncode == 0
+    after = tomlkit.parse(file.read_text()).unwrap()
+    assert after.pop("search", {}) == {}
+    assert after == {name: value for name, value in before.items() if name != "search"}
+
+
+@pytest.mark.parametrize("text", ["search = 3\n", "[[search]]\nk = 3\n"])
+def test_what_is_no_table_is_left_alone(here: Nmm, configured: Configured, text: str) -> None:
+    file = configured(text)
+    done = here("config", "set", "search.k", "7")
+    assert done.returncode == 2
+    assert "line 1: search is a table of options" in done.stderr
+    assert here("config", "unset", "search.k").returncode == 1
+    assert file.read_text() == text
 
 
 def test_a_value_may_begin_with_a_dash(here: Nmm) -> None:
