@@ -18,9 +18,10 @@ from nmm.index.encoders.registry import MINI, Task
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.media.image import decode
-from nmm.index.query import Query, Term
+from nmm.index.query import Mode, Query, Term
 from nmm.index.relevance import Relevance, height
-from nmm.index.search import Result, Search, open_search
+from nmm.index.result import Result
+from nmm.index.search import Search, open_search
 from nmm.index.store.catalog import KINDS, Catalog, Scale
 from nmm.index.store.compare import sample
 from nmm.index.store.location import IndexFolder
@@ -94,9 +95,13 @@ def test_relevant_looks_beyond_what_is_weak(search: Search) -> None:
     assert [one.path for one in found] == [one.path for one in strong]
 
 
-def test_what_scores_less_than_one_is_weak(search: Search) -> None:
+def test_what_scores_less_than_one_is_weak_but_not_what_has_the_words(search: Search) -> None:
+    by_words = 0
     for query in ("a cat", "soup", *NONSENSE):
-        assert all(one.weak for one in search.find(query, 100) if one.score < 1)
+        found = search.find(query, 100)
+        assert all(one.weak != one.by_words for one in found if one.score < 1)
+        by_words += sum(one.by_words for one in found if one.score < 1)
+    assert by_words
 
 
 def test_a_few_files_are_enough_to_tell(tmp_path: Path, folder: IndexFolder) -> None:
@@ -122,8 +127,9 @@ def test_a_few_files_are_enough_to_tell(tmp_path: Path, folder: IndexFolder) -> 
 
 @pytest.mark.parametrize("least", [-5.0, 0.5, 1.0, 1.5, 99.0])
 def test_what_scores_less_than_asked_is_left_out(search: Search, least: float) -> None:
-    every = search.find("a cat", 100)
-    found = search.find("a cat", 100, min_score=least)
+    # By meaning alone: what is found by its words may have any score, in any place.
+    every = search.find("a cat", 100, mode=Mode.SEMANTIC)
+    found = search.find("a cat", 100, min_score=least, mode=Mode.SEMANTIC)
     assert found == [one for one in every if one.score >= least]
     assert len(found) < len(every) or least == -5.0
 
@@ -290,7 +296,7 @@ def test_what_comes_into_an_open_index_is_in_the_sample(
 
 def test_the_command_leaves_out_what_is_weak_or_scores_less(indexed: tuple[Nmm, Path]) -> None:
     nmm, _ = indexed
-    found = nmm("search", "a cat", "--relevant", "--paths")
+    found = nmm("search", "a cat", "--relevant", "--paths", "--mode", "semantic")
     assert found.returncode == 0
     assert {Path(path).name for path in found.stdout.splitlines()} == {"chelsea.jpg", "chelsea.md"}
     for nothing in (["asdf qwer zxcv", "--relevant"], ["a cat", "--min-score", "99"]):
