@@ -75,6 +75,18 @@ class Progress:
             case e.Preparing(model):
                 self.note(f"Preparing the model {model} for this machine, once.")
                 self._advance(f"Preparing {model}", 0)
+            case e.OcrBegins(pictures):
+                self._advance("Reading words", 0, pictures)
+            case e.OcrPassed(path, reason):
+                self._advance("Reading words")
+                if reason:
+                    self.note(f"skipped {path}: {reason}")
+            case e.OcrMissing(why, hint):
+                self._paragraph(
+                    f"This index has the words in images read, which cannot be done now. {why} "
+                    f"{hint}. To have them read no more, type:",
+                    self._index_command("--no-ocr"),
+                )
             case e.Prepared():
                 self._end_bar()
             case _:
@@ -122,8 +134,11 @@ class Progress:
 
     def _rebuild(self, *options: str) -> str:
         """The command that makes this index again."""
+        return self._index_command(*options, last="--rebuild")
+
+    def _index_command(self, *options: str, last: str | None = None) -> str:
         where = () if self._index is None else ("--index", str(self._index))
-        return shlex.join(("nmm", "index", *options, *where, "--rebuild"))
+        return shlex.join(("nmm", "index", *options, *where, *([last] if last else [])))
 
     def _advance(self, about: str, by: int = 1, total: int | None = None) -> None:
         """Count in files."""

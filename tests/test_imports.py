@@ -20,6 +20,8 @@ HEAVY = {
     "sqlite_utils",
     "watchfiles",
     "pyarrow",
+    "rapidocr",
+    "cv2",
 }
 
 # What each part of the engine may import of the others; a part not listed here is a room
@@ -39,6 +41,8 @@ ALLOWED = {
     "roots": {"errors", "walk", "store"},
     "model": {"errors", "encoders", "store"},
     "obtain": {"errors", "encoders", "events"},
+    "ocr": {"errors", "encoders", "media", "store"},
+    "ocr_pass": {"errors", "events", "media", "ocr", "roots", "run", "store"},
     "run": {"roots", "errors", "walk", "media", "encoders", "store", "batch", "events"},
     "changes": {"roots", "run", "store", "walk", "ignore"},
     "watch": {"build", "encoders", "errors", "events", "roots", "run", "store"},
@@ -52,6 +56,8 @@ ALLOWED = {
         "events",
         "model",
         "obtain",
+        "ocr",
+        "ocr_pass",
         "run",
     },
     "query": {"errors"},

@@ -106,6 +106,27 @@ def read_media(
         return _read(path, file, chunking, side, max_pixels, is_known)
 
 
+def read_again(path: Path, digest: bytes, *, side: int, max_pixels: int) -> DecodedImage:
+    """Read an image that is known, to see more of it. Called by several threads at once.
+
+    Args:
+        path: The file.
+        digest: The SHA-256 that its content has to have.
+        side, max_pixels: As of :func:`.image.decode`.
+
+    Raises:
+        UnreadableError: It cannot be read now, or holds something else by now.
+        MediaError: It cannot be decoded.
+    """
+    with _open(path) as file:
+        if os.fstat(file.fileno()).st_size > MAX_IMAGE_BYTES:
+            raise MediaError(f"an image file of more than {MAX_IMAGE_BYTES >> 20} MiB")
+        data = file.read(MAX_IMAGE_BYTES + 1)
+    if hashlib.sha256(data).digest() != digest:
+        raise UnreadableError("changed while it was indexed; the next run takes it up")
+    return decode(data, side=side, max_pixels=max_pixels)
+
+
 @contextmanager
 def _open(path: Path) -> Iterator[BinaryIO]:
     """Open a regular file; what the system says against it becomes a MediaError."""
