@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
     from typing_extensions import Self
 
-    from nmm.index.events import Event
+    from nmm.index.events import Event, OcrBegins, OcrMissing, OcrPassed
 
 PRUNE = "Remove them with: nmm index --prune"
 
@@ -75,22 +75,27 @@ class Progress:
             case e.Preparing(model):
                 self.note(f"Preparing the model {model} for this machine, once.")
                 self._advance(f"Preparing {model}", 0)
-            case e.OcrBegins(pictures):
-                self._advance("Reading words", 0, pictures)
+            case e.OcrBegins() | e.OcrPassed() | e.OcrMissing():
+                self._on_ocr(event)
+            case e.Prepared():
+                self._end_bar()
+            case _:
+                self.note(self._sentence(event))
+
+    def _on_ocr(self, event: OcrBegins | OcrPassed | OcrMissing) -> None:
+        from nmm.index import events as e
+
+        match event:
+            case e.OcrBegins(images):
+                self._advance("Reading words", 0, images)
             case e.OcrPassed(path, reason):
                 self._advance("Reading words")
                 if reason:
                     self.note(f"skipped {path}: {reason}")
             case e.OcrMissing(why, hint):
-                self._paragraph(
-                    f"This index has the words in images read, which cannot be done now. {why} "
-                    f"{hint}. To have them read no more, type:",
-                    self._index_command("--no-ocr"),
-                )
-            case e.Prepared():
-                self._end_bar()
-            case _:
-                self.note(self._sentence(event))
+                self.note(f"This index has the words in images read, which cannot be done. {why}")
+                self.note(hint)
+                self.note(f"To have them read no more: {self._index_command('--no-ocr')}")
 
     def _sentence(self, event: Event) -> str:
         """What an event says that is a note and nothing else."""

@@ -9,13 +9,16 @@ https://github.com/RapidAI/RapidOCR
 from __future__ import annotations
 
 import importlib.util
+import itertools
+import math
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nmm.index.encoders.backend import available_cpus
+from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.errors import MediaError, ModelError
 from nmm.index.store.seen import Line
 
@@ -26,28 +29,50 @@ if TYPE_CHECKING:
 
 # Pixels of the longest side of what is looked at: a larger picture is made smaller first.
 LONGEST = 1600
+# A long one, as of a page that was scrolled, is made no smaller than so many pixels across and
+# cut into tiles, so many at most, that share some pixels: a line may lie where it is cut.
+ACROSS = 640
+TILES = 8
+SHARED = 160
 # A longer shape is filled up to this one, for the detector enlarges by the shortest side.
 ASPECT = 4
 # Pixels of the shortest side below which no letter can be read; and that of what is looked at.
 LEAST = 8
 LEAST_CANVAS = 64
-# Lines of which the recogniser is less sure are dropped: on photographs they are mostly leaves,
-# windows and fabrics.
+# Lines of which the recogniser is less sure are dropped, and those with fewer letters and
+# digits: on photographs they are mostly leaves, windows and eyes.
 CONFIDENCE = 0.7
+CHARACTERS = 2
 # What follows this many characters of a line is dropped: no picture has so long a one.
 LINE = 1000
 
 INSTALL = "Install it with: pip install 'nmm[ocr]'"
 
 
+class Tile(NamedTuple):
+    """A part of a picture as it is looked at, and where it lies in the smaller picture.
+
+    Of the lines found in it count those with their middle between two places along the picture.
+    """
+
+    image: Image.Image
+    x: int
+    y: int
+    first: float
+    last: float
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A picture as it is looked at: at a bounded size, with what takes boxes back to the full one.
 
-    `image` is None if there can be no words in it.
+    Attributes:
+        tiles: Its parts; none if there can be no words in it.
+        width, height: Of the upright picture at its full size.
+        scale_x, scale_y: Pixels of that for one of the smaller picture.
     """
 
-    image: Image.Image | None
+    tiles: Sequence[Tile]
     width: int
     height: int
     scale_x: float = 1
@@ -74,6 +99,7 @@ def load_ocr(threads: int | None = None) -> Ocr:
     Raises:
         ModelError: It is not installed, or cannot be loaded.
     """
+    load_onnxruntime()
     try:
         import cv2
         import rapidocr
@@ -126,27 +152,31 @@ class Ocr:
         Raises:
             MediaError: The engine fails on this picture.
         """
+        return reading_order(line for tile in picture.tiles for line in self._lines(picture, tile))
+
+    def _lines(self, picture: Prepared, tile: Tile) -> Iterator[Line]:
         import numpy as np
 
-        if picture.image is None:
-            return []
         # Blue first, as OpenCV has it.
-        pixels = np.ascontiguousarray(np.asarray(picture.image)[:, :, ::-1])
+        pixels = np.ascontiguousarray(np.asarray(tile.image)[:, :, ::-1])
         try:
             found = self._engine(pixels)
             texts, boxes = getattr(found, "txts", None), getattr(found, "boxes", None)
             if texts is None or boxes is None:
-                return []
+                return
             corners = np.asarray(boxes, np.float64).reshape(len(texts), 4, 2)
+            corners += np.array((tile.x, tile.y))
             scores = [float(score) for score in found.scores]
         # OpenCV, ONNX Runtime and RapidOCR each have errors of their own.
         except Exception as error:
             raise MediaError(f"OCR fails on it: {type(error).__name__}") from error
-        lines = [
-            _line(picture, text, points.min(axis=0).tolist(), points.max(axis=0).tolist(), score)
-            for text, points, score in zip(texts, corners, scores, strict=True)
-        ]
-        return reading_order(line for line in lines if line and line.confidence >= CONFIDENCE)
+        along = 0 if picture.width / picture.scale_x > picture.height / picture.scale_y else 1
+        for text, points, score in zip(texts, corners, scores, strict=True):
+            low, high = points.min(axis=0), points.max(axis=0)
+            if tile.first <= (low[along] + high[along]) / 2 < tile.last:
+                line = _line(picture, text, low.tolist(), high.tolist(), score)
+                if line and line.confidence >= CONFIDENCE:
+                    yield line
 
 
 def prepare(decoded: DecodedImage) -> Prepared:
@@ -156,18 +186,42 @@ def prepare(decoded: DecodedImage) -> Prepared:
     image, width, height = decoded.image, decoded.width, decoded.height
     plain = all(low == high for low, high in image.getextrema())  # type: ignore[misc]
     if plain or min(width, height) < LEAST:
-        return Prepared(None, width, height)
-    if max(image.size) > LONGEST:
-        shrink = LONGEST / max(image.size)
+        return Prepared((), width, height)
+    longest, across = max(image.size), min(image.size)
+    most = TILES * (LONGEST - SHARED) + SHARED
+    shrink = max(LONGEST / longest, min(ACROSS / across, most / longest))
+    if shrink < 1:
         size = (max(1, round(image.width * shrink)), max(1, round(image.height * shrink)))
         image = image.resize(size, Image.Resampling.LANCZOS)
-    scale_x, scale_y = width / image.width, height / image.height
-    shortest = max(LEAST_CANVAS, -(-max(image.size) // ASPECT))
-    if min(image.size) < shortest:
-        canvas = Image.new("RGB", (max(image.width, shortest), max(image.height, shortest)))
-        canvas.paste(image)
-        image = canvas
-    return Prepared(image, width, height, scale_x, scale_y)
+    tiles = list(_tiles(image))
+    return Prepared(tiles, width, height, width / image.width, height / image.height)
+
+
+def _tiles(image: Image.Image) -> Iterator[Tile]:
+    """Cut an image along its longer side; one that is not long is one tile."""
+    longest, across = max(image.size), min(image.size)
+    count = max(1, math.ceil((longest - SHARED) / (LONGEST - SHARED)))
+    length = min(longest, LONGEST)
+    starts = [round(n * (longest - length) / max(1, count - 1)) for n in range(count)]
+    # Where one tile ends and the next begins to count: in the middle of what they share.
+    ends = [(this + length + after) / 2 for this, after in itertools.pairwise(starts)]
+    for start, first, last in zip(starts, [-math.inf, *ends], [*ends, math.inf], strict=True):
+        x, y = (start, 0) if image.width > image.height else (0, start)
+        size = (length, across) if image.width > image.height else (across, length)
+        part = image.crop((x, y, x + size[0], y + size[1])) if count > 1 else image
+        yield Tile(_filled_up(part), x, y, first, last)
+
+
+def _filled_up(image: Image.Image) -> Image.Image:
+    """An image on white, if it is too small or too long for the detector."""
+    from PIL import Image
+
+    shortest = max(LEAST_CANVAS, math.ceil(max(image.size) / ASPECT))
+    if min(image.size) >= shortest:
+        return image
+    canvas = Image.new("RGB", (max(image.width, shortest), max(image.height, shortest)), "white")
+    canvas.paste(image)
+    return canvas
 
 
 def _line(
@@ -189,10 +243,10 @@ def _line(
 
 
 def clean(text: str) -> str:
-    """Recognised text in NFC, without control characters; empty if no letter or digit is in it."""
+    """Recognised text in NFC, without control characters; empty if it has hardly a letter."""
     text = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text)
     text = unicodedata.normalize("NFC", " ".join(text.split()))[:LINE]
-    return text if any(char.isalnum() for char in text) else ""
+    return text if sum(char.isalnum() for char in text) >= CHARACTERS else ""
 
 
 def reading_order(lines: Iterable[Line]) -> list[Line]:
