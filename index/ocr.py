@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Pixels of the longest side of what is looked at: a larger picture is made smaller first.
 LONGEST = 1600
+# Of a JPEG of 4 by 3 that is twice as large or more, only a half or less is decoded.
+SIDE = LONGEST * 3 // 8
 # A long one, as of a page that was scrolled, is made no smaller than so many pixels across and
 # cut into tiles, so many at most, that share some pixels: a line may lie where it is cut.
 ACROSS = 640

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from nmm.index.errors import MediaError
 from nmm.index.events import Event, OcrBegins, OcrPassed, OcrSummary, Skipped, Summary
 from nmm.index.media.read import read_again
-from nmm.index.ocr import LONGEST, Ocr, Prepared, prepare
+from nmm.index.ocr import SIDE, Ocr, Prepared, prepare
 from nmm.index.run import ahead
 from nmm.index.store.seen import Line, Picture, pictures, put_words, unread
 
@@ -103,8 +103,7 @@ def _prepared(picture: Picture, max_pixels: int) -> Prepared:
 
 def _prepared_from(path: Path, digest: bytes, max_pixels: int) -> Prepared | MediaError:
     try:
-        # A JPEG is decoded at half its size or less if no more is looked at.
-        return prepare(read_again(path, digest, side=LONGEST // 2, max_pixels=max_pixels))
+        return prepare(read_again(path, digest, side=SIDE, max_pixels=max_pixels))
     except MediaError as error:
         return error
 

@@ -50,8 +50,8 @@ CONTRADICTIONS = {
     "WHERE text NOT NULL AND NOT is_utf8(CAST(text AS BLOB))",
     "box of words that is in no picture": "SELECT content_id FROM boxes "
     "JOIN contents ON contents.id = content_id WHERE kind != 'image' OR words IS NULL "
-    "OR NOT is_utf8(CAST(text AS BLOB)) OR NOT (confidence BETWEEN 0 AND 1 AND abs(x) < 1e9 "
-    "AND abs(y) < 1e9 AND width BETWEEN 0 AND 1e9 AND height BETWEEN 0 AND 1e9)",
+    "OR NOT is_utf8(CAST(text AS BLOB)) OR NOT (confidence BETWEEN 0 AND 1 AND abs(x) < 1e9 AND "
+    "abs(y) < 1e9 AND boxes.width BETWEEN 0 AND 1e9 AND boxes.height BETWEEN 0 AND 1e9)",
     "file name that is not UTF-8": "SELECT content_id FROM files "
     "WHERE NOT is_utf8(CAST(path AS BLOB))",
     "scale without a unit": "SELECT kind FROM scales WHERE NOT unit BETWEEN 1e-9 AND 1e9 "

@@ -54,8 +54,8 @@ WRONG = (
     ),
     (
         "SELECT 1 FROM boxes JOIN contents ON contents.id = content_id WHERE kind != 'image' "
-        "OR words IS NULL OR NOT (line > 0 AND confidence BETWEEN 0 AND 1 AND abs(x) < 1e9 "
-        "AND abs(y) < 1e9 AND width BETWEEN 0 AND 1e9 AND height BETWEEN 0 AND 1e9)",
+        "OR words IS NULL OR NOT (line > 0 AND confidence BETWEEN 0 AND 1 AND abs(x) < 1e9 AND "
+        "abs(y) < 1e9 AND boxes.width BETWEEN 0 AND 1e9 AND boxes.height BETWEEN 0 AND 1e9)",
         "a box of words is not in a picture",
     ),
     (
