@@ -48,6 +48,10 @@ CONTRADICTIONS = {
     "AND NOT EXISTS (SELECT 1 FROM files WHERE content_id = contents.id)",
     "text that is not UTF-8": "SELECT content_id FROM chunks "
     "WHERE text NOT NULL AND NOT is_utf8(CAST(text AS BLOB))",
+    "box of words that is in no picture": "SELECT content_id FROM boxes "
+    "JOIN contents ON contents.id = content_id WHERE kind != 'image' OR words IS NULL "
+    "OR NOT is_utf8(CAST(text AS BLOB)) OR NOT (confidence BETWEEN 0 AND 1 AND abs(x) < 1e9 AND "
+    "abs(y) < 1e9 AND boxes.width BETWEEN 0 AND 1e9 AND boxes.height BETWEEN 0 AND 1e9)",
     "file name that is not UTF-8": "SELECT content_id FROM files "
     "WHERE NOT is_utf8(CAST(path AS BLOB))",
     "scale without a unit": "SELECT kind FROM scales WHERE NOT unit BETWEEN 1e-9 AND 1e9 "
@@ -61,6 +65,7 @@ DANGLING = (
     "OR (status = 'indexed') != (content_id NOT NULL) OR NOT is_utf8(CAST(path AS BLOB))",
     "DELETE FROM chunks WHERE content_id NOT IN (SELECT id FROM contents)",
     "DELETE FROM vectors WHERE chunk_id NOT IN (SELECT id FROM chunks)",
+    "DELETE FROM boxes WHERE content_id NOT IN (SELECT id FROM contents)",
 )
 
 
