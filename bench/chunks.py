@@ -18,7 +18,6 @@ import numpy as np
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.encoders.runtime import load_encoder
 from nmm.index.media.read import Chunking, TextMedia, read_media
-from nmm.index.run import OVERLAP
 from nmm.index.walk import FoundFile, walk
 
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
@@ -68,7 +67,7 @@ def main() -> None:
     print(f"{len(QUESTIONS)} questions; the model {MINI.name} uses {MINI.chunk} tokens")
     print("tokens  chunks  file first    MRR  lines touched  lines right")
     for size in SIZES:
-        chunking = Chunking(encoder.tokenizer, size, size // OVERLAP)
+        chunking = Chunking.of(encoder.tokenizer, size)
         owners, chunks = [], []
         for entry in walk(SAMPLE_DATA, exclude=["*.jpg"]):
             assert isinstance(entry, FoundFile)

@@ -34,7 +34,7 @@ from nmm.index.encoders.registry import MINI, Task
 from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
 from nmm.index.media.image import MAX_PIXELS
 from nmm.index.media.read import Chunking, ImageMedia, TextMedia, read_media
-from nmm.index.run import OVERLAP, Options
+from nmm.index.run import Options
 
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 
@@ -141,7 +141,7 @@ def images_alone(encoder: OnnxEncoder, folder: Path) -> Callable[[], None]:
 
 def chunks_of(encoder: OnnxEncoder, folder: Path) -> Sequence[str]:
     """All chunks of the texts of a folder."""
-    chunking = Chunking(encoder.tokenizer, MINI.chunk, MINI.chunk // OVERLAP)
+    chunking = Chunking.of(encoder.tokenizer, MINI.chunk)
     texts = []
     for path in folder.iterdir():
         media = read_media(path, chunking=chunking, side=1, max_pixels=1, is_known=lambda _: False)

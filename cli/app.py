@@ -10,19 +10,25 @@ import typer
 
 from nmm.cli import (
     compact,
+    config,
     doctor,
     embed,
     export,
+    history,
     import_,
     index,
     models,
     remove,
     roots,
+    save,
     search,
+    similar,
     status,
     watch,
 )
+from nmm.cli.commands import Commands
 from nmm.cli.exit import Exit, report, report_unexpected
+from nmm.cli.finding import SearchCommand, SimilarCommand
 from nmm.cli.output import discard
 from nmm.index.errors import NmmError
 
@@ -35,13 +41,22 @@ Start with:
   nmm search 'cute animals'
 """,
     no_args_is_help=True,
+    cls=Commands,
     pretty_exceptions_enable=False,
     # Plain help: it reads the same in a pipe, and comes without the time rich takes to load.
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("index", epilog=index.EXAMPLES)(index.index)
-app.command("search", epilog=search.EXAMPLES)(search.search)
+app.command("search", epilog=search.EXAMPLES, cls=SearchCommand)(search.search)
+app.command("similar", epilog=similar.EXAMPLES, cls=SimilarCommand)(similar.similar)
+app.command(
+    "save",
+    epilog=save.EXAMPLES,
+    # What follows the name is read as a search reads it.
+    context_settings={"allow_interspersed_args": False},
+)(save.save)
+app.command("history", epilog=history.EXAMPLES)(history.history)
 app.command("status", epilog=status.EXAMPLES)(status.status)
 app.command("watch", epilog=watch.EXAMPLES)(watch.watch)
 app.command("remove", epilog=remove.EXAMPLES)(remove.remove)
@@ -52,6 +67,7 @@ app.command("import", epilog=import_.EXAMPLES)(import_.import_)
 app.add_typer(roots.app, name="roots")
 app.add_typer(models.app, name="models")
 app.add_typer(embed.app, name="embed")
+app.add_typer(config.app, name="config")
 
 _debug = False
 
@@ -72,7 +88,15 @@ def options(
             "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
         ),
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug",
+            help="Show the traceback of an error.",
+            envvar="NMM_DEBUG",
+            show_envvar=False,
+        ),
+    ] = False,
 ) -> None:
     """Options that stand before the command."""
     del version
@@ -84,18 +108,20 @@ def run() -> None:
     """Run the command that the process was started with, and end the process."""
     _open_what_is_closed()
     status: object = Exit.DONE
+    # A line that the shell is to complete shows nothing but what completes it.
+    completing = "_NMM_COMPLETE" in os.environ
     try:
-        app()
+        app(prog_name="nmm")
     except SystemExit as ended:  # Typer's way, also for its own errors of usage
         status = ended.code
     except NmmError as error:
         if _debug:
             raise
-        status = report(error)
+        status = Exit.UNEXPECTED if completing else report(error)
     except Exception as error:
         if _debug:
             raise
-        status = report_unexpected(error)
+        status = Exit.UNEXPECTED if completing else report_unexpected(error)
     try:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nmm.cli.commands import Commands
 from nmm.cli.exit import Exit
 from nmm.cli.parameters import (
     DeviceOption,
@@ -46,6 +47,7 @@ app = typer.Typer(
     epilog=EXAMPLES,
     no_args_is_help=True,
     rich_markup_mode=None,
+    cls=Commands,
 )
 
 

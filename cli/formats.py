@@ -1,4 +1,4 @@
-"""The forms in which results are printed: one for people, five for scripts.
+"""The forms in which results are printed for scripts, and the choice of one.
 
 Machine output keeps every path as it is on disk, whatever characters are in it.
 """
@@ -8,33 +8,59 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 import sys
-import textwrap
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
+from nmm.cli.fields import VERSION, fields
 from nmm.cli.output import emit
-from nmm.cli.text import printable
+from nmm.cli.template import Template
+from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
-    from nmm.index.search import Result
+    from nmm.index.result import Result
 
-# The shape of the JSON; grows when a name in it changes its meaning or goes away.
-VERSION = 1
-# Lines of a passage in the table, and columns beside it.
-PASSAGE_LINES, TABLE_MARGIN = 2, 14
-UNKNOWN_WIDTH = 160
+# How the bytes of a name that is no UTF-8 came into a string, and come out of it again.
+_AS_ON_DISK = sys.getfilesystemencodeerrors()
 
 
 class Form(Protocol):
     """How the results of a query are printed; made once for all queries of a run."""
 
-    def __init__(self, several: bool) -> None: ...
-
     def write(self, query: str, model: str, results: Sequence[Result]) -> None:
         """Print the results of one query, which that model answered."""
+
+
+def chosen(
+    *,
+    several: bool,
+    as_json: bool = False,
+    as_jsonl: bool = False,
+    as_csv: bool = False,
+    as_paths: bool = False,
+    as_nul: bool = False,
+    template: str | None = None,
+) -> Form | None:
+    """The form for scripts that was asked for, or None.
+
+    Raises:
+        UsageError: More than one was, or the template is none.
+    """
+    wanted: list[tuple[bool, Callable[[], Form]]] = [
+        (as_json, lambda: Json(several)),
+        (as_jsonl, JsonLines),
+        (as_csv, Csv),
+        (as_paths, Paths),
+        (as_nul, NulPaths),
+        (template is not None, lambda: Formatted(template or "")),
+    ]
+    forms = [form for given, form in wanted if given]
+    if len(forms) > 1:
+        raise UsageError(
+            "Only one form of output can be printed.",
+            hint="Give one of --json, --jsonl, --csv, --paths, -0 and --format.",
+        )
+    return forms[0]() if forms else None
 
 
 class Json:
@@ -48,7 +74,7 @@ class Json:
             "version": VERSION,
             "query": query,
             "model": model,
-            "results": [_fields(result) for result in results],
+            "results": [fields(result) for result in results],
         }
         emit(json.dumps(answer, ensure_ascii=False, indent=self._indent) + "\n")
 
@@ -56,36 +82,46 @@ class Json:
 class JsonLines:
     """One object for a result, with its query, on a line."""
 
-    def __init__(self, several: bool) -> None:
-        del several
-
     def write(self, query: str, model: str, results: Sequence[Result]) -> None:
         del model
         for result in results:
-            emit(json.dumps({"query": query, **_fields(result)}, ensure_ascii=False) + "\n")
+            emit(json.dumps({"query": query, **fields(result)}, ensure_ascii=False) + "\n")
 
 
 class Csv:
-    """RFC 4180 but for the line ends, which are those of every other output here."""
+    """RFC 4180 but for the line ends, which are those of every other output here.
 
-    COLUMNS = ("query", "rank", "score", "path", "type", "lines", "text", "width", "height")
+    Lists, true and false are as in the JSON, but for `lines`.
+    """
 
-    def __init__(self, several: bool) -> None:
-        del several
-        self._rows = io.StringIO()
-        self._writer = csv.DictWriter(self._rows, self.COLUMNS, lineterminator="\n")
-        self._writer.writeheader()
+    COLUMNS = (
+        "query", "rank", "score", "path", "type", "lines", "text", "width", "height",
+        "spans", "by_words", "weak", "copies",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self._header = True
 
     def write(self, query: str, model: str, results: Sequence[Result]) -> None:
         del model
+        rows = [_row(self.COLUMNS)] if self._header else []
+        self._header = False
         for result in results:
-            row = {"query": query, **_fields(result)}
+            named = {"query": query, **fields(result)}
+            for name in ("spans", "by_words", "weak", "copies"):
+                if name in named:
+                    named[name] = json.dumps(named[name], ensure_ascii=False)
             if result.lines:
-                row["lines"] = "{}-{}".format(*result.lines)
-            self._writer.writerow(row)
-        emit(self._rows.getvalue())
-        self._rows.seek(0)
-        self._rows.truncate()
+                named["lines"] = "{}-{}".format(*result.lines)
+            rows.append(_row([named.get(column) for column in self.COLUMNS]))
+        emit("".join(rows), _AS_ON_DISK)
+
+
+def _row(values: Sequence[object]) -> str:
+    row = io.StringIO()
+    # With this line end, which is cut off again, a lone \r in a value is quoted, too.
+    csv.writer(row, lineterminator="\r\n").writerow(values)
+    return row.getvalue()[:-2] + "\n"
 
 
 class Paths:
@@ -93,12 +129,9 @@ class Paths:
 
     end = "\n"
 
-    def __init__(self, several: bool) -> None:
-        del several
-
     def write(self, query: str, model: str, results: Sequence[Result]) -> None:
         del query, model
-        emit("".join(result.path + self.end for result in results))
+        emit("".join(result.path + self.end for result in results), _AS_ON_DISK)
 
 
 class NulPaths(Paths):
@@ -107,70 +140,11 @@ class NulPaths(Paths):
     end = "\0"
 
 
-class Table:
-    """Rank, score and path, with the lines of a text and its passage, or an image's size."""
+class Formatted:
+    """As a template says, see :mod:`nmm.cli.template`."""
 
-    def __init__(self, several: bool) -> None:
-        from rich.console import Console
-
-        self._several = several
-        # Of a pipe or a file the width is not known, and long paths must not be broken.
-        self._console = Console(
-            file=io.StringIO(),
-            force_terminal=sys.stdout.isatty(),
-            highlight=False,
-            width=shutil.get_terminal_size((UNKNOWN_WIDTH, 24)).columns,
-        )
+    def __init__(self, template: str) -> None:
+        self._template = Template(template)
 
     def write(self, query: str, model: str, results: Sequence[Result]) -> None:
-        del model
-        from rich.table import Table as RichTable
-        from rich.text import Text
-
-        table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        table.add_column("", justify="right", style="dim", no_wrap=True)
-        table.add_column("score", justify="right", no_wrap=True)
-        table.add_column(Text(printable(query) if self._several else "found"), overflow="fold")
-        room = PASSAGE_LINES * (self._console.width - TABLE_MARGIN)
-        for result in results:
-            found = Text(printable(_near(result.path)), style="cyan")
-            if result.lines:
-                found.append("  lines {}–{}".format(*result.lines), style="dim")
-                found.append("\n" + _passage(result.text or "", room), style="default")
-            else:
-                found.append(f"  {result.width} × {result.height}", style="dim")
-            table.add_row(str(result.rank), f"{result.score:.2f}", found)
-        if not results:
-            table.add_row("", "", "nothing")
-        with self._console.capture() as captured:
-            self._console.print(table)
-        # rich fills a table up with spaces to its width, which only a terminal needs.
-        emit("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
-
-
-def _passage(text: str, room: int) -> str:
-    """The beginning of a passage, without its line breaks, in that many characters."""
-    return textwrap.shorten(printable(" ".join(text.split())), max(room, 40), placeholder=" …")
-
-
-def _fields(result: Result) -> dict[str, Any]:
-    """A result by the names of the JSON; what it does not have is left out."""
-    fields: dict[str, Any] = {
-        "rank": result.rank,
-        "score": round(result.score, 6),
-        "path": result.path,
-        "type": result.type,
-        "lines": result.lines,
-        "text": result.text,
-        "width": result.width,
-        "height": result.height,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _near(path: str) -> str:
-    """A path relative to the current folder, if it is in it."""
-    try:
-        return str(Path(path).relative_to(Path.cwd()))
-    except ValueError:
-        return path
+        emit(self._template.filled(query, model, results), _AS_ON_DISK)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nmm.cli import complete
+from nmm.cli.commands import Commands
 from nmm.cli.exit import Exit
 from nmm.cli.output import emit
 from nmm.cli.parameters import JsonOption, OfflineOption, QuietOption
@@ -23,13 +25,19 @@ Examples:
   ls "$(nmm models path nomic-v1.5)"
 """
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A model that nmm models lists.")]
+NameArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="A model that nmm models lists.", autocompletion=complete.models
+    ),
+]
 
 app = typer.Typer(
     help="List the models, download them, check them, delete them.",
     epilog=EXAMPLES,
     invoke_without_command=True,
     rich_markup_mode=None,
+    cls=Commands,
 )
 
 

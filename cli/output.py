@@ -8,14 +8,19 @@ import sys
 from nmm.cli.exit import Exit
 
 
-def emit(text: str) -> None:
+def emit(text: str, errors: str = "backslashreplace") -> None:
     """Print what a command was asked for; neither locale nor platform changes a path.
+
+    `errors` says what becomes of half a surrogate pair, as in `str.encode`.
 
     Whoever reads may have enough and close the pipe: the process then ends as one does
     that SIGPIPE kills.
     """
+    rest = memoryview(text.encode("utf-8", errors))
     try:
-        sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+        # With PYTHONUNBUFFERED set, as in containers, a part may be written and no more.
+        while rest:
+            rest = rest[sys.stdout.buffer.write(rest) :]
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         discard()

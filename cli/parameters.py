@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from nmm.cli.complete import models
 from nmm.index.encoders.backend import Device, Precision
 
 IndexOption = Annotated[
@@ -25,6 +26,7 @@ ModelOption = Annotated[
         metavar="NAME|DIR",
         help="A model that nmm models lists, by its name or that on the hub, or a folder with "
         "a pair of towers in hub layout (DIR/vision, DIR/text).",
+        autocompletion=models,
     ),
 ]
 DimensionOption = Annotated[

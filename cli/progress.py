@@ -77,6 +77,8 @@ class Progress:
                 self._advance(f"Preparing {model}", 0)
             case e.Prepared():
                 self._end_bar()
+            case e.ReadingDetails(images):
+                self.note(f"Reading where and with what {images:,} images were taken, once.")
             case _:
                 self.note(self._sentence(event))
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from nmm.cli.complete import roots_or_files
 from nmm.cli.output import emit
 from nmm.cli.parameters import IndexOption, JsonOption, WaitOption
 from nmm.cli.signals import stopping
@@ -19,7 +20,10 @@ Examples:
 
 
 def remove(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Files and folders.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH", help="Files and folders.", autocompletion=roots_or_files),
+    ],
     index_path: IndexOption = None,
     wait: WaitOption = False,
     as_json: JsonOption = False,

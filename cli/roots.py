@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from nmm.cli import complete
+from nmm.cli.commands import Commands
 from nmm.cli.output import emit
 from nmm.cli.parameters import IndexOption, JsonOption, WaitOption
 from nmm.cli.signals import stopping
@@ -27,6 +29,7 @@ app = typer.Typer(
     epilog=EXAMPLES,
     invoke_without_command=True,
     rich_markup_mode=None,
+    cls=Commands,
 )
 
 
@@ -86,7 +89,12 @@ def add(
 
 @app.command()
 def move(
-    old: Annotated[Path, typer.Argument(metavar="OLD", help="Where roots were, or lay below.")],
+    old: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OLD", help="Where roots were, or lay below.", autocompletion=complete.roots
+        ),
+    ],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="Where that is now.")],
     index_path: IndexOption = None,
     wait: WaitOption = False,
@@ -113,7 +121,12 @@ def move(
 
 @app.command()
 def remove(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A root, or a folder above some.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH", help="A root, or a folder above some.", autocompletion=complete.roots
+        ),
+    ],
     index_path: IndexOption = None,
     wait: WaitOption = False,
     as_json: JsonOption = False,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nmm.cli import formats
+from nmm.cli.complete import folders, queries
 from nmm.cli.exit import Exit
+from nmm.cli.filters import FilterOptions, tell_emptied
+from nmm.cli.history import note
 from nmm.cli.parameters import IndexOption, QuietOption
-from nmm.cli.text import valid
-from nmm.index.errors import UsageError
-from nmm.index.filters import Filters, Orientation
+from nmm.cli.showing import Showing
+from nmm.index.filters import Orientation
 from nmm.index.query import Mode
 
 if TYPE_CHECKING:
@@ -24,8 +25,11 @@ EXAMPLES = """\b
 Examples:
   nmm search cute animals
   nmm search 'tomato blight' --type text -k 3
+  nmm search '2*beach - people'
+  nmm search 'at night' --image house.jpg
   nmm search boats --type image -0 | xargs -0 cp -t picked/
   nmm search - --json < queries.txt
+  nmm search --gallery --open winter evenings
 """
 
 
@@ -41,16 +45,20 @@ class Type(str, Enum):
 
 
 def search(
+    context: typer.Context,
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[QUERY]", help="What to look for; - reads queries from stdin, one a line."
+            metavar="[QUERY]",
+            help="What to look for: words, an image file, a sum as in '2*beach - people', or "
+            "@NAME of a saved query; - reads queries from stdin, one a line, or an image.",
+            autocompletion=queries,
         ),
     ] = None,
     count: Annotated[int, typer.Option("-k", min=1, metavar="N", help="Results at most.")] = 10,
     images: Annotated[
         list[Path] | None,
-        typer.Option("--image", metavar="FILE", help="Look for what is like this image, too."),
+        typer.Option("--image", metavar="FILE", help="Look for what is like this image."),
     ] = None,
     add: Annotated[
         list[str] | None,
@@ -72,25 +80,47 @@ def search(
     explain: Annotated[
         bool, typer.Option("--explain", help="Say on stderr how the query is understood.")
     ] = False,
+    like: Annotated[
+        Path | None,
+        typer.Option("--similar", hidden=True, metavar="FILE", help="As nmm similar FILE."),
+    ] = None,
     kind: Annotated[Type, typer.Option("--type", help="Images, texts or both.")] = Type.ALL,
     within: Annotated[
         list[str] | None,
-        typer.Option("--in", metavar="GLOB", help="A folder or a file name of this pattern."),
+        typer.Option(
+            "--in",
+            metavar="GLOB",
+            help="In a folder, or of a name, of this pattern: holidays, '*.md', '2023/*', ~/Notes.",
+            autocompletion=folders,
+        ),
     ] = None,
     after: Annotated[
         str | None,
-        typer.Option("--after", metavar="DATE", help="Taken, else modified, on or after a date."),
+        typer.Option(
+            "--after",
+            metavar="DATE",
+            help="Taken, else modified, at its first moment or later: 2023-05-01, 'last month'.",
+        ),
     ] = None,
     before: Annotated[
         str | None,
-        typer.Option("--before", metavar="DATE", help="Taken, else modified, before a date."),
+        typer.Option(
+            "--before",
+            metavar="DATE",
+            help="Taken, else modified, before its first moment: 2023 is before that year.",
+        ),
     ] = None,
     near: Annotated[
         str | None,
-        typer.Option("--near", metavar="LAT,LON,KM", help="Taken at most so far from a place."),
+        typer.Option(
+            "--near", metavar="LAT,LON,KM", help="Taken at most so far from a place: 48.2,16.37,5."
+        ),
     ] = None,
     camera: Annotated[
-        str | None, typer.Option("--camera", metavar="NAME", help="Taken with such a camera.")
+        str | None,
+        typer.Option(
+            "--camera", metavar="NAME", help="Taken with a camera whose make and model contain it."
+        ),
     ] = None,
     min_width: Annotated[
         int | None, typer.Option("--min-width", min=1, metavar="PIXELS", help="At least so wide.")
@@ -104,7 +134,9 @@ def search(
     ] = None,
     ext: Annotated[
         list[str] | None,
-        typer.Option("--ext", metavar="SUFFIX", help="Names with this suffix, as in jpg."),
+        typer.Option(
+            "--ext", metavar="SUFFIX", help="Names with this suffix, as in jpg or jpg,png."
+        ),
     ] = None,
     has_text: Annotated[
         bool | None,
@@ -135,6 +167,42 @@ def search(
     as_nul: Annotated[
         bool, typer.Option("-0", help="Print absolute paths, each ended by NUL.")
     ] = False,
+    history: Annotated[
+        bool | None,
+        typer.Option(
+            "--history/--no-history",
+            help="Write the search down for nmm history, or not; as a rule, what is typed at a "
+            "terminal is.",
+        ),
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="TEMPLATE",
+            help=r"Print each result so, as in '{score:.3f}\t{path}'; a wrong name lists them all.",
+        ),
+    ] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Draw thumbnails in the terminal.")
+    ] = False,
+    open_best: Annotated[
+        bool, typer.Option("--open", help="Open the best result, or the gallery, in its viewer.")
+    ] = False,
+    gallery: Annotated[
+        str | None,
+        typer.Option(
+            "--gallery",
+            metavar="[FILE.html]",
+            help="Write a page of the results, with thumbnails; - is standard output.",
+        ),
+    ] = None,
+    copy_to: Annotated[
+        Path | None, typer.Option("--copy-to", metavar="DIR", help="Copy the results there.")
+    ] = None,
+    link_to: Annotated[
+        Path | None, typer.Option("--link-to", metavar="DIR", help="Link the results there.")
+    ] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Find the images and texts that fit a query best.
@@ -142,37 +210,57 @@ def search(
     Images and texts come in one list. A score of 1 is what one in a thousand items
     reaches that have nothing to do with the query.
     """
-    from nmm.cli import formats
+    from nmm.cli.explain import explanation
+    from nmm.cli.queries import read_queries
     from nmm.index.search import open_search
     from nmm.index.store.catalog import KINDS
     from nmm.index.store.location import index_folder
 
-    wanted: dict[type[formats.Form], bool] = {
-        formats.Json: as_json,
-        formats.JsonLines: as_jsonl,
-        formats.Csv: as_csv,
-        formats.Paths: as_paths,
-        formats.NulPaths: as_nul,
-    }
-    chosen = [form for form, given in wanted.items() if given]
-    if len(chosen) > 1:
-        raise UsageError(
-            "Only one form of output can be printed.",
-            hint="Give one of --json, --jsonl, --csv, --paths and -0.",
-        )
-    several = words == ["-"]
+    asked, several = read_queries(words or [], images or [], add or [], minus or [], like)
+    form = formats.chosen(
+        several=several,
+        as_json=as_json,
+        as_jsonl=as_jsonl,
+        as_csv=as_csv,
+        as_paths=as_paths,
+        as_nul=as_nul,
+        template=template,
+    )
+    showing = Showing(
+        form,
+        several=several,
+        quiet=quiet,
+        preview=preview,
+        open_best=open_best,
+        gallery=gallery,
+        copy_to=copy_to,
+        link_to=link_to,
+    )
     kinds = [k for k in KINDS if kind in (Type.ALL, k)]
 
     def note_compiling() -> None:
         if not quiet:
             typer.echo("Preparing the model for this machine, once.", err=True)
 
-    filters = Filters()
+    typed = FilterOptions(
+        within=within or (),
+        after=after,
+        before=before,
+        near=near,
+        camera=camera,
+        min_width=min_width,
+        orientation=orientation,
+        larger=larger,
+        ext=ext or (),
+        has_text=has_text,
+    )
+    filters = typed.read()
     found = False
     folder = index_folder(index_path)
     with open_search(folder, once=not several, on_compile=note_compiling) as opened:
-        form = (chosen[0] if chosen else formats.Table)(several)
-        for query in _queries() if several else [valid(" ".join(words or []))]:
+        for query in asked:
+            if explain:
+                typer.echo(explanation(query, opened, mode, raw=raw), err=True)
             results = opened.find(
                 query,
                 count,
@@ -185,26 +273,30 @@ def search(
                 raw=raw,
             )
             found = found or bool(results)
-            form.write(query, opened.model, results)
-        damaged = opened.damaged()
-    if damaged:
-        _repair(folder, quiet)
+            note(context, query.label, len(results), wanted=history, several=several)
+            showing.show(query.label, opened.model, results)
+        emptied = [] if found else opened.emptied_by(filters, kinds)
+        damaged, wordless = opened.damaged(), opened.wordless
+    if damaged or wordless:
+        _repair(folder, quiet, wordless=wordless)
+    if not quiet:
+        for line in tell_emptied(emptied, typed, kinds):
+            typer.echo(line, err=True)
     if not found:
         raise typer.Exit(Exit.NOTHING_FOUND)
+    if showing.failed:
+        raise typer.Exit(Exit.SOME_SKIPPED)
 
 
-def _repair(folder: IndexFolder, quiet: bool) -> None:
-    """Write search files again, now that the catalog has answered in their place."""
+def _repair(folder: IndexFolder, quiet: bool, *, wordless: bool) -> None:
+    """Make again what is derived, now that the query was answered without it."""
     from nmm.index.repair import repair
 
     if not quiet:
         typer.echo(
-            "A search file was missing or damaged; the catalog answered. It is made again.",
+            "Words could not be looked up; meaning alone ranked. Their tables are made again."
+            if wordless
+            else "A search file was missing or damaged; the catalog answered. It is made again.",
             err=True,
         )
     repair(folder)
-
-
-def _queries() -> Iterable[str]:
-    """The lines of stdin that are not blank, as they come."""
-    return (valid(line).strip() for line in sys.stdin if line.strip())

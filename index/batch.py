@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.encoders.registry import Encoder, Task
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nmm.index.media.chunk import Chunk
+    from nmm.index.media.exif import Details
     from nmm.index.store.catalog import Root
 
 # Chunks to a batch for each image to one: the text tower takes a quarter of the time, and
@@ -27,13 +28,16 @@ FILES = 1024
 
 @dataclass(frozen=True, slots=True)
 class ReadyImage:
-    """An image as it goes into the vision tower: `pixels` of shape (side, side, 3)."""
+    """An image as it goes into the vision tower: `pixels` of shape (side, side, 3).
+
+    `fingerprint` is that of :mod:`nmm.index.media.fingerprint`.
+    """
 
     hash: bytes
     pixels: NDArray[np.uint8]
     width: int
     height: int
-    taken_at: str | None
+    details: Details
     fingerprint: bytes
 
 
@@ -101,7 +105,7 @@ class Batch:
             "image",
             image.width,
             image.height,
-            image.taken_at,
+            **asdict(image.details),
             fingerprint=image.fingerprint,
         )
         self._images.append(image)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from nmm.index import scale
 from nmm.index.changes import cover_changes
+from nmm.index.details import read_missing_details
 from nmm.index.encoders.backend import Backend
 from nmm.index.encoders.registry import DEFAULT, Encoder, Model, Task, find_model
 from nmm.index.encoders.runtime import load_encoder
@@ -320,6 +321,8 @@ class _Todo:
             run.summary.removed += sum(map(writer.empty, covered.emptied))
         if not run.summary.interrupted:
             _derive(writer, folder, encoder)
+            through = read_missing_details(writer, self.on_event, self.stop)
+            run.summary.interrupted = not through
         return run.summary
 
     def _cover(self, writer: CatalogWriter, paths: Sequence[Path]) -> Coverage:

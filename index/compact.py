@@ -33,5 +33,6 @@ def compact(folder: IndexFolder) -> Compacted:
         writer.drop_orphans()
         if settings := writer.settings():
             segments.refresh(writer, folder, settings.dimension, compact=True)
+        writer.tidy_words()
         writer.tidy()
     return Compacted(before, folder.size())

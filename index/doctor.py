@@ -189,6 +189,10 @@ def _vectors(catalog: Checkup, _: IndexFolder) -> _Verdict:
     return _Verdict(f"of {counted(count, 'vector')}, {', '.join(wrong)}" if wrong else "", told)
 
 
+def _words(catalog: Checkup, _: IndexFolder) -> _Verdict:
+    return _Verdict(catalog.word_fault(), "all words are found where they stand")
+
+
 def _search_files(catalog: Checkup, folder: IndexFolder) -> _Verdict:
     faults = segment_check.faults(catalog, folder)
     count = sum(len(catalog.segments(kind)) for kind in KINDS)
@@ -241,6 +245,7 @@ CHECKS: dict[str, Callable[[Checkup, IndexFolder], _Verdict]] = {
     "rows": _rows,
     "settings": _settings,
     "vectors": _vectors,
+    "words": _words,
     "search files": _search_files,
     "leftovers": _leftovers,
     "disk": _disk,
@@ -268,6 +273,9 @@ def _mend(folder: IndexFolder, before: Sequence[Finding]) -> dict[str, str]:
             return {}
     if bad or untidy:
         with Mender.create(folder.catalog) as mender:
+            if "words" in bad:  # first, for they follow what is done to rows
+                mender.make_words()
+                done["words"] = "Their tables were made again from the catalog."
             done |= _mend_rows(mender)
             done |= _mend_search_files(mender, folder)
     return {check: did for check, did in done.items() if did}

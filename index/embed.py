@@ -27,7 +27,7 @@ from nmm.index.encoders.runtime import load_encoder
 from nmm.index.errors import MediaError, UnreadableError, UsageError
 from nmm.index.events import Event
 from nmm.index.media.image import MAX_PIXELS, decode, upright_rgb
-from nmm.index.media.read import MAX_IMAGE_BYTES
+from nmm.index.media.read import read_image
 from nmm.index.obtain import prepare
 
 if TYPE_CHECKING:
@@ -308,7 +308,7 @@ def _pixels(image: ImageLike, spec: ImageInput, max_pixels: int) -> NDArray[np.u
     """
     try:
         if isinstance(image, str | os.PathLike):
-            image = _read(_path(os.fspath(image)))
+            image = read_image(_path(os.fspath(image)))
         if isinstance(image, bytes):
             upright = decode(image, side=spec.side, max_pixels=max_pixels).image
         else:
@@ -335,11 +335,3 @@ def _path(name: str) -> Path:
     if url.scheme != "file" or url.netloc not in ("", "localhost"):
         raise MediaError("not on this machine: nmm fetches nothing, download it first")
     return Path(url2pathname(url.path))
-
-
-def _read(path: Path) -> bytes:
-    """A file's bytes. Unlike an indexing run, it waits for what a pipe delivers."""
-    with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size > MAX_IMAGE_BYTES:
-            raise MediaError(f"an image file of more than {MAX_IMAGE_BYTES >> 20} MiB")
-        return file.read()

@@ -99,6 +99,13 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class ReadingDetails:
+    """Of so many images an older nmm did not read what they say of themselves: it is read now."""
+
+    images: int
+
+
+@dataclass(frozen=True)
 class RootAway:
     """A root is not there. Its files are kept, for it may be on a disk that is not.
 
@@ -129,6 +136,7 @@ Event = (
     | Counted
     | Passed
     | Skipped
+    | ReadingDetails
     | RootAway
     | MountAway
 )

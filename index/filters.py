@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+from nmm.index.store import conditions
+from nmm.index.store.conditions import Condition, any_file, count_files
+
+if TYPE_CHECKING:
+    from nmm.index.store.catalog import Catalog, Kind
+
+# Cameras that are named where none is found.
+NAMED = 5
 
 Orientation = Literal["landscape", "portrait", "square"]
 
@@ -47,3 +57,105 @@ class Filters:
 
 
 NO_FILTERS = Filters()
+
+
+def conditions_of(filters: Filters) -> dict[str, Condition]:
+    """The condition of each filter that is given, by its name, in the order of the fields.
+
+    Raises:
+        UsageError: A pattern is none, or a time.
+    """
+    place = filters.near
+    given = {
+        "within": filters.within and conditions.within(filters.within),
+        "after": filters.after is not None and conditions.after(filters.after),
+        "before": filters.before is not None and conditions.before(filters.before),
+        "near": place and conditions.near(place.latitude, place.longitude, place.kilometres),
+        "camera": filters.camera is not None and conditions.camera(filters.camera),
+        "min_width": filters.min_width is not None and conditions.min_width(filters.min_width),
+        "orientation": filters.orientation and conditions.orientation(filters.orientation),
+        "larger": filters.larger is not None and conditions.larger(filters.larger),
+        "ext": filters.ext and conditions.ext(filters.ext),
+        "has_text": filters.has_text is not None and conditions.has_text(filters.has_text),
+    }
+    return {name: condition for name, condition in given.items() if condition}
+
+
+def condition_of(filters: Filters) -> Condition | None:
+    """All filters as one condition on files; None if none is given.
+
+    Raises:
+        UsageError: A pattern is none, or a time.
+    """
+    given = conditions_of(filters)
+    return conditions.every(given.values()) if given else None
+
+
+@dataclass(frozen=True, slots=True)
+class Emptied:
+    """Filters that leave nothing, and what may help who asked for it.
+
+    Attributes:
+        filters: Names of fields of :class:`Filters`: one that no file passes, or some that none
+            passes together, and would without any one of them.
+        others: Files that pass all of them but the last; of one alone, all there are.
+        unread: Images of which is not known yet what the last is about.
+        there: What there is in place of what the last asks for: the commonest cameras; the first
+            and the last date, ``YYYY-MM-DD``.
+        located: Images that say where they were taken, if the last is about that.
+    """
+
+    filters: tuple[str, ...]
+    others: int
+    unread: int = 0
+    there: tuple[str, ...] = ()
+    located: int = 0
+
+
+def emptied_by(catalog: Catalog, filters: Filters, kinds: Sequence[Kind]) -> list[Emptied]:
+    """Why no file of some kinds passes; empty if one does, or if there are none.
+
+    Each filter that leaves nothing by itself; if there is none such, some that do together.
+
+    Raises:
+        UsageError: A pattern is none, or a time.
+        CatalogError: The catalog cannot be read.
+    """
+
+    def together(names: Iterable[str]) -> Condition:
+        return conditions.every(given[name] for name in names)
+
+    given = conditions_of(filters)
+    if not any_file(catalog, kinds, together([])) or any_file(catalog, kinds, together(given)):
+        return []
+    if alone := [name for name in given if not any_file(catalog, kinds, given[name])]:
+        files = count_files(catalog, kinds, together([]))
+        return [_emptied(catalog, kinds, (name,), files) for name in alone]
+    needed = list(given)
+    for name in given:
+        others = [other for other in needed if other != name]
+        if not any_file(catalog, kinds, together(others)):
+            needed = others
+    others = needed[:-1]
+    return [_emptied(catalog, kinds, tuple(needed), count_files(catalog, kinds, together(others)))]
+
+
+def _emptied(
+    catalog: Catalog, kinds: Sequence[Kind], names: tuple[str, ...], others: int
+) -> Emptied:
+    def images(condition: Condition) -> int:
+        return count_files(catalog, ["image"], condition)
+
+    match names[-1]:
+        case "camera":
+            there = tuple(conditions.cameras(catalog, NAMED))
+            return Emptied(names, others, images(conditions.UNREAD), there)
+        case "near":
+            unread, located = images(conditions.UNREAD), images(conditions.LOCATED)
+            return Emptied(names, others, unread, located=located)
+        case "has_text":
+            return Emptied(names, others, images(conditions.NOT_LOOKED_INTO))
+        case "after" | "before":
+            return Emptied(names, others, there=tuple(conditions.dates(catalog, kinds)))
+        case _:
+            return Emptied(names, others)

@@ -1,4 +1,4 @@
-"""Search files that a search met missing or damaged, written again after it has answered."""
+"""What is derived, and a search met missing or damaged, made again after it has answered."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def repair(folder: IndexFolder) -> bool:
-    """Write what is not sound of an index's search files again; whether that was done.
+    """Write what is not sound of an index's search files and words again; whether that was done.
 
     It is not when another process is writing to the index, which then does it, or when the
     index cannot be written to: a search is answered from the catalog as long as that is so.
@@ -23,6 +23,8 @@ def repair(folder: IndexFolder) -> bool:
             settings = writer.settings()
             if settings is None:
                 return False
+            if writer.word_fault():
+                writer.make_words()
             segments.distrust(writer, folder)
             segments.refresh(writer, folder, settings.dimension)
     except (NoIndexError, IndexLockedError, CatalogError, OSError):

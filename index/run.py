@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 AHEAD = 2
 # Files that the catalog is asked about at once.
 LOOKED_UP = 1000
-# A chunk repeats up to this part of the one before it.
-OVERLAP = 8
 
 Media = KnownMedia | ReadyImage | TextMedia
 T = TypeVar("T")
@@ -89,9 +87,7 @@ class Run:
         self._own_prefix = str(self._own.path)
         self._committed_lock = threading.Lock()
         self._model = encoder.model
-        self._chunking = Chunking(
-            encoder.tokenizer, encoder.model.chunk, encoder.model.chunk // OVERLAP
-        )
+        self._chunking = Chunking.of(encoder.tokenizer, encoder.model.chunk)
         self._options = options
         self._on_event = on_event
         self._stop = stop
@@ -209,7 +205,7 @@ class Run:
             image = media.decoded
             pixels = to_pixels(image.image, self._model.image)
             looks = fingerprint(image.image)
-            return ReadyImage(media.hash, pixels, image.width, image.height, image.taken_at, looks)
+            return ReadyImage(media.hash, pixels, image.width, image.height, image.details, looks)
         except MediaError:
             raise
         except Exception as error:

@@ -1,29 +1,39 @@
-"""A query to results: embed it, take the nearest of each kind, merge them fairly.
+"""A query to results: files ranked by what is meant, and by the words in them, in one order.
+
+By meaning: the query is embedded, and the nearest of each kind are taken. By words: see
+:mod:`nmm.index.found_words`. How the rankings become one order: see :mod:`nmm.index.fusion`.
 
 A file stands in the results once, with its passage that fits best. Two files of the same
-content are two results of the same score; equal scores are in the order of their paths.
+content are two results of the same score; equal ones are in the order of their paths.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from nmm.index import scale
 from nmm.index.encoders.registry import Encoder, Task
 from nmm.index.encoders.runtime import load_encoder
-from nmm.index.errors import NoIndexError, UsageError
-from nmm.index.filters import NO_FILTERS, Filters
+from nmm.index.errors import CatalogError, NoIndexError, UsageError
+from nmm.index.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
 from nmm.index.fold import fold as fold_copies
-from nmm.index.model import check, model_of, settings_of
+from nmm.index.found_words import FoundWords, find_words
+from nmm.index.fusion import ranking
+from nmm.index.model import check, model_of
+from nmm.index.nearest_files import NearestFiles, order
 from nmm.index.query import Mode, Query, Term
+from nmm.index.query import check as check_query
+from nmm.index.query_vector import QueryEmbedder
 from nmm.index.relevance import Relevance, Standing
-from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale, Segment, Settings
-from nmm.index.store.nearest import NearestVectors
+from nmm.index.result import Placed, Result, result
+from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale, Settings
+from nmm.index.store.conditions import Condition
 from nmm.index.store.writer import open_for_reading
+from nmm.index.words import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,52 +44,30 @@ if TYPE_CHECKING:
     from nmm.index.encoders.backend import Backend
     from nmm.index.store.location import IndexFolder
 
+# Of the nearest of a kind, so many take part in a fused ranking, or as many as are asked for.
+NEAREST = 100
 
 # Files that are looked at for one that is shown, at most, if the others are copies or weak.
 MOST = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """A file that fits a query.
+class Wanted:
+    """Which files are wanted: as of :meth:`Search.find`; and what they have to pass."""
 
-    Attributes:
-        rank: 1 for the best.
-        score: How well it fits, on one scale for images and texts: 1 is what one in a
-            thousand items reaches that have nothing to do with the query, and 0 what half
-            of them reach, see :mod:`nmm.index.scale`.
-        path: Absolute.
-        type: What it is.
-        lines: Of a text, the first and last line of the passage that fits, from 1.
-        text: That passage.
-        width, height: Of an image, in pixels, upright.
-        spans: Where words of the query stand in `text`: first and last character but one.
-        by_words: Whether it was found by its words: all those of the query are in the passage,
-            in the name or in what the picture says.
-        weak: Whether nothing tells it from what has nothing to do with the query.
-        copies: Absolute paths of files that are nearly the same, and folded into this one.
-    """
-
-    rank: int
-    score: float
-    path: str
-    type: Kind
-    lines: tuple[int, int] | None = None
-    text: str | None = None
-    width: int | None = None
-    height: int | None = None
-    spans: tuple[tuple[int, int], ...] = ()
-    by_words: bool = False
-    weak: bool = False
-    copies: tuple[str, ...] = ()
-
-
-class Wanted(NamedTuple):
-    """Which results are left in: how the query stands to each kind, and what is asked of them."""
-
-    standings: dict[Kind, Standing]
+    count: int
+    kinds: Sequence[Kind]
+    where: Condition | None
+    without: Collection[str]
     relevant: bool
     min_score: float | None
+    fold: bool
+
+    def takes(self, placed: Placed) -> bool:
+        """Whether a file is left in, whatever its place."""
+        if self.relevant and placed.weak:
+            return False
+        return self.min_score is None or placed.score >= self.min_score
 
 
 @contextmanager
@@ -97,7 +85,6 @@ def open_search(
     Raises:
         NoIndexError: There is none, or nothing was ever indexed.
         CatalogError: The catalog cannot be read.
-        ModelError: The model of the index is not on this machine, or has other weights.
     """
     with open_for_reading(folder) as catalog:
         settings = catalog.settings()
@@ -113,7 +100,7 @@ def open_search(
             check(settings, encoder)
             return encoder
 
-        yield Search(folder, catalog, load(settings), load)
+        yield Search(folder, catalog, settings, load)
 
 
 class Search:
@@ -121,29 +108,41 @@ class Search:
 
     Args:
         folder, catalog: The index.
-        encoder: What embeds queries.
-        load: The encoder of an index with other settings, which it has after a rebuild.
+        settings: What it is made with.
+        load: The encoder of an index with some settings, which can be others after a rebuild.
+
+    Attributes:
+        wordless: Whether words could not be looked up, for their tables are damaged. What was
+            asked for was ranked by meaning alone then.
     """
 
     def __init__(
         self,
         folder: IndexFolder,
         catalog: Catalog,
-        encoder: Encoder,
+        settings: Settings,
         load: Callable[[Settings], Encoder],
     ) -> None:
-        self._folder = folder
+        self.wordless = False
         self._catalog = catalog
-        self._encoder = encoder
+        self._settings = settings
         self._load = load
-        self._nearest: dict[Kind, tuple[tuple[int, list[Segment]], NearestVectors]] = {}
-        self._neutral: NDArray[np.float32] | None = None
+        self._loaded: Encoder | None = None
+        self._nearest = NearestFiles(catalog, folder)
         self._relevance = Relevance(catalog, self._scale, self._neutral_texts)
+        self._neutral: NDArray[np.float32] | None = None
+
+    @property
+    def _encoder(self) -> Encoder:
+        """What embeds queries; loaded when something is to be embedded."""
+        if self._loaded is None:
+            self._loaded = self._load(self._settings)
+        return self._loaded
 
     @property
     def model(self) -> str:
         """The name of the index's model, at the last query."""
-        return self._encoder.model.name
+        return self._settings.model
 
     def damaged(self) -> list[str]:
         """Derived files that searches met which are missing, or are not what was written.
@@ -151,9 +150,20 @@ class Search:
         What they were to tell was read from the catalog; the next run of `nmm index`, or
         :func:`nmm.index.repair.repair`, writes them again.
         """
-        met = {name for _, nearest in self._nearest.values() for name in nearest.damaged}
-        named = {segment.name for kind in KINDS for segment in self._catalog.segments(kind)}
-        return sorted(met & named)  # one that was replaced meanwhile was only deleted
+        return self._nearest.damaged()
+
+    def prompt(self, text: str, *, raw: bool = False) -> str:
+        """What the model reads of a text that is looked for."""
+        return model_of(self._settings).prompt(text, Task.QUERY, raw=raw)
+
+    def emptied_by(self, filters: Filters, kinds: Sequence[Kind] = KINDS) -> list[Emptied]:
+        """Why no file of some kinds passes filters; empty if one does.
+
+        Raises:
+            UsageError: A filter makes no sense.
+        """
+        with self._catalog.snapshot():
+            return emptied_by(self._catalog, filters, kinds)
 
     def find(
         self,
@@ -162,7 +172,7 @@ class Search:
         kinds: Sequence[Kind] = KINDS,
         *,
         filters: Filters = NO_FILTERS,
-        mode: Mode = Mode.SEMANTIC,
+        mode: Mode = Mode.HYBRID,
         relevant: bool = False,
         min_score: float | None = None,
         fold: bool = False,
@@ -175,108 +185,137 @@ class Search:
             count: Results at most.
             kinds: What to look among.
             filters: Which files to look among.
-            mode: What ranks them.
+            mode: What ranks them. A query without words is ranked by meaning alone.
             relevant: Leave out what is weak.
             min_score: Leave out what scores less.
             fold: Let nearly equal files be one result.
             raw: See :meth:`.encoders.registry.Model.prompt`.
 
         Raises:
-            UsageError: The query is empty, or `min_score` is no number.
-            ModelError: The index was rebuilt, and its model now cannot be used.
+            UsageError: The query is empty, cannot be embedded (see :mod:`.query_vector`), or is
+                to be found by words and has none; a filter makes no sense; or `min_score` is
+                no number.
+            ModelError: The model of the index is not on this machine, or has other weights.
         """
         asked = query if isinstance(query, Query) else Query((Term(text=query),), query)
-        if not any(term.image or term.text.strip() for term in asked.terms):
-            raise UsageError("The query is empty.", hint='Say what to look for: nmm search "a cat"')
-        if min_score is not None and math.isnan(min_score):
-            raise UsageError(
-                "The least score is no number.",
-                hint="Scores are about 0 to 3; 1 is where weak ones end: --min-score 1",
-            )
+        _check(asked, mode, min_score)
+        where = condition_of(filters)
+        wanted = Wanted(count, kinds, where, asked.without, relevant, min_score, fold)
         while True:
-            vector = self._embed(asked, raw=raw)
+            by_words = mode is not Mode.SEMANTIC and not self.wordless
+            by_meaning = mode is not Mode.KEYWORD or self.wordless
+            vector = self._embed(asked, raw=raw) if by_meaning else None
+            words = words_of(asked.words) if by_words else ()
             with self._catalog.snapshot():
-                settings = self._catalog.settings()
-                if settings is None or settings == settings_of(self._encoder):
-                    standings = self._standings(asked, vector, kinds)
-                    wanted = Wanted(standings, relevant, min_score)
-                    found = self._gather(vector, count, wanted, fold=fold)
-                    break
+                settings = self._catalog.settings() or self._settings
+                if settings == self._settings:
+                    try:
+                        return self._answer(asked, vector, words, wanted)
+                    except CatalogError:
+                        if not words:
+                            raise
+                        self.wordless = True  # if they are not to blame, it is raised again
+                        continue
             # It was rebuilt since it was opened, or since the last query.
-            self._encoder = self._load(settings)
-            self._nearest.clear()
+            self._settings = settings
+            self._loaded = None
             self._neutral = None
+            self._nearest.forget()
             self._relevance.forget()
-        return [
-            _result(rank, score, hit, copies, weak=standings[hit.kind].is_weak(score))
-            for rank, (score, hit, copies) in enumerate(found, 1)
-        ]
-
-    def _standings(
-        self, query: Query, vector: NDArray[np.float32], kinds: Sequence[Kind]
-    ) -> dict[Kind, Standing]:
-        """How the query stands to each kind that there is."""
-        each = {kind: self._relevance.standing(kind, query, vector) for kind in kinds}
-        return {kind: standing for kind, standing in each.items() if standing}
-
-    def _gather(
-        self,
-        vector: NDArray[np.float32],
-        count: int,
-        wanted: Wanted,
-        *,
-        fold: bool,
-    ) -> list[tuple[float, Hit, tuple[str, ...]]]:
-        """The best files that are wanted, each with its score and its copies."""
-        candidates = 2 * count if fold else count
-        while True:
-            ranked = [
-                (standing.score(hit.score), hit)
-                for kind, standing in wanted.standings.items()
-                for hit in self._best_files(vector, candidates, kind)
-            ]
-            ranked.sort(key=lambda scored: (-scored[0], scored[1].path))
-            is_all = len(ranked) < candidates
-            ranked = ranked[:candidates]
-            hits = [hit for _, hit in ranked]
-            groups = fold_copies(self._catalog, hits) if fold else [[n] for n in range(len(hits))]
-            kept = [group for group in groups if _is_wanted(*ranked[group[0]], wanted)]
-            # Copies, or what is not wanted, took the place of others.
-            if len(kept) >= count or is_all or candidates >= MOST * count:
-                return [
-                    (*ranked[best], tuple(hits[copy].path for copy in copies))
-                    for best, *copies in kept[:count]
-                ]
-            candidates *= 4
 
     def _embed(self, query: Query, *, raw: bool) -> NDArray[np.float32]:
         """The vector of a query, shape (dimension,)."""
-        vectors = self._encoder.embed_texts([query.words], Task.QUERY, raw=raw)
-        vector: NDArray[np.float32] = vectors[0]
-        return vector
+        embedder = QueryEmbedder(lambda: self._encoder, self._settings, self._catalog)
+        return embedder.embed(query, raw=raw)
 
-    def _best_files(self, query: NDArray[np.float32], count: int, kind: Kind) -> list[Hit]:
-        """The files with the greatest cosines; exact, however many chunks a file has."""
-        nearest = self._open_nearest(kind)
-        candidates = 2 * count
+    def _answer(
+        self,
+        query: Query,
+        vector: NDArray[np.float32] | None,
+        words: Sequence[str],
+        wanted: Wanted,
+    ) -> list[Result]:
+        """Results by meaning, if there is a vector, and by words, if there are any."""
+        found = find_words(self._catalog, words, wanted.kinds, wanted.where, some=vector is None)
+        standings = self._standings(query, vector, wanted.kinds)
+        candidates = 2 * wanted.count if wanted.fold else wanted.count
         while True:
-            chunks = nearest.search(query, candidates).tolist()
-            best: dict[str, Hit] = {}
-            for hit in self._catalog.hits(chunks, query):
-                if hit.path not in best or _order(hit) < _order(best[hit.path]):
-                    best[hit.path] = hit
-            # Several chunks of one file, or chunks that are gone, took the place of others.
-            if len(best) >= count or len(chunks) < candidates:
-                return sorted(best.values(), key=_order)[:count]
+            placed = self._place(vector, found, standings, candidates, wanted)
+            hits = [one.hit for one in placed]
+            groups = (
+                fold_copies(self._catalog, hits) if wanted.fold else [[n] for n in range(len(hits))]
+            )
+            kept = [group for group in groups if wanted.takes(placed[group[0]])][: wanted.count]
+            # Copies, or what is not wanted, took the place of others.
+            if (
+                len(kept) >= wanted.count
+                or len(placed) < candidates
+                or candidates >= MOST * wanted.count
+            ):
+                break
             candidates *= 4
+        return [
+            result(
+                rank,
+                placed[best],
+                [hits[copy].path for copy in copies],
+                *found.marked(self._catalog, hits[best].path),
+            )
+            for rank, (best, *copies) in enumerate(kept, 1)
+        ]
 
-    def _open_nearest(self, kind: Kind) -> NearestVectors:
-        state = self._catalog.generation(), self._catalog.segments(kind)
-        known, nearest = self._nearest.get(kind, (None, None))
-        if nearest is None or known != state:
-            nearest = NearestVectors(self._catalog, self._folder, kind, nearest)
-            self._nearest[kind] = state, nearest
-        return nearest
+    def _standings(
+        self, query: Query, vector: NDArray[np.float32] | None, kinds: Sequence[Kind]
+    ) -> dict[Kind, Standing]:
+        """How a query's vector stands to each kind that there is; nothing without a vector."""
+        if vector is None:
+            return {}
+        each = {kind: self._relevance.standing(kind, query, vector) for kind in kinds}
+        return {kind: standing for kind, standing in each.items() if standing}
+
+    def _place(
+        self,
+        vector: NDArray[np.float32] | None,
+        words: FoundWords,
+        standings: Mapping[Kind, Standing],
+        count: int,
+        wanted: Wanted,
+    ) -> list[Placed]:
+        """So many of the best files, by meaning and words together, best first."""
+        meant: dict[str, Hit] = {}
+        if vector is not None:
+            depth = max(count, NEAREST) if words.best else count
+            meant = {
+                hit.path: hit
+                for kind in standings
+                for hit in self._nearest.best(vector, depth, kind, wanted.where, wanted.without)
+            }
+            words.complete(self._catalog, {hit.content for hit in meant.values()})
+        scores = {
+            path: (hit.kind, standings[hit.kind].score(hit.score)) for path, hit in meant.items()
+        }
+        ranked = ranking(scores, words, self._catalog.last_file())
+        ranked = [path for path in ranked if path not in wanted.without][:count]
+        alone = {words.best[path].content for path in ranked if path not in meant}
+        chunks = {*self._catalog.chunks_of(alone), *words.passages(ranked)}
+        places: dict[str, list[Hit]] = {}
+        for hit in sorted(self._catalog.hits([*chunks], vector, wanted.where), key=order):
+            places.setdefault(hit.path, []).append(hit)
+        placed = []
+        for path in ranked:
+            nearest = meant.get(path) or next(iter(places.get(path, ())), None)
+            if nearest is None:
+                continue  # its vectors are not there, of which nmm doctor tells
+            standing = standings.get(nearest.kind)
+            by_words = words.holds_all(path)
+            if standing:
+                score = standing.score(nearest.score)
+                weak = not by_words and standing.is_weak(score)
+            else:
+                score, weak = words.share(self._catalog, path), False
+            shown = [hit for hit in places.get(path, ()) if hit.chunk == words.passage(path)]
+            placed.append(Placed(score, (shown or [nearest])[0], by_words, weak))
+        return placed
 
     def _scale(self, kind: Kind) -> Scale | None:
         """The kept scale; measured now if the first run was cut short before it was."""
@@ -292,29 +331,14 @@ class Search:
         return self._neutral
 
 
-def _is_wanted(score: float, hit: Hit, wanted: Wanted) -> bool:
-    if wanted.relevant and wanted.standings[hit.kind].is_weak(score):
-        return False
-    return wanted.min_score is None or score >= wanted.min_score
-
-
-def _result(rank: int, score: float, hit: Hit, copies: tuple[str, ...], *, weak: bool) -> Result:
-    lines = None
-    if hit.line_start is not None and hit.line_end is not None:
-        lines = hit.line_start, hit.line_end
-    return Result(
-        rank,
-        score,
-        hit.path,
-        hit.kind,
-        lines,
-        hit.text,
-        hit.width,
-        hit.height,
-        weak=weak,
-        copies=copies,
-    )
-
-
-def _order(hit: Hit) -> tuple[float, str, int]:
-    return -hit.score, hit.path, hit.line_start or 0
+def _check(query: Query, mode: Mode, min_score: float | None) -> None:
+    check_query(query)
+    if mode is Mode.KEYWORD and not query.words.strip():
+        raise UsageError(
+            "There are no words to look for.", hint="Rank by meaning with: --mode semantic"
+        )
+    if min_score is not None and math.isnan(min_score):
+        raise UsageError(
+            "The least score is no number.",
+            hint="Scores are about 0 to 3; 1 is where weak ones end: --min-score 1",
+        )

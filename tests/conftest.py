@@ -12,8 +12,9 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from support import SAMPLE_DATA, Nmm
+from support import SAMPLE_DATA, Configured, Nmm
 
+from nmm.cli import main
 from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
 from nmm.index.store import segments
@@ -33,8 +34,12 @@ def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         shared = shared.parent
     with pytest.MonkeyPatch.context() as patch:
         cache = Path(os.environ.get("NMM_TEST_CACHE", shared / "nmm-cache"))
+        # Nothing that whoever runs the tests has set reaches them.
+        for name in [name for name in os.environ if name.startswith("NMM_")]:
+            patch.delenv(name)
         patch.setenv("NMM_CACHE", str(cache))
-        patch.delenv("NMM_INDEX", raising=False)
+        patch.setenv("NMM_CONFIG", os.devnull)
+        patch.setenv("XDG_STATE_HOME", str(shared / "state"))
         # No test reaches a hub but those that bring their own.
         patch.setenv("HF_HUB_OFFLINE", "1")
         patch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
@@ -73,7 +78,13 @@ def _command(home: Path) -> Nmm:
     def run(
         *arguments: str | Path, stdin: str | None = None, cwd: Path = home, **environ: str
     ) -> subprocess.CompletedProcess[str]:
-        own = {"HOME": str(home / "home"), "NMM_INDEX": str(home / "index")}
+        own = {
+            "HOME": str(home / "home"),
+            "NMM_INDEX": str(home / "index"),
+            "NMM_CONFIG": "",
+            "XDG_CONFIG_HOME": str(home / "home" / ".config"),
+            "XDG_STATE_HOME": str(home / "home" / ".state"),
+        }
         return subprocess.run(
             [Path(sys.executable).with_name("nmm"), *arguments],
             check=False,
@@ -92,6 +103,44 @@ def _command(home: Path) -> Nmm:
 def nmm(tmp_path: Path) -> Nmm:
     """Run the installed command, on an index of the test's own."""
     return _command(tmp_path)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Nmm:
+    """Run the command in this process, which takes a tenth of the time: for many cases."""
+
+    def run(
+        *arguments: str | Path, stdin: str | None = None, cwd: Path = tmp_path, **environ: str
+    ) -> subprocess.CompletedProcess[str]:
+        assert stdin is None
+        (tmp_path / "home").mkdir(exist_ok=True)
+        with monkeypatch.context() as patch:
+            patch.chdir(cwd)
+            own = {"NMM_CONFIG": str(tmp_path / "home" / ".config" / "nmm" / "config.toml")}
+            for name, value in {**own, "NMM_INDEX": str(tmp_path / "index"), **environ}.items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["nmm", *map(str, arguments)])
+            with pytest.raises(SystemExit) as ended:
+                main()
+        said = capfd.readouterr()
+        status = ended.value.code
+        assert isinstance(status, int)
+        return subprocess.CompletedProcess(arguments, status, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Configured:
+    """Write the configuration file of the user whose command `nmm` is."""
+
+    def write(text: str) -> Path:
+        file = tmp_path / "home" / ".config" / "nmm" / "config.toml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, "utf-8")
+        return file
+
+    return write
 
 
 @pytest.fixture(scope="session")

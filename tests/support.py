@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -15,3 +16,7 @@ class Nmm(Protocol):
     def __call__(
         self, *arguments: str | Path, stdin: str | None = None, cwd: Path = ..., **environ: str
     ) -> subprocess.CompletedProcess[str]: ...
+
+
+# Writes the user's configuration file, and says where it is.
+Configured = Callable[[str], Path]

@@ -24,6 +24,7 @@ from nmm.index import replace as replace_module
 from nmm.index.archive import Imported, export_archive, import_archive
 from nmm.index.errors import ArchiveError, NoIndexError, OutputError, UsageError
 from nmm.index.store import migrations as migrations_module
+from nmm.index.store import words
 from nmm.index.store.catalog import KINDS, SCHEMA, Catalog, Scale, Settings
 from nmm.index.store.location import IndexFolder
 from nmm.index.store.nearest import NearestVectors
@@ -89,7 +90,7 @@ def dump(folder: IndexFolder, *, but: str = "segments") -> dict[str, list[tuple[
             if name != "loose"
             else connection.execute("SELECT * FROM loose").fetchall()
             for (name,) in tables.fetchall()
-            if name != but
+            if name not in {but, *words.SHADOWS, *(table.name for table in words.WORD_TABLES)}
         }
 
 
@@ -553,6 +554,10 @@ def edited(archive: Path, edit: Edit) -> None:
         "CREATE TABLE evil (x)",
         "CREATE INDEX evil ON files (reason)",
         "CREATE VIRTUAL TABLE evil USING fts5 (x)",
+        # Tables of words, made as nmm makes them: what FTS5 keeps in them is not believed.
+        "CREATE VIRTUAL TABLE name_words USING fts5 (name, "
+        "tokenize = 'unicode61 remove_diacritics 2')",
+        ";".join(words.MADE.values()),
         "DROP TRIGGER files_end",
         "ALTER TABLE files ADD COLUMN evil",
         "ALTER TABLE segments RENAME COLUMN form TO evil",
@@ -572,6 +577,18 @@ def test_a_schema_that_nmm_does_not_make_is_refused(
     edited(archive, lambda connection: connection.executescript(sql))
     why = "malformed" if "nonsense" in sql else "Its catalog has other tables than nmm makes."
     refused(archive, target, why)
+
+
+def test_an_archive_holds_no_tables_of_words_and_an_import_makes_them(
+    filled: IndexFolder, archive: Path, target: IndexFolder
+) -> None:
+    catalog = parts(archive)[1]
+    assert not [name for name in (*words.MADE, *words.SHADOWS) if name.encode() in catalog]
+    assert archive.stat().st_size < filled.catalog.stat().st_size
+    import_archive(archive, target)
+    with Catalog.open(target.catalog) as imported:
+        assert imported.word_fault() == ""
+        assert imported._number("SELECT count(*) FROM name_words WHERE name_words MATCH 'png'")
 
 
 def test_a_newer_schema_is_refused(archive: Path, target: IndexFolder) -> None:

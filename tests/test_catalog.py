@@ -358,6 +358,10 @@ def test_an_older_catalog_is_brought_up_to_date_and_kept_beside_it(folder: Index
     with open_for_reading(folder) as catalog:
         assert catalog.vector_count("text") == 2
         assert catalog.segments("text") == []
+        assert catalog.word_fault() == ""
+        for table, word, found in (("passage_words", "a", [1, 2]), ("name_words", "txt", [1])):
+            sql = f"SELECT rowid FROM {table} WHERE {table} MATCH ? ORDER BY rowid"
+            assert [row for (row,) in catalog._rows(sql, (word,))] == found
     assert (rows(folder, "SELECT * FROM files"), rows(folder, "SELECT * FROM vectors")) == before
     assert rows(folder, "PRAGMA user_version") == [(SCHEMA,)]
     kept = folder.path / "catalog.db.schema-1"

@@ -100,7 +100,8 @@ def test_what_was_removed_leaves_the_disk(many: IndexFolder) -> None:
     done = compact(many)
     assert (done.before, done.after) == (before, many.size())
     assert list(named(many).values()) == [127]
-    assert done.after < done.before / 2
+    # Tables that hold nothing any more take up pages, too.
+    assert done.after < done.before * 0.6
 
 
 def test_a_second_time_changes_nothing(many: IndexFolder) -> None:

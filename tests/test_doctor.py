@@ -126,12 +126,13 @@ def test_a_sound_index_is_found_sound_and_left_as_it_is(index: IndexFolder) -> N
         report = doctor(index, repair=repair)
         assert report.sound
         assert [(finding.check, finding.found) for finding in report.findings] == [
-            ("catalog", "schema 2"),
+            ("catalog", "schema 3"),
             ("integrity", "SQLite finds nothing wrong"),
             ("references", "all rows have what they refer to"),
             ("rows", "no rows contradict each other"),
             ("settings", f"mini, {DIMENSION} dimensions"),
             ("vectors", f"{TEXTS + IMAGES} vectors, finite and of unit length"),
+            ("words", "all words are found where they stand"),
             ("search files", "2 files, as the catalog"),
             ("leftovers", "none"),
             ("disk", f"{TEXTS + IMAGES} files as they were"),

@@ -21,6 +21,7 @@ from PIL.Image import Transpose
 
 from nmm.index.errors import MediaError
 from nmm.index.media import image as image_module
+from nmm.index.media.exif import Details
 from nmm.index.media.image import IMAGE_SUFFIXES, decode, looks_like_image
 
 pillow_heif.register_heif_opener()
@@ -131,7 +132,7 @@ def test_every_format_comes_out_as_rgb(name: str) -> None:
     decoded = decode(FORMATS[name])
 
     assert (decoded.image.mode, decoded.image.size) == ("RGB", (64, 32))
-    assert (decoded.width, decoded.height, decoded.taken_at) == (64, 32, None)
+    assert (decoded.width, decoded.height, decoded.details) == (64, 32, Details())
     assert sides(decoded.image) == near([RED, BLUE], 6)
 
 
@@ -350,14 +351,14 @@ def test_a_jpeg_in_ycck_comes_out_in_its_colours() -> None:
     ],
 )
 def test_the_time_is_read_from_exif(times: dict[str, Any], expected: str | None) -> None:
-    assert decode(encoded(halves(), "JPEG", exif=exif(**times))).taken_at == expected
+    assert decode(encoded(halves(), "JPEG", exif=exif(**times))).details.taken_at == expected
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
 def test_every_format_that_carries_exif_tells_the_time(format_: str) -> None:
     data = encoded(halves(), format_, exif=exif(DateTimeOriginal="2019:12:31 23:59:58"))
 
-    assert decode(data).taken_at == "2019-12-31T23:59:58"
+    assert decode(data).details.taken_at == "2019-12-31T23:59:58"
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "HEIF"])

@@ -1,4 +1,4 @@
-"""The README is true: its transcripts are what the commands print, and nothing is missing."""
+"""The README and docs are true: transcripts are what the commands print, nothing is missing."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from nmm.cli.exit import Exit
 
 ROOT = SAMPLE_DATA.parent
 README = (ROOT / "README.md").read_text("utf-8")
+REFERENCE = (ROOT / "docs" / "commands.md").read_text("utf-8")
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
@@ -25,11 +26,11 @@ def test_the_transcripts_are_what_the_commands_print() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help_with_examples_and_stands_in_the_readme(name: str) -> None:
+def test_every_command_has_help_with_examples_and_stands_in_the_reference(name: str) -> None:
     command = COMMANDS[name]
     assert command.help
     assert f"nmm {name}" in command.epilog
-    assert f"$ nmm {name} --help" in README
+    assert f"$ nmm {name} --help" in REFERENCE
     for parameter in command.params:
         assert parameter.help, f"{name} {parameter.name}"
 

@@ -18,7 +18,8 @@ from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import ModelError, NoIndexError, UsageError
 from nmm.index.events import Event, Passed
-from nmm.index.search import Result, open_search
+from nmm.index.result import Result
+from nmm.index.search import open_search
 from nmm.index.store import segments
 from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale, Settings
 from nmm.index.store.location import IndexFolder
@@ -281,8 +282,8 @@ def test_an_index_that_was_never_filled_says_so(folder: IndexFolder) -> None:
 def test_an_index_of_other_weights_is_not_searched(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
         writer.set_settings(Settings("mini", 384, "abc"))
-    with pytest.raises(ModelError) as raised, open_search(folder):
-        pass
+    with open_search(folder) as search, pytest.raises(ModelError) as raised:
+        search.find(QUERY)
     assert str(raised.value) == (
         "This index was made with other weights of the model mini.\n"
         "Vectors of different weights cannot be compared.\n"

@@ -30,6 +30,15 @@ def unit_vectors(count: int) -> NDArray[np.float32]:
     return found
 
 
+SAID = {
+    "taken_at": "2024-05-06T07:08:09",
+    "latitude": 48.25,
+    "longitude": -16.5,
+    "camera": "Acme X100",
+    "caption": "a größeres boat",
+}
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
@@ -43,7 +52,7 @@ def filled(folder: IndexFolder, root: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with open_for_writing(folder) as writer, writer.batch():
         writer.set_settings(Settings("mini", DIMENSION, "0"))
         where, _ = writer.adopt_root(root)
-        image = writer.add_content(Content(b"i", "image", 40, 30, "2024-05-06T07:08:09"))
+        image = writer.add_content(Content(b"i", "image", 40, 30, *SAID.values()))
         writer.add_chunk(image, "image", ChunkRow(), next(vectors))
         writer.put_file(where, 'a "quoted"\n.png', 1, 2, status="indexed", content_id=image)
         loose = writer.add_content(Content(b"l", "text"))
@@ -59,8 +68,8 @@ def filled(folder: IndexFolder, root: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def expected(root: Path) -> list[dict[str, Any]]:
     """The rows, but for the vectors."""
-    nothing = dict.fromkeys(("width", "height", "taken_at", "line_start", "line_end", "text"))
-    image = {"width": 40, "height": 30, "taken_at": "2024-05-06T07:08:09"}
+    nothing = dict.fromkeys(("width", "height", *SAID, "line_start", "line_end", "text"))
+    image = {"width": 40, "height": 30, **SAID}
     passages = [
         {"line_start": line, "line_end": line + 1, "text": f"Zeile {line}: größer\n\u2028 …"}
         for line in (1, 3, 5)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -329,8 +330,9 @@ def find_model(name: str) -> Model:
         from nmm.index.encoders.folder import folder_model
 
         return folder_model(Path(name))
+    close = get_close_matches(name.lower(), MODELS, 1)
     raise ModelError(
         f"There is no model called {name!r}, and no folder of that name.",
         why=f"The models are: {', '.join(MODELS)}.",
-        hint="See them with: nmm models",
+        hint=f"{f'Did you mean {close[0]}? ' if close else ''}See them with: nmm models",
     )

@@ -11,6 +11,9 @@ from nmm.index.media.text import Line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+OWN_PAGE = b'<meta name="generator" content="nmm gallery">'
+"""What stands in the head of every page of results that nmm writes, and in nothing else."""
+
 _SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
 _OPENING = re.compile(
     # A comment can end in one place only: with `.*?` there would be 2^n ways to read n of them.

@@ -17,11 +17,17 @@ import threading
 import warnings
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from nmm.index.errors import MediaError
+from nmm.index.media.exif import (
+    NO_DETAILS,
+    Details,
+    png_without_pixels,
+    read_details,
+    read_orientation,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,6 +37,7 @@ __all__ = [
     "MAX_PIXELS",
     "DecodedImage",
     "decode",
+    "details_of",
     "looks_like_image",
     "upright_rgb",
 ]
@@ -74,7 +81,6 @@ _SIGNATURES: tuple[tuple[re.Pattern[bytes], tuple[str, ...]], ...] = tuple(
 )
 _PLUGINS = ("Avif", "Bmp", "Gif", "Ico", "Jpeg2K", "Jpeg", "Mpo", "Png", "Ppm", "Tiff", "WebP")
 _DEEP_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
-_EXIF_TIME = "%Y:%m:%d %H:%M:%S"
 _SILENCE = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 _silence_lock = threading.Lock()
 
@@ -87,14 +93,13 @@ class DecodedImage:
         image: The pixels: mode RGB, upright; smaller than `width` x `height` in a draft.
         width: Pixels across of the full-size upright image.
         height: Pixels down of the full-size upright image.
-        taken_at: When the picture was taken, from EXIF, as ISO 8601 in the camera's time:
-            ``YYYY-MM-DDTHH:MM:SS``, with ``+HH:MM`` where the offset is recorded.
+        details: What else the file says of it.
     """
 
     image: Image.Image
     width: int
     height: int
-    taken_at: str | None
+    details: Details = NO_DETAILS
 
 
 def looks_like_image(head: bytes) -> bool:
@@ -139,6 +144,35 @@ def decode(
         raise MediaError(_reason(error, formats[-1])) from error
 
 
+def details_of(file: BinaryIO) -> Details:
+    """What :func:`decode` tells of an image's file beside its pixels, which are not decoded.
+
+    Args:
+        file: Open at its beginning.
+
+    Raises:
+        MediaError: It is no image, or its header is damaged.
+        OSError: It cannot be read.
+    """
+    from PIL import Image
+
+    formats = _formats(file.read(_HEAD_BYTES))
+    file.seek(0)
+    if not formats:
+        raise MediaError("not an image: it has the signature of no known image format")
+    _prepare_pillow()
+    if "HEIF" in formats:
+        _register_heif()
+    try:
+        bare = png_without_pixels(file) if formats == ("PNG",) else file
+        with Image.open(bare, formats=formats) as image:
+            return read_details(image)
+    except Exception as error:  # as in decode
+        if isinstance(error, OSError) and error.errno:
+            raise  # the system's, not Pillow's
+        raise MediaError(_reason(error, formats[-1])) from error
+
+
 def upright_rgb(image: Image.Image) -> Image.Image:
     """What :func:`decode` makes of an image's bytes, of one that is open in Pillow already.
 
@@ -149,7 +183,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     """
     try:
         image.load()
-        return _upright(_to_rgb(image), _read_exif(image)[0])
+        return _upright(_to_rgb(image), read_orientation(image))
     except Exception as error:  # as in decode
         raise MediaError(_reason(error, image.format or "image")) from error
 
@@ -177,10 +211,11 @@ def _decode(
         is_large = image.width * image.height > _LARGE
         with _one_large_image if is_large else nullcontext():
             image.load()
-            orientation, taken_at = _read_exif(image)
+            orientation = read_orientation(image)
             if orientation in (5, 6, 7, 8):
                 width, height = height, width
-            return DecodedImage(_upright(_to_rgb(image), orientation), width, height, taken_at)
+            upright = _upright(_to_rgb(image), orientation)
+            return DecodedImage(upright, width, height, read_details(image))
 
 
 @functools.cache  # two first calls at once may both run it: nothing here minds
@@ -270,36 +305,6 @@ def _grey_to_8_bits(image: Image.Image) -> Image.Image:
     scaled -= low
     scaled *= 255 / (high - low) if high > low else 0
     return Image.fromarray(scaled.round().astype(np.uint8))
-
-
-def _read_exif(image: Image.Image) -> tuple[int, str | None]:
-    """The orientation (1 to 8) and the time of a loaded image; damaged EXIF never fails it."""
-    from PIL.ExifTags import Base
-
-    orientation, taken_at = 1, None
-    with suppress(Exception):
-        exif = image.getexif()
-        orientation = exif.get(Base.Orientation, 1)
-        taken_at = _taken_at(exif)
-    return orientation, taken_at
-
-
-def _taken_at(exif: Image.Exif) -> str | None:
-    """The first valid time, from when the picture was taken to when the file was changed."""
-    from PIL.ExifTags import IFD, Base
-
-    photo = exif.get_ifd(IFD.Exif)
-    for time_tag, offset_tag in (
-        (Base.DateTimeOriginal, Base.OffsetTimeOriginal),
-        (Base.DateTimeDigitized, Base.OffsetTimeDigitized),
-        (Base.DateTime, Base.OffsetTime),
-    ):
-        time = str(photo.get(time_tag) or exif.get(time_tag)).strip("\0 ")
-        offset = str(photo.get(offset_tag)).strip("\0 ")
-        for text, pattern in ((time + offset, _EXIF_TIME + "%z"), (time, _EXIF_TIME)):
-            with suppress(ValueError):
-                return datetime.strptime(text, pattern).isoformat()
-    return None
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:

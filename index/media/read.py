@@ -18,15 +18,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from nmm.index.digest import sha256_of_stream
-from nmm.index.errors import MediaError, UnreadableError
+from nmm.index.digest import BLOCK, sha256_of_stream
+from nmm.index.errors import MediaError, NotMediaError, UnreadableError
 from nmm.index.media.chunk import Chunk, chunk_lines
-from nmm.index.media.html import html_lines, looks_like_html
-from nmm.index.media.image import IMAGE_SUFFIXES, DecodedImage, decode, looks_like_image
+from nmm.index.media.html import OWN_PAGE, html_lines, looks_like_html
+from nmm.index.media.image import (
+    IMAGE_SUFFIXES,
+    DecodedImage,
+    decode,
+    details_of,
+    looks_like_image,
+)
 from nmm.index.media.text import detect_encoding, read_lines
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+    from nmm.index.media.exif import Details
 
 HEAD = 4096
 # An image is decoded from memory; there is none of more bytes under Pillow's pixel limit
@@ -35,6 +43,8 @@ MAX_IMAGE_BYTES = 1 << 30
 # A text of fewer bytes is cut up at once, by the thread that read it; a longer one is cut
 # while it is embedded, so that its chunks are never all in memory.
 SMALL_TEXT = 1 << 20
+# A chunk repeats up to this part of the one before it.
+OVERLAP = 8
 
 # Opened so, a FIFO does not block, and a terminal does not become this process's own.
 FLAGS = (
@@ -79,6 +89,11 @@ class Chunking:
     size: int
     overlap: int
 
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, size: int) -> Chunking:
+        """As an index cuts them: passages of `size` tokens."""
+        return cls(tokenizer, size, size // OVERLAP)
+
 
 def read_media(
     path: Path,
@@ -104,6 +119,57 @@ def read_media(
     """
     with _open(path) as file:
         return _read(path, file, chunking, side, max_pixels, is_known)
+
+
+def read_image(path: Path) -> bytes:
+    """An image file's bytes. Unlike an indexing run, it waits for what a pipe delivers.
+
+    Raises:
+        MediaError: It has more bytes than an image has.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return read_image_stream(file)
+
+
+def read_image_stream(stream: BinaryIO, head: bytes = b"") -> bytes:
+    """An image's bytes to the end of a stream, after those that were read of it before.
+
+    Raises:
+        MediaError, OSError: As of :func:`read_image`.
+    """
+    data = bytearray(head)
+    while block := stream.read(BLOCK):
+        data += block
+        if len(data) > MAX_IMAGE_BYTES:
+            raise MediaError(f"an image file of more than {MAX_IMAGE_BYTES >> 20} MiB")
+    return bytes(data)
+
+
+def read_details(path: Path, size: int, mtime_ns: int) -> Details:
+    """What an image says of itself, from its header, if it still has that size and time.
+
+    Raises:
+        UnreadableError: It has not, or it cannot be read now.
+        MediaError: What is in it is no image.
+    """
+    with _open(path) as file:
+        found = os.fstat(file.fileno())
+        if (found.st_size, found.st_mtime_ns) != (size, mtime_ns):
+            raise UnreadableError("changed since it was indexed")
+        return details_of(file)
+
+
+def read_image_bytes(path: Path) -> bytes:
+    """The bytes of a file that is to be decoded as an image.
+
+    Raises:
+        MediaError: It is not there, is no regular file, or has too many.
+    """
+    with _open(path) as file:
+        if os.fstat(file.fileno()).st_size > MAX_IMAGE_BYTES:
+            raise MediaError(f"an image file of more than {MAX_IMAGE_BYTES >> 20} MiB")
+        return file.read(MAX_IMAGE_BYTES)
 
 
 @contextmanager
@@ -139,6 +205,8 @@ def _read(
         if looks_like_image(head) and is_known(digest):
             return KnownMedia(digest)
         return ImageMedia(digest, decode(data, side=side, max_pixels=max_pixels))
+    if OWN_PAGE in head:
+        raise NotMediaError("a gallery that nmm wrote, of what other files say")
     encoding = detect_encoding(file)
     file.seek(0)
     digest = sha256_of_stream(file)

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from nmm.index.errors import CatalogError, NmmError, NoIndexError, OutdatedCatalogError
+from nmm.index.store import words
+from nmm.index.store.conditions import Condition, register
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,6 +148,7 @@ class Catalog:
     def __init__(self, file: Path, connection: sqlite3.Connection) -> None:
         self.file = file
         self._connection = connection
+        register(connection)
 
     @classmethod
     def open(cls, file: Path) -> Self:
@@ -231,6 +234,10 @@ class Catalog:
         row = self._first("SELECT value FROM settings WHERE key = 'generation'")
         return row[0] if row else 0
 
+    def version(self) -> int:
+        """A number that is another one when another process has written, whatever it was."""
+        return self._number("PRAGMA data_version")
+
     def rebuild(self) -> str | None:
         """What names the rebuild that this catalog was made by; None if by none."""
         row = self._first("SELECT value FROM settings WHERE key = 'rebuild'")
@@ -241,10 +248,29 @@ class Catalog:
         row = self._first("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,))
         return row[0] if row else 0
 
+    def last_file(self) -> int:
+        """The greatest id of a file: there are not more, and about as many."""
+        return self._number("SELECT ifnull(max(id), 0) FROM files")
+
     def roots(self) -> list[Root]:
         """All roots, by path."""
         rows = self._rows("SELECT id, path FROM roots ORDER BY path")
         return [Root(number, Path(path)) for number, path in rows]
+
+    def top_names(self, root: Root, most: int) -> list[str]:
+        """Names of folders right below a root, found among its `most` first entries."""
+        found, after = [], ""
+        sql = "SELECT path FROM files WHERE root_id = ? AND path >= ? ORDER BY path LIMIT 1"
+        for _ in range(most):
+            row = self._first(sql, (root.id, after))
+            if row is None:
+                break
+            name, below, _ = row[0].partition("/")
+            if below:
+                found.append(name)
+            # On from what is in this folder ("0" follows "/"), or from this file.
+            after = f"{name}0" if below else f"{name}\0"
+        return found
 
     def root_counts(self) -> dict[int, tuple[int, int, int, int]]:
         """By the id of a root that has files: those to be found, images, texts, and skipped."""
@@ -352,6 +378,20 @@ class Catalog:
         sql = "SELECT chunk_id, vector FROM json_each(?) CROSS JOIN vectors ON chunk_id = value"
         yield from self._blocks(sql, (json.dumps(chunks),))
 
+    def vectors_of_content(
+        self, digest: bytes
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Vectors of what a file holds with that hash, in blocks as of :meth:`vectors`.
+
+        None of a content that no file has: it may not be there to its end.
+        """
+        sql = (
+            "SELECT chunk_id, vector FROM contents JOIN chunks ON content_id = contents.id "
+            "JOIN vectors ON chunk_id = chunks.id WHERE hash = ? "
+            "AND EXISTS (SELECT 1 FROM files WHERE files.content_id = contents.id)"
+        )
+        yield from self._blocks(sql, (digest,))
+
     def _blocks(
         self, sql: str, parameters: tuple[object, ...]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
@@ -372,31 +412,51 @@ class Catalog:
                     ) from error
                 yield np.array(ids, np.int64), matrix.astype(np.float32)
 
-    def hits(self, chunks: Sequence[int], query: NDArray[np.float32]) -> list[Hit]:
-        """The files that hold any of those chunks, each with its cosine to the query.
+    def chunks_of(self, contents: Collection[int]) -> list[int]:
+        """Ids of all chunks of some contents."""
+        sql = "SELECT chunks.id FROM json_each(?) CROSS JOIN chunks ON content_id = value"
+        return [chunk for (chunk,) in self._rows(sql, (json.dumps([*contents]),))]
+
+    def hits(
+        self,
+        chunks: Sequence[int],
+        query: NDArray[np.float32] | None,
+        where: Condition | None = None,
+    ) -> list[Hit]:
+        """The files that hold any of those chunks, each with its cosine to the query, if any.
 
         The score is computed from the catalog's own vectors, whatever proposed the
-        chunks. A chunk that no file holds any more is passed over.
+        chunks. A chunk that no file holds any more is passed over, and so are files that do
+        not pass the condition.
         """
         import numpy as np
 
+        condition, parameters = where or ("TRUE", ())
         rows = self._rows(
-            "SELECT roots.path, files.path, chunks.kind, vector, line_start, line_end, text, "
+            "SELECT roots.path, files.path, chunks.kind, vector, line_start, line_end, text, "  # noqa: S608
             "width, height, contents.id, chunks.id "
             "FROM json_each(?) CROSS JOIN chunks ON chunks.id = value "
             "JOIN vectors ON chunk_id = chunks.id JOIN contents ON contents.id = chunks.content_id "
-            "JOIN files ON files.content_id = contents.id JOIN roots ON roots.id = root_id",
-            (json.dumps(chunks),),
+            "JOIN files ON files.content_id = contents.id JOIN roots ON roots.id = root_id "
+            f"WHERE {condition}",
+            (json.dumps(chunks), *parameters),
         )
         return [
             Hit(
                 locate(root, path),
                 kind,
-                float(np.frombuffer(vector, VECTOR_DTYPE).astype(np.float32) @ query),
+                0.0
+                if query is None
+                else float(np.frombuffer(vector, VECTOR_DTYPE).astype(np.float32) @ query),
                 *rest,
             )
             for root, path, kind, vector, *rest in rows
         ]
+
+    def word_fault(self) -> str:
+        """What is wrong with the tables of words; empty if nothing is."""
+        with self.snapshot(), translated(self.file):
+            return words.fault(self._connection)
 
     def scale(self, kind: Kind) -> Scale | None:
         """The scale of a kind's cosines, if it was measured."""

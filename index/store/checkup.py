@@ -81,6 +81,8 @@ class Checkup(Catalog):
             found = [str(row[0]) for row in self._rows("PRAGMA integrity_check")]
         except CatalogError as error:
             return [error.why]
+        # Newer SQLites look at tables of words, too, which are derived.
+        found = [line for line in found if " FTS5 table " not in line]
         return [] if found == ["ok"] else found
 
     def dangling(self) -> dict[str, int]:

@@ -11,6 +11,8 @@ A file is a path below a root. Its content is known by hash, and vectors hang on
 content: a file that was renamed, moved or copied is not embedded again, and two paths of
 one content are both results. Ids of chunks are never used twice, so a derived file that
 knows a chunk by its id can be behind the catalog, but not wrong about it.
+
+The tables of words are derived, and no part of the steps: see :mod:`nmm.index.store.words`.
 """
 
 from __future__ import annotations
@@ -153,60 +155,15 @@ CREATE TABLE boxes (
     confidence REAL NOT NULL,
     PRIMARY KEY (content_id, line)
 ) WITHOUT ROWID;
-CREATE VIEW passages AS SELECT id, text FROM chunks WHERE text NOT NULL;
-CREATE VIEW names AS SELECT id, path FROM files WHERE status = 'indexed';
-CREATE VIEW pictures AS SELECT id, caption, words FROM contents
-    WHERE caption NOT NULL OR words NOT NULL;
-CREATE VIRTUAL TABLE passage_words USING fts5 (text, content = 'passages', content_rowid = 'id',
-    tokenize = 'unicode61 remove_diacritics 2');
-CREATE VIRTUAL TABLE name_words USING fts5 (path, content = 'names', content_rowid = 'id',
-    tokenize = 'unicode61 remove_diacritics 2');
-CREATE VIRTUAL TABLE picture_words USING fts5 (caption, words, content = 'pictures',
-    content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 2');
-CREATE TRIGGER passages_begin AFTER INSERT ON chunks WHEN new.text NOT NULL BEGIN
-    INSERT INTO passage_words (rowid, text) VALUES (new.id, new.text); END;
-CREATE TRIGGER passages_end AFTER DELETE ON chunks WHEN old.text NOT NULL BEGIN
-    INSERT INTO passage_words (passage_words, rowid, text) VALUES ('delete', old.id, old.text); END;
-CREATE TRIGGER passages_leave AFTER UPDATE OF text ON chunks WHEN old.text NOT NULL BEGIN
-    INSERT INTO passage_words (passage_words, rowid, text) VALUES ('delete', old.id, old.text); END;
-CREATE TRIGGER passages_come AFTER UPDATE OF text ON chunks WHEN new.text NOT NULL BEGIN
-    INSERT INTO passage_words (rowid, text) VALUES (new.id, new.text); END;
-CREATE TRIGGER names_begin AFTER INSERT ON files WHEN new.status = 'indexed' BEGIN
-    INSERT INTO name_words (rowid, path) VALUES (new.id, new.path); END;
-CREATE TRIGGER names_end AFTER DELETE ON files WHEN old.status = 'indexed' BEGIN
-    INSERT INTO name_words (name_words, rowid, path) VALUES ('delete', old.id, old.path); END;
-CREATE TRIGGER names_change AFTER UPDATE OF path, status ON files
-    WHEN old.path IS NOT new.path OR old.status IS NOT new.status BEGIN
-    INSERT INTO name_words (name_words, rowid, path)
-        SELECT 'delete', old.id, old.path WHERE old.status = 'indexed';
-    INSERT INTO name_words (rowid, path)
-        SELECT new.id, new.path WHERE new.status = 'indexed'; END;
-CREATE TRIGGER pictures_begin AFTER INSERT ON contents
-    WHEN new.caption NOT NULL OR new.words NOT NULL BEGIN
-    INSERT INTO picture_words (rowid, caption, words) VALUES (new.id, new.caption, new.words); END;
-CREATE TRIGGER pictures_end AFTER DELETE ON contents
-    WHEN old.caption NOT NULL OR old.words NOT NULL BEGIN
-    INSERT INTO picture_words (picture_words, rowid, caption, words)
-        VALUES ('delete', old.id, old.caption, old.words); END;
-CREATE TRIGGER pictures_change AFTER UPDATE OF caption, words ON contents BEGIN
-    INSERT INTO picture_words (picture_words, rowid, caption, words)
-        SELECT 'delete', old.id, old.caption, old.words
-        WHERE old.caption NOT NULL OR old.words NOT NULL;
-    INSERT INTO picture_words (rowid, caption, words)
-        SELECT new.id, new.caption, new.words WHERE new.caption NOT NULL OR new.words NOT NULL; END;
-INSERT INTO passage_words (passage_words) VALUES ('rebuild');
-INSERT INTO name_words (name_words) VALUES ('rebuild');
-INSERT INTO picture_words (picture_words) VALUES ('rebuild');
 """
 
 
 @migrations()
-def m003_words(db: Database) -> None:
-    """What a picture's file says of it, the words that are seen in it, and words to search by.
+def m003_pictures(db: Database) -> None:
+    """What a picture's file says of it, and the words that are seen in it.
 
     `details` counts what was read of a content's file beside its vector, so that what an older
-    nmm did not read is read later. `words` is null until somebody has looked for any. The three
-    tables of words follow their views by triggers, and can be made again from them at any time.
+    nmm did not read is read later. `words` is null until somebody has looked for any.
     """
     _run(db, THIRD, 3)
 

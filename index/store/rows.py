@@ -34,7 +34,8 @@ class VectorRow:
         copies: The others.
         type: Of file.
         width, height: In pixels, of an image.
-        taken_at: When, of an image, as it says itself.
+        taken_at, latitude, longitude, camera, caption: When, where and with what an image was
+            taken, and what was written of it, as it says itself.
         line_start, line_end, text: Of a passage, lines from 1.
     """
 
@@ -44,6 +45,10 @@ class VectorRow:
     width: int | None
     height: int | None
     taken_at: str | None
+    latitude: float | None
+    longitude: float | None
+    camera: str | None
+    caption: str | None
     line_start: int | None
     line_end: int | None
     text: str | None
@@ -68,7 +73,8 @@ def vector_rows(catalog: Catalog) -> Iterator[tuple[list[VectorRow], NDArray[np.
     sql = (
         "SELECT (SELECT json_group_array(json_array(roots.path, files.path)) FROM files "  # noqa: S608
         "JOIN roots ON roots.id = root_id WHERE files.content_id = chunks.content_id), "
-        "chunks.kind, width, height, taken_at, line_start, line_end, text, vector "
+        "chunks.kind, width, height, taken_at, latitude, longitude, camera, caption, "
+        "line_start, line_end, text, vector "
         "FROM chunks JOIN vectors ON chunk_id = chunks.id "
         f"JOIN contents ON contents.id = chunks.content_id WHERE {HELD} ORDER BY chunks.id"
     )

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from nmm.index.errors import NoIndexError, OutputError
+from nmm.index.store import words
 from nmm.index.store.catalog import Catalog, Settings, translated
 
 
@@ -35,27 +36,44 @@ def write_snapshot(catalog: Catalog, file: Path) -> int:
         OutputError: The disk is full.
         CatalogError: The one cannot be read, or the other not be written.
     """
-    with translated(catalog.file):
+    # VACUUM: a backup would copy the free pages too, and with them what was removed.
+    whole = file.with_name(f"{file.name}-whole")
+    try:
+        whole.touch(exist_ok=False)
+        _vacuum(catalog._connection, catalog.file, whole)
+        with translated(whole), closing(sqlite3.connect(whole)) as connection:
+            schema = _strip(connection)
+            _vacuum(connection, whole, file)
+    finally:
+        for name in (whole, whole.with_name(f"{whole.name}-journal")):
+            name.unlink(missing_ok=True)
+    return schema
+
+
+def _vacuum(connection: sqlite3.Connection, of: Path, file: Path) -> None:
+    with translated(of):
         try:
-            # VACUUM: a backup would copy the free pages too, and with them what was removed.
-            catalog._connection.execute("VACUUM INTO ?", (str(file.absolute()),))
+            connection.execute("VACUUM INTO ?", (str(file.absolute()),))
         except sqlite3.OperationalError as error:
             if "full" not in str(error):
                 raise
             raise OutputError(
                 f"There is no room in {file.parent}.",
-                why="Beside what is written, a copy of the catalog is made there for a while.",
+                why="Beside what is written, copies of the catalog are made there for a while.",
                 hint="Name a file on another disk.",
             ) from error
-    with translated(file), closing(sqlite3.connect(file)) as connection:
-        connection.execute("PRAGMA secure_delete = ON")
-        with connection:
-            if connection.execute("PRAGMA table_info(segments)").fetchone():
-                connection.execute("DELETE FROM segments")
-            # What ANALYZE has counted, which `nmm compact` asks for.
-            for (name,) in connection.execute(
-                "SELECT name FROM sqlite_schema WHERE name GLOB 'sqlite_stat[0-9]'"
-            ).fetchall():
-                connection.execute(f"DROP TABLE {name}")  # of the pattern above
-        (schema,) = connection.execute("PRAGMA user_version").fetchone()
+
+
+def _strip(connection: sqlite3.Connection) -> int:
+    """Take what is derived out of a copy; the number of its schema."""
+    with connection:
+        words.drop(connection)
+        if connection.execute("PRAGMA table_info(segments)").fetchone():
+            connection.execute("DELETE FROM segments")
+        # What ANALYZE has counted, which `nmm compact` asks for.
+        for (name,) in connection.execute(
+            "SELECT name FROM sqlite_schema WHERE name GLOB 'sqlite_stat[0-9]'"
+        ).fetchall():
+            connection.execute(f"DROP TABLE {name}")  # of the pattern above
+    (schema,) = connection.execute("PRAGMA user_version").fetchone()
     return int(schema)

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.errors import CatalogError, OutdatedCatalogError
+from nmm.index.store import words
 from nmm.index.store.catalog import (
     SCHEMA,
     VECTOR_DTYPE,
@@ -159,8 +160,6 @@ class CatalogWriter(Catalog):
         return writer
 
     def _prepare(self) -> None:
-        from nmm.index.store.migrations import migrations
-
         self._database.enable_wal()
         # A committed batch outlives a power cut.
         self._database.execute("PRAGMA synchronous = FULL")
@@ -176,7 +175,7 @@ class CatalogWriter(Catalog):
                     why=f"A copy of its catalog cannot be kept: {error}",
                     hint="Make room on that disk; the index is as it was.",
                 ) from error
-        migrations.apply(self._database)
+        _bring_up_to_date(self._database)
         sys.audit("nmm.store", "schema brought up to date")
         # What a walk has met in this run: ids of file rows, and whether they are new.
         self._database.execute("CREATE TEMP TABLE met (file_id INTEGER PRIMARY KEY, new INTEGER)")
@@ -247,16 +246,23 @@ class CatalogWriter(Catalog):
             self._database.execute("PRAGMA foreign_keys = OFF")
             try:
                 with self._database.atomic():
+                    words.drop(self._connection)
                     for table in TABLES:
                         self._database.execute(f"DELETE FROM main.{table}")  # noqa: S608
                         self._database.execute(
                             f"INSERT INTO main.{table} SELECT * FROM new.{table}"  # noqa: S608
                         )
+                    words.make(self._connection)
                     sys.audit("nmm.store", "rebuild copied")
             finally:
                 self._database.execute("PRAGMA foreign_keys = ON")
                 self._database.execute("DETACH new")
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def make_words(self) -> None:
+        """Make the tables of words again from the rows that they are derived from."""
+        with self.batch():
+            words.make(self._connection)
 
     def set_settings(self, settings: Settings) -> None:
         """Say what the index is made with."""
@@ -545,6 +551,21 @@ class CatalogWriter(Catalog):
                 self._database.execute("VACUUM")
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def tidy_words(self) -> None:
+        """Keep nothing in the tables of words of what was removed, and make them fast to read."""
+        with self.batch():
+            words.optimize(self._connection)
+
+
+def _bring_up_to_date(database: Database) -> None:
+    """Take the steps of the schema that are not taken, and make the tables of words, at once."""
+    from nmm.index.store.migrations import migrations
+
+    with database.atomic():
+        migrations.apply(database)
+        if not words.are_made(database.conn):
+            words.make(database.conn)
+
 
 def _make(file: Path) -> None:
     """Make an empty catalog beside its name, and give it that when it has all its tables.
@@ -554,8 +575,6 @@ def _make(file: Path) -> None:
     """
     from sqlite_utils import Database
 
-    from nmm.index.store.migrations import migrations
-
     new = file.with_name(f"{file.name}.new")
     try:
         for left in new.parent.glob(f"{new.name}*"):  # by a run that was killed here
@@ -563,7 +582,7 @@ def _make(file: Path) -> None:
         with closing(sqlite3.connect(new, isolation_level=None)) as connection:
             database = Database(connection)
             database.execute("PRAGMA synchronous = FULL")
-            migrations.apply(database)
+            _bring_up_to_date(database)
             database.enable_wal()
         sync(new)
         new.replace(file)

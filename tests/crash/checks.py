@@ -15,6 +15,7 @@ from nmm.index import search as search_module
 from nmm.index.doctor import doctor
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.errors import NoIndexError, OutdatedCatalogError
+from nmm.index.query import Mode
 from nmm.index.store import faiss_files
 from nmm.index.store.catalog import KINDS, SCHEMA, VECTOR_DTYPE, Catalog
 from nmm.index.store.location import IndexFolder
@@ -161,7 +162,10 @@ def results(folder: IndexFolder, count: int = ALL) -> list[tuple[Any, ...]]:
     """What a search finds, each with its score last."""
     try:
         with search_module.open_search(folder) as search:
-            found = [(r.path, r.type, r.lines, r.text, r.score) for r in search.find(QUERY, count)]
+            found = [
+                (r.path, r.type, r.lines, r.text, r.score)
+                for r in search.find(QUERY, count, mode=Mode.SEMANTIC)
+            ]
             assert search.damaged() == []
     except NoIndexError:
         return []

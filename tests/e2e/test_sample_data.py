@@ -94,9 +94,9 @@ def test_the_json_has_the_documented_shape(indexed: tuple[Nmm, Path]) -> None:
     scores = [result["score"] for result in results]
     assert scores == sorted(scores, reverse=True)
     assert {result["type"] for result in results} == {"image", "text"}
-    common = {"rank", "score", "path", "type"}
+    common = {"rank", "score", "path", "type", "by_words", "weak", "copies"}
     for result in results:
-        own = {"width", "height"} if result["type"] == "image" else {"lines", "text"}
+        own = {"width", "height"} if result["type"] == "image" else {"lines", "text", "spans"}
         assert set(result) == common | own
         assert Path(result["path"]).is_absolute()
     photo = next(result for result in results if result["path"].endswith("espresso.jpg"))
@@ -117,7 +117,7 @@ def test_every_form_of_output_holds_the_same_results(indexed: tuple[Nmm, Path]) 
     assert lines == [{"query": "a cup of coffee", **result} for result in results]
     rows = list(csv.DictReader(io.StringIO(printed("--csv"))))
     header = ["query", "rank", "score", "path", "type", "lines", "text", "width", "height"]
-    assert list(rows[0]) == header
+    assert list(rows[0]) == [*header, "spans", "by_words", "weak", "copies"]
     assert [row["path"] for row in rows] == paths
     assert [row["lines"] for row in rows] == [
         "{}-{}".format(*result["lines"]) if "lines" in result else "" for result in results

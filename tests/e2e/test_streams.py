@@ -28,7 +28,9 @@ def shell(script: str, indexed: tuple[Nmm, Path], **environ: str) -> tuple[int, 
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("form", ["", "--json", "--jsonl", "--csv", "--paths", "-0"])
+@pytest.mark.parametrize(
+    "form", ["", "--json", "--jsonl", "--csv", "--paths", "-0", "--format '{path}'"]
+)
 def test_a_pipe_that_is_closed_ends_a_search_quietly(form: str, indexed: tuple[Nmm, Path]) -> None:
     queries = "for i in {1..300}; do echo cat; done"
     status, out, err = shell(
@@ -37,7 +39,16 @@ def test_a_pipe_that_is_closed_ends_a_search_quietly(form: str, indexed: tuple[N
     assert (status, out, err) == (141, b"", b"")
 
 
-@pytest.mark.parametrize("form", ["", "--json", "--csv"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_page_that_nobody_reads_on_ends_quietly(
+    unbuffered: str, indexed: tuple[Nmm, Path]
+) -> None:
+    script = "nmm search a cat -k50 --gallery - | head -c1 >/dev/null; exit ${PIPESTATUS[0]}"
+    found = shell(script, indexed, PYTHONUNBUFFERED=unbuffered)
+    assert found == (141, b"", b"")
+
+
+@pytest.mark.parametrize("form", ["", "--json", "--csv", "--gallery -"])
 def test_output_that_cannot_be_written_is_an_error(form: str, indexed: tuple[Nmm, Path]) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")

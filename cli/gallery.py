@@ -1,0 +1,176 @@
+"""`--gallery`: one HTML page of results, that needs nothing else and no network.
+
+Names and passages of files are data to it, whatever is in them: they are escaped, shown with
+control characters as backslash escapes and isolated from the direction of the text around
+(https://www.w3.org/International/questions/qa-bidi-unicode-controls), and the page's policy
+lets no script run but its own (https://www.w3.org/TR/CSP3/).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path, PurePath
+from string import Template
+from typing import TYPE_CHECKING
+
+from nmm.cli.excerpt import excerpt
+from nmm.cli.text import printable
+from nmm.index.errors import MediaError, OutputError, UsageError
+from nmm.index.media.html import OWN_PAGE
+
+if TYPE_CHECKING:
+    from nmm.index.result import Result
+
+SIDE, QUALITY = 320, 80
+PASSAGE = 480  # characters
+NAME_LENGTH = 60
+
+
+def page_name(query: str) -> str:
+    """A file name for the page of a query: of its letters and digits."""
+    words = "".join(c if c.isalnum() else " " for c in query).split()
+    return "-".join(["nmm", *words])[:NAME_LENGTH].rstrip("-") + ".html"
+
+
+def check_place(file: Path) -> None:
+    """See that a page may be written there: nothing is, or a page that nmm wrote.
+
+    Raises:
+        UsageError: Something else is there.
+        OutputError: What is there cannot be read.
+    """
+    try:
+        if not file.is_file():
+            return
+        with file.open("rb") as there:
+            head = there.read(1024)
+    except OSError as error:
+        raise OutputError(f"{file} cannot be read.", why=error.strerror or str(error)) from error
+    if head and OWN_PAGE not in head:
+        raise UsageError(
+            f"{file} is there, and is no gallery that nmm wrote.", hint="Name another file."
+        )
+
+
+def write_page(file: Path, query: str, model: str, results: Sequence[Result]) -> None:
+    """Write the page of a query's results; it appears, or is replaced, when all is there.
+
+    Raises:
+        UsageError: Something else is there.
+        OutputError: It cannot be written.
+    """
+    from nmm.index.replace import replaced
+
+    check_place(file)
+    with (
+        replaced(file) as part,
+        part.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as out,
+    ):
+        out.writelines(page(query, model, results))
+
+
+def page(query: str, model: str, results: Sequence[Result]) -> Iterator[str]:
+    """The page, in parts."""
+    style, script = _resource("gallery.css"), _resource("gallery.js")
+    head, _, tail = _resource("gallery.html").partition("$cards")
+    weak = sum(result.weak for result in results)
+    many = "1 result" if len(results) == 1 else f"{len(results)} results"
+    summary = f"{many} with the model {model}" if results else "Nothing found."
+    if weak:
+        summary += f", {weak} of them weak"
+    values = {
+        "title": escape(f"{printable(query)} – nmm"),
+        "query": escape(printable(query)),
+        "summary": escape(printable(summary)),
+        "style": style,
+        "style_hash": _hash(style),
+        "script": script,
+        "script_hash": _hash(script),
+    }
+    yield Template(head).substitute(values)
+    for result in results:
+        yield _card(result)
+    yield Template(tail).substitute(values)
+
+
+def _resource(name: str) -> str:
+    return (files("nmm.cli") / name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    """What the page's policy knows a script or style by."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _card(result: Result) -> str:
+    path = PurePath(result.path)
+    number = result.rank
+    facts = [f'score <span class="score">{result.score:.2f}</span>']
+    if result.lines:
+        facts.append("lines {}–{}".format(*result.lines))
+    elif result.width:
+        facts.append(f"{result.width} × {result.height}")
+    if result.copies:
+        facts.append(f"+{len(result.copies)} like it")
+    if result.weak:
+        facts.append("weak")
+    shown = _passage(result) if result.text is not None else _picture(result)
+    return (
+        f'<li><a class="card{" weak" if result.weak else ""}"'
+        f" {_link(result.path)}"
+        f' aria-labelledby="name-{number}" aria-describedby="facts-{number} shown-{number}">'
+        f"{shown}"
+        f'<span class="about"><bdi class="name" id="name-{number}">'
+        f"{escape(printable(path.name))}</bdi>"
+        f'<bdi class="folder">{escape(printable(str(path.parent)))}</bdi>'
+        f'<span class="facts" id="facts-{number}">{number} · {" · ".join(facts)}</span>'
+        "</span></a></li>\n"
+    )
+
+
+def _link(path: str) -> str:
+    """The attributes that lead to a file; without an address for a path of another system."""
+    try:
+        uri = Path(path).as_uri()
+    except ValueError:
+        return 'tabindex="0"'
+    return f'href="{escape(uri)}" target="_blank" rel="noopener noreferrer"'
+
+
+def _passage(result: Result) -> str:
+    """A passage, with the words marked that were found in it."""
+    shown, spans = excerpt(result.text or "", result.spans, PASSAGE)
+    pieces = []
+    at = 0
+    for start, end in spans:
+        start = max(start, at)  # noqa: PLW2901
+        if start < end:
+            pieces.append(f"{escape(shown[at:start])}<mark>{escape(shown[start:end])}</mark>")
+            at = end
+    pieces.append(escape(shown[at:]))
+    return f'<span class="passage" id="shown-{result.rank}" dir="auto">{"".join(pieces)}</span>'
+
+
+def _picture(result: Result) -> str:
+    """The thumbnail of an image, or why there is none."""
+    from nmm.index.media.thumbnail import thumbnail
+
+    name = escape(printable(PurePath(result.path).name))
+    try:
+        image = thumbnail(Path(result.path), SIDE)
+    except MediaError as error:
+        why = escape(printable(error.what))
+        return f'<span class="picture gone" id="shown-{result.rank}">{why}</span>'
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=QUALITY)
+    source = base64.b64encode(data.getvalue()).decode()
+    return (
+        f'<span class="picture" id="shown-{result.rank}"><img alt="{name}"'
+        f' width="{image.width}" height="{image.height}" decoding="async"'
+        f' src="data:image/jpeg;base64,{source}"></span>'
+    )

@@ -1,0 +1,74 @@
+"""`--open`: a file in the viewer that the system has for it.
+
+What is opened is looked at, and never run: to open a script is to run it on some systems,
+and a picture may bear any name.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from nmm.index.media.image import IMAGE_SUFFIXES
+
+# What viewers, browsers and editors take everywhere.
+DOCUMENT_SUFFIXES = frozenset(
+    {".csv", ".htm", ".html", ".json", ".log", ".markdown", ".md", ".rst", ".text", ".txt"}
+)
+# A viewer that starts in the background has said by then that it cannot.
+PATIENCE = 1.0
+# Python warns of a process that is let go of before it ended.
+_left_open: list[subprocess.Popen[bytes]] = []
+
+
+def view(file: Path) -> str | None:
+    """Open a file, and go on without waiting for its viewer to be closed.
+
+    Args:
+        file: Absolute, so that no name can be taken for an option or an address.
+
+    Returns:
+        Why it could not be opened; None if nothing is known against it.
+    """
+    if not file.is_file():
+        return "it is not there any more"
+    harmless = file.suffix.lower() in IMAGE_SUFFIXES | DOCUMENT_SUFFIXES
+    if sys.platform == "win32":
+        return _start(file) if harmless else _run(["notepad.exe", str(file)])
+    if sys.platform == "darwin":
+        return _run(["open", str(file)] if harmless else ["open", "-t", str(file)])
+    if file.suffix.lower() == ".desktop":  # some desktops start the program that it names
+        return "it may start a program"
+    return _run(["xdg-open", str(file)])
+
+
+def _start(file: Path) -> str | None:
+    if sys.platform == "win32":
+        import os
+
+        try:
+            os.startfile(file)  # noqa: S606
+        except OSError as error:
+            return error.strerror or str(error)
+    return None
+
+
+def _run(command: list[str]) -> str | None:
+    """Start a viewer, away from this terminal; why it cannot be, if it says so soon."""
+    try:
+        viewer = subprocess.Popen(  # noqa: S603
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError:
+        return f"{command[0]} is not installed"
+    try:
+        status = viewer.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        _left_open.append(viewer)
+        return None
+    return f"{command[0]} ended with status {status}" if status else None

@@ -1,0 +1,74 @@
+"""What images say of themselves, read later: of an index that an older nmm has filled.
+
+Headers are read and nothing is embedded. It goes on where it was when it was stopped.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nmm.index.errors import MediaError, UnreadableError
+from nmm.index.events import ReadingDetails
+from nmm.index.media.exif import NO_DETAILS, Details
+from nmm.index.media.read import read_details
+from nmm.index.store.unread import Copy, count_unread, keep_read, unread
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from nmm.index.events import Event
+    from nmm.index.store.writer import CatalogWriter
+
+# Images whose details are committed together.
+BATCH = 256
+# Threads: what a header takes is mostly waiting for the disk.
+THREADS = 4
+
+
+def read_missing_details(
+    writer: CatalogWriter, on_event: Callable[[Event], None], stop: threading.Event
+) -> bool:
+    """Read what images say that the run has met, as far as an older nmm did not.
+
+    Of files that are unchanged since they were indexed; what cannot be read now, the next run
+    reads. Returns whether it came to its end before `stop` was set.
+
+    Raises:
+        CatalogError: SQLite cannot read or write the catalog.
+    """
+    if not (count := count_unread(writer)):
+        return True
+    on_event(ReadingDetails(count))
+    last = 0
+    with ThreadPoolExecutor(THREADS, "nmm-details") as pool:
+        while contents := unread(writer, last, BATCH):
+            if stop.is_set():
+                return False
+            last = max(contents)
+            found = zip(contents, pool.map(_details, contents.values()), strict=True)
+            keep_read(
+                writer,
+                {
+                    content: (said.latitude, said.longitude, said.camera, said.caption)
+                    for content, said in found
+                    if said is not None
+                },
+            )
+    return True
+
+
+def _details(copies: list[Copy]) -> Details | None:
+    """Those of one content, which several files may hold; None if none of them can be read."""
+    return next(filter(None, map(_read, copies)), None)
+
+
+def _read(copy: Copy) -> Details | None:
+    try:
+        return read_details(Path(copy.path), copy.size, copy.mtime_ns)
+    except UnreadableError:
+        return None
+    except MediaError:
+        return NO_DETAILS

@@ -1,0 +1,140 @@
+"""Words found: in passages, in names of files, and in what pictures say.
+
+A file has the words of a query if one of these has them all: a passage, the name with the
+folders below its root, or the caption and the words in a picture together. Each of the three
+is a ranking of its own, for what bm25 gives can only be compared within one table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from nmm.index.store.lookup import Span, Where, Worded, fits, look_up, marked
+from nmm.index.store.words import PASSAGES, PICTURES, WORD_TABLES
+from nmm.index.words import with_all, with_any
+
+if TYPE_CHECKING:
+    from nmm.index.store.catalog import Catalog, Kind
+
+# Files of a ranking.
+DEPTH = 1000
+ALL = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class FoundWords:
+    """The files that words were found in.
+
+    Attributes:
+        words: What was looked for.
+        expression: As FTS5 was asked.
+        whole: Whether each file has all words.
+        rankings: What each of the tables says: a number by path, the least the best.
+        best: By path, the place to show: a passage before a picture's words, and these
+            before a name.
+        kinds, where: What was looked among.
+    """
+
+    words: tuple[str, ...] = ()
+    expression: str = ""
+    whole: bool = False
+    rankings: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, Worded] = field(default_factory=dict)
+    kinds: tuple[Kind, ...] = ()
+    where: Where | None = None
+
+    def fill(self, catalog: Catalog) -> None:
+        """Look the words up.
+
+        Raises:
+            CatalogError: The tables of words are damaged, or not there.
+        """
+        for table in WORD_TABLES:
+            self.rankings.append({})
+            files = look_up(catalog, table, self.expression, DEPTH, self.kinds, self.where)
+            self._add(files, self.rankings[-1])
+
+    def complete(self, catalog: Catalog, contents: Collection[int]) -> None:
+        """Add the files of some contents that were too far down to be in a ranking."""
+        if not self.rankings:
+            return
+        condition, parameters = self.where or ("TRUE", ())
+        where = (
+            f"({condition}) AND contents.id IN (SELECT value FROM json_each(?))",  # noqa: S608
+            (*parameters, json.dumps([*contents])),
+        )
+        for table, ranking in zip(WORD_TABLES, self.rankings, strict=True):
+            if len(ranking) >= DEPTH:
+                files = look_up(catalog, table, self.expression, ALL, self.kinds, where)
+                self._add(files, ranking)
+
+    def _add(self, files: Iterable[Worded], ranking: dict[str, float]) -> None:
+        for file in files:
+            ranking.setdefault(file.path, file.closeness)
+            self.best.setdefault(file.path, file)
+
+    def holds_all(self, path: str) -> bool:
+        """Whether a file has all words."""
+        return self.whole and path in self.best
+
+    def passage(self, path: str) -> int | None:
+        """The chunk of a file in which the words stand best, if they stand in one."""
+        found = self.best.get(path)
+        return found.row if found and found.table is PASSAGES else None
+
+    def passages(self, paths: Iterable[str]) -> list[int]:
+        """As :meth:`passage`, of those of some files that have one."""
+        return [chunk for path in paths if (chunk := self.passage(path)) is not None]
+
+    def share(self, catalog: Catalog, path: str) -> float:
+        """How many of the words stand where the file was found, between 0 and 1."""
+        if self.whole:
+            return 1.0
+        found = self.best[path]
+        there = [fits(catalog, found.table, found.row, with_all([word])) for word in self.words]
+        return sum(there) / len(there)
+
+    def marked(self, catalog: Catalog, path: str) -> tuple[str | None, list[Span]]:
+        """The passage or the words of a picture by which a file was found, and their places.
+
+        No text if it was found otherwise.
+        """
+        found = self.best.get(path)
+        if found is None or found.table not in (PASSAGES, PICTURES):
+            return None, []
+        text, spans = "", []
+        for part, places in marked(catalog, found.table, found.row, self.expression):
+            if places:
+                text += "\n" if text else ""
+                spans += [(first + len(text), last + len(text)) for first, last in places]
+                text += part
+        return text, spans
+
+
+def find_words(
+    catalog: Catalog,
+    words: Sequence[str],
+    kinds: Sequence[Kind],
+    where: Where | None = None,
+    *,
+    some: bool = False,
+) -> FoundWords:
+    """The files of some kinds that have all of some words; with `some`, else any of them.
+
+    `where` is a condition on files, see :data:`.lookup.Where`.
+
+    Raises:
+        CatalogError: The tables of words are damaged, or not there.
+    """
+    if not words:
+        return FoundWords()
+    found = FoundWords(tuple(words), with_all(words), True, kinds=tuple(kinds), where=where)
+    found.fill(catalog)
+    if found.best or not some or len(words) == 1:
+        return found
+    found = replace(found, expression=with_any(words), whole=False, rankings=[], best={})
+    found.fill(catalog)
+    return found

@@ -1,0 +1,224 @@
+"""What an older nmm did not read of pictures is read at the next run, and nothing else is done."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from PIL.ExifTags import GPS, IFD, Base
+from sqlite_utils import Database
+
+from nmm.index import build as build_module
+from nmm.index import details as details_module
+from nmm.index.build import build
+from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.errors import UnreadableError
+from nmm.index.events import Event, Passed, ReadingDetails, Summary
+from nmm.index.media.exif import Details
+from nmm.index.media.read import read_details
+from nmm.index.store.location import IndexFolder
+from nmm.index.store.migrations import migrations
+from nmm.index.store.writer import DETAILS
+
+WHOLE = (48.5, -16.25, "Acme X100", "a boat", DETAILS)
+NOTHING = (None, None, None, None, 0)
+
+
+@pytest.fixture(autouse=True)
+def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model is loaded once for all tests, which takes longer than most of them."""
+    monkeypatch.setattr(build_module, "load_encoder", lambda *_, **__: mini)
+    monkeypatch.setattr(build_module, "prepare", lambda *_, **__: None)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder with three photos that say where they were taken, a bare one and a note."""
+    root = tmp_path.resolve() / "root"
+    root.mkdir()
+    for number in range(3):
+        photo(root / f"{number}.jpg", 60 * number)
+    Image.new("RGB", (40, 30), "green").save(root / "bare.png")
+    (root / "note.txt").write_text("A cat sleeps on the piano.")
+    return root
+
+
+def photo(path: Path, shade: int) -> None:
+    exif = Image.Exif()
+    exif.update({Base.Make: "Acme", Base.Model: "X100", Base.ImageDescription: "a boat"})
+    exif.get_ifd(IFD.GPSInfo).update(
+        {
+            GPS.GPSLatitudeRef: "N",
+            GPS.GPSLatitude: (48.0, 30.0, 0.0),
+            GPS.GPSLongitudeRef: "W",
+            GPS.GPSLongitude: (16.0, 15.0, 0.0),
+        }
+    )
+    Image.new("RGB", (40, 30), (shade, 0, 0)).save(path, "JPEG", exif=exif)
+
+
+def query(folder: IndexFolder, sql: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(folder.catalog)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def details(folder: IndexFolder) -> dict[str, tuple[Any, ...]]:
+    """What is known of each picture, by the path of a file."""
+    rows = query(
+        folder,
+        "SELECT path, latitude, longitude, camera, caption, details FROM files "
+        "JOIN contents ON contents.id = content_id WHERE kind = 'image'",
+    )
+    return {path: tuple(rest) for path, *rest in rows}
+
+
+def make_old(folder: IndexFolder) -> None:
+    """Put the catalog into the schema that knew nothing of details, as the nmm of then did."""
+    old = folder.catalog.with_name("old")
+    with closing(sqlite3.connect(old, isolation_level=None)) as connection:
+        migrations.apply(Database(connection), stop_before=["m003_words"])
+        connection.execute("ATTACH ? AS new", (str(folder.catalog),))
+        for table in ("settings", "roots", "contents", "files", "chunks", "vectors", "scales"):
+            rows = connection.execute(f"PRAGMA main.table_info({table})").fetchall()
+            columns = ", ".join(row[1] for row in rows)
+            connection.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM new.{table}")
+        connection.execute("DELETE FROM loose")
+        connection.execute("DETACH new")
+    for name in ("", "-wal", "-shm"):
+        folder.catalog.with_name(folder.catalog.name + name).unlink(missing_ok=True)
+    old.replace(folder.catalog)
+
+
+def told(summary: Summary) -> tuple[int, int, int, int, bool]:
+    return (
+        summary.added,
+        summary.updated,
+        summary.unchanged,
+        len(summary.skipped),
+        summary.interrupted,
+    )
+
+
+def test_a_run_reads_what_pictures_say(root: Path, folder: IndexFolder) -> None:
+    build([root], folder)
+    bare = (None, None, None, None, DETAILS)
+    assert details(folder) == {
+        "0.jpg": WHOLE,
+        "1.jpg": WHOLE,
+        "2.jpg": WHOLE,
+        "bare.png": bare,
+    }
+
+
+def test_what_an_older_nmm_did_not_read_is_read_and_nothing_embedded(
+    root: Path, folder: IndexFolder
+) -> None:
+    build([root], folder)
+    new = details(folder)
+    make_old(folder)
+    before = query(folder, "SELECT * FROM vectors")
+    events: list[Event] = []
+    assert told(build([], folder, on_event=events.append)) == (0, 0, 5, 0, False)
+    assert [event for event in events if not isinstance(event, Passed)] == [ReadingDetails(4)]
+    assert details(folder) == new
+    assert query(folder, "SELECT * FROM vectors") == before
+    assert query(folder, "SELECT rowid FROM picture_words WHERE picture_words MATCH 'boat'") == [
+        (content,) for (content,) in query(folder, "SELECT id FROM contents WHERE caption NOT NULL")
+    ]
+
+
+def test_only_what_the_run_met_is_read(root: Path, folder: IndexFolder, tmp_path: Path) -> None:
+    other = tmp_path.resolve() / "other"
+    other.mkdir()
+    photo(other / "9.jpg", 250)
+    build([root, other], folder)
+    make_old(folder)
+    build([other], folder)
+    assert {path: said[-1] for path, said in details(folder).items() if said[-1]} == {"9.jpg": 1}
+
+
+def test_a_stop_keeps_what_was_read_and_the_next_run_goes_on(
+    root: Path, folder: IndexFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build([root], folder)
+    make_old(folder)
+    monkeypatch.setattr(details_module, "BATCH", 1)
+    stop = threading.Event()
+    keep_read = details_module.keep_read
+
+    def keep_and_stop(*arguments: Any) -> None:
+        keep_read(*arguments)
+        stop.set()
+
+    monkeypatch.setattr(details_module, "keep_read", keep_and_stop)
+    assert told(build([], folder, stop=stop)) == (0, 0, 5, 0, True)
+    assert sorted(said[-1] for said in details(folder).values()) == [0, 0, 0, 1]
+    monkeypatch.setattr(details_module, "keep_read", keep_read)
+    assert told(build([], folder)) == (0, 0, 5, 0, False)
+    assert {said[-1] for said in details(folder).values()} == {DETAILS}
+
+
+def test_a_header_that_went_bad_is_not_read_for_ever(root: Path, folder: IndexFolder) -> None:
+    build([root], folder)
+    make_old(folder)
+    file = root / "1.jpg"
+    before = file.stat()
+    file.write_bytes(b"\xff\xd8\xff".ljust(before.st_size, b"\0"))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    build([], folder)
+    assert details(folder)["1.jpg"] == (None, None, None, None, DETAILS)
+
+
+@contextmanager
+def gone_after_the_walk(file: Path) -> Iterator[Path]:
+    """A run inside meets the file, and then it is at another place, which this gives."""
+    away = file.parent.parent / "away"
+    unread = details_module.unread
+
+    def move(*arguments: Any) -> Any:
+        found = unread(*arguments)
+        if file.exists():
+            file.rename(away)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(details_module, "unread", move)
+        yield away
+
+
+def test_a_file_that_cannot_be_read_now_is_read_later(root: Path, folder: IndexFolder) -> None:
+    build([root], folder)
+    make_old(folder)
+    with gone_after_the_walk(root / "1.jpg") as away:
+        assert told(build([], folder)) == (0, 0, 5, 0, False)
+    assert details(folder)["1.jpg"] == NOTHING
+    away.rename(root / "1.jpg")
+    build([], folder)
+    assert details(folder)["1.jpg"] == WHOLE
+
+
+def test_of_two_files_of_one_content_one_is_enough(root: Path, folder: IndexFolder) -> None:
+    shutil.copy2(root / "1.jpg", root / "copy.jpg")
+    build([root], folder)
+    make_old(folder)
+    with gone_after_the_walk(root / "1.jpg"):
+        build([], folder)
+    assert details(folder)["copy.jpg"] == WHOLE
+
+
+def test_a_changed_file_says_nothing_of_what_was_indexed(root: Path) -> None:
+    file = root / "bare.png"
+    before = file.stat()
+    with pytest.raises(UnreadableError):
+        read_details(file, before.st_size, before.st_mtime_ns - 1)
+    with pytest.raises(UnreadableError):
+        read_details(file, before.st_size + 1, before.st_mtime_ns)
+    assert read_details(file, before.st_size, before.st_mtime_ns) == Details()
