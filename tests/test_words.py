@@ -159,9 +159,15 @@ def test_nothing_in_a_query_is_syntax(kept: IndexFolder, query: str, mode: Mode)
 
 
 def test_words_of_a_query() -> None:
-    assert words_of('a "b c" A b-c — … "!" "') == ("a", "b c", "b-c")
+    assert words_of('x "b c" X b-c — … "!" "') == ("x", "b c", "b-c")
     assert words_of("x" + "\ud800") == ("x?",)
     assert len(words_of(" ".join(map(str, range(1000))))) == 64
+
+
+def test_stop_words_are_not_looked_for_beside_others() -> None:
+    assert words_of("The cat is on a mat") == ("cat", "mat")
+    assert words_of("to be or not to be") == ("to", "be", "or", "not")
+    assert words_of('"the who" in concert') == ("the who", "concert")
 
 
 # Where words are found
