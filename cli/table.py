@@ -112,7 +112,11 @@ class Table:
         if len(lines) > PASSAGE_LINES:
             last = lines[PASSAGE_LINES - 1]
             last.rstrip()
-            last.truncate(room - 2)
+            if last.cell_len > room - 2:
+                last.truncate(room - 2)
+                space = last.plain.rfind(" ")
+                if space > len(last) // 2:
+                    last.right_crop(len(last) - space)
             last.append(" …")
         return list(lines[:PASSAGE_LINES])
 

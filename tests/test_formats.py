@@ -224,6 +224,16 @@ def test_words_that_were_found_stand_out() -> None:
     assert "A \x1b[1;31mcat\x1b[0m sleeps. It purrs." in written
 
 
+def test_a_long_passage_takes_two_lines_and_ends_with_a_word() -> None:
+    lines = ESCAPES.sub("", on_terminal([replace(TEXT, text="twelve words " * 40)], 60))
+    shown = lines.splitlines()[2:]
+    assert len(shown) == 2
+    assert re.search(r"(twelve|words) …$", shown[1])
+    unbroken = ESCAPES.sub("", on_terminal([replace(TEXT, text="写" * 400, spans=())], 60))
+    assert unbroken.splitlines()[3].strip().strip("写") == " …"
+    assert unbroken.count("写") > 40
+
+
 def test_what_is_weak_is_dimmed_and_marked_and_what_is_folded_counted(printed: Printed) -> None:
     weak = replace(IMAGE, weak=True, copies=("/b", "/c", "/d"))
     dimmed = on_terminal([weak], 80)
