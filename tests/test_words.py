@@ -578,5 +578,11 @@ def test_the_command_ranks_by_words_and_meaning(indexed: tuple[Nmm, Path]) -> No
     nmm, _ = indexed
     done = nmm("search", "Kazuo Ishiguro", "-k", "1", "--paths")
     assert Path(done.stdout.strip()).name == "books.csv"
+    done = nmm("search", "a cup of coffee", "--paths", "-k", "3")
+    assert [Path(path).name for path in done.stdout.splitlines()] == [
+        "espresso.jpg",
+        "ATTRIBUTION.md",  # the words of the query stand in it
+        "espresso.md",
+    ]
     none = nmm("search", "Ishigurowski", "--mode", "keyword")
     assert none.returncode == 1
