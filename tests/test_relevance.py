@@ -18,7 +18,7 @@ from nmm.index.encoders.registry import MINI, Task
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.media.image import decode
-from nmm.index.query import Query, Term
+from nmm.index.query import Mode, Query, Term
 from nmm.index.relevance import Relevance, height
 from nmm.index.search import Result, Search, open_search
 from nmm.index.store.catalog import KINDS, Catalog, Scale
@@ -94,9 +94,22 @@ def test_relevant_looks_beyond_what_is_weak(search: Search) -> None:
     assert [one.path for one in found] == [one.path for one in strong]
 
 
-def test_what_scores_less_than_one_is_weak(search: Search) -> None:
+@pytest.mark.parametrize("mode", [Mode.SEMANTIC, Mode.HYBRID])
+def test_what_scores_less_than_one_is_weak_but_for_what_has_all_words(
+    search: Search, mode: Mode
+) -> None:
     for query in ("a cat", "soup", *NONSENSE):
-        assert all(one.weak for one in search.find(query, 100) if one.score < 1)
+        for one in search.find(query, 100, mode=mode):
+            assert one.weak or one.score >= 1 or one.by_words
+
+
+def test_what_was_found_by_its_words_is_never_weak(search: Search) -> None:
+    found = search.find("three lemons", 100, mode=Mode.HYBRID)
+    assert not any(one.by_words for one in found)
+    (first, *others) = search.find("monstera", 100, mode=Mode.HYBRID)
+    assert (name(first), first.by_words, first.weak) == ("lists/house_plants.json", True, False)
+    assert first.score < 1
+    assert all(one.weak for one in others)
 
 
 def test_a_few_files_are_enough_to_tell(tmp_path: Path, folder: IndexFolder) -> None:
@@ -124,7 +137,9 @@ def test_a_few_files_are_enough_to_tell(tmp_path: Path, folder: IndexFolder) -> 
 def test_what_scores_less_than_asked_is_left_out(search: Search, least: float) -> None:
     every = search.find("a cat", 100)
     found = search.find("a cat", 100, min_score=least)
-    assert found == [one for one in every if one.score >= least]
+    assert [(one.path, one.score) for one in found] == [
+        (one.path, one.score) for one in every if one.score >= least
+    ]
     assert len(found) < len(every) or least == -5.0
 
 
@@ -290,7 +305,7 @@ def test_what_comes_into_an_open_index_is_in_the_sample(
 
 def test_the_command_leaves_out_what_is_weak_or_scores_less(indexed: tuple[Nmm, Path]) -> None:
     nmm, _ = indexed
-    found = nmm("search", "a cat", "--relevant", "--paths")
+    found = nmm("search", "a cat", "--relevant", "--paths", "--mode", "semantic")
     assert found.returncode == 0
     assert {Path(path).name for path in found.stdout.splitlines()} == {"chelsea.jpg", "chelsea.md"}
     for nothing in (["asdf qwer zxcv", "--relevant"], ["a cat", "--min-score", "99"]):
