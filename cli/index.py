@@ -29,13 +29,14 @@ from nmm.index.encoders.backend import Backend, Device, Precision, check_backend
 from nmm.index.encoders.registry import DEFAULT, find_model
 
 if TYPE_CHECKING:
-    from nmm.index.events import Summary
+    from nmm.index.events import OcrSummary, Summary
 
 EXAMPLES = """\b
 Examples:
   nmm index ~/Pictures
   nmm index . --exclude '*.log' --exclude build/
   nmm index                    all folders of the index again
+  nmm index ~/Screenshots --ocr
   nmm index --model nomic-v1.5 --rebuild
 """
 
@@ -57,6 +58,16 @@ HiddenOption = Annotated[
 ]
 FollowSymlinksOption = Annotated[
     bool, typer.Option("--follow-symlinks", help="Follow symbolic links.")
+]
+
+OcrOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--ocr/--no-ocr",
+        help="Also read the words seen in images, after all else; and so whenever this index is "
+        "brought up to date, until --no-ocr. Needs: pip install 'nmm[ocr]'",
+        show_default=False,
+    ),
 ]
 
 
@@ -91,6 +102,7 @@ def index(
     exclude: ExcludeOption = None,
     hidden: HiddenOption = False,
     follow_symlinks: FollowSymlinksOption = False,
+    ocr: OcrOption = None,
     max_pixels: Annotated[
         int | None,
         typer.Option(
@@ -146,6 +158,7 @@ def index(
                 max_pixels=max_pixels or MAX_PIXELS,
                 batch_size=batch_size,
                 count=progress.shown,
+                ocr=ocr,
             ),
             on_event=progress.on_event,
             stop=stop,
@@ -164,6 +177,7 @@ def index(
 
 def summary_as_json(summary: Summary, *, indent: int | None = 2) -> str:
     """The numbers of a run, and what it skipped, as a JSON object."""
+    words = summary.ocr
     return json.dumps(
         {
             "model": summary.model,
@@ -174,6 +188,13 @@ def summary_as_json(summary: Summary, *, indent: int | None = 2) -> str:
             "removed": summary.removed,
             "skipped": [{"path": s.path, "reason": s.reason} for s in summary.skipped],
             "seconds": round(summary.seconds, 3),
+            "ocr": words
+            and {
+                "read": words.read,
+                "with_words": words.with_words,
+                "left": words.left,
+                "seconds": round(words.seconds, 3),
+            },
         },
         ensure_ascii=False,
         indent=indent,
@@ -194,13 +215,21 @@ def summary_as_text(summary: Summary) -> str:
         )
     )
     lines = [f"{counts} in {summary.seconds:.1f} s with the model {summary.model}."]
+    lines += [words_as_text(summary.ocr)] if summary.ocr else []
     reasons = Counter(printable(s.reason) for s in summary.skipped)
     lines += [f"  {number} skipped: {reason}" for reason, number in reasons.most_common(10)]
     if len(reasons) > 10:
         lines.append("  and more: nmm status --errors")
-    if summary.interrupted and summary.rebuild:
+    if summary.interrupted and summary.rebuild and not summary.ocr:
         lines.append("Stopped before the end: the index is the old one until the same command,")
         lines.append("which goes on from here, is through.")
     elif summary.interrupted:
         lines.append("Stopped before the end; the next nmm index goes on from here.")
     return "\n".join(lines)
+
+
+def words_as_text(ocr: OcrSummary) -> str:
+    """What was done about the words in images, for a person."""
+    left = f", {ocr.left} left" if ocr.left else ""
+    images = "1 image" if ocr.read == 1 else f"{ocr.read} images"
+    return f"{images} looked at for words, {ocr.with_words} with any{left} in {ocr.seconds:.1f} s."

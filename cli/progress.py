@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
     from typing_extensions import Self
 
-    from nmm.index.events import Event
+    from nmm.index.events import Event, OcrBegins, OcrMissing, OcrPassed
 
 PRUNE = "Remove them with: nmm index --prune"
 
@@ -75,12 +75,29 @@ class Progress:
             case e.Preparing(model):
                 self.note(f"Preparing the model {model} for this machine, once.")
                 self._advance(f"Preparing {model}", 0)
+            case e.OcrBegins() | e.OcrPassed() | e.OcrMissing():
+                self._on_ocr(event)
             case e.Prepared():
                 self._end_bar()
             case e.ReadingDetails(images):
                 self.note(f"Reading where and with what {images:,} images were taken, once.")
             case _:
                 self.note(self._sentence(event))
+
+    def _on_ocr(self, event: OcrBegins | OcrPassed | OcrMissing) -> None:
+        from nmm.index import events as e
+
+        match event:
+            case e.OcrBegins(images):
+                self._advance("Reading words", 0, images)
+            case e.OcrPassed(path, reason):
+                self._advance("Reading words")
+                if reason:
+                    self.note(f"skipped {path}: {reason}")
+            case e.OcrMissing(why, hint):
+                self.note(f"This index has the words in images read, which cannot be done. {why}")
+                self.note(hint)
+                self.note(f"To have them read no more: {self._index_command('--no-ocr')}")
 
     def _sentence(self, event: Event) -> str:
         """What an event says that is a note and nothing else."""
@@ -124,8 +141,11 @@ class Progress:
 
     def _rebuild(self, *options: str) -> str:
         """The command that makes this index again."""
+        return self._index_command(*options, last="--rebuild")
+
+    def _index_command(self, *options: str, last: str | None = None) -> str:
         where = () if self._index is None else ("--index", str(self._index))
-        return shlex.join(("nmm", "index", *options, *where, "--rebuild"))
+        return shlex.join(("nmm", "index", *options, *where, *([last] if last else [])))
 
     def _advance(self, about: str, by: int = 1, total: int | None = None) -> None:
         """Count in files."""

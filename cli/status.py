@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nmm.cli.output import emit
 from nmm.cli.parameters import IndexOption, JsonOption
 from nmm.cli.text import printable
+
+if TYPE_CHECKING:
+    from nmm.index.status import Status
 
 EXAMPLES = """\b
 Examples:
@@ -50,12 +53,23 @@ def status(
         "roots": _roots(found.roots),
         "files": f"{found.files} ({found.images} images, {found.texts} texts)",
         "vectors": str(found.vectors),
+        **_words(found),
         "skipped": f"{found.skipped}" + (" (nmm status --errors)" if found.skipped else ""),
         "size": f"{found.size / 1e6:.1f} MB on disk",
     }
     for name, value in rows.items():
         for number, line in enumerate(value.split("\n")):
             emit(f"{'' if number else name:8} {printable(line)}\n")
+
+
+def _words(found: Status) -> dict[str, str]:
+    """How far the words in pictures are read, if they are at all."""
+    if not found.pictures_read:
+        return {}
+    said = f"seen in {found.pictures_with_words} of {found.pictures_read} images"
+    if left := found.images - found.pictures_read:
+        said += f"; {left} not looked at yet (nmm index --ocr)"
+    return {"words": said}
 
 
 def _roots(roots: list[str]) -> str:

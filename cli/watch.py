@@ -12,6 +12,7 @@ from nmm.cli.index import (
     ExcludeOption,
     FollowSymlinksOption,
     HiddenOption,
+    OcrOption,
     summary_as_json,
     summary_as_text,
 )
@@ -53,6 +54,7 @@ def watch(
     exclude: ExcludeOption = None,
     hidden: HiddenOption = False,
     follow_symlinks: FollowSymlinksOption = False,
+    ocr: OcrOption = None,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
     precision: PrecisionOption = Precision.FP32,
@@ -85,6 +87,7 @@ def watch(
                 hidden=hidden,
                 follow_symlinks=follow_symlinks,
                 count=progress.shown,
+                ocr=ocr,
             ),
             on_event=progress.on_event,
             stop=stop,
@@ -111,6 +114,7 @@ def _line(burst: Summary) -> str:
         ("moved", burst.moved),
         ("removed", burst.removed),
         ("skipped", len(burst.skipped)),
+        ("read for words", burst.ocr.read if burst.ocr else 0),
     )
     said = ", ".join(f"{number} {name}" for name, number in counts if number)
     return f"{datetime.now():%H:%M:%S} {said}"

@@ -11,17 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmm.index import scale
+from nmm.index import ocr, scale
 from nmm.index.changes import cover_changes
 from nmm.index.details import read_missing_details
 from nmm.index.encoders.backend import Backend
 from nmm.index.encoders.registry import DEFAULT, Encoder, Model, Task, find_model
 from nmm.index.encoders.runtime import load_encoder
-from nmm.index.errors import CatalogError, NoIndexError, StoppedError, UsageError
+from nmm.index.errors import CatalogError, ModelError, NoIndexError, StoppedError, UsageError
 from nmm.index.events import (
     Event,
     MountAway,
     NewIndex,
+    OcrMissing,
     Rebuilding,
     RebuildLeft,
     RootAway,
@@ -30,9 +31,10 @@ from nmm.index.events import (
 )
 from nmm.index.model import check, model_of, settings_of
 from nmm.index.obtain import obtain_default, prepare
-from nmm.index.roots import Coverage, cover, mount_point, resolve
+from nmm.index.ocr_pass import read_words
+from nmm.index.roots import Coverage, Scope, cover, mount_point, resolve
 from nmm.index.run import Options, Run
-from nmm.index.store import segments
+from nmm.index.store import seen, segments
 from nmm.index.store.catalog import KINDS, Catalog, Kind, Settings, locate
 from nmm.index.store.lock import Wait
 from nmm.index.store.writer import CatalogWriter, open_for_writing
@@ -43,9 +45,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Kept:
-    """The encoder that was loaded last, for a caller who has more than one run."""
+    """What was loaded last, for a caller who has more than one run."""
 
     encoder: Encoder | None = None
+    ocr: ocr.Ocr | None = None
 
 
 def build(
@@ -87,7 +90,8 @@ def build(
     Raises:
         UsageError: A path does not exist, there are neither paths nor roots, the model
             cannot have that dimension, or is not the index's and `rebuild` is not set.
-        ModelError: The model is unknown, cannot be had or used, or has other weights now.
+        ModelError: The model is unknown, cannot be had or used, or has other weights now; or
+            the words in pictures are to be read, and what reads them is not installed.
         IndexLockedError: Another process is writing to the index, and `wait` is not set.
         StoppedError: `stop` was set while waiting.
         CatalogError: The catalog cannot be read or written.
@@ -107,7 +111,11 @@ def build(
     asked = find_model(model).with_dimension(dimension) if model else None
     if not paths:
         folder.existing()
+    if todo.options.ocr:
+        ocr.check_installed()
     with open_for_writing(folder, todo.waiting() if wait else None) as writer:
+        if todo.options.ocr is not None:
+            seen.set_reads_words(writer, todo.options.ocr)
         settings = writer.settings()
         try:
             if settings is None:
@@ -122,7 +130,7 @@ def build(
                 summary = todo.update(writer, settings)
         except _NotReadyError as error:
             summary = Summary(error.what, interrupted=True)
-    summary.seconds = time.monotonic() - started
+    summary.seconds = time.monotonic() - started - (summary.ocr.seconds if summary.ocr else 0)
     return summary
 
 
@@ -164,7 +172,7 @@ def build_changed(
             summary = todo.update(writer, settings)
         except _NotReadyError as error:
             summary = Summary(error.what, interrupted=True)
-    summary.seconds = time.monotonic() - started
+    summary.seconds = time.monotonic() - started - (summary.ocr.seconds if summary.ocr else 0)
     return summary
 
 
@@ -261,6 +269,8 @@ class _Todo:
             for root in old.emptied:
                 new.adopt_root(root.path)
             summary = self._index(new, beside, encoder, [*roots, *self.present])
+            if not summary.interrupted:
+                seen.take_words(new, writer.file)
         summary.rebuild = True
         if not summary.interrupted:
             sys.audit("nmm.store", "rebuild whole")
@@ -271,6 +281,8 @@ class _Todo:
             with suppress(CatalogError):  # the next run deletes it
                 beside.delete()
             segments.refresh(writer, self.folder, row.dimension)
+            covered = cover(writer, [], prune=self.prune)
+            self._read_words(writer, covered.scopes, covered.unmounted, summary)
         return summary
 
     def _load(self, row: Model) -> Encoder:
@@ -323,7 +335,39 @@ class _Todo:
             _derive(writer, folder, encoder)
             through = read_missing_details(writer, self.on_event, self.stop)
             run.summary.interrupted = not through
+            if through and folder == self.folder:  # no rebuild, which takes over what was read
+                self._read_words(writer, covered.scopes, run.unseen, run.summary)
         return run.summary
+
+    def _read_words(
+        self,
+        writer: CatalogWriter,
+        scopes: Collection[Scope],
+        unseen: Collection[Scope],
+        summary: Summary,
+    ) -> None:
+        if not seen.reads_words(writer):
+            return
+        try:
+            read_words(
+                writer,
+                scopes,
+                unseen,
+                load=self._load_ocr,
+                max_pixels=self.options.max_pixels,
+                on_event=self.on_event,
+                stop=self.stop,
+                summary=summary,
+            )
+        except ModelError as error:
+            if self.options.ocr:
+                raise
+            self.on_event(OcrMissing(error.why, error.hint))
+
+    def _load_ocr(self) -> ocr.Ocr:
+        if self.kept.ocr is None:
+            self.kept.ocr = ocr.load_ocr(self.backend.threads)
+        return self.kept.ocr
 
     def _cover(self, writer: CatalogWriter, paths: Sequence[Path]) -> Coverage:
         if self.changed is None:

@@ -123,6 +123,29 @@ class MountAway:
     path: str
 
 
+@dataclass(frozen=True)
+class OcrBegins:
+    """So many pictures are going to be looked at for words. All files are indexed by now."""
+
+    pictures: int
+
+
+@dataclass(frozen=True)
+class OcrPassed:
+    """A picture was looked at for words; or could not be, for a reason."""
+
+    path: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class OcrMissing:
+    """The index is to have the words in pictures, and what reads them is not here."""
+
+    why: str
+    hint: str
+
+
 Event = (
     NewIndex
     | FellBack
@@ -139,7 +162,23 @@ Event = (
     | ReadingDetails
     | RootAway
     | MountAway
+    | OcrBegins
+    | OcrPassed
+    | OcrMissing
 )
+
+
+@dataclass
+class OcrSummary:
+    """What a run did about the words in pictures: how many it looked at, and how many have any.
+
+    `left`: those that could not be looked at, or that the run was stopped before.
+    """
+
+    read: int = 0
+    with_words: int = 0
+    left: int = 0
+    seconds: float = 0.0
 
 
 @dataclass
@@ -147,6 +186,8 @@ class Summary:
     """What a run did, in files.
 
     `interrupted`: it was stopped before it was through. `rebuild`: the index was made again.
+    `ocr`: what was done about words in pictures after all else, whose time `seconds` does not
+    count; None if nothing was to be done, or it was stopped before that.
     """
 
     model: str
@@ -159,3 +200,4 @@ class Summary:
     seconds: float = 0.0
     interrupted: bool = False
     rebuild: bool = False
+    ocr: OcrSummary | None = None

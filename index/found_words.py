@@ -111,7 +111,7 @@ class FoundWords:
                 text += "\n" if text else ""
                 spans += [(first + len(text), last + len(text)) for first, last in places]
                 text += part
-        return text, spans
+        return (text, spans) if spans else (None, [])
 
 
 def find_words(

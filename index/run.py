@@ -55,6 +55,8 @@ class Options:
         max_pixels: Images with more are skipped.
         batch_size: Images that are embedded and committed together.
         count: Walk ahead in a thread, to tell by `Counted` how much there is to do.
+        ocr: Read the words in pictures in this run and from now on; or do so no more. None: as
+            before.
     """
 
     exclude: Sequence[str] = ()
@@ -63,6 +65,7 @@ class Options:
     max_pixels: int = MAX_PIXELS
     batch_size: int = 32
     count: bool = False
+    ocr: bool | None = None
 
 
 class Run:
@@ -94,6 +97,11 @@ class Run:
         self._batch = Batch(writer, encoder, options.batch_size, stop, on_commit)
         self._unseen: set[tuple[Root, str]] = set()
 
+    @property
+    def unseen(self) -> set[Scope]:
+        """Where there may be files that were not met, so far."""
+        return self._unseen
+
     def index(
         self,
         scopes: Sequence[Scope],
@@ -114,7 +122,7 @@ class Run:
             if self._options.count:
                 pool.submit(self._count, scopes)
             changed = self._changed(scopes)
-            for entry, media in _ahead(pool, self._read, changed, AHEAD * self._options.batch_size):
+            for entry, media in ahead(pool, self._read, changed, AHEAD * self._options.batch_size):
                 self._take(entry, media)
                 if self._stop.is_set():
                     break
@@ -289,7 +297,7 @@ def _location(entry: FileEntry) -> Path:
     return Path(locate(str(entry.root.path), entry.path))
 
 
-def _ahead(
+def ahead(
     pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterator[T], limit: int
 ) -> Iterator[tuple[T, Future[R]]]:
     """Yield each item with its work done or under way, in order, `limit` of them ahead."""

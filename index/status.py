@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nmm.index.store.seen import read_counts
 from nmm.index.store.writer import open_for_reading
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ class Status:
         roots: What it was made from.
         files: Files that can be found: images and texts.
         vectors: One for an image, one for each chunk of a text; equal contents share theirs.
+        pictures_read: Of the images, those that were looked at for words that are seen in them.
+        pictures_with_words: Those in which there are any.
         skipped: Files that could not be read.
         size: Bytes on disk.
         errors: Each skipped file and why.
@@ -35,6 +38,8 @@ class Status:
     images: int
     texts: int
     vectors: int
+    pictures_read: int
+    pictures_with_words: int
     skipped: int
     size: int
     errors: list[tuple[str, str]]
@@ -50,6 +55,7 @@ def status(folder: IndexFolder) -> Status:
     with open_for_reading(folder) as catalog, catalog.snapshot():
         settings = catalog.settings()
         counts = catalog.file_counts()
+        words = read_counts(catalog)
         return Status(
             index=str(folder.path),
             model=settings and settings.model,
@@ -59,6 +65,8 @@ def status(folder: IndexFolder) -> Status:
             images=counts.get("image", 0),
             texts=counts.get("text", 0),
             vectors=catalog.vector_count(),
+            pictures_read=words.read,
+            pictures_with_words=words.with_words,
             skipped=counts.get("skipped", 0),
             size=folder.size(),
             errors=list(catalog.skipped()),

@@ -115,7 +115,7 @@ def _roots(folder: IndexFolder) -> list[Path]:
 def _says_something(summary: Summary) -> bool:
     return bool(
         summary.added or summary.updated or summary.moved or summary.removed or summary.skipped
-    )
+    ) or bool(summary.ocr and summary.ocr.read)
 
 
 class _Told:

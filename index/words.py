@@ -14,17 +14,29 @@ from collections.abc import Iterable
 # What is longer is a text rather than a query; its first words are looked for.
 MOST_WORDS = 64
 
+# Words of English that say nothing of what is looked for: those that Apache Lucene passes over
+# (EnglishAnalyzer). Next to others they are not looked for, unless they stand in a phrase.
+STOP_WORDS = frozenset(
+    "a an and are as at be but by for if in into is it no not of on or such that the their then "
+    "there these they this to was will with".split()
+)
+
 PART = re.compile(r'"([^"]*)"|([^\s"]+)')
 
 
 def words_of(text: str) -> tuple[str, ...]:
-    """The words and phrases of a query, each once; what has no letter or digit is none."""
+    """The words and phrases of a query, each once; what has no letter or digit is none.
+
+    Without :data:`STOP_WORDS`, if anything is left then.
+    """
     # A NUL would end what FTS5 reads, and half a surrogate pair cannot be said in UTF-8.
     text = text.replace("\0", " ").encode("utf-8", "replace").decode()
     found: dict[str, str] = {}
     for phrase, word in PART.findall(text):
         found.setdefault((phrase or word).casefold(), phrase or word)
-    return tuple(word for word in found.values() if any(map(_is_of_a_word, word)))[:MOST_WORDS]
+    words = [word for word in found.values() if any(map(_is_of_a_word, word))]
+    telling = [word for word in words if word.casefold() not in STOP_WORDS]
+    return tuple(telling or words)[:MOST_WORDS]
 
 
 def _is_of_a_word(character: str) -> bool:

@@ -427,7 +427,7 @@ def test_what_another_process_changes_is_seen_at_the_next_query(make: Make, tmp_
     file = File("/disk/old/a.jpg")
     index = make([file])
     assert index.paths(ext=("png",)) == set()
-    with open_for_writing(index.search._folder) as writer, writer.batch():
+    with open_for_writing(IndexFolder(index.search._catalog.file.parent)) as writer, writer.batch():
         content = writer.content_id(file.path.encode())
         (root,) = writer.roots()
         writer.put_file(root, "b.png", 1, 1, status="indexed", content_id=content)

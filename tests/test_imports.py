@@ -21,6 +21,8 @@ HEAVY = {
     "watchfiles",
     "pyarrow",
     "tomlkit",
+    "rapidocr",
+    "cv2",
 }
 
 # What each part of the engine may import of the others; a part not listed here is a room
@@ -42,6 +44,8 @@ ALLOWED = {
     "roots": {"errors", "walk", "store"},
     "model": {"errors", "encoders", "store"},
     "obtain": {"errors", "encoders", "events"},
+    "ocr": {"errors", "encoders", "media", "store"},
+    "ocr_pass": {"errors", "events", "media", "ocr", "roots", "run", "store"},
     "run": {"roots", "errors", "walk", "media", "encoders", "store", "batch", "events"},
     "changes": {"roots", "run", "store", "walk", "ignore"},
     "watch": {"build", "encoders", "errors", "events", "roots", "run", "store"},
@@ -56,6 +60,8 @@ ALLOWED = {
         "events",
         "model",
         "obtain",
+        "ocr",
+        "ocr_pass",
         "run",
     },
     "query": {"errors", "media"},

@@ -21,11 +21,12 @@ from nmm.index.doctor import doctor
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import UsageError
+from nmm.index.found_words import find_words
 from nmm.index.fusion import fused
 from nmm.index.query import Mode, Query, Term
 from nmm.index.result import Result
 from nmm.index.search import open_search
-from nmm.index.store.catalog import KINDS, Kind, Scale, Settings
+from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale, Settings
 from nmm.index.store.location import IndexFolder
 from nmm.index.store.words import SHADOWS, WORD_TABLES
 from nmm.index.store.writer import ChunkRow, Content, open_for_writing
@@ -158,9 +159,15 @@ def test_nothing_in_a_query_is_syntax(kept: IndexFolder, query: str, mode: Mode)
 
 
 def test_words_of_a_query() -> None:
-    assert words_of('a "b c" A b-c — … "!" "') == ("a", "b c", "b-c")
+    assert words_of('x "b c" X b-c — … "!" "') == ("x", "b c", "b-c")
     assert words_of("x" + "\ud800") == ("x?",)
     assert len(words_of(" ".join(map(str, range(1000))))) == 64
+
+
+def test_stop_words_are_not_looked_for_beside_others() -> None:
+    assert words_of("The cat is on a mat") == ("cat", "mat")
+    assert words_of("to be or not to be") == ("to", "be", "or", "not")
+    assert words_of('"the who" in concert') == ("the who", "concert")
 
 
 # Where words are found
@@ -437,6 +444,19 @@ def test_more_files_than_a_ranking_holds_are_still_known_by_their_words(
     for number in range(5):
         library.add(f"{number}.txt", 0.5, "red boat " + "and more " * number)
     assert all(result.by_words for result in find(library.folder, QUERY, Mode.HYBRID))
+
+
+def test_words_are_looked_for_among_files_that_pass_a_condition(library: Library) -> None:
+    for name in ("in/red boat.jpg", "out/red boat.jpg"):
+        library.add(name, 0.5, caption="red boat")
+    for name in ("in/a.txt", "out/a.txt"):
+        library.add(name, 0.5, "red boat")
+    where = ("files.path GLOB ? AND contents.kind != ?", ("in/*", "nothing"))
+    with Catalog.open(library.folder.catalog) as catalog:
+        found = find_words(catalog, ["red", "boat"], KINDS, where)
+        found.complete(catalog, [1, 2, 3, 4])
+    root = Path("/library").absolute()
+    assert found.best.keys() == {str(root / "in" / name) for name in ("red boat.jpg", "a.txt")}
 
 
 def test_ranks_are_fused_as_reciprocals() -> None:

@@ -172,6 +172,24 @@ def read_image_bytes(path: Path) -> bytes:
         return file.read(MAX_IMAGE_BYTES)
 
 
+def read_again(path: Path, digest: bytes, *, side: int, max_pixels: int) -> DecodedImage:
+    """Read an image that is known, to see more of it. Called by several threads at once.
+
+    Args:
+        path: The file.
+        digest: The SHA-256 that its content has to have.
+        side, max_pixels: As of :func:`.image.decode`.
+
+    Raises:
+        UnreadableError: It cannot be read now, or holds something else by now.
+        MediaError: It cannot be decoded.
+    """
+    data = read_image_bytes(path)
+    if hashlib.sha256(data).digest() != digest:
+        raise UnreadableError("changed while it was indexed; the next run takes it up")
+    return decode(data, side=side, max_pixels=max_pixels)
+
+
 @contextmanager
 def _open(path: Path) -> Iterator[BinaryIO]:
     """Open a regular file; what the system says against it becomes a MediaError."""

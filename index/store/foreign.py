@@ -34,6 +34,7 @@ KEYS = {
     "weights": str,
     "generation": int,
     "rebuild": str,
+    "ocr": int,
 }
 # What no row may be, and what is said of it.
 WRONG = (
@@ -50,6 +51,12 @@ WRONG = (
     (
         "SELECT 1 FROM scales WHERE NOT (unit > 0 AND unit < 9 AND abs(centre) < 9)",
         "a scale is beyond what cosines have",
+    ),
+    (
+        "SELECT 1 FROM boxes JOIN contents ON contents.id = content_id WHERE kind != 'image' "
+        "OR words IS NULL OR NOT (line > 0 AND confidence BETWEEN 0 AND 1 AND abs(x) < 1e9 AND "
+        "abs(y) < 1e9 AND boxes.width BETWEEN 0 AND 1e9 AND boxes.height BETWEEN 0 AND 1e9)",
+        "a box of words is not in a picture",
     ),
     (
         "SELECT 1 FROM sqlite_sequence WHERE typeof(seq) != 'integer'",

@@ -1,0 +1,173 @@
+"""Words seen in pictures, in the catalog: which pictures wait to be read, and what was read.
+
+`contents.words` is null until a picture was looked at, and empty if no words are in it. Each
+line of it has a row in `boxes`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from nmm.index.store.catalog import Catalog, Root, locate, translated
+from nmm.index.store.writer import CatalogWriter
+
+# Pictures whose paths are looked up at once.
+LOOKED_UP = 100
+# The key of the setting, and its value where words are read: a number, so that a later nmm
+# that reads better knows what by.
+SETTING = "ocr"
+READING = 1
+
+
+class Line(NamedTuple):
+    """A line of words in a picture, and the upright box around it.
+
+    Attributes:
+        text: Without control characters, in NFC.
+        x, y: Its left and upper edge, in pixels of the upright picture at its full size.
+        width, height: In the same pixels.
+        confidence: Of the recogniser in the text, 0 to 1.
+    """
+
+    text: str
+    x: float
+    y: float
+    width: float
+    height: float
+    confidence: float
+
+
+class Picture(NamedTuple):
+    """A content that is an image, and the files that hold it."""
+
+    content_id: int
+    hash: bytes
+    files: list[Path]
+
+
+class ReadCounts(NamedTuple):
+    """Of the files that are images: how many were looked at for words, and have any."""
+
+    read: int
+    with_words: int
+
+
+def reads_words(catalog: Catalog) -> bool:
+    """Whether the words in pictures are read whenever the index is brought up to date."""
+    row = catalog._first("SELECT value FROM settings WHERE key = ?", (SETTING,))
+    return bool(row and row[0])
+
+
+def set_reads_words(writer: CatalogWriter, reads: bool) -> None:
+    """Say whether they are to be read from now on; what was read stays."""
+    with writer.batch():
+        row = {"key": SETTING, "value": READING if reads else 0}
+        writer._database.table("settings").upsert(row, pk="key")
+
+
+def read_counts(catalog: Catalog) -> ReadCounts:
+    """How far the reading of words is."""
+    sql = (
+        "SELECT count(words), count(nullif(words, '')) "
+        "FROM files JOIN contents ON contents.id = content_id WHERE kind = 'image'"
+    )
+    return ReadCounts(*next(catalog._rows(sql)))
+
+
+def unread(
+    catalog: Catalog,
+    scopes: Collection[tuple[Root, str]],
+    unseen: Collection[tuple[Root, str]],
+) -> list[int]:
+    """Ids of the images that nobody has looked at for words, of files below some scopes.
+
+    A scope is a root and a path below it, as is what is `unseen`: what is only there, on a
+    disk that is not mounted or in a folder that cannot be read, is not among them.
+    """
+    within, without = _by_root(scopes), _by_root(unseen)
+    sql = (
+        "SELECT contents.id, root_id, path FROM contents "
+        "CROSS JOIN files ON files.content_id = contents.id "
+        "WHERE words IS NULL AND contents.kind = 'image' ORDER BY contents.id"
+    )
+    found: dict[int, None] = {}
+    for content_id, root_id, path in catalog._rows(sql):
+        above = {"", path, *map(str, PurePosixPath(path).parents)}
+        if above & within.get(root_id, set()) and not above & without.get(root_id, set()):
+            found[content_id] = None
+    return list(found)
+
+
+def _by_root(scopes: Collection[tuple[Root, str]]) -> dict[int, set[str]]:
+    paths: dict[int, set[str]] = {}
+    for root, path in scopes:
+        paths.setdefault(root.id, set()).add(path)
+    return paths
+
+
+def pictures(catalog: Catalog, ids: Sequence[int]) -> Iterator[Picture]:
+    """Certain contents in the order of their ids, with the absolute paths of their files."""
+    sql = (
+        "SELECT contents.id, hash, roots.path, files.path FROM json_each(?) "
+        "CROSS JOIN contents ON contents.id = value "
+        "JOIN files ON content_id = contents.id JOIN roots ON roots.id = root_id "
+        "ORDER BY contents.id, roots.path, files.path"
+    )
+    for start in range(0, len(ids), LOOKED_UP):
+        found: dict[int, Picture] = {}
+        for content_id, digest, root, path in catalog._rows(
+            sql, (json.dumps(ids[start : start + LOOKED_UP]),)
+        ):
+            picture = found.setdefault(content_id, Picture(content_id, digest, []))
+            picture.files.append(Path(locate(root, path)))
+        yield from found.values()
+
+
+def put_words(writer: CatalogWriter, content_id: int, lines: Sequence[Line]) -> None:
+    """Keep what was read in an image, in the order of reading."""
+    words = "\n".join(line.text for line in lines)
+    with writer.batch():
+        writer._database.execute("UPDATE contents SET words = ? WHERE id = ?", (words, content_id))
+        writer._database.execute("DELETE FROM boxes WHERE content_id = ?", (content_id,))
+        writer._connection.executemany(
+            "INSERT INTO boxes (content_id, line, text, x, y, width, height, confidence) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [(content_id, number, *line) for number, line in enumerate(lines, start=1)],
+        )
+
+
+def take_words(new: CatalogWriter, old: Path) -> None:
+    """Take over what was read by the catalog that a new one will replace, for equal images.
+
+    And whether words are read from now on.
+    """
+    with translated(new.file):
+        new._database.execute("ATTACH ? AS old", (str(old),))
+        try:
+            with new.batch():
+                new._database.execute(
+                    "CREATE TEMP TABLE taken AS SELECT ours.id AS new, theirs.id AS old, "
+                    "theirs.words AS words FROM main.contents AS ours "
+                    "JOIN old.contents AS theirs ON theirs.hash = ours.hash "
+                    "WHERE ours.kind = 'image' AND theirs.kind = 'image' "
+                    "AND ours.words IS NULL AND theirs.words NOT NULL"
+                )
+                new._database.execute(
+                    "UPDATE main.contents SET words = taken.words "
+                    "FROM temp.taken WHERE contents.id = taken.new"
+                )
+                new._database.execute(
+                    "INSERT INTO main.boxes SELECT taken.new, line, text, x, y, width, height, "
+                    "confidence FROM temp.taken JOIN old.boxes ON content_id = taken.old"
+                )
+                new._database.execute("DROP TABLE temp.taken")
+                new._database.execute(
+                    "INSERT OR REPLACE INTO main.settings "
+                    "SELECT key, value FROM old.settings WHERE key = ?",
+                    (SETTING,),
+                )
+        finally:
+            new._database.execute("DETACH old")
