@@ -14,7 +14,8 @@ Cut-offs: of the first ten results, what is kept by each rule. Recall is of the 
 the ten, precision of what is kept; `quiet` is how many of the queries with no answer keep
 nothing. The figure that thresholds are chosen by is the mean of F1 and `quiet`. A threshold is
 chosen on one half of a collection's queries, and all are judged on the other half; `elsewhere`
-are chosen on the two other collections, as one must who does not know the collection.
+are chosen on the two other collections, as one must who does not know the collection. All of
+that is by meaning alone; what was found by all its words is kept in any case.
 
 Copies: pictures and texts that were saved again, made smaller or changed a little, in one index
 with their originals, and how many fold into them; then how many different ones fold.
@@ -83,8 +84,11 @@ def main() -> None:
     print(f"{'':34}" + "".join(f"{name:>12}" for name in ("hit@1", "hit@10", "recall@10", "MRR")))
     for name, collection in collections.items():
         print_retrieval(name, collection)
-    answers = {name: answer(collection) for name, collection in collections.items()}
-    print_cut_offs(answers)
+    by_meaning, with_words = (
+        {name: answer(collection, mode) for name, collection in collections.items()}
+        for mode in (Mode.SEMANTIC, Mode.HYBRID)
+    )
+    print_cut_offs(by_meaning, with_words)
     print_copies(folder / "copies", folder / "emoji")
     print_cost(collections["emoji"])
     print(f"\n{time.monotonic() - started:.0f} s")
@@ -182,7 +186,7 @@ def retrieval(ranked: Sequence[tuple[list[str], set[str]]]) -> tuple[float, ...]
     )
 
 
-def answer(collection: Collection) -> tuple[list[Answer], list[Answer]]:
+def answer(collection: Collection, mode: Mode) -> tuple[list[Answer], list[Answer]]:
     """The first results of queries that have something right, and of those that have not."""
     queries = list(collection.queries.values())[-1]
     with Catalog.open(collection.folder.catalog) as catalog:
@@ -192,7 +196,7 @@ def answer(collection: Collection) -> tuple[list[Answer], list[Answer]]:
         def ask(query: str, right: set[str]) -> Answer:
             seen: set[str] = set()
             found = Answer([], [], [], [])
-            for result in search.find(query, DEEP):
+            for result in search.find(query, DEEP, mode=mode):
                 item = collection.item(result.path)
                 if item in seen or len(found.right) == FIRST:
                     continue
@@ -211,7 +215,10 @@ def answer(collection: Collection) -> tuple[list[Answer], list[Answer]]:
 Rule = Callable[[Answer], Sequence[bool]]
 
 
-def print_cut_offs(answers: dict[str, tuple[list[Answer], list[Answer]]]) -> None:
+Answers = dict[str, tuple[list[Answer], list[Answer]]]
+
+
+def print_cut_offs(answers: Answers, with_words: Answers) -> None:
     print(f"\n{'cut-offs':34}{'precision':>12}{'recall':>12}{'quiet':>12}{'figure':>12}")
     halves = {
         name: [(some[part::2], none[part::2]) for part in range(2)]
@@ -227,6 +234,9 @@ def print_cut_offs(answers: dict[str, tuple[list[Answer], list[Answer]]]) -> Non
         print(f"{name}, {len(judged_on[0])} queries and {len(judged_on[1])} with no answer")
         for title, rule in rules.items():
             print(f"  {title:34}" + "".join(f"{x:10.2f}  " for x in judge(rule, *judged_on)))
+        some, none = with_words[name]
+        figures = judge(lambda found: found.strong, some[1::2], none[1::2])
+        print(f"  {'the same of hybrid results':34}" + "".join(f"{x:10.2f}  " for x in figures))
 
 
 def best_flat(field: str, halves: Sequence[tuple[list[Answer], list[Answer]]]) -> Rule:

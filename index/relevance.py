@@ -166,6 +166,8 @@ class Relevance:
         neutral = np.zeros((NEUTRAL, len(vector)), np.float32)
         # Pairs of an item, and a neutral query that it was taken for.
         own = np.zeros((NEUTRAL, len(items)), np.bool_)
+        # Beside the greatest, so that none is too large.
+        greatest = max(abs(term.weight) for term in query.terms) or 1
         for place, term in enumerate(query.terms):
             source = self._kind_of(term, vector)
             pool = self._neutral_texts() if source is None else self._sample(source)
@@ -173,7 +175,7 @@ class Relevance:
                 return None
             # Spread over the pool, and not the same for two terms.
             chosen = (np.arange(NEUTRAL) * len(pool) // NEUTRAL + 7 * place) % len(pool)
-            neutral += np.float32(term.weight) * pool[chosen]
+            neutral += np.float32(term.weight / greatest) * pool[chosen]
             if source == kind:
                 own[np.arange(NEUTRAL), chosen] = True
         lengths = np.linalg.norm(neutral, axis=1, keepdims=True)

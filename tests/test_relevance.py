@@ -95,6 +95,15 @@ def test_relevant_looks_beyond_what_is_weak(search: Search) -> None:
     assert [one.path for one in found] == [one.path for one in strong]
 
 
+def test_what_was_found_by_its_words_is_never_weak(search: Search) -> None:
+    found = search.find("three lemons", 100, mode=Mode.HYBRID)
+    assert not any(one.by_words for one in found)
+    (first, *others) = search.find("monstera", 100, mode=Mode.HYBRID)
+    assert (name(first), first.by_words, first.weak) == ("lists/house_plants.json", True, False)
+    assert first.score < 1
+    assert all(one.weak for one in others)
+
+
 def test_what_scores_less_than_one_is_weak_but_not_what_has_the_words(search: Search) -> None:
     by_words = 0
     for query in ("a cat", "soup", *NONSENSE):
@@ -217,6 +226,23 @@ def test_words_beside_an_image_bring_its_scale_nearer_to_that_of_words(
         kept = catalog.scale("image")
     assert kept
     assert units[0] > units[1] > units[2] > kept.unit
+
+
+@pytest.mark.parametrize("weights", [(1e300, -1e300), (5e-324, 1.0), (0.0, 0.0), (-1.0, -1.0)])
+def test_weights_of_any_size_make_a_scale(
+    samples: IndexFolder,
+    mini: OnnxEncoder,
+    photos: dict[str, NDArray[np.float32]],
+    weights: tuple[float, float],
+) -> None:
+    terms = Term(weights[0], image=b""), Term(weights[1], image=b"")
+    with Catalog.open(samples.catalog) as catalog:
+        relevance = relevance_of(catalog, mini)
+        for kind in KINDS:
+            standing = relevance.standing(kind, Query(terms), photos["launch.jpg"])
+            assert standing
+            assert np.isfinite([*standing.scale, standing.level, standing.height]).all()
+            assert standing.scale.unit > 0
 
 
 def test_few_images_say_nothing_of_images_and_the_kept_scale_does(

@@ -39,8 +39,10 @@ def sample(catalog: Catalog, kind: Kind, count: int) -> Floats:
     else:
         # The first from each of so many numbers on, for to count the rows of a million takes
         # longer than to search them.
-        ends = "SELECT min(id), max(id) FROM chunks WHERE kind = ?"
-        first, last = next(catalog._rows(ends, (kind,)))
+        first, last = (  # one by one, for only so does SQLite look them up
+            catalog._number(f"SELECT {end}(id) FROM chunks WHERE kind = ?", (kind,))  # noqa: S608
+            for end in ("min", "max")
+        )
         steps = np.linspace(first, last, count).astype(np.int64).tolist()
         sql = (
             "SELECT DISTINCT (SELECT id FROM chunks WHERE kind = ? AND id >= value "
