@@ -148,6 +148,15 @@ def test_every_line_of_a_long_picture_is_read_once(engine: Ocr) -> None:
 
 
 @installed
+def test_a_long_line_is_read_in_pieces_cut_between_words(engine: Ocr) -> None:
+    written = [f"{n}: " + "the quick brown fox jumps over the lazy dog " * 3 for n in (12, 34, 56)]
+    image = draw_lines(written, (1500, 400), font_size=20)[0]
+    lines = engine.read(prepare(png(image)))
+    assert " ".join(texts(lines)).split() == " ".join(written).split()
+    assert len(lines) > len(written)
+
+
+@installed
 @pytest.mark.parametrize("kind", ["CMYK", "transparent", "white on black"])
 def test_words_are_read_whatever_the_pixels_are(engine: Ocr, kind: str) -> None:
     image = draw_lines(["Platform 12"], (300, 200))[0]
