@@ -17,8 +17,9 @@ MOST_WORDS = 64
 # Words of English that say nothing of what is looked for: those that Apache Lucene passes over
 # (EnglishAnalyzer). Next to others they are not looked for, unless they stand in a phrase.
 STOP_WORDS = frozenset(
-    "a an and are as at be but by for if in into is it no not of on or such that the their then "
-    "there these they this to was will with".split()
+    {"a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it"}
+    | {"no", "not", "of", "on", "or", "such", "that", "the", "their", "then", "there", "these"}
+    | {"they", "this", "to", "was", "will", "with"}
 )
 
 PART = re.compile(r'"([^"]*)"|([^\s"]+)')
