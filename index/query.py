@@ -25,7 +25,7 @@ import math
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path, PurePosixPath
 
@@ -59,12 +59,15 @@ class Term:
         image: A file of an image, or its bytes; None if it is none.
         file: A file with all that is in it, image or text; None if it is none. A text is
             then looked for as a document, by the mean of its passages.
+        phrase: Whether the text was quoted, and its words are looked for as they follow each
+            other. To its vector it makes no difference.
     """
 
     weight: float = 1.0
     text: str = ""
     image: Path | bytes | None = None
     file: Path | None = None
+    phrase: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         """As :func:`parse` reads it, after its sign; bytes are shown as ``-``."""
@@ -78,7 +81,8 @@ class Term:
         plain = self.text if self.image is None else str(self.image)
         with suppress(UsageError):
             # A quote at its beginning could be closed in the next term.
-            if plain[:1] not in _QUOTES and _terms(weight + plain) == (meant,):
+            is_plain = plain[:1] not in _QUOTES and not self.phrase
+            if is_plain and _terms(weight + plain) == (meant,):
                 return weight + plain
         if self.image is None:
             return weight + _quoted(self.text)
@@ -101,8 +105,15 @@ class Query:
 
     @property
     def words(self) -> str:
-        """The words that are looked for as such: those of texts that count for something."""
-        return " ".join(term.text for term in self.terms if term.text and term.weight > 0)
+        """The words that are looked for as such: those of texts that count for something.
+
+        A phrase stands in double quotes, see :mod:`nmm.index.words`.
+        """
+        counted = [term for term in self.terms if term.text and term.weight > 0]
+        return " ".join(
+            '"{}"'.format(term.text.replace('"', " ")) if term.phrase else term.text
+            for term in counted
+        )
 
     def __str__(self) -> str:
         """As :func:`parse` reads it."""
@@ -175,7 +186,7 @@ def parse_term(text: str) -> Term:
     weight, start = _read_weight(text, 0)
     closing = _closing_quote(text, start)
     if closing == len(text) - 1:
-        term = Term(weight, _unquoted(text[start : closing + 1]))
+        term = Term(weight, _unquoted(text[start : closing + 1]), phrase=True)
     else:
         term = _plain(weight, text[start:])
     if not (term.text.strip() or term.image):
@@ -192,7 +203,7 @@ def _read_term(text: str, start: int) -> tuple[Term, int]:
     if closing is not None:
         end = _skip_space(text, closing + 1)
         if end == len(text) or _SIGN.match(text, end):
-            return Term(weight, _unquoted(text[start : closing + 1])), end
+            return Term(weight, _unquoted(text[start : closing + 1]), phrase=True), end
     # An apostrophe may begin a word and close nothing, a quotation mark does not.
     elif text[start : start + 1] == "'":
         closing = start

@@ -17,6 +17,7 @@ from support import SAMPLE_DATA
 from nmm.cli.queries import read_queries
 from nmm.index.errors import UsageError
 from nmm.index.query import Query, Term, check, join, parse, parse_term
+from nmm.index.words import words_of
 
 CAT = SAMPLE_DATA / "photos" / "chelsea.jpg"
 
@@ -221,7 +222,14 @@ def test_an_empty_term_is_refused(text: str) -> None:
 
 def test_words_are_those_that_count_for_something() -> None:
     query = parse(f"a cat - 2*dog + 0*bird + 'black + white' + {CAT}")
-    assert query.words == "a cat black + white"
+    assert query.words == 'a cat "black + white"'
+
+
+def test_what_is_quoted_is_looked_for_as_a_phrase() -> None:
+    query = parse('"wet August" + "so \\"wet\\""')
+    assert query.words == '"wet August" "so  wet "'
+    assert words_of(query.words) == ("wet August", "so  wet ")
+    assert str(query) == r'"wet August" + "so \"wet\""'
 
 
 @pytest.mark.parametrize("weight", [math.inf, -math.inf, math.nan])
