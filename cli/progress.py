@@ -8,6 +8,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from nmm.cli.text import printable
+from nmm.index.store.location import index_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,7 +145,9 @@ class Progress:
         return self._index_command(*options, last="--rebuild")
 
     def _index_command(self, *options: str, last: str | None = None) -> str:
-        where = () if self._index is None else ("--index", str(self._index))
+        # Not if it is the one that is meant without saying so, as by NMM_INDEX.
+        is_meant = index_folder(self._index) == index_folder()
+        where = () if is_meant else ("--index", str(self._index))
         return shlex.join(("nmm", "index", *options, *where, *([last] if last else [])))
 
     def _advance(self, about: str, by: int = 1, total: int | None = None) -> None:

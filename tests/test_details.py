@@ -84,7 +84,7 @@ def make_old(folder: IndexFolder) -> None:
     """Put the catalog into the schema that knew nothing of details, as the nmm of then did."""
     old = folder.catalog.with_name("old")
     with closing(sqlite3.connect(old, isolation_level=None)) as connection:
-        migrations.apply(Database(connection), stop_before=["m003_words"])
+        migrations.apply(Database(connection), stop_before=["m003_pictures"])
         connection.execute("ATTACH ? AS new", (str(folder.catalog),))
         for table in ("settings", "roots", "contents", "files", "chunks", "vectors", "scales"):
             rows = connection.execute(f"PRAGMA main.table_info({table})").fetchall()

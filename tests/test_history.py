@@ -41,7 +41,7 @@ def searching(indexed: tuple[Nmm, Path], tmp_path: Path) -> Nmm:
 
 
 def entry(query: str = "cats", results: int = 3) -> Entry:
-    return Entry(NOW, query, ("cats", "--type", "image"), results)
+    return Entry(NOW, query, ("search", "cats", "--type", "image"), results)
 
 
 # The file.
@@ -232,7 +232,8 @@ def test_the_newest_are_listed_the_last_one_last(here: Nmm, tmp_path: Path) -> N
     begun = datetime.fromisoformat(NOW)
     for number in range(30):
         when = (begun + timedelta(minutes=number)).isoformat()
-        made = Entry(when, f"q {number}", (f"q {number}", "-k", "\x1b[2J"), number)
+        arguments = ("search", f"q {number}", "-k", "\x1b[2J")
+        made = Entry(when, f"q {number}", arguments, number)
         record(made, tmp_path / "nmm" / "history.jsonl")
     shown = here("history", **state).stdout
     assert len(shown.splitlines()) == 20

@@ -21,6 +21,7 @@ from nmm.index import search as search_module
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import NoIndexError
+from nmm.index.query import Mode
 from nmm.index.search import Search, open_search
 from nmm.index.store.catalog import VECTOR_DTYPE
 from nmm.index.store.location import IndexFolder
@@ -86,7 +87,8 @@ class Reader:
 
     def ask(self, query: str) -> None:
         catalog = self._search._catalog
-        scale = self._search._scale
+        relevance = self._search._relevance
+        scale = relevance._scale_of
         truth: dict[str, list[str]] = {}
 
         def look(kind: str) -> Any:
@@ -97,9 +99,9 @@ class Reader:
             self._met.add(catalog.generation())
             return scale(kind)  # type: ignore[arg-type]
 
-        self._search._scale = look  # type: ignore[method-assign]
-        found = self._search.find(query, ALL)
-        self._search._scale = scale  # type: ignore[method-assign]
+        relevance._scale_of = look  # type: ignore[assignment]
+        found = self._search.find(query, ALL, mode=Mode.SEMANTIC)
+        relevance._scale_of = scale
         for kind, paths in truth.items():
             assert [result.path for result in found if result.type == kind] == paths
 

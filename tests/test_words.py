@@ -135,9 +135,10 @@ def test_words_in_quotes_stand_in_a_row(kept: IndexFolder) -> None:
     assert names(find(kept, "August wet")) == ["blight.txt"]
 
 
-def test_a_word_is_whole(kept: IndexFolder) -> None:
-    assert names(find(kept, "invoice")) == ["invoice.txt"]
-    assert names(find(kept, "invoices")) == ["other.txt"]
+def test_a_word_is_found_in_its_other_forms_but_not_by_a_part(kept: IndexFolder) -> None:
+    assert set(names(find(kept, "invoice"))) == {"invoice.txt", "other.txt"}
+    assert set(names(find(kept, "invoices"))) == {"invoice.txt", "other.txt"}
+    assert names(find(kept, "voice")) == []
 
 
 @pytest.mark.parametrize(
@@ -581,8 +582,8 @@ def test_the_command_ranks_by_words_and_meaning(indexed: tuple[Nmm, Path]) -> No
     done = nmm("search", "a cup of coffee", "--paths", "-k", "3")
     assert [Path(path).name for path in done.stdout.splitlines()] == [
         "espresso.jpg",
-        "ATTRIBUTION.md",  # the words of the query stand in it
         "espresso.md",
+        "ATTRIBUTION.md",  # the words of the query stand in it
     ]
     none = nmm("search", "Ishigurowski", "--mode", "keyword")
     assert none.returncode == 1

@@ -6,8 +6,10 @@ the catalog. They are no part of the numbered schema: whoever opens a catalog fo
 them where they are missing, or other than they should be, so that they can be dropped at any
 time. An archive has none.
 
-A word is a run of letters and digits, in any case, with or without its accents: the tokenizer
-`unicode61`. A name is the path below the root, or the name of a root that is a file.
+A word is a run of letters and digits, in any case, with or without its accents, and as an English
+one in all its forms (Porter, 1980): the tokenizers `unicode61` and `porter`. Of other languages a
+word is found as it is written, and now and then as another of one stem. A name is the path below
+the root, or the name of a root that is a file.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import NamedTuple
 
 # One word in so many is looked up by the doctor: there are about as many on a page.
 SAMPLED = 50
-TOKENIZER = "tokenize = 'unicode61 remove_diacritics 2'"
+TOKENIZER = "tokenize = 'porter unicode61 remove_diacritics 2'"
 
 
 class WordTable(NamedTuple):

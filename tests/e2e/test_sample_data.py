@@ -24,6 +24,7 @@ def test_the_summary_says_what_was_done(nmm: Nmm, sample_data: Path) -> None:
         "moved": 0,
         "removed": 0,
         "skipped": [],
+        "ocr": None,
     }
     assert done.returncode == 0
 
@@ -44,6 +45,7 @@ def test_a_second_run_embeds_only_what_changed(nmm: Nmm, sample_data: Path) -> N
         "moved": 1,
         "removed": 1,
         "skipped": [],
+        "ocr": None,
         "seconds": 0,
     }
     assert nmm("search", "a cat", "--paths", "-k1").stdout == f"{sample_data / 'cat.jpg'}\n"
@@ -162,6 +164,8 @@ def test_the_status_counts_what_the_index_holds(indexed: tuple[Nmm, Path]) -> No
         "images": 12,
         "texts": 19,
         "skipped": 0,
+        "pictures_read": 0,
+        "pictures_with_words": 0,
     }
 
 
