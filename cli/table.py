@@ -109,9 +109,10 @@ class Table:
         for start, end in spans:
             passage.stylize("bold red", start, end)
         lines = passage.wrap(self._console, room, overflow="fold")
+        for line in lines:
+            line.rstrip()
         if len(lines) > PASSAGE_LINES:
             last = lines[PASSAGE_LINES - 1]
-            last.rstrip()
             if last.cell_len > room - 2:
                 last.truncate(room - 2)
                 space = last.plain.rfind(" ")

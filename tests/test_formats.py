@@ -199,6 +199,12 @@ def test_wide_characters_are_two_columns() -> None:
     assert "".join(lines).count("写") == 60
 
 
+def test_no_line_ends_in_spaces() -> None:
+    lines = ESCAPES.sub("", on_terminal([replace(TEXT, text="word " * 100, spans=())], 60))
+    assert "word" in lines
+    assert not re.search(" $", lines, re.MULTILINE)
+
+
 def test_in_a_pipe_a_path_stays_whole(printed: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     path = "/a/" + "long name " * 40 + ".jpg"
