@@ -1,25 +1,18 @@
-"""The catalog, written: one writer at a time, in whole batches."""
+"""The catalog, written: one writer at a time."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import secrets
-import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
-from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
-from nmm.index.errors import CatalogError, OutdatedCatalogError
-from nmm.index.store import words
+from nmm.index.errors import OutdatedCatalogError
 from nmm.index.store.catalog import (
-    SCHEMA,
     VECTOR_DTYPE,
     Catalog,
     FileRow,
@@ -27,40 +20,20 @@ from nmm.index.store.catalog import (
     Root,
     Scale,
     Segment,
-    Settings,
     translated,
 )
 from nmm.index.store.lock import Wait, locked
-from nmm.index.sync import sync
+from nmm.index.store.root_writer import RootWriter, relative_to
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from sqlite_utils import Database
-    from typing_extensions import Self
 
     from nmm.index.store.location import IndexFolder
 
-
-# All that a catalog holds but the record of its schema.
-TABLES = (
-    "settings",
-    "roots",
-    "mounts",
-    "contents",
-    "boxes",
-    "files",
-    "chunks",
-    "vectors",
-    "scales",
-    "segments",
-    "loose",  # the last: what is done to the others puts rows into it
-)
 # What is read of a content's file, as a number that grows with it: 1 for the place, the camera
 # and the caption of an image.
 DETAILS = 1
-# A catalog is written anew without its free pages when one in so many of all is free.
-FREE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,224 +106,8 @@ def open_for_reading(folder: IndexFolder) -> Catalog:
             return Catalog.open(file)
 
 
-class CatalogWriter(Catalog):
+class CatalogWriter(RootWriter):
     """An open catalog that can be written to; see :func:`open_for_writing`."""
-
-    def __init__(self, file: Path, database: Database) -> None:
-        super().__init__(file, database.conn)
-        self._database = database
-        self._vectors_changed = False
-
-    @classmethod
-    def create(cls, file: Path) -> Self:
-        """Open a catalog for writing, making it or bringing its schema up to date."""
-        from sqlite_utils import Database
-
-        with translated(file):
-            if not file.exists():
-                _make(file)
-            # Transactions begin where this module says, and nowhere else.
-            connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
-            writer = cls(file, Database(connection))
-            try:
-                writer._prepare()
-            except BaseException:
-                writer.close()
-                raise
-        return writer
-
-    def _prepare(self) -> None:
-        self._database.enable_wal()
-        # A committed batch outlives a power cut.
-        self._database.execute("PRAGMA synchronous = FULL")
-        self._database.execute("PRAGMA foreign_keys = ON")
-        self._database.execute("PRAGMA recursive_triggers = ON")
-        self._check_schema()
-        if 0 < self._schema() < SCHEMA:
-            try:
-                self._back_up()
-            except OSError as error:
-                raise CatalogError(
-                    f"The index in {self.file.parent} cannot be brought up to date.",
-                    why=f"A copy of its catalog cannot be kept: {error}",
-                    hint="Make room on that disk; the index is as it was.",
-                ) from error
-        _bring_up_to_date(self._database)
-        sys.audit("nmm.store", "schema brought up to date")
-        # What a walk has met in this run: ids of file rows, and whether they are new.
-        self._database.execute("CREATE TEMP TABLE met (file_id INTEGER PRIMARY KEY, new INTEGER)")
-
-    def _back_up(self) -> None:
-        """Keep a copy of the catalog as it is, for a schema is never changed back."""
-        kept = self.file.with_name(f"{self.file.name}.schema-{self._schema()}")
-        if kept.exists():  # of an earlier try: the catalog is still what it was then
-            return
-        part = kept.with_name(f"{kept.name}.part")
-        part.unlink(missing_ok=True)
-        with closing(sqlite3.connect(part)) as copy:
-            self._connection.backup(copy)
-        sys.audit("nmm.store", "schema to be backed up")
-        sync(part)
-        part.replace(kept)
-        sys.audit("nmm.store", "schema backed up")
-        sync(kept.parent)
-
-    @contextmanager
-    def batch(self) -> Iterator[None]:
-        """All that is written inside is committed together, or not at all."""
-        nested = self._connection.in_transaction
-        with translated(self.file), self._database.atomic():
-            yield
-            if not nested:
-                sys.audit("nmm.store", "batch written")
-            if self._vectors_changed:
-                self._database.execute(
-                    "INSERT INTO settings VALUES ('generation', 1) "
-                    "ON CONFLICT (key) DO UPDATE SET value = value + 1"
-                )
-        self._vectors_changed = False
-        if not nested:
-            sys.audit("nmm.store", "batch committed")
-
-    def continue_from(self, old: Catalog) -> None:
-        """Count on from a catalog that this one will replace: ids and generations stay unique."""
-        with self.batch():
-            for table in ("contents", "chunks"):
-                self._database.execute(
-                    "INSERT INTO sqlite_sequence SELECT ?, 0 WHERE NOT EXISTS "
-                    "(SELECT 1 FROM sqlite_sequence WHERE name = ?)",
-                    (table, table),
-                )
-                self._database.execute(
-                    "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?",
-                    (old.last_id(table), table),
-                )
-            self._database.execute(
-                "INSERT INTO settings VALUES ('generation', ?) "
-                "ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)",
-                (old.generation() + 1,),
-            )
-            self._database.execute(
-                "INSERT OR IGNORE INTO settings VALUES ('rebuild', ?)", (secrets.token_hex(8),)
-            )
-
-    def become(self, new: Path) -> None:
-        """Take over all that another catalog holds, in place of what is here, all at once.
-
-        Whoever reads sees the one or the other. The files themselves cannot be exchanged:
-        the write-ahead log of the old one would be applied to the new one.
-        """
-        with translated(self.file):
-            self._database.execute("ATTACH ? AS new", (str(new),))
-            # Off, so that emptying a table does not look at each of its rows.
-            self._database.execute("PRAGMA foreign_keys = OFF")
-            try:
-                with self._database.atomic():
-                    words.drop(self._connection)
-                    for table in TABLES:
-                        self._database.execute(f"DELETE FROM main.{table}")  # noqa: S608
-                        self._database.execute(
-                            f"INSERT INTO main.{table} SELECT * FROM new.{table}"  # noqa: S608
-                        )
-                    words.make(self._connection)
-                    sys.audit("nmm.store", "rebuild copied")
-            finally:
-                self._database.execute("PRAGMA foreign_keys = ON")
-                self._database.execute("DETACH new")
-            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    def make_words(self) -> None:
-        """Make the tables of words again from the rows that they are derived from."""
-        with self.batch():
-            words.make(self._connection)
-
-    def set_settings(self, settings: Settings) -> None:
-        """Say what the index is made with."""
-        with self.batch():
-            for key, value in settings._asdict().items():
-                self._database.table("settings").upsert({"key": key, "value": value}, pk="key")
-
-    def adopt_root(
-        self, path: Path, reaches: Callable[[Path, Path], bool] = lambda _outer, _inner: True
-    ) -> tuple[Root, str]:
-        """The root that holds an absolute path, and the path relative to it.
-
-        A path outside all roots becomes one. Roots below it are taken into it, so that
-        no file stands in the catalog twice. `reaches` says of a folder and a path below
-        it whether a walk of the one meets the other; where it does not, each is a root.
-        """
-        above = json.dumps([str(folder) for folder in (path, *path.parents)])
-        holders = self._rows(
-            "SELECT id, path FROM roots WHERE path IN (SELECT value FROM json_each(?)) "
-            "ORDER BY length(path) DESC",
-            (above,),
-        )
-        for root in [Root(number, Path(name)) for number, name in holders]:
-            if root.path == path:
-                self._absorb_roots_below(root, reaches)
-                return root, ""
-            if reaches(root.path, path):
-                return root, _relative(path, root)
-        added_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        row = {"path": str(path), "added_at": added_at}
-        with self.batch():
-            new = Root(int(self._database.table("roots").insert(row).last_pk), path)  # type: ignore[arg-type]
-            self._absorb_roots_below(new, reaches)
-        return new, ""
-
-    def _absorb_roots_below(self, outer: Root, reaches: Callable[[Path, Path], bool]) -> None:
-        # What begins with the path and a separator sorts before the next character.
-        prefix = str(outer.path).rstrip(os.sep)
-        below = self._rows(
-            "SELECT id, path FROM roots WHERE path > ? AND path < ? AND id != ?",
-            (prefix + os.sep, prefix + chr(ord(os.sep) + 1), outer.id),
-        )
-        inner = [Root(number, Path(name)) for number, name in below]
-        with self.batch():
-            for root in inner:
-                if reaches(outer.path, root.path):
-                    relative = _relative(root.path, outer)
-                    self._take_mounts(root, outer)
-                    self._database.execute(
-                        # A path that stands there already was met through the outer root.
-                        "UPDATE OR REPLACE files SET root_id = ?, path = CASE path "
-                        "WHEN '' THEN ? ELSE ? || '/' || path END WHERE root_id = ?",
-                        (outer.id, relative, relative, root.id),
-                    )
-                    self._database.table("roots").delete(root.id)
-
-    def _take_mounts(self, inner: Root, outer: Root) -> None:
-        """Keep for a root what is known of mount points in one that it takes in."""
-        points = [inner.path / path for path in self.mounts(inner)]
-        if (own := self.mount(inner)) and own != outer.path and own.is_relative_to(outer.path):
-            points.append(own)
-        for point in points:
-            self.add_mount(outer, _relative(point, outer))
-
-    def move_roots(self, moves: Mapping[Root, Path]) -> None:
-        """Put roots at other places, all at once; one may take the place that another had."""
-        with self.batch():
-            for root in moves:
-                self._database.table("roots").update(root.id, {"path": f"\0{root.id}"})
-            for root, path in moves.items():
-                self._database.table("roots").update(root.id, {"path": str(path)})
-
-    def set_mount(self, root: Root, point: Path | None) -> None:
-        """Keep the mount point that a root lies on."""
-        if self.mount(root) != point:
-            with self.batch():
-                row = {"mount": point and str(point)}
-                self._database.table("roots").update(root.id, row)
-
-    def add_mount(self, root: Root, path: str) -> None:
-        """Keep that something is mounted on a folder below a root, relative to it."""
-        with self.batch():
-            self._database.execute("INSERT OR IGNORE INTO mounts VALUES (?, ?)", (root.id, path))
-
-    def drop_mount(self, root: Root, path: str) -> None:
-        """Forget that something was mounted there."""
-        with self.batch():
-            self._database.table("mounts").delete((root.id, path))
 
     def add_content(self, content: Content) -> int:
         """Add a content without chunks; its id."""
@@ -501,7 +258,7 @@ class CatalogWriter(Catalog):
 
     def _below(self, root: Root, path: Path | None = None) -> list[tuple[int, int | None]]:
         """Rows of a root's files at or below a path, each with its content."""
-        start = _relative(path or root.path, root)
+        start = relative_to(path or root.path, root)
         condition, parameters = _at_or_below(root, start)
         sql = f"SELECT id, content_id FROM files WHERE {condition}"  # noqa: S608
         return list(self._rows(sql, parameters))
@@ -541,64 +298,6 @@ class CatalogWriter(Catalog):
             if new:
                 self._database.table("segments").insert({"kind": kind, **new._asdict()})
             sys.audit("nmm.store", "segments to be named")
-
-    def tidy(self) -> None:
-        """Give back what the catalog does not need on disk, and keep its queries planned well."""
-        with translated(self.file):
-            self._database.execute("PRAGMA optimize")
-            free = self._number("PRAGMA freelist_count")
-            if free and free * FREE >= self._number("PRAGMA page_count"):
-                self._database.execute("VACUUM")
-            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    def tidy_words(self) -> None:
-        """Keep nothing in the tables of words of what was removed, and make them fast to read."""
-        with self.batch():
-            words.optimize(self._connection)
-
-
-def _bring_up_to_date(database: Database) -> None:
-    """Take the steps of the schema that are not taken, and make the tables of words, at once."""
-    from nmm.index.store.migrations import migrations
-
-    with database.atomic():
-        migrations.apply(database)
-        if not words.are_made(database.conn):
-            words.make(database.conn)
-
-
-def _make(file: Path) -> None:
-    """Make an empty catalog beside its name, and give it that when it has all its tables.
-
-    Made in its place, it would be locked by whoever tries to read it, and be in the way of
-    changing it to a write-ahead log.
-    """
-    from sqlite_utils import Database
-
-    new = file.with_name(f"{file.name}.new")
-    try:
-        for left in new.parent.glob(f"{new.name}*"):  # by a run that was killed here
-            left.unlink()
-        with closing(sqlite3.connect(new, isolation_level=None)) as connection:
-            database = Database(connection)
-            database.execute("PRAGMA synchronous = FULL")
-            _bring_up_to_date(database)
-            database.enable_wal()
-        sync(new)
-        new.replace(file)
-        sync(file.parent)
-    except OSError as error:
-        raise CatalogError(
-            f"The catalog {file} cannot be made.",
-            why=error.strerror or str(error),
-            hint="Make room on that disk, or name another folder with --index or NMM_INDEX.",
-        ) from error
-
-
-def _relative(path: Path, root: Root) -> str:
-    """A path as it stands in the catalog: relative to its root, empty for the root itself."""
-    relative = path.relative_to(root.path).as_posix()
-    return "" if relative == "." else relative
 
 
 def _at_and_above(path: str) -> set[str]:
