@@ -221,7 +221,7 @@ Answers = dict[str, tuple[list[Answer], list[Answer]]]
 
 
 def print_cut_offs(answers: Answers, with_words: Answers) -> None:
-    print(f"\n{'cut-offs':34}{'precision':>12}{'recall':>12}{'quiet':>12}{'figure':>12}")
+    print(f"\n{'cut-offs':36}{'precision':>12}{'recall':>12}{'quiet':>12}{'figure':>12}")
     halves = {
         name: [(some[part::2], none[part::2]) for part in range(2)]
         for name, (some, none) in answers.items()
@@ -235,10 +235,10 @@ def print_cut_offs(answers: Answers, with_words: Answers) -> None:
         rules["in use: against the query's level"] = lambda found: found.strong
         print(f"{name}, {len(judged_on[0])} queries and {len(judged_on[1])} with no answer")
         for title, rule in rules.items():
-            print(f"  {title:34}" + "".join(f"{x:10.2f}  " for x in judge(rule, *judged_on)))
+            print(f"  {title:34}" + "".join(f"{x:12.2f}" for x in judge(rule, *judged_on)))
         some, none = with_words[name]
         figures = judge(lambda found: found.strong, some[1::2], none[1::2])
-        print(f"  {'the same of hybrid results':34}" + "".join(f"{x:10.2f}  " for x in figures))
+        print(f"  {'the same of hybrid results':34}" + "".join(f"{x:12.2f}" for x in figures))
 
 
 def best_flat(field: str, halves: Sequence[tuple[list[Answer], list[Answer]]]) -> Rule:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmm.index import ocr, scale
+from nmm.index import ocr
 from nmm.index.changes import cover_changes
+from nmm.index.derive import derive
 from nmm.index.details import read_missing_details
 from nmm.index.encoders.backend import Backend
-from nmm.index.encoders.registry import DEFAULT, Encoder, Model, Task, find_model
+from nmm.index.encoders.registry import DEFAULT, Encoder, Model, find_model
 from nmm.index.encoders.runtime import load_encoder
 from nmm.index.errors import CatalogError, ModelError, NoIndexError, StoppedError, UsageError
 from nmm.index.events import (
@@ -35,7 +36,7 @@ from nmm.index.ocr_pass import read_words
 from nmm.index.roots import Coverage, Scope, cover, mount_point, resolve
 from nmm.index.run import Options, Run
 from nmm.index.store import seen, segments
-from nmm.index.store.catalog import KINDS, Catalog, Kind, Settings, locate
+from nmm.index.store.catalog import Catalog, Settings, locate
 from nmm.index.store.lock import Wait
 from nmm.index.store.writer import CatalogWriter, open_for_writing
 
@@ -332,7 +333,7 @@ class _Todo:
             run.summary.removed += sum(map(writer.forget, covered.deleted))
             run.summary.removed += sum(map(writer.empty, covered.emptied))
         if not run.summary.interrupted:
-            _derive(writer, folder, encoder)
+            derive(writer, folder, encoder)
             through = read_missing_details(writer, self.on_event, self.stop)
             run.summary.interrupted = not through
             if through and folder == self.folder:  # no rebuild, which takes over what was read
@@ -393,31 +394,3 @@ def _left_beside(writer: CatalogWriter, beside: IndexFolder) -> Settings | None:
         beside.delete()
         return None
     return settings
-
-
-def _derive(writer: CatalogWriter, folder: IndexFolder, encoder: Encoder) -> None:
-    """Drop what no file holds any more, and measure and write what follows from the rest."""
-    writer.drop_orphans()
-    stale = [kind for kind in KINDS if _is_stale(writer, kind)]
-    if stale:
-        neutral = encoder.embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY)
-        for kind in stale:
-            if measured := scale.measure(writer, kind, neutral):
-                writer.set_scale(kind, measured)
-    segments.refresh(writer, folder, encoder.model.dimension)
-
-
-def _is_stale(catalog: Catalog, kind: Kind) -> bool:
-    """Whether the scale of a kind is to be measured, or measured again.
-
-    It follows every change as long as all vectors are looked at; of more a sample is, which
-    a few new ones hardly change.
-    """
-    count = catalog.vector_count(kind)
-    measured = catalog.scale_measured(kind)
-    if measured is None or not count:
-        return bool(count)
-    generation, then = measured
-    if then <= scale.SAMPLE or count <= scale.SAMPLE:
-        return generation != catalog.generation()
-    return abs(count - then) > scale.DRIFT * then

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from nmm.index.errors import CatalogError, NmmError, NoIndexError, OutdatedCatalogError
 from nmm.index.store import words
 from nmm.index.store.conditions import Condition, register
+from nmm.index.store.connect import connect_to_read
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,8 +35,6 @@ KINDS: tuple[Kind, ...] = ("image", "text")
 # component and six of a cosine, in half the space.
 VECTOR_DTYPE = "<f2"
 VECTORS_PER_BLOCK = 4096
-# Tries to copy a catalog in a folder that cannot be written to, while it does not change.
-COPIES = 3
 # The greatest id that SQLite can give.
 MAX_ID = (1 << 63) - 1
 
@@ -160,7 +157,7 @@ class Catalog:
                 which is an OutdatedCatalogError.
         """
         with translated(file):
-            connection = _connect_to_read(file)
+            connection = connect_to_read(file)
         catalog = cls(file, connection)
         try:
             catalog._check_schema()
@@ -473,53 +470,3 @@ class Catalog:
         columns = ", ".join(Segment._fields)
         sql = f"SELECT {columns} FROM segments WHERE kind = ? ORDER BY last_chunk"  # noqa: S608
         return [Segment(*row) for row in self._rows(sql, (kind,))]
-
-
-def _connect_to_read(file: Path) -> sqlite3.Connection:
-    uri = file.absolute().as_uri()
-    try:
-        return _connect(f"{uri}?mode=ro")
-    except sqlite3.OperationalError:
-        # SQLite cannot make its shared memory in a folder that cannot be written to. As
-        # long as nothing waits in the write-ahead log, the file may be read as it lies.
-        wal = file.with_name(f"{file.name}-wal")
-        if wal.exists() and wal.stat().st_size:
-            effective = os.access in os.supports_effective_ids
-            if os.access(file.parent, os.W_OK, effective_ids=effective):
-                raise
-            return _connect_to_copy(file, wal)
-        return _connect(f"{uri}?mode=ro&immutable=1")
-
-
-def _connect_to_copy(file: Path, wal: Path) -> sqlite3.Connection:
-    """Connect to a temporary copy, where what waits in the write-ahead log can be applied.
-
-    It is what there is in a snapshot of a disk, or where a writer was killed before the folder
-    became read-only. The copy has no name once it is open, and is gone when it is closed.
-    """
-    with TemporaryDirectory(prefix="nmm-", ignore_cleanup_errors=True) as folder:
-        copy = Path(folder, file.name)
-        try:
-            for tries in range(COPIES):
-                before = [(path.stat().st_size, path.stat().st_mtime_ns) for path in (file, wal)]
-                for path in (file, wal):
-                    shutil.copyfile(path, copy.with_name(path.name))
-                after = [(path.stat().st_size, path.stat().st_mtime_ns) for path in (file, wal)]
-                if before == after:
-                    break
-                if tries == COPIES - 1:
-                    raise sqlite3.OperationalError("it is being written to from elsewhere")
-        except OSError as error:
-            raise sqlite3.OperationalError(f"it cannot be copied: {error}") from error
-        return _connect(copy.as_uri())
-
-
-def _connect(uri: str) -> sqlite3.Connection:
-    """Connect, and read once: before that, SQLite does not look at the file."""
-    connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
-    try:
-        connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection

@@ -1,0 +1,38 @@
+"""What follows from an index's vectors: the scale of each kind, and the files they are found by."""
+
+from __future__ import annotations
+
+from nmm.index import scale
+from nmm.index.encoders.registry import Encoder, Task
+from nmm.index.store import segments
+from nmm.index.store.catalog import KINDS, Catalog, Kind
+from nmm.index.store.location import IndexFolder
+from nmm.index.store.writer import CatalogWriter
+
+
+def derive(writer: CatalogWriter, folder: IndexFolder, encoder: Encoder) -> None:
+    """Drop what no file holds any more, and measure and write what follows from the rest."""
+    writer.drop_orphans()
+    stale = [kind for kind in KINDS if _is_stale(writer, kind)]
+    if stale:
+        neutral = encoder.embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY)
+        for kind in stale:
+            if measured := scale.measure(writer, kind, neutral):
+                writer.set_scale(kind, measured)
+    segments.refresh(writer, folder, encoder.model.dimension)
+
+
+def _is_stale(catalog: Catalog, kind: Kind) -> bool:
+    """Whether the scale of a kind is to be measured, or measured again.
+
+    It follows every change as long as all vectors are looked at; of more a sample is, which
+    a few new ones hardly change.
+    """
+    count = catalog.vector_count(kind)
+    measured = catalog.scale_measured(kind)
+    if measured is None or not count:
+        return bool(count)
+    generation, then = measured
+    if then <= scale.SAMPLE or count <= scale.SAMPLE:
+        return generation != catalog.generation()
+    return abs(count - then) > scale.DRIFT * then
