@@ -72,8 +72,9 @@ class Preview:
 def open_preview() -> Preview | None:
     """What draws thumbnails, or None where standard input and output are no terminal.
 
-    Both must be one: it is asked on the one, and answers on the other.
+    Both must be one: it is asked on the one, and answers on the other. One that does not tell
+    how large it is cannot tell how large a letter is either.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
         return None
-    return Preview()
+    return Preview() if all(os.get_terminal_size(sys.stdout.fileno())) else None

@@ -99,7 +99,7 @@ class Showing:
 
         drawing = open_preview() if preview else None
         if preview and not drawing:
-            self._note("Thumbnails are drawn only in a terminal.")
+            self._note("Thumbnails are drawn only in a terminal that tells its size.")
         return Table(several, drawing)
 
     def _note(self, text: str) -> None:

@@ -117,10 +117,20 @@ def test_the_number_of_a_picture_is_a_colour_to_the_bit(indexed: tuple[Nmm, Path
 def test_without_a_terminal_no_thumbnails_are_drawn(indexed: tuple[Nmm, Path]) -> None:
     nmm, samples = indexed
     done = nmm("search", "a cat", "--preview", "-k1")
-    assert done.stderr == "Thumbnails are drawn only in a terminal.\n"
+    assert done.stderr == "Thumbnails are drawn only in a terminal that tells its size.\n"
     dumb = nmm_on_terminal(samples.parent, "search", "a cat", "--preview", "-k1", TERM="dumb")
     assert dumb[0] == 0
     assert b"\x1b" not in dumb[1]
+
+
+def test_a_terminal_that_does_not_tell_its_size_gets_no_thumbnails(
+    indexed: tuple[Nmm, Path],
+) -> None:
+    search = ("search", "a cat", "--preview", "-k1")
+    status, written = nmm_on_terminal(indexed[1].parent, *search, width=0)
+    assert status == 0
+    assert b"Thumbnails are drawn only in a terminal" in written
+    assert b"chelsea.jpg" in written
 
 
 def test_a_picture_that_is_gone_has_no_thumbnail(odd: tuple[Nmm, Path], tmp_path: Path) -> None:
