@@ -219,3 +219,10 @@ def test_debug_shows_where_an_error_came_from(nmm: Nmm) -> None:
     done = nmm("--debug", "search", "cats")
     assert "Traceback" in done.stderr
     assert "NoIndexError" in done.stderr
+
+
+def test_the_doctor_finds_nothing_wrong(indexed: tuple[Nmm, Path]) -> None:
+    """Among so many words are some whose stem has another stem."""
+    done = indexed[0]("doctor")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "WRONG" not in done.stdout
