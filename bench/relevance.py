@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import tempfile
 import time
 from collections import defaultdict
@@ -126,6 +127,7 @@ def keywords(every: Sequence[Emoji]) -> Queries:
 
 def sample_collection(folder: Path) -> Collection:
     queries = {query: set(right.split()) for query, right in SAMPLE.items()}
+    shutil.rmtree(folder, ignore_errors=True)  # it may be of another checkout
     return Collection(
         indexed(folder / "index", SAMPLE_DATA),
         lambda path: Path(path).relative_to(SAMPLE_DATA.resolve()).as_posix(),
