@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,26 @@ def test_without_an_index_there_is_nothing_to_watch(started: Callable[..., Watch
     watch = started()
     assert watch.process.wait(DEADLINE) == 4
     assert watch.err.read_text().startswith("nmm: There is no index in ")
+
+
+@pytest.mark.skipif(find_spec("rapidocr") is None, reason="the extra ocr is not installed")
+def test_words_in_pictures_are_read_as_they_come(
+    tmp_path: Path, nmm: Nmm, started: Callable[..., Watch]
+) -> None:
+    from PIL import Image, ImageDraw, ImageFont
+
+    root = tmp_path.resolve() / "root"
+    root.mkdir()
+    (root / "a.txt").write_text("A cat sleeps on the piano.")
+    watch = started(root, "--model", "mini", "--ocr")
+    receipt = Image.new("RGB", (420, 120), "white")
+    font = ImageFont.load_default(40)
+    ImageDraw.Draw(receipt).text((20, 30), "INVOICE 4711", "black", font)
+    receipt.save(root / "receipt.png")
+
+    def found() -> list[str]:
+        return nmm("search", "4711", "--mode", "keyword", "--paths").stdout.splitlines()
+
+    until(lambda: found() == [str(root / "receipt.png")])
+    assert watch.end() == 0
+    assert "Traceback" not in watch.err.read_text()
