@@ -270,7 +270,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from nmm.index.build import build
-from nmm.index.store import location, segments, writer
+from nmm.index.store import batches, location, segments, writer
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -281,7 +281,7 @@ if where == "before the files are moved":
 elif where == "before the catalog changes":
     writer.CatalogWriter.become = die
 elif where == "while the catalog changes":
-    writer.TABLES = (*writer.TABLES[:5], "none such")
+    batches.TABLES = (*batches.TABLES[:5], "none such")
     execute = writer.CatalogWriter.become
     def become(self, new):
         try:
