@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from nmm.cli.text import valid
 from nmm.index.errors import MediaError, UsageError
-from nmm.index.media.image import looks_like_image
+from nmm.index.media.image import HEAD_BYTES, looks_like_image
 from nmm.index.query import Query, Term, image_file, join, parse, parse_term
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 BOM = b"\xef\xbb\xbf"
-# Bytes that tell an image.
-HEAD = 64
 # How an image begins whose first bytes may hold the end of a line, and no text does.
 BINARY = re.compile(rb"[\x89\xff\0]|.*\0", re.DOTALL)
 
@@ -120,8 +118,8 @@ def _head() -> bytes:
     """The beginning of stdin: as much as tells an image, or whole lines that are none."""
     stdin = cast("BufferedReader", sys.stdin.buffer)
     head = b""
-    while len(head) < HEAD and (b"\n" not in head or BINARY.match(head)):
-        block = stdin.read1(HEAD - len(head))
+    while len(head) < HEAD_BYTES and (b"\n" not in head or BINARY.match(head)):
+        block = stdin.read1(HEAD_BYTES - len(head))
         if not block:
             break
         head += block

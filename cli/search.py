@@ -33,9 +33,6 @@ Examples:
 """
 
 
-QUERY, FILTERS, OUTPUT, SHOWING = "What to look for", "What to look among", "Output", "Showing"
-
-
 class Type(str, Enum):
     """Which kinds of items compete."""
 

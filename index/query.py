@@ -36,7 +36,6 @@ _WEIGHT = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)\*(?=
 _SPACE = re.compile(r"\s*")
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://\S+", re.IGNORECASE)
 _QUOTES = ("'", '"')
-_HEAD_BYTES = 64
 # Of a query in an error, and of what a file name can have.
 _SHOWN, _LONGEST_PATH = 80, 4096
 
@@ -321,8 +320,10 @@ def _image_at(url: str) -> Path | None:
 
 
 def _head(path: Path) -> bytes:
+    from nmm.index.media.image import HEAD_BYTES
+
     with path.open("rb") as file:
-        return file.read(_HEAD_BYTES)
+        return file.read(HEAD_BYTES)
 
 
 def _skip_space(text: str, at: int) -> int:

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 # Lengths of a sum, beside that of its weights, below which its direction is chance.
 LEAST_LENGTH = 1e-3
-# Bytes that tell an image.
-HEAD = 64
 # Passages of a file that are embedded together.
 PASSAGES = 128
 
@@ -102,10 +100,10 @@ class QueryEmbedder:
         return self._of_image(_read(term.image), str(term.image))
 
     def _of_image(self, data: bytes, name: str) -> Vector:
-        from nmm.index.media.image import looks_like_image
+        from nmm.index.media.image import HEAD_BYTES, looks_like_image
 
         known = None
-        if looks_like_image(data[:HEAD]):
+        if looks_like_image(data[:HEAD_BYTES]):
             known = self._known(hashlib.sha256(data).digest())
         return self._embedded(data, name) if known is None else known
 

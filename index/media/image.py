@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = [
+    "HEAD_BYTES",
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
     "DecodedImage",
@@ -59,7 +60,9 @@ MAX_PIXELS: int = 89_478_485
 _LARGE = 30_000_000
 _one_large_image = threading.Lock()
 
-_HEAD_BYTES = 64
+HEAD_BYTES: int = 64
+"""Bytes at the beginning of a file that tell an image."""
+
 # Texts begin with "BM" and "P1", other binary files with the zeros of an icon: those
 # three patterns read on into the header.
 _SIGNATURES: tuple[tuple[re.Pattern[bytes], tuple[str, ...]], ...] = tuple(
@@ -128,7 +131,7 @@ def decode(
     """
     if not data:
         raise MediaError("empty file")
-    formats = _formats(bytes(data[:_HEAD_BYTES]))
+    formats = _formats(bytes(data[:HEAD_BYTES]))
     if not formats:
         raise MediaError("not an image: it has the signature of no known image format")
     _prepare_pillow()
@@ -156,7 +159,7 @@ def details_of(file: BinaryIO) -> Details:
     """
     from PIL import Image
 
-    formats = _formats(file.read(_HEAD_BYTES))
+    formats = _formats(file.read(HEAD_BYTES))
     file.seek(0)
     if not formats:
         raise MediaError("not an image: it has the signature of no known image format")

@@ -16,23 +16,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from nmm.index.store.batches import TABLES
 from nmm.index.store.catalog import Settings, translated
 from nmm.index.store.location import IndexFolder
 from nmm.index.store.writer import CatalogWriter
 from nmm.index.sync import sync
 
 # What is read; `segments` and `loose` follow from it.
-TABLES = (
-    "settings",
-    "roots",
-    "mounts",
-    "contents",
-    "boxes",
-    "files",
-    "chunks",
-    "vectors",
-    "scales",
-)
+READ = tuple(table for table in TABLES if table not in ("segments", "loose"))
 # What is of use when it is not known which model the vectors are of.
 WITHOUT_MODEL = ("roots", "mounts")
 # Times that a table may refuse to be read: ranges that were never used are looked into, too.
@@ -129,7 +120,7 @@ def _copy(source: sqlite3.Connection, new: Path) -> tuple[dict[str, int], tuple[
         closing(sqlite3.connect(new, isolation_level=None)) as target,
     ):
         target.execute("BEGIN")
-        for table in TABLES:
+        for table in READ:
             if table not in WITHOUT_MODEL and "settings" in rows and not _has_model(target):
                 rows[table] = 0
                 broken.append(table)

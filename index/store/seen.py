@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from nmm.index.store.catalog import Catalog, Root, locate, translated
-from nmm.index.store.writer import CatalogWriter
+from nmm.index.store.writer import CatalogWriter, at_and_above
 
 # Pictures whose paths are looked up at once.
 LOOKED_UP = 100
@@ -95,7 +95,7 @@ def unread(
     )
     found: dict[int, None] = {}
     for content_id, root_id, path in catalog._rows(sql):
-        above = {"", path, *map(str, PurePosixPath(path).parents)}
+        above = at_and_above(path)
         if above & within.get(root_id, set()) and not above & without.get(root_id, set()):
             found[content_id] = None
     return list(found)

@@ -193,7 +193,7 @@ class CatalogWriter(RootWriter):
             unmet |= {
                 row: content
                 for row, path, content in rows
-                if not _at_and_above(path) & kept.get(root, set())
+                if not at_and_above(path) & kept.get(root, set())
             }
         moved = removed = 0
         if not unmet:
@@ -300,7 +300,7 @@ class CatalogWriter(RootWriter):
             sys.audit("nmm.store", "segments to be named")
 
 
-def _at_and_above(path: str) -> set[str]:
+def at_and_above(path: str) -> set[str]:
     """A path in the catalog and all folders that it is in, the root among them."""
     return {"", path, *(str(folder) for folder in PurePosixPath(path).parents)}
 
