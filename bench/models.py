@@ -46,8 +46,9 @@ from nmm.index.encoders.cache import compiled_folder
 from nmm.index.encoders.folder import folder_model
 from nmm.index.encoders.gpu import TorchEncoder
 from nmm.index.encoders.preprocess import to_pixels
-from nmm.index.encoders.registry import CONFIG, TOKENIZER, WEIGHTS, Model, Task
+from nmm.index.encoders.registry import CONFIG, MINI, TOKENIZER, WEIGHTS, Model, Task
 from nmm.index.encoders.runtime import IMAGES_PER_RUN, TOKENS_PER_RUN, load_encoder
+from nmm.index.encoders.weights import weight_files
 
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 
@@ -134,14 +135,40 @@ def clip(pixels: Pixels) -> Way:
     return Way("transformers: CLIP ViT-B/16", embed, is_same=False)
 
 
-def sentence_transformers(model: Model, prompts: Sequence[str], folder: Path) -> list[Way]:
-    """The pair's text tower in sentence-transformers, if that is installed."""
+def peer_text_tower(model: Model, folder: Path) -> Callable[[Sequence[str]], Floats] | None:
+    """A model's text tower in sentence-transformers, with the same weights, on the CPU.
+
+    It takes prompts, and gives unit vectors. `folder` is where a copy of it may be made. None
+    if sentence-transformers is not installed.
+    """
     try:
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     except ImportError:
         print("\nsentence-transformers is not installed: it is left out")
-        return []
+        return None
+    is_nomic = model.name != MINI.name
+    if is_nomic:
+        _write_peer(model, folder)
+        files = folder
+    else:
+        files = next(file.parent for file in weight_files(model) if file.name == TOKENIZER)
+    tower = Transformer(str(files), max_seq_length=model.context)
+    encoder = SentenceTransformer(
+        modules=[tower, Pooling(model.dimension, "mean")], device=Device.CPU.value
+    )
+
+    def embed(prompts: Sequence[str]) -> Floats:
+        means = encoder.encode(list(prompts), convert_to_tensor=True)
+        normed = functional.layer_norm(means, means.shape[-1:]) if is_nomic else means
+        vectors: Floats = functional.normalize(normed, dim=-1).numpy()
+        return vectors
+
+    return embed
+
+
+def _write_peer(model: Model, folder: Path) -> None:
+    """Write a Nomic pair's text tower as transformers' own implementation reads it."""
     source = Path(model.name, "text")
     config = json.loads((source / CONFIG).read_text("utf-8"))
     transformers.NomicBertConfig(
@@ -155,18 +182,12 @@ def sentence_transformers(model: Model, prompts: Sequence[str], folder: Path) ->
     transformers.PreTrainedTokenizerFast(
         tokenizer_file=str(source / TOKENIZER), pad_token="[PAD]"
     ).save_pretrained(folder)
-    tower = Transformer(str(folder), max_seq_length=model.context)
-    encoder = SentenceTransformer(
-        modules=[tower, Pooling(model.dimension, "mean")], device=Device.CPU.value
-    )
 
-    def embed() -> Floats:
-        means = encoder.encode(list(prompts), convert_to_tensor=True)
-        normed = functional.layer_norm(means, means.shape[-1:])
-        vectors: Floats = functional.normalize(normed, dim=-1).numpy()
-        return vectors
 
-    return [Way("sentence-transformers encode", embed)]
+def sentence_transformers(model: Model, prompts: Sequence[str], folder: Path) -> list[Way]:
+    """The pair's text tower in sentence-transformers, if that is installed."""
+    embed = peer_text_tower(model, folder)
+    return [Way("sentence-transformers encode", partial(embed, prompts))] if embed else []
 
 
 # Opens a tower in a process of its own, and embeds one input.

