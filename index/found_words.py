@@ -7,12 +7,11 @@ is a ranking of its own, for what bm25 gives can only be compared within one tab
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from nmm.index.store.lookup import Span, Where, Worded, fits, look_up, marked
+from nmm.index.store.lookup import ALL, Span, Where, Worded, fits, look_up, marked
 from nmm.index.store.words import PASSAGES, PICTURES, WORD_TABLES
 from nmm.index.words import with_all, with_any
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 # Files of a ranking.
 DEPTH = 1000
-ALL = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +57,14 @@ class FoundWords:
 
     def complete(self, catalog: Catalog, contents: Collection[int]) -> None:
         """Add the files of some contents that were too far down to be in a ranking."""
-        if not self.rankings:
-            return
-        condition, parameters = self.where or ("TRUE", ())
-        where = (
-            f"({condition}) AND contents.id IN (SELECT value FROM json_each(?))",  # noqa: S608
-            (*parameters, json.dumps([*contents])),
-        )
-        for table, ranking in zip(WORD_TABLES, self.rankings, strict=True):
+        for table, ranking in zip(WORD_TABLES, self.rankings, strict=False):
             if len(ranking) >= DEPTH:
-                files = look_up(catalog, table, self.expression, ALL, self.kinds, where)
-                self._add(files, ranking)
+                self._add(
+                    look_up(
+                        catalog, table, self.expression, ALL, self.kinds, self.where, contents
+                    ),
+                    ranking,
+                )
 
     def _add(self, files: Iterable[Worded], ranking: dict[str, float]) -> None:
         for file in files:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Segment
 from nmm.index.store.conditions import Condition, passing_chunks
 from nmm.index.store.nearest import NearestVectors
+from nmm.index.store.places import Place, places
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +30,10 @@ class NearestFiles:
         self._nearest: dict[Kind, tuple[tuple[int, list[Segment]], NearestVectors]] = {}
         self._passed: dict[Kind, tuple[tuple[int, Condition], NDArray[np.int64]]] = {}
 
+    def begin(self, query: NDArray[np.float32], count: int, kind: Kind) -> None:
+        """Begin to look for as many files as :meth:`best` will be asked for, without a filter."""
+        self._open(kind).begin(query, 2 * count)
+
     def best(
         self,
         query: NDArray[np.float32],
@@ -36,7 +41,7 @@ class NearestFiles:
         kind: Kind,
         where: Condition | None = None,
         without: Collection[str] = (),
-    ) -> list[Hit]:
+    ) -> list[Place]:
         """The files of a kind with the greatest cosines; exact, however many chunks a file has.
 
         Args:
@@ -46,21 +51,45 @@ class NearestFiles:
             where: What files have to pass.
             without: Absolute paths that are left out.
         """
+        among = None
+        if where and (among := self._known_to_pass(kind, where)) is None:
+            # Where many pass, enough of the nearest do, and need not be told from all others.
+            if found := self._best(query, count, kind, where, without, tries=1):
+                return found
+            among = self._passing(kind, where)
+        found = self._best(query, count, kind, where, without, among)
+        assert found is not None, "it goes on until there are no more"
+        return found
+
+    def _best(
+        self,
+        query: NDArray[np.float32],
+        count: int,
+        kind: Kind,
+        where: Condition | None,
+        without: Collection[str],
+        among: NDArray[np.int64] | None = None,
+        *,
+        tries: int | None = None,
+    ) -> list[Place] | None:
+        """As of :meth:`best`; None if so many tries, each with more chunks, were too few."""
         nearest = self._open(kind)
-        among = where and self._passing(kind, where)
         candidates = 2 * count
-        while True:
-            chunks = nearest.search(query, candidates, among).tolist()
-            best: dict[str, Hit] = {}
-            for hit in self._catalog.hits(chunks, query, where):
-                if hit.path not in without and (
-                    hit.path not in best or order(hit) < order(best[hit.path])
+        while tries is None or tries > 0:
+            ids, scores = nearest.nearest(query, candidates, among)
+            known = dict(zip(ids.tolist(), scores.tolist(), strict=True))
+            best: dict[str, Place] = {}
+            for place in places(self._catalog, kind, known, where):
+                if place.path not in without and (
+                    place.path not in best or order(place) < order(best[place.path])
                 ):
-                    best[hit.path] = hit
+                    best[place.path] = place
             # Several chunks of one file, or chunks that are gone, took the place of others.
-            if len(best) >= count or len(chunks) < candidates:
+            if len(best) >= count or len(known) < candidates:
                 return sorted(best.values(), key=order)[:count]
             candidates *= 4
+            tries = tries and tries - 1
+        return None
 
     def damaged(self) -> list[str]:
         """Derived files that were met which are missing, or are not what was written."""
@@ -80,14 +109,18 @@ class NearestFiles:
             self._nearest[kind] = state, nearest
         return nearest
 
+    def _known_to_pass(self, kind: Kind, where: Condition) -> NDArray[np.int64] | None:
+        """Ids of the chunks that pass, if they were found for a query before; else None."""
+        state, ids = self._passed.get(kind, (None, None))
+        return ids if state == (self._catalog.version(), where) else None
+
     def _passing(self, kind: Kind, where: Condition) -> NDArray[np.int64]:
         """Ids of the chunks that pass; kept for the next query, until the catalog changes."""
-        state = self._catalog.version(), where
-        if kind not in self._passed or self._passed[kind][0] != state:
-            self._passed[kind] = state, passing_chunks(self._catalog, kind, where)
-        return self._passed[kind][1]
+        ids = passing_chunks(self._catalog, kind, where)
+        self._passed[kind] = (self._catalog.version(), where), ids
+        return ids
 
 
-def order(hit: Hit) -> tuple[float, str, int]:
+def order(place: Place | Hit) -> tuple[float, str, int]:
     """What places are ordered by: the best first, equal ones by their paths and lines."""
-    return -hit.score, hit.path, hit.line_start or 0
+    return -place.score, place.path, place.line_start or 0

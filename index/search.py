@@ -32,6 +32,7 @@ from nmm.index.relevance import Relevance, Standing
 from nmm.index.result import Placed, Result, result
 from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale, Settings
 from nmm.index.store.conditions import Condition
+from nmm.index.store.places import Place
 from nmm.index.store.writer import open_for_reading
 from nmm.index.words import words_of
 
@@ -236,9 +237,12 @@ class Search:
         wanted: Wanted,
     ) -> list[Result]:
         """Results by meaning, if there is a vector, and by words, if there are any."""
+        candidates = 2 * wanted.count if wanted.fold else wanted.count
+        if vector is not None and not wanted.where:
+            for kind in wanted.kinds:
+                self._nearest.begin(vector, max(candidates, NEAREST), kind)
         found = find_words(self._catalog, words, wanted.kinds, wanted.where, some=vector is None)
         standings = self._standings(query, vector, wanted.kinds)
-        candidates = 2 * wanted.count if wanted.fold else wanted.count
         while True:
             placed = self._place(vector, found, standings, candidates, wanted)
             hits = [one.hit for one in placed]
@@ -282,40 +286,58 @@ class Search:
         wanted: Wanted,
     ) -> list[Placed]:
         """So many of the best files, by meaning and words together, best first."""
-        meant: dict[str, Hit] = {}
+        meant: dict[str, Place] = {}
         if vector is not None:
             depth = max(count, NEAREST) if words.best else count
             meant = {
-                hit.path: hit
+                place.path: place
                 for kind in standings
-                for hit in self._nearest.best(vector, depth, kind, wanted.where, wanted.without)
+                for place in self._nearest.best(vector, depth, kind, wanted.where, wanted.without)
             }
-            words.complete(self._catalog, {hit.content for hit in meant.values()})
+            words.complete(self._catalog, {place.content for place in meant.values()})
         scores = {
-            path: (hit.kind, standings[hit.kind].score(hit.score)) for path, hit in meant.items()
+            path: (one.kind, standings[one.kind].score(one.score)) for path, one in meant.items()
         }
         ranked = ranking(scores, words, self._catalog.last_file())
         ranked = [path for path in ranked if path not in wanted.without][:count]
-        alone = {words.best[path].content for path in ranked if path not in meant}
-        chunks = {*self._catalog.chunks_of(alone), *words.passages(ranked)}
-        places: dict[str, list[Hit]] = {}
-        for hit in sorted(self._catalog.hits([*chunks], vector, wanted.where), key=order):
-            places.setdefault(hit.path, []).append(hit)
+        hits = self._read(ranked, meant, words, vector, wanted)
         placed = []
         for path in ranked:
-            nearest = meant.get(path) or next(iter(places.get(path, ())), None)
-            if nearest is None:
+            there = hits.get(path)
+            if not there:
                 continue  # its vectors are not there, of which nmm doctor tells
+            near = meant.get(path)
+            nearest = next((hit for hit in there if near and hit.chunk == near.chunk), there[0])
             standing = standings.get(nearest.kind)
             by_words = words.holds_all(path)
             if standing:
-                score = standing.score(nearest.score)
+                score = standing.score(near.score if near else nearest.score)
                 weak = not by_words and standing.is_weak(score)
             else:
                 score, weak = words.share(self._catalog, path), False
-            shown = [hit for hit in places.get(path, ()) if hit.chunk == words.passage(path)]
+            shown = [hit for hit in there if hit.chunk == words.passage(path)]
             placed.append(Placed(score, (shown or [nearest])[0], by_words, weak))
         return placed
+
+    def _read(
+        self,
+        paths: Sequence[str],
+        meant: Mapping[str, Place],
+        words: FoundWords,
+        vector: NDArray[np.float32] | None,
+        wanted: Wanted,
+    ) -> dict[str, list[Hit]]:
+        """What there is to show of files, best first: what is meant, and where the words are.
+
+        Of those that were found by words alone, all places, for any may be the nearest.
+        """
+        alone = {words.best[path].content for path in paths if path not in meant}
+        chunks = {meant[path].chunk for path in paths if path in meant}
+        chunks.update(self._catalog.chunks_of(alone), words.passages(paths))
+        found: dict[str, list[Hit]] = {}
+        for hit in sorted(self._catalog.hits([*chunks], vector, wanted.where), key=order):
+            found.setdefault(hit.path, []).append(hit)
+        return found
 
     def _scale(self, kind: Kind) -> Scale | None:
         """The kept scale; measured now if the first run was cut short before it was."""

@@ -118,7 +118,11 @@ class Segment(NamedTuple):
 
 def locate(root: str, path: str) -> str:
     """The absolute path of a file below a root; `path` is empty if the root is the file."""
-    return os.path.join(root, path.replace("/", os.sep)) if path else root  # noqa: PTH118
+    # Not os.path.join, which takes ten times as long: a search locates some thousand files.
+    if not path:
+        return root
+    below = path if os.sep == "/" else path.replace("/", os.sep)
+    return root + below if root.endswith(os.sep) else f"{root}{os.sep}{below}"
 
 
 @contextmanager

@@ -10,6 +10,9 @@ from tempfile import TemporaryDirectory
 
 # Tries to copy a catalog in a folder that cannot be written to, while it does not change.
 COPIES = 3
+# KiB of pages that are kept in memory once they were read: SQLite's own 2000 do not hold what
+# the words of a hundred thousand passages are looked up in.
+CACHE = 64 * 1024
 
 
 def connect_to_read(file: Path) -> sqlite3.Connection:
@@ -60,6 +63,7 @@ def _connect(uri: str) -> sqlite3.Connection:
     """Connect, and read once: before that, SQLite does not look at the file."""
     connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
     try:
+        connection.execute(f"PRAGMA cache_size = {-CACHE}")
         connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
     except sqlite3.Error:
         connection.close()

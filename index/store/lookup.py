@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from nmm.index.store.catalog import Catalog, Kind, locate
@@ -13,13 +13,30 @@ from nmm.index.store.words import NAMES, PASSAGES, PICTURES, WordTable
 # A condition on rows of files, contents and roots, and its parameters.
 Where = tuple[str, tuple[object, ...]]
 Span = tuple[int, int]
+ALL = 1 << 30
 
-# How the rows of a table of words, named `found`, lead to contents and files.
+# How the rows of a table of words, named `found`, lead to files; and to contents, which only a
+# condition asks for where a chunk says of what kind they are.
 JOINS = {
-    PASSAGES: "chunks ON chunks.id = row CROSS JOIN contents ON contents.id = chunks.content_id "
-    "CROSS JOIN files ON files.content_id = contents.id",
-    NAMES: "files ON files.id = row CROSS JOIN contents ON contents.id = files.content_id",
-    PICTURES: "contents ON contents.id = row CROSS JOIN files ON files.content_id = contents.id",
+    PASSAGES: (
+        "LEFT JOIN chunks ON chunks.id = row LEFT JOIN files ON files.content_id = "
+        "chunks.content_id",
+        "chunks.kind",
+    ),
+    NAMES: (
+        "LEFT JOIN files ON files.id = row LEFT JOIN contents ON contents.id = files.content_id",
+        "contents.kind",
+    ),
+    PICTURES: (
+        "LEFT JOIN contents ON contents.id = row LEFT JOIN files ON files.content_id = contents.id",
+        "contents.kind",
+    ),
+}
+# What holds the words of some contents, by the rows of its table.
+ROWS = {
+    PASSAGES: "SELECT chunks.id FROM json_each(?) CROSS JOIN chunks ON content_id = value",
+    NAMES: "SELECT files.id FROM json_each(?) CROSS JOIN files ON content_id = value",
+    PICTURES: "SELECT value FROM json_each(?)",
 }
 
 
@@ -50,32 +67,43 @@ def look_up(
     count: int,
     kinds: Sequence[Kind],
     where: Where | None = None,
+    contents: Collection[int] | None = None,
 ) -> list[Worded]:
     """The files that fit an FTS5 expression best, each with its best row; best first.
 
     At least `count`, if there are as many, and those that fit as well as others may be left
-    out.
+    out. With `contents`, ids, all files that hold one of these.
 
     Raises:
         CatalogError: The table is damaged or not there.
     """
+    joins, kind_of = JOINS[table]
     condition, parameters = where or ("TRUE", ())
+    if where and table is PASSAGES:
+        joins += " LEFT JOIN contents ON contents.id = files.content_id"
+    # A sign before a column keeps FTS5 from what it would do by itself: to sort takes it longer
+    # than SQLite, which keeps the best alone; and it would look every row up that it may find.
+    among = "" if contents is None else f"AND +rowid IN ({ROWS[table]}) "
     sql = (
-        f"SELECT roots.path, files.path, contents.kind, closeness, contents.id, row "  # noqa: S608
+        f"SELECT roots.path, files.path, {kind_of}, closeness, files.content_id, row "  # noqa: S608
         f"FROM (SELECT rowid AS row, rank AS closeness FROM {table.name} "
-        f"WHERE {table.name} MATCH ? ORDER BY rank) AS found CROSS JOIN {JOINS[table]} "
-        "CROSS JOIN roots ON roots.id = root_id "
-        "WHERE contents.kind IN (SELECT value FROM json_each(?)) "
-        f"AND ({condition}) ORDER BY closeness LIMIT ?"
+        f"WHERE {table.name} MATCH ? {among}ORDER BY +rank LIMIT ?) AS found {joins} "
+        f"LEFT JOIN roots ON roots.id = root_id WHERE {condition} ORDER BY closeness LIMIT ?"
     )
-    limit = 2 * count
+    some = () if contents is None else (json.dumps([*contents]),)
+    limit = ALL if contents is not None else 2 * count
     while True:
-        rows = list(catalog._rows(sql, (expression, json.dumps(kinds), *parameters, limit)))
+        # Joined to what they lead to, if anything, so that their number is known. A condition
+        # may leave few of them.
+        ranked = ALL if where else limit
+        rows = list(catalog._rows(sql, (expression, *some, ranked, *parameters, limit)))
         best: dict[str, Worded] = {}
         for root, name, kind, closeness, content, row in rows:
-            path = locate(root, name)
-            best.setdefault(path, Worded(path, kind, closeness, content, table, row))
-        # Several passages of one file took the place of others.
+            if root is not None and kind in kinds:
+                path = locate(root, name)
+                if path not in best:
+                    best[path] = Worded(path, kind, closeness, content, table, row)
+        # Several passages of one file took the place of others, or what is not looked among.
         if len(best) >= count or len(rows) < limit:
             return list(best.values())
         limit *= 4

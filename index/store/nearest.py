@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from nmm.index.store.catalog import VECTORS_PER_BLOCK, Catalog, Kind, Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
 
     from nmm.index.store.location import IndexFolder
 
-    Found = tuple[NDArray[np.int64], NDArray[np.float32]]
+    Vector = NDArray[np.float32]
+    Found = tuple[NDArray[np.int64], Vector]
 
 # What a product of the same halves may differ by, computed here and in FAISS.
 TOLERANCE = 1e-3
@@ -23,6 +25,56 @@ TOLERANCE = 1e-3
 EXACT = 100_000
 # A tail of more vectors is read again at each search, for memory's sake.
 KEPT = 4 * VECTORS_PER_BLOCK
+
+
+class Scan:
+    """Flat files that are looked through by a thread, while SQLite is asked for something else.
+
+    FAISS compares one query in one thread, and for that long holds no lock of Python's.
+
+    Args:
+        flat: Open files by their names.
+        query: Shape (dimension,).
+        count: Ids at most, of each.
+    """
+
+    def __init__(self, flat: Mapping[str, Any], query: Vector, count: int) -> None:
+        self._flat = flat
+        self._query = query
+        self._count = count
+        self._found: dict[str, Found] = {}
+        self._error: RuntimeError | None = None
+        self._thread = Thread(target=self._run, name="nmm-scan")
+        self._thread.start()
+
+    def is_of(self, query: Vector, count: int, name: str) -> bool:
+        """Whether it looks for that query, for as many, and in that file."""
+        return self._query is query and count <= self._count and name in self._flat
+
+    def result(self, name: str, count: int) -> Found:
+        """What the file of a name proposes, once it is there.
+
+        Raises:
+            RuntimeError: From FAISS.
+        """
+        self._thread.join()
+        if self._error:
+            raise self._error
+        ids, scores = self._found[name]
+        return ids[:count], scores[:count]
+
+    def _run(self) -> None:
+        from nmm.index.store import faiss_files
+
+        import faiss
+
+        # Of this thread alone: others, that it would start, would only wait.
+        faiss.omp_set_num_threads(1)
+        try:
+            for name, index in self._flat.items():
+                self._found[name] = faiss_files.nearest(index, self._query, self._count)
+        except RuntimeError as error:
+            self._error = error
 
 
 class NearestVectors:
@@ -52,6 +104,7 @@ class NearestVectors:
         self._segments = catalog.segments(kind)
         self._last = self._segments[-1].last_chunk if self._segments else 0
         self._tail: list[Found] | None = None
+        self._scan: Scan | None = None
         kept = before._open if before else {}
         self._open: dict[str, Any | None] = {
             one.name: kept[one.name] for one in self._segments if one.name in kept
@@ -61,10 +114,24 @@ class NearestVectors:
     def damaged(self) -> list[str]:
         return [name for name, index in self._open.items() if index is None]
 
+    def begin(self, query: Vector, count: int) -> None:
+        """Begin to look through flat files, in a thread, for what :meth:`nearest` will ask for."""
+        flat = {
+            segment.name: index
+            for segment in self._segments
+            if segment.form == "flat" and (index := self._index(segment)) is not None
+        }
+        if flat:
+            self._scan = Scan(flat, query, count)
+
     def search(
-        self, query: NDArray[np.float32], count: int, among: NDArray[np.int64] | None = None
+        self, query: Vector, count: int, among: NDArray[np.int64] | None = None
     ) -> NDArray[np.int64]:
-        """Ids of the chunks with the greatest inner products, greatest first.
+        """Ids of the chunks with the greatest inner products, as of :meth:`nearest`."""
+        return self.nearest(query, count, among)[0]
+
+    def nearest(self, query: Vector, count: int, among: NDArray[np.int64] | None = None) -> Found:
+        """Ids of the chunks with the greatest inner products, and these, greatest first.
 
         Args:
             query: Shape (dimension,).
@@ -75,44 +142,70 @@ class NearestVectors:
         import numpy as np
 
         if among is not None and len(among) <= EXACT:
-            ids, scores = _best(self._catalog.vectors_of(among.tolist()), query, count)
-        else:
-            proposed = [
-                self._from_segment(n, query, count, among) for n in range(len(self._segments))
+            return _best(self._catalog.vectors_of(among.tolist()), query, count)
+        tail = self._read_tail()
+        if among is not None:
+            tail = (_only(block, among) for block in tail)
+        parts = [_best(tail, query, count), self._from_flat(query, count, among)]
+        for place, segment in enumerate(self._segments):
+            if segment.form != "flat" or self._index(segment) is None:
+                parts.append(self._from_segment(place, query, count, among))
+        ids, scores = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        return _first(ids, scores, count)
+
+    def _from_flat(self, query: Vector, count: int, among: NDArray[np.int64] | None) -> Found:
+        """The best in all flat files, with scores from the catalog."""
+        import numpy as np
+
+        wanted = count
+        while True:
+            flat = [
+                segment
+                for segment in self._segments
+                if segment.form == "flat" and self._index(segment) is not None
             ]
-            tail = self._read_tail()
-            if among is not None:
-                tail = (_only(block, among) for block in tail)
-            ids, scores = (
-                np.concatenate(parts)
-                for parts in zip(*proposed, _best(tail, query, count), strict=True)
-            )
-        order: NDArray[np.intp] = np.lexsort((ids, -scores))[:count]
-        return ids[order]
+            each = [self._propose(segment, query, wanted, among) for segment in flat]
+            if not each:
+                return np.empty(0, np.int64), np.empty(0, np.float32)
+            ids, said = (np.concatenate(columns) for columns in zip(*each, strict=True))
+            of = np.repeat(np.arange(len(flat)), [len(some) for some, _ in each])
+            order = np.lexsort((ids, -said))[:wanted]
+            found, scores = _best(self._catalog.vectors_of(ids[order].tolist()), query, wanted)
+            # By id, to be compared.
+            order = order[np.argsort(ids[order])]
+            order = order[np.isin(ids[order], found)]
+            near = np.abs(said[order] - scores[np.argsort(found)]) <= TOLERANCE  # no NaN is
+            if not near.all():
+                # Their bytes have changed under an unchanged time and size.
+                for place in np.unique(of[order[~near]]).tolist():
+                    self._open[flat[place].name] = None
+                continue
+            # Vectors that were removed since have taken the place of others.
+            if len(found) >= count or len(ids) < wanted:
+                return found[:count], scores[:count]
+            wanted *= 4
+
+    def _propose(
+        self, segment: Segment, query: Vector, count: int, among: NDArray[np.int64] | None
+    ) -> Found:
+        """The best in a flat file, with scores from there."""
+        from nmm.index.store import faiss_files
+
+        if among is None and self._scan and self._scan.is_of(query, count, segment.name):
+            return self._scan.result(segment.name, count)
+        return faiss_files.nearest(self._index(segment), query, count, among)
 
     def _from_segment(
-        self,
-        place: int,
-        query: NDArray[np.float32],
-        count: int,
-        among: NDArray[np.int64] | None,
+        self, place: int, query: Vector, count: int, among: NDArray[np.int64] | None
     ) -> Found:
-        """The best of a segment's range, with scores from the catalog."""
-
+        """The best of the range of an inverted file, or of one that is damaged."""
         from nmm.index.store import faiss_files
 
         segment = self._segments[place]
         index = self._index(segment)
         while index is not None:
-            ids, scores = faiss_files.nearest(index, query, count, among)
+            ids, _ = faiss_files.nearest(index, query, count, among)
             found, exact = _best(self._catalog.vectors_of(ids.tolist()), query, len(ids))
-            if segment.form == "flat":
-                said = dict(zip(ids.tolist(), scores.tolist(), strict=True))
-                apart = [abs(said[n] - s) for n, s in zip(found.tolist(), exact, strict=True)]
-                if apart and max(apart) > TOLERANCE:
-                    # Its bytes have changed under an unchanged time and size.
-                    index = self._open[segment.name] = None
-                    break
             # Vectors that were removed since have taken the place of others.
             if len(found) >= count or len(ids) < count or len(ids) >= segment.total:
                 return found[:count], exact[:count]
@@ -151,14 +244,19 @@ def _only(block: Found, among: NDArray[np.int64]) -> Found:
     return ids[wanted], vectors[wanted]
 
 
-def _best(blocks: Iterable[Found], query: NDArray[np.float32], count: int) -> Found:
+def _best(blocks: Iterable[Found], query: Vector, count: int) -> Found:
     """The ids with the greatest products with a query, and these, of blocks of vectors."""
     import numpy as np
 
-    best_ids, best_scores = np.empty(0, np.int64), np.empty(0, np.float32)
-    for ids, vectors in blocks:
-        best_ids = np.append(best_ids, ids)
-        best_scores = np.append(best_scores, vectors @ query)
-        best = np.lexsort((best_ids, -best_scores))[:count]
-        best_ids, best_scores = best_ids[best], best_scores[best]
-    return best_ids, best_scores
+    ids, scores = np.empty(0, np.int64), np.empty(0, np.float32)
+    for more, vectors in blocks:
+        ids, scores = _first(np.append(ids, more), np.append(scores, vectors @ query), count)
+    return ids, scores
+
+
+def _first(ids: NDArray[np.int64], scores: Vector, count: int) -> Found:
+    """The greatest scores and their ids, greatest first; equal ones by id."""
+    import numpy as np
+
+    order = np.lexsort((ids, -scores))[:count]
+    return ids[order], scores[order]
