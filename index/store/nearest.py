@@ -64,9 +64,9 @@ class Scan:
         return ids[:count], scores[:count]
 
     def _run(self) -> None:
-        from nmm.index.store import faiss_files
-
         import faiss
+
+        from nmm.index.store import faiss_files
 
         # Of this thread alone: others, that it would start, would only wait.
         faiss.omp_set_num_threads(1)
