@@ -40,6 +40,7 @@ IMAGE = 0.998
 SHAPE = 0.01
 # The least part of all words of two texts that is in both.
 WORDS = 0.9
+WORD = re.compile(r"\w+")
 # Passages of a text that are compared, at most.
 PASSAGES = 256
 
@@ -113,34 +114,42 @@ def _is_one_shape(one: Hit, other: Hit) -> bool:
 
 def _text_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
     """By its number, of which other one before it a text is a copy."""
-    words = [_words([hit.text or ""]) for hit in hits]
-    whole: dict[int, Counter[str]] = {}
+    words = [_Words([hit.text or ""]) for hit in hits]
+    whole: dict[int, _Words] = {}
     copy_of: dict[int, int] = {}
     for number, hit in enumerate(hits):
         for other in range(number):
             if other in copy_of or not _has_same_words(words[number], words[other]):
                 continue
             for content in {hit.content, hits[other].content} - whole.keys():
-                whole[content] = _words(passages(catalog, content, PASSAGES))
+                whole[content] = _Words(passages(catalog, content, PASSAGES))
             if _has_same_words(whole[hit.content], whole[hits[other].content]):
                 copy_of[number] = other
                 break
     return copy_of
 
 
-def _words(texts: Sequence[str]) -> Counter[str]:
-    return Counter(word for text in texts for word in re.findall(r"\w+", text.casefold()))
+class _Words:
+    """How often words are in some passages, and how many there are."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.counts = Counter(word for text in texts for word in WORD.findall(text.casefold()))
+        self.total = self.counts.total()
 
 
-def _has_same_words(one: Counter[str], other: Counter[str]) -> bool:
+def _has_same_words(one: _Words, other: _Words) -> bool:
     """Whether two passages have the same words but for a few, and the same numbers."""
-    most, both = one.total(), other.total()
+    most, both = one.total, other.total
     if not WORDS * most <= both <= most / WORDS:  # for speed
         return False
-    common = (one & other).total()
+    # So many are in one of them alone, at least, and so many in both, at most: for speed, too.
+    alone, shared = len(one.counts.keys() ^ other.counts.keys()), min(most, both)
+    if shared < WORDS * (shared + alone):
+        return False
+    common = (one.counts & other.counts).total()
     if not most or common < WORDS * (most + both - common):
         return False
-    return all(word.isalpha() for word in (one - other) + (other - one))
+    return all(word.isalpha() for word in (one.counts - other.counts) + (other.counts - one.counts))
 
 
 def _cosine(vectors: dict[int, NDArray[np.float32]], one: int, other: int) -> float:
