@@ -151,9 +151,12 @@ class OnnxEncoder(BatchedEncoder):
         options.enable_mem_pattern = False
         if self._use is Use.QUERY:
             options.add_session_config_entry("session.disable_prepacking", "1")
-        else:
+        if self._use is Use.ITEMS:
             # Threads that wait for work in a loop take the cores from those that decode.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        else:
+            # For one text they are faster; but what follows its run needs the cores.
+            options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
             return onnxruntime.InferenceSession(
                 str(file),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from threading import Thread
-from typing import TYPE_CHECKING, Any
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nmm.index.store.catalog import VECTORS_PER_BLOCK, Catalog, Kind, Segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     import numpy as np
     from numpy.typing import NDArray
@@ -27,54 +29,26 @@ EXACT = 100_000
 KEPT = 4 * VECTORS_PER_BLOCK
 
 
-class Scan:
-    """Flat files that are looked through by a thread, while SQLite is asked for something else.
+@cache
+def _scanners() -> ThreadPoolExecutor:
+    """Threads that look through flat files while SQLite is asked for something else.
 
     FAISS compares one query in one thread, and for that long holds no lock of Python's.
-
-    Args:
-        flat: Open files by their names.
-        query: Shape (dimension,).
-        count: Ids at most, of each.
     """
+    from concurrent.futures import ThreadPoolExecutor
 
-    def __init__(self, flat: Mapping[str, Any], query: Vector, count: int) -> None:
-        self._flat = flat
-        self._query = query
-        self._count = count
-        self._found: dict[str, Found] = {}
-        self._error: RuntimeError | None = None
-        self._thread = Thread(target=self._run, name="nmm-scan")
-        self._thread.start()
+    import faiss
 
-    def is_of(self, query: Vector, count: int, name: str) -> bool:
-        """Whether it looks for that query, for as many, and in that file."""
-        return self._query is query and count <= self._count and name in self._flat
+    # Of each of these threads: others, that it would start, would only wait, and not quietly.
+    return ThreadPoolExecutor(os.cpu_count(), "nmm-scan", faiss.omp_set_num_threads, (1,))
 
-    def result(self, name: str, count: int) -> Found:
-        """What the file of a name proposes, once it is there.
 
-        Raises:
-            RuntimeError: From FAISS.
-        """
-        self._thread.join()
-        if self._error:
-            raise self._error
-        ids, scores = self._found[name]
-        return ids[:count], scores[:count]
+class Scan(NamedTuple):
+    """What flat files propose for a query, or will: at most so many of each, by its name."""
 
-    def _run(self) -> None:
-        import faiss
-
-        from nmm.index.store import faiss_files
-
-        # Of this thread alone: others, that it would start, would only wait.
-        faiss.omp_set_num_threads(1)
-        try:
-            for name, index in self._flat.items():
-                self._found[name] = faiss_files.nearest(index, self._query, self._count)
-        except RuntimeError as error:
-            self._error = error
+    query: Vector
+    count: int
+    proposed: Mapping[str, Future[Found]]
 
 
 class NearestVectors:
@@ -115,14 +89,18 @@ class NearestVectors:
         return [name for name, index in self._open.items() if index is None]
 
     def begin(self, query: Vector, count: int) -> None:
-        """Begin to look through flat files, in a thread, for what :meth:`nearest` will ask for."""
-        flat = {
-            segment.name: index
-            for segment in self._segments
-            if segment.form == "flat" and (index := self._index(segment)) is not None
-        }
-        if flat:
-            self._scan = Scan(flat, query, count)
+        """Begin to look through flat files for what :meth:`nearest` will be asked for."""
+        from nmm.index.store import faiss_files
+
+        self._scan = Scan(
+            query,
+            count,
+            {
+                segment.name: _scanners().submit(faiss_files.nearest, index, query, count)
+                for segment in self._segments
+                if segment.form == "flat" and (index := self._index(segment)) is not None
+            },
+        )
 
     def search(
         self, query: Vector, count: int, among: NDArray[np.int64] | None = None
@@ -191,8 +169,10 @@ class NearestVectors:
         """The best in a flat file, with scores from there."""
         from nmm.index.store import faiss_files
 
-        if among is None and self._scan and self._scan.is_of(query, count, segment.name):
-            return self._scan.result(segment.name, count)
+        scan = self._scan
+        if scan and among is None and scan.query is query and scan.count >= count:
+            ids, scores = scan.proposed[segment.name].result()
+            return ids[:count], scores[:count]
         return faiss_files.nearest(self._index(segment), query, count, among)
 
     def _from_segment(
