@@ -17,9 +17,14 @@ from nmm.index.media.image import HEAD_BYTES, looks_like_image
 from nmm.index.query import Query, Term, image_file, join, parse, parse_term
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from io import BufferedReader
 
 STDIN = "-"
+# Bytes of standard input that are read at once, if they are there.
+BLOCK = 1 << 16
+# Queries at most that are embedded together: of more, one is not embedded sooner.
+BATCH = 8
 BOM = b"\xef\xbb\xbf"
 # How an image begins whose first bytes may hold the end of a line, and no text does.
 BINARY = re.compile(rb"[\x89\xff\0]|.*\0", re.DOTALL)
@@ -31,8 +36,10 @@ def read_queries(
     add: Sequence[str],
     minus: Sequence[str],
     like: Path | None = None,
-) -> tuple[Iterable[Query], bool]:
+) -> tuple[Iterable[Sequence[Query]], bool]:
     """The queries, and whether they are several: lines of stdin, which are read as they come.
+
+    They are in batches of those that have come, so that none waits for another to come.
 
     Args:
         words: The arguments, which make one query; - is stdin: lines, or one image.
@@ -59,11 +66,27 @@ def read_queries(
     if list(words) != [STDIN]:
         _refuse_images(words)
         line = " ".join(_word(word, len(words)) for word in words)
-        return [combined(parse(line) if line.strip() or not more else Query(()))], False
+        return [[combined(parse(line) if line.strip() or not more else Query(()))]], False
     head = _head()
     if looks_like_image(head):
-        return [combined(Query((Term(image=_image_on_stdin(head)),), STDIN))], False
-    return (combined(parse(line)) for line in _lines(head)), True
+        return [[combined(Query((Term(image=_image_on_stdin(head)),), STDIN))]], False
+    return _parsed(_lines(head), combined), True
+
+
+def _parsed(
+    batches: Iterable[Sequence[str]], combined: Callable[[Query], Query]
+) -> Iterator[list[Query]]:
+    """The queries in batches of lines; those before one that makes no sense come first."""
+    for lines in batches:
+        queries = []
+        try:
+            for line in lines:
+                queries.append(combined(parse(line)))  # noqa: PERF401
+        except UsageError:
+            if queries:
+                yield queries
+            raise
+        yield queries
 
 
 def _label(query: Query) -> str:
@@ -137,13 +160,24 @@ def _image_on_stdin(head: bytes) -> bytes:
         ) from error
 
 
-def _lines(head: bytes) -> Iterator[str]:
-    """The lines of stdin that are not blank, in UTF-8, as they come."""
-    *whole, rest = head.removeprefix(BOM).split(b"\n")
-    yield from _texts(whole)
-    yield from _texts([rest + sys.stdin.buffer.readline()])
-    yield from _texts(sys.stdin.buffer)
+def _lines(head: bytes) -> Iterator[list[str]]:
+    """The lines of stdin that are not blank, in UTF-8, in batches of those that have come."""
+    stdin = cast("BufferedReader", sys.stdin.buffer)
+    block, rest = head.removeprefix(BOM), bytearray()
+    while True:
+        first, *others = block.split(b"\n")
+        rest += first
+        if others:
+            lines = _texts([bytes(rest), *others[:-1]])
+            rest = bytearray(others[-1])
+            for start in range(0, len(lines), BATCH):
+                yield lines[start : start + BATCH]
+        block = stdin.read1(BLOCK)
+        if not block:
+            break
+    if last := _texts([bytes(rest)]):
+        yield last
 
 
-def _texts(lines: Iterable[bytes]) -> Iterator[str]:
-    return (line.decode("utf-8", "surrogateescape").strip() for line in lines if line.strip())
+def _texts(lines: Iterable[bytes]) -> list[str]:
+    return [line.decode("utf-8", "surrogateescape").strip() for line in lines if line.strip()]

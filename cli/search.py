@@ -255,23 +255,26 @@ def search(
     found = False
     folder = index_folder(index_path)
     with open_search(folder, once=not several, on_compile=note_compiling) as opened:
-        for query in asked:
-            if explain:
-                typer.echo(explanation(query, opened, mode, raw=raw), err=True)
-            results = opened.find(
-                query,
-                count,
-                kinds,
-                filters=filters,
-                mode=mode,
-                relevant=relevant,
-                min_score=min_score,
-                fold=not unfold,
-                raw=raw,
-            )
-            found = found or bool(results)
-            note(context, query.label, len(results), wanted=history, several=several)
-            showing.show(query.label, opened.model, results)
+        for queries in asked:
+            if mode is not Mode.KEYWORD:
+                opened.embed_ahead(queries, raw=raw)
+            for query in queries:
+                if explain:
+                    typer.echo(explanation(query, opened, mode, raw=raw), err=True)
+                results = opened.find(
+                    query,
+                    count,
+                    kinds,
+                    filters=filters,
+                    mode=mode,
+                    relevant=relevant,
+                    min_score=min_score,
+                    fold=not unfold,
+                    raw=raw,
+                )
+                found = found or bool(results)
+                note(context, query.label, len(results), wanted=history, several=several)
+                showing.show(query.label, opened.model, results)
         emptied = [] if found else opened.emptied_by(filters, kinds)
         damaged, wordless = opened.damaged(), opened.wordless
     if damaged or wordless:

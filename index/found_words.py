@@ -60,9 +60,7 @@ class FoundWords:
         for table, ranking in zip(WORD_TABLES, self.rankings, strict=False):
             if len(ranking) >= DEPTH:
                 self._add(
-                    look_up(
-                        catalog, table, self.expression, ALL, self.kinds, self.where, contents
-                    ),
+                    look_up(catalog, table, self.expression, ALL, self.kinds, self.where, contents),
                     ranking,
                 )
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from nmm.index.encoders.registry import Encoder, Task
 from nmm.index.errors import MediaError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -49,11 +49,23 @@ class QueryEmbedder:
         load: Called for the index's encoder, whenever something is to be embedded.
         settings: What the index is made with.
         catalog: Where vectors of contents that are in the index are.
+        ahead: Vectors of texts that were embedded already, see :meth:`embed_texts`.
     """
 
     load: Callable[[], Encoder]
     settings: Settings
     catalog: Catalog
+    ahead: Mapping[str, Vector] = field(default_factory=dict)
+
+    def embed_texts(self, queries: Iterable[Query], *, raw: bool = False) -> dict[str, Vector]:
+        """The vectors of all texts in queries, which take less time together than one by one.
+
+        Raises:
+            ModelError: From `load`.
+        """
+        texts = list(dict.fromkeys(text for query in queries for text in _texts(query)))
+        vectors = self.load().embed_texts(texts, Task.QUERY, raw=raw) if texts else ()
+        return dict(zip(texts, vectors, strict=True))
 
     def embed(self, query: Query, *, raw: bool = False) -> Vector:
         """The vector of a query, float32 of shape (dimension,), of unit length.
@@ -70,10 +82,11 @@ class QueryEmbedder:
         """
         import numpy as np
 
-        terms = [term for term in query.terms if term.weight and _is_something(term)]
-        texts = [term.text for term in terms if term.text]
-        of_texts = iter(self.load().embed_texts(texts, Task.QUERY, raw=raw) if texts else ())
-        vectors = [next(of_texts) if term.text else self._of_file(term) for term in terms]
+        terms = _counted(query)
+        texts = self.ahead
+        if any(text not in texts for text in _texts(query)):
+            texts = self.embed_texts([query], raw=raw)
+        vectors = [texts[term.text] if term.text else self._of_file(term) for term in terms]
         if len(terms) == 1 and terms[0].weight > 0:
             return vectors[0]
         # Doubles, and beside the greatest, so that no weight is too large or too small.
@@ -165,8 +178,17 @@ class QueryEmbedder:
         return next(iter(_mean(blocks)), None)
 
 
-def _is_something(term: Term) -> bool:
-    return bool(term.text.strip() or term.image or term.file)
+def _counted(query: Query) -> list[Term]:
+    """The terms that a vector is made of."""
+    return [
+        term
+        for term in query.terms
+        if term.weight and (term.text.strip() or term.image or term.file)
+    ]
+
+
+def _texts(query: Query) -> list[str]:
+    return [term.text for term in _counted(query) if term.text]
 
 
 def _read(path: Path) -> bytes:

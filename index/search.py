@@ -131,6 +131,7 @@ class Search:
         self._settings = settings
         self._load = load
         self._loaded: Encoder | None = None
+        self._ahead: dict[bool, Mapping[str, NDArray[np.float32]]] = {}
         self._nearest = NearestFiles(catalog, folder)
         self._relevance = Relevance(catalog, self._scale, self._neutral_texts)
         self._neutral: NDArray[np.float32] | None = None
@@ -167,6 +168,19 @@ class Search:
         """
         with self._catalog.snapshot():
             return emptied_by(self._catalog, filters, kinds)
+
+    def embed_ahead(self, queries: Sequence[Query], *, raw: bool = False) -> None:
+        """Embed the texts of queries that are to be looked for next, as :meth:`find` would.
+
+        Together, they take a half of the time or less; and the same vectors come of it, but for
+        the last digits. What was embedded ahead before is forgotten.
+
+        Raises:
+            ModelError: As of :meth:`find`.
+        """
+        self._ahead = {}
+        if len(queries) > 1:
+            self._ahead = {raw: self._embedder(raw).embed_texts(queries, raw=raw)}
 
     def find(
         self,
@@ -207,7 +221,7 @@ class Search:
         while True:
             by_words = mode is not Mode.SEMANTIC and not self.wordless
             by_meaning = mode is not Mode.KEYWORD or self.wordless
-            vector = self._embed(asked, raw=raw) if by_meaning else None
+            vector = self._embedder(raw).embed(asked, raw=raw) if by_meaning else None
             words = words_of(asked.words) if by_words else ()
             with self._catalog.snapshot():
                 settings = self._catalog.settings() or self._settings
@@ -223,13 +237,13 @@ class Search:
             self._settings = settings
             self._loaded = None
             self._neutral = None
+            self._ahead = {}
             self._nearest.forget()
             self._relevance.forget()
 
-    def _embed(self, query: Query, *, raw: bool) -> NDArray[np.float32]:
-        """The vector of a query, shape (dimension,)."""
-        embedder = QueryEmbedder(lambda: self._encoder, self._settings, self._catalog)
-        return embedder.embed(query, raw=raw)
+    def _embedder(self, raw: bool) -> QueryEmbedder:
+        ahead = self._ahead.get(raw, {})
+        return QueryEmbedder(lambda: self._encoder, self._settings, self._catalog, ahead)
 
     def _answer(
         self,

@@ -271,7 +271,7 @@ def asked(
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(reader))
     given = {"images": [], "add": [], "minus": [], **more}
     queries, several = read_queries(words, **given)
-    found = list(queries)
+    found = [query for batch in queries for query in batch]
     assert several or len(found) == 1
     return found
 
