@@ -59,6 +59,13 @@ def queries(count: int) -> list[str]:
     return list(found)
 
 
+def passages(count: int, seed: int) -> list[str]:
+    """So many passages of some sentences each."""
+    _, sentences = _classes()
+    chosen = np.random.default_rng(seed).integers(0, len(sentences), (count, SENTENCES_PER_PASSAGE))
+    return [" ".join(sentences[n] for n in row) for row in chosen.tolist()]
+
+
 def fill(folder: IndexFolder, encoder: Encoder, count: int) -> None:
     """Make an index of so many vectors, as after a whole run with that encoder."""
     neutral = encoder.embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY)
@@ -90,7 +97,7 @@ def _units(chance: np.random.Generator, count: int, dimension: int) -> NDArray[n
 def _add(writer: CatalogWriter, root: Root, start: int, vectors: NDArray[np.float32]) -> None:
     """Add vectors, by turns those of a text's passages and of as many images."""
     chance = np.random.default_rng(start)
-    names, sentences = _classes()
+    names, _ = _classes()
     rows: Iterator[NDArray[np.float32]] = iter(vectors)
     number = start
     while number < start + len(vectors):
@@ -100,9 +107,7 @@ def _add(writer: CatalogWriter, root: Root, start: int, vectors: NDArray[np.floa
         if number // PASSAGES_PER_TEXT % 2:
             text = Content(b"%d" % number, "text")
             content = writer.add_content(text)
-            for line in range(some):
-                chosen = chance.integers(0, len(sentences), SENTENCES_PER_PASSAGE)
-                passage = " ".join(sentences[n] for n in chosen)
+            for line, passage in enumerate(passages(some, number)):
                 writer.add_chunk(content, "text", ChunkRow(line + 1, line + 1, passage), next(rows))
             path = f"{folder}/{name}_{number:07}.txt"
             writer.put_file(root, path, 1000, 0, status="indexed", content_id=content)
