@@ -106,9 +106,9 @@ def watch(command: Sequence[str | Path], stdin: bytes = b"") -> Memory:
         status = Path(f"/proc/{int(process.stdout.readline())}/status")
         own = 0
         while process.poll() is None:
-            with suppress(OSError, AttributeError):  # it has ended
-                found = re.search(r"RssAnon:\s+(\d+)", status.read_text())
-                own = max(own, int(found[1]))  # type: ignore[index]
+            with suppress(OSError):  # it has ended
+                if found := re.search(r"RssAnon:\s+(\d+)", status.read_text()):
+                    own = max(own, int(found[1]))
             time.sleep(0.1)
         resident = int(process.stdout.read())
     assert process.returncode == 0, command
