@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 # Images, and padded tokens, in one run of a tower. Larger runs are slower on a CPU, for
 # what one layer hands to the next then does not stay in its caches; and they take more memory.
 IMAGES_PER_RUN = 2
-TOKENS_PER_RUN = 1024
+TOKENS_PER_RUN = 512
 
 CPU = "CPUExecutionProvider"
 # What runs fixed shapes faster than the CPU of the same machine, where ONNX Runtime has it:
