@@ -18,6 +18,7 @@ from nmm.index.build import build
 from nmm.index.encoders.batched import BatchedEncoder
 from nmm.index.errors import IndexLockedError, ModelError, UsageError
 from nmm.index.events import Event, Passed, Rebuilding, RebuildLeft
+from nmm.index.query import Query, Term
 from nmm.index.run import Options
 from nmm.index.search import open_search
 from nmm.index.status import status
@@ -192,6 +193,7 @@ def test_the_old_index_answers_until_the_new_one_is_whole(old: IndexFolder, pair
 def test_a_search_that_was_open_goes_over_to_the_new_model(old: IndexFolder, pair: str) -> None:
     with open_search(old) as search:
         before = search.find("a cat", 10)
+        search.embed_ahead([Query((Term(text=text),)) for text in ("a cat", "a dog")])
         build([], old, model=pair, rebuild=True)
         after = search.find("a cat", 10)
         assert (search.model, len(before), len(after)) == (pair, 4, 4)
