@@ -47,7 +47,7 @@ class Scan(NamedTuple):
     """What flat files propose for a query, or will: at most so many of each, by its name."""
 
     query: Vector
-    count: int
+    most: int
     proposed: Mapping[str, Future[Found]]
 
 
@@ -170,7 +170,7 @@ class NearestVectors:
         from nmm.index.store import faiss_files
 
         scan = self._scan
-        if scan and among is None and scan.query is query and scan.count >= count:
+        if scan and among is None and scan.query is query and scan.most >= count:
             ids, scores = scan.proposed[segment.name].result()
             return ids[:count], scores[:count]
         return faiss_files.nearest(self._index(segment), query, count, among)
