@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from nmm.index.store.location import IndexFolder
 
 
+# Images that may be gone, or left out, of those that are looked for.
+SPARE = 10
+
+
 class NearestFiles:
     """The files of an index, ready to be compared with queries, whatever is written meanwhile.
 
@@ -32,7 +36,7 @@ class NearestFiles:
 
     def begin(self, query: NDArray[np.float32], count: int, kind: Kind) -> None:
         """Begin to look for as many files as :meth:`best` will be asked for, without a filter."""
-        self._open(kind).begin(query, 2 * count)
+        self._open(kind).begin(query, _candidates(count, kind))
 
     def best(
         self,
@@ -74,7 +78,7 @@ class NearestFiles:
     ) -> list[Place] | None:
         """As of :meth:`best`; None if so many tries, each with more chunks, were too few."""
         nearest = self._open(kind)
-        candidates = 2 * count
+        candidates = _candidates(count, kind)
         while tries is None or tries > 0:
             ids, scores = nearest.nearest(query, candidates, among)
             known = dict(zip(ids.tolist(), scores.tolist(), strict=True))
@@ -119,6 +123,12 @@ class NearestFiles:
         ids = passing_chunks(self._catalog, kind, where)
         self._passed[kind] = (self._catalog.version(), where), ids
         return ids
+
+
+def _candidates(count: int, kind: Kind) -> int:
+    """Chunks among which so many files are looked for at first."""
+    # An image is one chunk, unless it is gone; of a text, several may be near.
+    return count + SPARE if kind == "image" else 2 * count
 
 
 def order(place: Place | Hit) -> tuple[float, str, int]:
