@@ -12,9 +12,9 @@ cores allow is the sum of the times that both take alone. Ratios are medians ove
 
 `--peers` compares CLIP's ViT-B/16, with the same random weights, on the same files: `nmm index`,
 sentence-transformers' `encode`, and rclip's loop (Pillow, 8 images at a time, torch) with
-transformers' CLIP in it. `--decoders` compares what can decode a JPEG.
+transformers' CLIP in it.
 
-    python bench/pipeline.py [--pair DIR] [--rounds 3] [--peers] [--decoders]
+    python bench/pipeline.py [--pair DIR] [--rounds 3] [--peers]
 """
 
 from __future__ import annotations
@@ -31,23 +31,47 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from photos import write_photos
+from PIL import Image
 from random_pair import write_pair
 from report import Figure, note
+from tokenizers import Tokenizer
 
 from nmm.index.batch import CHUNKS_PER_IMAGE
 from nmm.index.encoders.backend import available_cpus
-from nmm.index.encoders.registry import MINI, Model, Task, find_model
+from nmm.index.encoders.cache import weights_folder
+from nmm.index.encoders.preprocess import to_pixels
+from nmm.index.encoders.registry import (
+    CLIP_VIT_B_16,
+    MINI,
+    PREPROCESSOR,
+    TOKENIZER,
+    Model,
+    Task,
+    find_model,
+)
 from nmm.index.encoders.runtime import load_encoder
+from nmm.index.encoders.weights import weight_files
 from nmm.index.media.image import MAX_PIXELS
 from nmm.index.media.read import Chunking, TextMedia, read_media
-from nmm.index.ready import ReadyImage, read_ready
+from nmm.index.ready import Media, ReadyImage, read_ready
 
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 NMM = Path(sys.executable).with_name("nmm")
+
+
+class Way(NamedTuple):
+    """One way to do the same."""
+
+    name: str
+    run: Callable[[], Any]
 
 
 class Case(NamedTuple):
@@ -107,7 +131,7 @@ def index(folder: Path, count: int, model: Model) -> None:
     assert json.loads(done.stdout)["added"] == count
 
 
-def decode_all(paths: Iterable[Path], model: Model) -> list[object]:
+def decode_all(paths: Iterable[Path], model: Model) -> list[Media]:
     """Read and decode files as a run does, in as many threads."""
     chunking = Chunking.of(load_encoder(MINI).tokenizer, model.chunk)
     with ThreadPoolExecutor(available_cpus()) as pool:
@@ -127,8 +151,6 @@ def decode_all(paths: Iterable[Path], model: Model) -> list[object]:
 
 def images_alone(paths: Sequence[Path], model: Model) -> tuple[Callable[[], object], int]:
     """The encoder on images decoded beforehand, and how many there are."""
-    import numpy as np
-
     encoder = load_encoder(model)
     ready = decode_all(paths, model)
     pixels = np.stack([media.pixels for media in ready if isinstance(media, ReadyImage)])
@@ -194,21 +216,116 @@ def measure(case: Case, folder: Path, rounds: int) -> None:
 
 
 def write_clip(folder: Path) -> None:
-    """CLIP ViT-B/16 with random weights, in hub layout."""
+    """CLIP's ViT-B/16 with random weights, in hub layout; of its text tower one layer."""
     import torch
     import transformers
 
-    from nmm.index.encoders.registry import CLIP_VIT_B_16, TOKENIZER
-    from nmm.index.encoders.weights import weight_files
-
-    torch.manual_seed(0)
-    config = transformers.CLIPConfig(vision_config={"patch_size": 16}, projection_dim=512)
-    transformers.CLIPModel(config).save_pretrained(folder)
-    transformers.CLIPImageProcessor().save_pretrained(folder)
-    # Of the text tower nothing is measured; any tokenizer fits.
     (tokenizer,) = (file for file in weight_files(MINI) if file.name == TOKENIZER)
+    ids = Tokenizer.from_file(str(tokenizer))
+    text = {
+        "num_hidden_layers": 1,
+        "vocab_size": ids.get_vocab_size(),
+        "bos_token_id": ids.token_to_id("[CLS]"),
+        "eos_token_id": ids.token_to_id("[SEP]"),
+        "pad_token_id": ids.token_to_id("[PAD]"),
+    }
+    torch.manual_seed(0)
+    config = transformers.CLIPConfig(
+        text_config=text, vision_config={"patch_size": 16}, projection_dim=512
+    )
+    transformers.CLIPModel(config).save_pretrained(folder)
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_file=str(tokenizer), pad_token="[PAD]", model_max_length=CLIP_VIT_B_16.context
+    ).save_pretrained(folder)
     shutil.copyfile(tokenizer, folder / TOKENIZER)
-    assert all((folder / name).exists() for name in CLIP_VIT_B_16.files)
+    spec = CLIP_VIT_B_16.image
+    processor = {
+        "image_processor_type": "CLIPImageProcessor",
+        "size": spec.side,
+        "crop_size": spec.side,
+        "resample": 3,
+        "image_mean": spec.mean,
+        "image_std": spec.std,
+    }
+    (folder / PREPROCESSOR).write_text(json.dumps(processor), "utf-8")
+
+
+def sentence_transformers_encode(folder: Path, paths: Sequence[Path]) -> Way | None:
+    """`encode` of open images, 32 at a time: what its documentation shows."""
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError:
+        print("sentence-transformers is not installed: it is left out")
+        return None
+    model = SentenceTransformer(str(folder), device="cpu")
+
+    def encode() -> NDArray[np.float32]:
+        with ExitStack() as stack:
+            images = [stack.enter_context(Image.open(path)) for path in paths]
+            vectors: NDArray[np.float32] = model.encode(images, normalize_embeddings=True)
+            return vectors
+
+    return Way("sentence-transformers encode", encode)
+
+
+def rclip_loop(folder: Path, paths: Sequence[Path]) -> Way:
+    """What rclip does: 8 files opened, decoded and resized one after the other, then the tower.
+
+    rclip itself can be given no weights of another architecture; the tower is transformers'.
+    """
+    import torch
+    import transformers
+
+    tower = transformers.CLIPModel.from_pretrained(folder).eval()
+    spec = CLIP_VIT_B_16.image
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (spec.mean, spec.std))
+
+    def preprocess(path: Path) -> torch.Tensor:
+        pixels = torch.from_numpy(to_pixels(Image.open(path).convert("RGB"), spec).copy())
+        return (pixels.permute(2, 0, 1).float() / 255 - mean) / std
+
+    @torch.inference_mode()
+    def loop() -> NDArray[np.float32]:
+        vectors = []
+        for start in range(0, len(paths), 8):
+            batch = torch.stack([preprocess(path) for path in paths[start : start + 8]])
+            features = tower.get_image_features(batch)
+            vectors.append(getattr(features, "pooler_output", features))
+        return torch.nn.functional.normalize(torch.cat(vectors), dim=-1).numpy()
+
+    return Way("rclip's loop", loop)
+
+
+def compare_with_peers(temporary: Path, rounds: int, scale: float) -> None:
+    """The same tower, weights and files, from files to vectors, by nmm and by others."""
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    folder = weights_folder(CLIP_VIT_B_16)
+    if not folder.is_dir():
+        write_clip(folder)
+    for megapixels, full in ((2, 96), (24, 32)):
+        count = max(8, round(full * scale))
+        files = temporary / "files"
+        paths = write_photos(files, count, megapixels)
+        found = (sentence_transformers_encode(folder, paths), rclip_loop(folder, paths))
+        others = [way for way in found if way]
+        index(files, count, CLIP_VIT_B_16)  # compiles the model, the first time
+        ready = [one for one in decode_all(paths, CLIP_VIT_B_16) if isinstance(one, ReadyImage)]
+        ours = load_encoder(CLIP_VIT_B_16).embed_images([image.pixels for image in ready])
+        cosines = [float((ours * way.run()).sum(1).mean()) for way in others]
+        nmm = Way("nmm index", partial(index, files, count, CLIP_VIT_B_16))
+        times = [[seconds(way.run) for way in (nmm, *others)] for _ in range(rounds)]
+        shutil.rmtree(files)
+        rate = count / statistics.median(row[0] for row in times)
+        print(f"\nCLIP ViT-B/16, {count} JPEGs of {megapixels} MP{'images/s':>20}", end="")
+        print(f"{'nmm is faster by':>20}{'mean cosine':>14}\n{'nmm index':42}{rate:8.2f}")
+        for number, (way, cosine) in enumerate(zip(others, cosines, strict=True), 1):
+            other = count / statistics.median(row[number] for row in times)
+            ratio = statistics.median(row[number] / row[0] for row in times)
+            print(f"{way.name:42}{other:8.2f}{ratio:20.2f}{cosine:14.4f}", flush=True)
+            what = f"index: CLIP ViT-B/16, {megapixels} MP JPEG"
+            note(Figure(what, rate, "images/s", way.name, other, ratio))
 
 
 def main() -> None:
@@ -217,11 +334,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1, help="so many times the files")
     parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--peers", action="store_true", help="those of CLIP's, too")
     arguments = parser.parse_args()
+    os.environ["HF_HUB_OFFLINE"] = "1"
     with tempfile.TemporaryDirectory() as name:
         temporary = Path(name).resolve()
-        if not arguments.pair:
+        if not arguments.pair or arguments.peers:  # of CLIP none but those with random weights
             os.environ["NMM_CACHE"] = str(temporary / "cache")
+        if not arguments.pair:
             write_pair(temporary / "pair")
         pair = find_model(str(arguments.pair or temporary / "pair"))
         print(f"{'':20}{'files':>6}{'nmm index':>11}{'encoder':>11}{'decoding':>11}", end="")
@@ -229,6 +349,8 @@ def main() -> None:
         for case in cases(pair, arguments.scale):
             if arguments.only in case.name:
                 measure(case, temporary / "files", arguments.rounds)
+        if arguments.peers:
+            compare_with_peers(temporary, arguments.rounds, arguments.scale)
 
 
 if __name__ == "__main__":

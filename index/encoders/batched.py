@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     Vectors: TypeAlias = NDArray[np.float32]
     Run: TypeAlias = tuple[Sequence[int], Callable[[], Vectors]]
 
-# Runs that wait for each of those that are computed, so that what computes never waits.
-QUEUED = 8
+# Of a batch, for each run that is computed at once: while a batch is waited for, the next one is
+# underway, so that these are enough for what computes never to wait.
+RUNS_PER_BATCH = 2
+# Images to a batch in any case: a commit should not come more often.
+LEAST_BATCH = 32
 # What attention takes grows with the square of a text's length: of texts with more tokens, only
 # so many runs are computed at once.
 LONG = 1024
@@ -116,7 +119,7 @@ class BatchedEncoder(abc.ABC):
     @property
     def batch_size(self) -> int:
         """Images that are best embedded together, so that all runs have work and few wait."""
-        return max(32, QUEUED * self._runs * self._images_per_run)
+        return max(LEAST_BATCH, RUNS_PER_BATCH * self._runs * self._images_per_run)
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
