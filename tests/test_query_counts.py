@@ -10,20 +10,27 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from support import Nmm
 
 from nmm.cli.queries import BATCH
+from nmm.index import nearest_files
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.filters import Filters
 from nmm.index.model import settings_of
+from nmm.index.query import Mode
 from nmm.index.scale import NEUTRAL_QUERIES
+from nmm.index.search import open_search
 from nmm.index.store import segments
-from nmm.index.store.catalog import KINDS, Scale
+from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale
+from nmm.index.store.conditions import Condition
 from nmm.index.store.location import IndexFolder
 from nmm.index.store.writer import ChunkRow, Content, open_for_writing
 
@@ -141,6 +148,27 @@ def test_the_statements_of_a_query_are_few(filled: IndexFolder) -> None:
     few, many = (counted(filled, queries(count))["statements"] for count in (5, 45))
     each = (many - few) / 40
     assert 10 <= each <= STATEMENTS + 10 * STATEMENTS_PER_RESULT
+
+
+@pytest.mark.parametrize(("pattern", "scans"), [("*.txt", 0), ("garden bridge.txt", 1)])
+def test_all_files_are_filtered_only_if_few_of_the_nearest_pass(
+    filled: IndexFolder, pattern: str, scans: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And then once, for all queries with that filter."""
+    seen: list[str] = []
+    real = nearest_files.passing_chunks
+
+    def count(catalog: Catalog, kind: Kind, where: Condition) -> NDArray[np.int64]:
+        seen.append(kind)
+        return real(catalog, kind, where)
+
+    monkeypatch.setattr(nearest_files, "passing_chunks", count)
+    filters = Filters(within=(pattern,))
+    with open_search(filled) as search:
+        for query in ("cat dog", "boat dog"):
+            (found,) = search.find(query, 1, ["text"], filters=filters, mode=Mode.SEMANTIC)
+            assert fnmatch(Path(found.path).name, pattern)
+    assert len(seen) == scans
 
 
 # The same answers
