@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -207,6 +208,10 @@ def search(
     Images and texts come in one list. A score of 1 is what one in a thousand items
     reaches that have nothing to do with the query.
     """
+    # numpy's threads would wait for work in a loop after each small product, and take a core from
+    # the model for ten times as long as they saved. It is read when numpy is first imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
     from nmm.cli.explain import explanation
     from nmm.cli.queries import read_queries
     from nmm.index.search import open_search
