@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from report import Figure, note
 
 from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime import load_encoder
@@ -28,6 +29,7 @@ from nmm.index.store.catalog import Root
 from nmm.index.store.location import IndexFolder
 from nmm.index.store.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 
+QUICK = ("--unchanged", "500", "--sizes", "0", "1000", "--added", "50", "--memory", "50")
 NMM = Path(sys.executable).with_name("nmm")
 FILES_PER_FOLDER = 200
 WORDS = [
@@ -121,6 +123,8 @@ def unchanged(temporary: Path, count: int) -> None:
     summary, peak = index(folder)
     assert summary["unchanged"] == count, summary
     print(f"\nsecond run over {count:,} unchanged files: {summary['seconds']:.1f} s, {peak:.0f} MB")
+    goal = "<= 3 s" if count == 100_000 else ""
+    note(Figure(f"second run over {count:,} unchanged files", summary["seconds"], "s", goal=goal))
     shutil.rmtree(root)
 
 
@@ -130,7 +134,7 @@ def adding(temporary: Path, sizes: list[int], count: int) -> None:
     make_files(more, count, seed=1)
     index(IndexFolder(temporary / "warm"), more, "--model", "mini")  # opens what is cached
     print(f"\nadding {count:,} texts\n  to an index of  ms a file  x first  written again")
-    first = 0.0
+    first = cost = 0.0
     for size in sizes:
         folder = IndexFolder(temporary / f"of-{size}")
         if size:
@@ -142,17 +146,23 @@ def adding(temporary: Path, sizes: list[int], count: int) -> None:
         first = first or cost
         gone = sum(bytes_ for path, bytes_ in before.items() if not path.exists())
         print(f"{size:16,} {cost:10.2f} {cost / first:8.2f} {gone / 1e6:11.1f} MB")
+    what = f"a text added to an index of {sizes[-1]:,}"
+    note(Figure(what, cost, "ms", f"to one of {sizes[0]:,}", first, first / cost))
 
 
 def memory(temporary: Path, counts: list[int]) -> None:
     """Peaks of memory by the number of files of a first run."""
     print("\nfirst run over texts\n           files      peak")
+    peaks = []
     for count in counts:
         root = temporary / f"first-{count}"
         make_files(root, count, seed=2)
         _, peak = index(IndexFolder(temporary / f"index-{count}"), root, "--model", "mini")
+        peaks.append(peak)
         print(f"{count:16,} {peak:6.0f} MB")
         shutil.rmtree(root)
+    what = f"peak memory of indexing {counts[-1]:,} texts"
+    note(Figure(what, peaks[-1], "MB", f"{counts[0]:,} texts", peaks[0], peaks[0] / peaks[-1]))
 
 
 def main() -> None:
