@@ -43,6 +43,9 @@ LATENT = 48
 QUERIES = 200
 NEIGHBOURS = 10
 BLOCK = 50_000
+# What is aimed at with a million vectors.
+MILLION = 1_000_000
+P50, RECALL, RCLIP = "<= 3 ms", ">= 0.98", ">= 500 x"
 RCLIP_NAME = "rclip's way"
 
 Vectors = NDArray[np.float32]
@@ -275,11 +278,6 @@ def compare(count: int, *, both: bool, peers: bool) -> None:
             flush=True,
         )
     note(*figures(count, ours, rows))
-
-
-# What was aimed at, at a million.
-MILLION = 1_000_000
-P50, RECALL, RCLIP = "<= 3 ms", ">= 0.98", ">= 500 x"
 
 
 def figures(count: int, ours: Row, rows: Sequence[Row]) -> Iterator[Figure]:
