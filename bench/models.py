@@ -95,7 +95,7 @@ def paragraphs(count: int) -> list[str]:
 
 
 def compare(title: str, unit: str, ways: Sequence[Way], rounds: int) -> list[Row]:
-    """A row for each way, printed: its vectors and its speed, against the first's and the last's."""
+    """A row for each way, printed: its vectors and speed, against the first's and the last's."""
     vectors = [way.embed() for way in ways]  # which warms them up
     seconds: list[list[float]] = [[] for _ in ways]
     for _ in range(rounds):

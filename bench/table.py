@@ -59,7 +59,8 @@ def _rows(name: str, result: Result, most: tuple[str, str, str]) -> list[str]:
 
 
 def _cells(figure: Figure, result: Result) -> list[str]:
-    met = "" if result.is_quick else {True: "yes", False: "**no**", None: ""}[is_met(figure)]
+    is_judged = not (result.is_quick or result.failure)
+    met = {True: "yes", False: "**no**", None: ""}[is_met(figure) if is_judged else None]
     return [
         figure.what,
         f"{number(figure.value)} {figure.unit}",
