@@ -29,7 +29,7 @@ class Figure(NamedTuple):
         ratio: What is better than 1 if nmm is better: a median over rounds, so it need not be the
             quotient of the two.
         goal: What was aimed at, empty if nothing was: "<= 0.45 s", in `unit`, is of the value;
-            ">= 1.3 x" or ">= 90 %" of the ratio.
+            ">= 1.3 x", ">= 0.9" or ">= 90 %" of the ratio.
     """
 
     what: str

@@ -94,7 +94,7 @@ def is_met(figure: Figure) -> bool | None:
     found = GOAL.fullmatch(figure.goal)
     if found and found[3] == figure.unit:
         reached: float | None = figure.value
-    elif found and found[3] in {"x", "%"}:
+    elif found and found[3] in {"", "x", "%"}:
         reached = figure.ratio
     else:
         reached = None

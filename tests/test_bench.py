@@ -90,7 +90,8 @@ def repository(tmp_path: Path) -> Path:
     }
     for name, body in bodies.items():
         (tmp_path / "bench" / f"{name}.py").write_text(
-            f"from report import Figure, left_out, note\ndef main(): {body}\nmain()\n", "utf-8"
+            f"from report import Figure, left_out, note\nQUICK = ()\ndef main(): {body}\nmain()\n",
+            "utf-8",
         )
     return tmp_path
 
@@ -126,10 +127,46 @@ def test_what_is_left_out_is_a_row_and_a_status(repository: Path) -> None:
     assert not (repository / "bench" / "results.json").exists()
 
 
+def test_a_bench_without_small_sizes_is_no_quick_one(repository: Path) -> None:
+    bench = repository / "bench" / "sound.py"
+    bench.write_text(bench.read_text("utf-8").replace("QUICK = ()", ""), "utf-8")
+    done = run(repository / "scripts" / "bench", "--quick", "sound")
+    assert done.returncode == 1
+    assert "**failed**: it has no small sizes, see QUICK in bench/report.py" in done.stdout
+
+
 def test_a_bench_that_is_not_there_is_refused(repository: Path) -> None:
     done = run(repository / "scripts" / "bench", "nonesuch")
     assert done.returncode == 2
     assert "there is no bench nonesuch; there are: broken, killed" in done.stderr
+
+
+def test_the_pages_are_filled_from_what_was_kept_and_found_out_when_they_are_old(
+    repository: Path,
+) -> None:
+    scripts, page = repository / "scripts", repository / "README.md"
+    page.write_text(
+        "<!-- performance -->\n<!-- /performance -->\n"
+        "<!-- bench: bench/silent.py -->\n<!-- /bench -->\n"
+        "<!-- bench: bench/sound.py -->\nas it was\n<!-- /bench -->\n",
+        "utf-8",
+    )
+    results = repository / "bench" / "results.json"
+    write_results({"silent": RESULT}, results)
+    assert run(scripts / "readme").returncode == 0
+    filled = page.read_text("utf-8")
+    every = benches(repository / "bench")
+    assert filled == (
+        f"<!-- performance -->\n{table({'silent': RESULT}, every)}<!-- /performance -->\n"
+        "<!-- bench: bench/silent.py -->\n```\nwhat it printed\n```\n<!-- /bench -->\n"
+        "<!-- bench: bench/sound.py -->\nas it was\n<!-- /bench -->\n"
+    )
+    assert run(scripts / "readme", "--check").returncode == 0
+    write_results({"silent": replace(RESULT, figures=(Figure("a search", 0.511, "s"),))}, results)
+    old = run(scripts / "readme", "--check")
+    assert old.returncode == 1
+    assert "+| a search | 0.511 s |" in old.stdout
+    assert page.read_text("utf-8") == filled
 
 
 # Which there are
@@ -197,6 +234,7 @@ def test_what_was_measured_otherwise_or_not_at_all_says_so() -> None:
         ("s", "<= 1.9 s", False),
         ("s", ">= 3 x", True),
         ("s", ">= 3.1 x", False),
+        ("s", ">= 2.9", True),
         ("s", ">= 300 %", True),
         ("s", ">= 310 %", False),
         ("", ">= 0.98", True),
