@@ -18,7 +18,7 @@ def table(results: Mapping[str, Result], benches: Sequence[str]) -> str:
 
     What holds for most is said once, above, and what is otherwise beside the bench. Of a bench
     that failed, that left something out or that was never run, a row says so. What has no unit,
-    as recall, stands after what takes time or memory.
+    as recall, stands after what takes time or memory, and what was never run stands last.
     """
     run = {name: results[name] for name in benches if name in results}
     lines = []
@@ -28,7 +28,7 @@ def table(results: Mapping[str, Result], benches: Sequence[str]) -> str:
         most = max(setups, key=lambda setup: (setups[setup], setup))
         lines += [f"Measured on {most[0]}, on {most[1]}.", "", f"Versions: {most[2]}.", ""]
     lines += [_row(COLUMNS), _row(["---"] * len(COLUMNS))]
-    for name in sorted(benches, key=lambda name: name not in run or not _has_units(run[name])):
+    for name in sorted(benches, key=lambda name: _place(run.get(name))):
         if name in run:
             lines += _rows(name, run[name], most)
         else:
@@ -36,8 +36,10 @@ def table(results: Mapping[str, Result], benches: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _has_units(result: Result) -> bool:
-    return any(figure.unit for figure in result.figures)
+def _place(result: Result | None) -> int:
+    if result is None:
+        return 2
+    return 0 if any(figure.unit for figure in result.figures) else 1
 
 
 def _rows(name: str, result: Result, most: tuple[str, str, str]) -> list[str]:
