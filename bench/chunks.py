@@ -23,7 +23,7 @@ from nmm.index.media.read import Chunking, TextMedia, read_media
 from nmm.index.walk import FoundFile, walk
 
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
-QUICK = ("--sizes", "64", "250")
+QUICK = "--sizes 64 250"
 SIZES = (32, 48, 64, 96, 126, 160, 200, 250)
 
 

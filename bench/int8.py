@@ -30,7 +30,7 @@ from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.encoders.registry import MINI, Model, Task
 from nmm.index.encoders.runtime import OnnxEncoder
 
-QUICK = ("--layers", "1", "--photos", "4", "--texts", "4", "--rounds", "1")
+QUICK = "--layers 1 --photos 4 --texts 4 --rounds 1"
 Recipe = Callable[[Path, Path], None]
 
 

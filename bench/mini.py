@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-QUICK = ("--pictures", "100")
+QUICK = "--pictures 100"
 STAMPS = Path("/usr/share/tuxpaint/stamps")
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 BATCH = 8

@@ -50,7 +50,7 @@ from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import CONFIG, TOKENIZER, WEIGHTS, Model, Task
 from nmm.index.encoders.runtime import IMAGES_PER_RUN, TOKENS_PER_RUN, load_encoder
 
-QUICK = ("--layers", "1", "--photos", "4", "--texts", "6", "--rounds", "1")
+QUICK = "--layers 1 --photos 4 --texts 6 --rounds 1"
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 
 Floats = NDArray[np.float32]

@@ -36,7 +36,7 @@ from nmm.index.errors import MediaError
 from nmm.index.media.image import decode
 from nmm.index.ocr import Ocr, load_ocr, prepare
 
-QUICK = ("--each", "1")
+QUICK = "--each 1"
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 
 

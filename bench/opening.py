@@ -26,7 +26,7 @@ from nmm.index.encoders.runtime import load_encoder
 from nmm.index.store.location import IndexFolder
 from nmm.index.store.writer import open_for_writing
 
-QUICK = ("--count", "1000", "--times", "3")
+QUICK = "--count 1000 --times 3"
 TIMES = 15
 
 

@@ -48,7 +48,7 @@ from nmm.index.search import Search, open_search
 from nmm.index.store.catalog import KINDS, Catalog, Scale
 from nmm.index.store.location import IndexFolder
 
-QUICK = ("--no-emoji",)
+QUICK = "--no-emoji"
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 KEPT = Path(tempfile.gettempdir(), "nmm-bench-relevance")
 # Queries of each sort for each mode; results that are looked at; items that are told of.

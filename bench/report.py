@@ -6,7 +6,7 @@ names; without it, nowhere. What it cannot measure, for want of a peer for insta
 too, so that nothing is left out in silence.
 
 Whatever in this folder has a `main` and calls `note` is a bench, and is run by `scripts/bench`.
-Its constant `QUICK` holds the options of small sizes, as a tuple of strings.
+Its constant `QUICK` holds the options of small sizes, as one would type them.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ def quick_options(name: str, folder: Path = FOLDER) -> list[str] | None:
     """The options of small sizes, `QUICK` in the module; None if it has none."""
     for node in _parsed(folder / f"{name}.py").body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "QUICK":
-            return list(ast.literal_eval(node.value))
+            return shlex.split(ast.literal_eval(node.value))
     return None
 
 

@@ -24,7 +24,7 @@ from nmm.index.encoders.runtime import load_encoder
 from nmm.index.media.read import Chunking, TextMedia, read_media
 
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
-QUICK = ("--modules", "2")
+QUICK = "--modules 2"
 MODULES = 80
 # Passages of a text, at least and at most.
 LEAST, MOST = 4, 40

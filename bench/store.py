@@ -37,7 +37,7 @@ from nmm.index.store.location import IndexFolder
 from nmm.index.store.nearest import NearestVectors
 from nmm.index.store.writer import ChunkRow, Content, open_for_writing
 
-QUICK = ("--sizes", "5000", "--no-both", "--no-peers")
+QUICK = "--sizes 5000 --no-both --no-peers"
 DIMENSION = 768
 LATENT = 48
 QUERIES = 200

@@ -90,7 +90,7 @@ def repository(tmp_path: Path) -> Path:
     }
     for name, body in bodies.items():
         (tmp_path / "bench" / f"{name}.py").write_text(
-            f"from report import Figure, left_out, note\nQUICK = ()\ndef main(): {body}\nmain()\n",
+            f"from report import Figure, left_out, note\nQUICK = ''\ndef main(): {body}\nmain()\n",
             "utf-8",
         )
     return tmp_path
@@ -129,7 +129,7 @@ def test_what_is_left_out_is_a_row_and_a_status(repository: Path) -> None:
 
 def test_a_bench_without_small_sizes_is_no_quick_one(repository: Path) -> None:
     bench = repository / "bench" / "sound.py"
-    bench.write_text(bench.read_text("utf-8").replace("QUICK = ()", ""), "utf-8")
+    bench.write_text(bench.read_text("utf-8").replace("QUICK = ''", ""), "utf-8")
     done = run(repository / "scripts" / "bench", "--quick", "sound")
     assert done.returncode == 1
     assert "**failed**: it has no small sizes, see QUICK in bench/report.py" in done.stdout
