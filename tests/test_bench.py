@@ -81,7 +81,7 @@ def repository(tmp_path: Path) -> Path:
         shutil.copy(BENCH / f"{name}.py", tmp_path / "bench")
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
     bodies = {
-        "sound": "note(Figure('a', 1.0, 's'))",
+        "sound": "import sys; print(*sys.argv[1:]); note(Figure('a', 1.0, 's'))",
         "broken": "note(Figure('b', 2.0, 's')); raise RuntimeError('no such | thing')",
         "killed": "import os; note(Figure('c', 2.0, 's')); os.kill(os.getpid(), 9)",
         "silent": "print('nothing')",
@@ -133,6 +133,15 @@ def test_a_bench_without_small_sizes_is_no_quick_one(repository: Path) -> None:
     done = run(repository / "scripts" / "bench", "--quick", "sound")
     assert done.returncode == 1
     assert "**failed**: it has no small sizes, see QUICK in bench/report.py" in done.stdout
+
+
+def test_options_of_its_own_reach_one_bench(repository: Path) -> None:
+    script, results = repository / "scripts" / "bench", repository / "kept.json"
+    assert run(script, "--results", results, "sound", "--", "--list", "x y").returncode == 0
+    assert read_results(results)["sound"].output == ("--list x y",)
+    refused = run(script, "sound", "partial", "--", "--rounds", "1")
+    assert refused.returncode == 2
+    assert "options after -- are of one bench" in refused.stderr
 
 
 def test_a_bench_that_is_not_there_is_refused(repository: Path) -> None:
