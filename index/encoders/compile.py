@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from nmm.index.encoders.backend import Precision, check_precision
+from nmm.index.encoders.backend import FORMS, Precision, check_precision
 from nmm.index.encoders.cache import compiled_folder, compiled_forms
 from nmm.index.encoders.hub_graph import check_graphs
 from nmm.index.encoders.onnx import load_onnxruntime
@@ -102,7 +102,7 @@ def ensure_compiled(
 
 def _tidy(model: Model, folder: Path) -> None:
     """Delete forms of other weights or older recipes, and what was left of making this one."""
-    current = {compiled_folder(model, precision).name for precision in Precision}
+    current = {compiled_folder(model, precision).name for precision in FORMS}
     for form in compiled_forms(model):
         whole, is_part, _ = form.name.partition(".part-")
         if whole not in current or (is_part and whole == folder.name):

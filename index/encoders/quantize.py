@@ -18,10 +18,10 @@ convolution. ReLU6 says what most ranges are; the others are seen in a few gener
 
 from __future__ import annotations
 
-import functools
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from nmm.index.encoders.instructions import saturates
 from nmm.index.encoders.onnx import load_onnxruntime
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     Matrices = dict[str, NDArray[np.float32]]
 
-PROBE = 64  # rows and columns
 LEAST = 1e-9  # instead of nothing, to divide by
 TOP = 127  # of int8, without -128: as many steps below zero as above
 # The stem of EfficientNet and its first two blocks: few weights, and all that comes later is
@@ -56,7 +55,7 @@ def quantize(source: Path, target: Path) -> None:
         source: An ONNX file in fp32, its weights in it or beside it.
         target: Where to write; weights go beside it, to `target` with `.data` added, so that
             they can be mapped into memory. It is meant for this machine: on another one
-            it can be less exact, see :func:`_saturates`.
+            it can be less exact, see :func:`.instructions.saturates`.
     """
     import onnx
 
@@ -162,7 +161,8 @@ def _product(
     scale = np.abs(matrix).max(0) / TOP
     scale[scale == 0] = 1
     whole = np.rint(matrix / scale)
-    int8 = (whole + 128).astype(np.uint8) if _saturates() else whole.astype(np.int8)
+    # Where sums saturate, uint8 by uint8 is exact, but slower than int8 where they do not.
+    int8 = (whole + 128).astype(np.uint8) if saturates() else whole.astype(np.int8)
     scales = _add(graph, f"{y}/scale", scale)
     weights = _add(graph, f"{y}/int8", int8)
     return [
@@ -181,7 +181,7 @@ def _add_constants(graph: onnx.GraphProto) -> None:
 
     _add(graph, UNIT, np.array(1 / TOP, np.float32))
     _add(graph, ZERO, np.array(128, np.uint8))
-    _add(graph, WEIGHT_ZERO, np.array(128, np.uint8) if _saturates() else np.array(0, np.int8))
+    _add(graph, WEIGHT_ZERO, np.array(128, np.uint8) if saturates() else np.array(0, np.int8))
     _add(graph, LAST_AXIS, np.array([-1], np.int64))
 
 
@@ -236,36 +236,3 @@ class _Calibration:
             colours = chance.integers(0, 256, (tiles, tiles, 3), np.uint8)
             row = np.arange(self._side) * tiles // self._side
             yield colours[row[:, None], row]
-
-
-@functools.cache
-def _saturates() -> bool:
-    """Whether sums of uint8 by int8 come out wrong on this machine.
-
-    They do on x86 without VNNI, where two products are added in 16 bits: up to 65 thousand do
-    not fit. There, weights are kept as uint8, which is exact everywhere but slower where
-    VNNI is.
-    """
-    import numpy as np
-    from onnx import TensorProto, helper
-
-    product = helper.make_model(
-        helper.make_graph(
-            [helper.make_node("MatMulInteger", ["a", "b"], ["y"])],
-            "product",
-            [
-                helper.make_tensor_value_info("a", TensorProto.UINT8, (PROBE, PROBE)),
-                helper.make_tensor_value_info("b", TensorProto.INT8, (PROBE, PROBE)),
-            ],
-            [helper.make_tensor_value_info("y", TensorProto.INT32, (PROBE, PROBE))],
-        ),
-        opset_imports=[helper.make_opsetid("", 20)],
-        ir_version=10,
-    )
-    session = load_onnxruntime().InferenceSession(
-        product.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    a = np.full((PROBE, PROBE), 255, np.uint8)
-    b = np.full((PROBE, PROBE), TOP, np.int8)
-    (y,) = session.run(None, {"a": a, "b": b})
-    return bool((y != 255 * TOP * PROBE).any())
