@@ -21,7 +21,7 @@ from models import Way, compare, encoder_of, paragraphs, photos, pixels_of
 from random_pair import write_pair
 
 from nmm.index.encoders import quantize
-from nmm.index.encoders.backend import Precision
+from nmm.index.encoders.backend import FORMS
 from nmm.index.encoders.cache import compiled_folder
 from nmm.index.encoders.compile import MANIFEST, TEXT, TOKENIZER, VISION
 from nmm.index.encoders.folder import folder_model
@@ -99,7 +99,7 @@ def main() -> None:
         for model, on_images in ((folder_model(pair), TRANSFORMER), (MINI, CONVOLUTIONS)):
             pixels = pixels_of(images, model)
             prompts = [model.prompt(text, Task.DOCUMENT) for text in texts]
-            encoders = {precision.value: encoder_of(model, precision) for precision in Precision}
+            encoders = {precision.value: encoder_of(model, precision) for precision in FORMS}
             for tower, recipes in ((VISION, on_images), (TEXT, TRANSFORMER)):
                 others = {
                     name: by_recipe(model, tower, recipe, Path(temporary))

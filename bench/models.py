@@ -27,10 +27,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ from PIL import Image
 from random_pair import write_pair
 from torch.nn import functional
 
-from nmm.index.encoders.backend import Backend, Device, Precision
+from nmm.index.encoders.backend import FORMS, Backend, Device, Precision
 from nmm.index.encoders.batched import BatchedEncoder
 from nmm.index.encoders.cache import compiled_folder
 from nmm.index.encoders.folder import folder_model
@@ -53,6 +53,8 @@ SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
+# What a run of a tower takes, by the names of its inputs.
+Feed = Mapping[str, NDArray[Any]]
 
 
 class Way(NamedTuple):
@@ -83,7 +85,18 @@ def paragraphs(count: int) -> list[str]:
     return chance.sample([text for text in texts if len(text) > 80], count)
 
 
-def compare(title: str, unit: str, ways: Sequence[Way], rounds: int) -> None:
+class Outcome(NamedTuple):
+    """What came of a way: its vectors, and the seconds of each round."""
+
+    vectors: Floats
+    seconds: list[float]
+
+    @property
+    def rate(self) -> float:
+        return len(self.vectors) / statistics.median(self.seconds)
+
+
+def compare(title: str, unit: str, ways: Sequence[Way], rounds: int) -> dict[str, Outcome]:
     """Print a row for each way: its vectors and its speed, against the first's and the last's."""
     vectors = [way.embed() for way in ways]  # which warms them up
     seconds: list[list[float]] = [[] for _ in ways]
@@ -101,9 +114,11 @@ def compare(title: str, unit: str, ways: Sequence[Way], rounds: int) -> None:
             cosines = (found * vectors[0]).sum(1)
             worst = np.abs(found - vectors[0]).max()
             near = f"{worst:9.1e}{cosines.min():9.4f}{cosines.mean():9.4f}"
-        rate = len(found) / statistics.median(spent)
+        rate = Outcome(found, spent).rate
         print(f"{way.name:34}{near}{rate:10.1f}{ratio(seconds[0], spent):9.2f}", end="")
         print(f"{ratio(seconds[-1], spent):8.2f}", flush=True)
+    outcomes = map(Outcome, vectors, seconds)
+    return dict(zip((way.name for way in ways), outcomes, strict=True))
 
 
 def ratio(theirs: Iterable[float], ours: Iterable[float]) -> float:
@@ -204,7 +219,7 @@ def print_opening(model: Model, rounds: int) -> None:
     print("\nopening a session, in a new process")
     print(f"{'':34}{'disk':>9}{'open':>9}{'memory':>9}{'first run':>11}{'memory then':>13}")
     for tower in ("vision", "text"):
-        for precision in Precision:
+        for precision in FORMS:
             folder = compiled_folder(model, precision)
             disk = sum(file.stat().st_size for file in folder.glob(f"{tower}.onnx*")) / 1e6
             for once, how in (("", "repacked"), ("once", "as it lies on disk")):
@@ -244,7 +259,7 @@ def main() -> None:
         if not arguments.pair:
             write_pair(pair)
         model = folder_model(pair)
-        fp32, int8 = (encoder_of(model, precision) for precision in Precision)
+        fp32, int8 = (encoder_of(model, precision) for precision in FORMS)
         encoders = {
             "torch fp32": PlainTorch(model),
             "ONNX Runtime fp32": fp32,
