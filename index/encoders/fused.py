@@ -37,7 +37,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, *, interleaved: bool) -> Tensor:
             shape=x.shape,
             version=1,
         )
-    heads = x.unflatten(-1, (-1, 2 * cos.shape[-1]))
+    heads = x.reshape(*x.shape[:-1], -1, 2 * cos.shape[-1])
     a, b = (heads[..., ::2], heads[..., 1::2]) if interleaved else heads.chunk(2, -1)
     cos, sin = cos[:, None], sin[:, None]
     turned = a * cos - b * sin, b * cos + a * sin
@@ -67,6 +67,6 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = No
             shape=q.shape,
             version=1,
         )
-    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+    q, k, v = (x.reshape(*x.shape[:-1], heads, -1).transpose(1, 2) for x in (q, k, v))
     attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     return attended.transpose(1, 2).flatten(2)
