@@ -92,7 +92,7 @@ def main() -> None:
     arguments = parser.parse_args()
     images, texts = photos(arguments.photos), paragraphs(arguments.texts)
     with tempfile.TemporaryDirectory() as temporary:
-        os.environ["NMM_CACHE"] = temporary
+        os.environ.setdefault("NMM_CACHE", temporary)
         pair = arguments.pair or Path(temporary, "pair")
         if not arguments.pair:
             write_pair(pair)

@@ -254,7 +254,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rounds = arguments.rounds
     with tempfile.TemporaryDirectory() as temporary:
-        os.environ["NMM_CACHE"] = temporary
+        os.environ.setdefault("NMM_CACHE", temporary)
         pair = arguments.pair or Path(temporary, "pair")
         if not arguments.pair:
             write_pair(pair)
