@@ -22,7 +22,7 @@ from random_pair import write_pair
 from report import Figure, note
 
 from nmm.index.encoders import quantize
-from nmm.index.encoders.backend import Precision
+from nmm.index.encoders.backend import FORMS
 from nmm.index.encoders.cache import compiled_folder
 from nmm.index.encoders.compile import MANIFEST, TEXT, TOKENIZER, VISION
 from nmm.index.encoders.folder import folder_model
@@ -97,14 +97,14 @@ def main() -> None:
     arguments = parser.parse_args()
     images, texts = photos(arguments.photos), paragraphs(arguments.texts)
     with tempfile.TemporaryDirectory() as temporary:
-        os.environ["NMM_CACHE"] = temporary
+        os.environ.setdefault("NMM_CACHE", temporary)
         pair = arguments.pair or Path(temporary, "pair")
         if not arguments.pair:
             write_pair(pair, arguments.layers)
         for model, on_images in ((folder_model(pair), TRANSFORMER), (MINI, CONVOLUTIONS)):
             pixels = pixels_of(images, model)
             prompts = [model.prompt(text, Task.DOCUMENT) for text in texts]
-            encoders = {precision.value: encoder_of(model, precision) for precision in Precision}
+            encoders = {precision.value: encoder_of(model, precision) for precision in FORMS}
             for tower, recipes in ((VISION, on_images), (TEXT, TRANSFORMER)):
                 others = {
                     name: by_recipe(model, tower, recipe, Path(temporary))

@@ -27,10 +27,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ from random_pair import write_pair
 from report import Figure, left_out, note
 from torch.nn import functional
 
-from nmm.index.encoders.backend import Backend, Device, Precision
+from nmm.index.encoders.backend import FORMS, Backend, Device, Precision
 from nmm.index.encoders.batched import BatchedEncoder
 from nmm.index.encoders.cache import compiled_folder
 from nmm.index.encoders.folder import folder_model
@@ -55,6 +55,8 @@ SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
+# What a run of a tower takes, by the names of its inputs.
+Feed = Mapping[str, NDArray[Any]]
 
 
 class Way(NamedTuple):
@@ -66,12 +68,13 @@ class Way(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What came out: items a second, seconds of each round, and the mean cosine to the first."""
+    """What came out: items a second, seconds of each round, and vectors, near to the first's."""
 
     name: str
     rate: float
     seconds: list[float]
     cosine: float
+    vectors: Floats
 
 
 def photos(count: int) -> list[Image.Image]:
@@ -117,7 +120,7 @@ def compare(title: str, unit: str, ways: Sequence[Way], rounds: int) -> list[Row
         rate = len(found) / statistics.median(spent)
         print(f"{way.name:34}{near}{rate:10.1f}{ratio(seconds[0], spent):9.2f}", end="")
         print(f"{ratio(seconds[-1], spent):8.2f}", flush=True)
-        rows.append(Row(way.name, rate, spent, mean))
+        rows.append(Row(way.name, rate, spent, mean, found))
     return rows
 
 
@@ -147,7 +150,9 @@ class PlainTorch(TorchEncoder):
 
     def __init__(self, model: Model) -> None:
         super().__init__(model, compiled_folder(model), Device.CPU, torch.float32)
-        self._images_per_run, self._tokens_per_run = IMAGES_PER_RUN, TOKENS_PER_RUN
+        # One after the other, each on all cores: torch's threads are not those that ask.
+        self._images_per_run, self._tokens_per_run = 2 * IMAGES_PER_RUN, 2 * TOKENS_PER_RUN
+        self._runs = 1
 
 
 def clip(pixels: Pixels) -> Way:
@@ -238,7 +243,7 @@ def print_opening(model: Model, rounds: int) -> None:
     print("\nopening a session, in a new process")
     print(f"{'':34}{'disk':>9}{'open':>9}{'memory':>9}{'first run':>11}{'memory then':>13}")
     for tower in ("vision", "text"):
-        for precision in Precision:
+        for precision in FORMS:
             folder = compiled_folder(model, precision)
             disk = sum(file.stat().st_size for file in folder.glob(f"{tower}.onnx*")) / 1e6
             for once, how in (("", "repacked"), ("once", "as it lies on disk")):
@@ -279,12 +284,12 @@ def main() -> None:
     arguments = parser.parse_args()
     rounds = arguments.rounds
     with tempfile.TemporaryDirectory() as temporary:
-        os.environ["NMM_CACHE"] = temporary
+        os.environ.setdefault("NMM_CACHE", temporary)
         pair = arguments.pair or Path(temporary, "pair")
         if not arguments.pair:
             write_pair(pair, arguments.layers)
         model = folder_model(pair)
-        fp32, int8 = (encoder_of(model, precision) for precision in Precision)
+        fp32, int8 = (encoder_of(model, precision) for precision in FORMS)
         encoders = {
             "torch fp32": PlainTorch(model),
             "ONNX Runtime fp32": fp32,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import enum
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from nmm.index.encoders.backend import (
     Backend,
     Device,
-    Precision,
     available_cpus,
     choose_device,
+    choose_precision,
 )
 from nmm.index.encoders.batched import BatchedEncoder
 from nmm.index.encoders.compile import (
@@ -203,7 +204,7 @@ def load_encoder(
     backend = backend or Backend()
     # One query is embedded on a CPU before torch is even imported.
     device = Device.CPU if use is Use.QUERY else choose_device(model, backend.device)
-    precision = backend.precision if device is Device.CPU else Precision.FP32
+    precision = choose_precision(model, replace(backend, device=device))
     folder = ensure_compiled(model, on_compile, stop, precision)
     if device is not Device.CPU:
         from nmm.index.encoders.gpu import TorchEncoder
