@@ -12,6 +12,7 @@ from nmm.cli import formats
 from nmm.cli.complete import folders, queries
 from nmm.cli.exit import Exit
 from nmm.cli.filters import FilterOptions, tell_emptied
+from nmm.cli.finding import SearchCommand
 from nmm.cli.history import note
 from nmm.cli.parameters import IndexOption, QuietOption
 from nmm.cli.showing import Showing
@@ -31,6 +32,7 @@ Examples:
   nmm search - --json < queries.txt
   nmm search --gallery --open winter evenings
 """
+COMMAND = SearchCommand
 
 
 class Type(str, Enum):
