@@ -7,14 +7,16 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from nmm.cli.defaults import UNREACHED, Setting, all_settings, default_map
+from nmm.cli.values import converting
 from nmm.index.errors import UsageError
 from nmm.index.timing import span
 
 if TYPE_CHECKING:
-    from typer._click import Command, Context
+    from typer._click import Command as AnyCommand
+    from typer._click import Context, Parameter
 
 # What other tools call a command, and the names that it has here where there is such a one.
 OTHER_WORDS = {
@@ -82,12 +84,28 @@ OTHER_OPTIONS = {
 }
 
 
+class Command(TyperCommand):
+    """A command."""
+
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        return converting(super().get_params(ctx))
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Context | None = None, **extra: Any
+    ) -> Context:
+        with span("command line read"):
+            return super().make_context(info_name, args, parent, **extra)
+
+
 class Commands(TyperGroup):
     """The commands of nmm, or of one of its groups."""
 
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        return converting(super().get_params(ctx))
+
     def resolve_command(
         self, ctx: Context, args: list[str]
-    ) -> tuple[str | None, Command | None, list[str]]:
+    ) -> tuple[str | None, AnyCommand | None, list[str]]:
         name = args[0]
         if ctx.parent is None:
             with span("configuration read"):

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from nmm.cli.commands import Commands
+from nmm.cli import commands
 from nmm.cli.defaults import name_variables
-from nmm.cli.values import convert_plainly
 from nmm.index.timing import span
 
 if TYPE_CHECKING:
-    from typer._click import Command, Context
-    from typer.core import TyperGroup
+    from typer._click import Command
 
 # In the order of `nmm --help`. Each has a module of its name, in that a function of its name and
 # EXAMPLES; COMMAND is its class, and SETTINGS are those of its context, if it has any.
@@ -39,20 +37,12 @@ GROUPS = ("roots", "models", "embed", "config")
 MODULES = {"import": "import_"}
 
 
-class Loading(Commands):
+class Loading(commands.Commands):
     """All commands."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = Loaded()
-        convert_plainly(self)
-
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: Context | None = None, **extra: Any
-    ) -> Context:
-        # Options that Typer adds at the end.
-        convert_plainly(self)
-        return super().make_context(info_name, args, parent, **extra)
 
 
 class Loaded(MutableMapping[str, "Command"]):
@@ -95,17 +85,10 @@ def load(name: str) -> Command:
         app.command(
             name,
             epilog=module.EXAMPLES,
-            cls=getattr(module, "COMMAND", None),
+            cls=getattr(module, "COMMAND", commands.Command),
             context_settings=getattr(module, "SETTINGS", None),
         )(getattr(module, MODULES.get(name, name)))
     group: Any = typer.main.get_command(app)
     command: Command = group.commands[name]
     name_variables(name, command)
-    _convert_all(command)
     return command
-
-
-def _convert_all(command: Command | TyperGroup) -> None:
-    convert_plainly(command)
-    for inner in getattr(command, "commands", {}).values():
-        _convert_all(inner)

@@ -19,19 +19,20 @@ from typer.core import TyperArgument, TyperOption
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from typer._click import Command, Context
+    from typer._click import Context, Parameter
 
 UNSURE = object()
 FLAGS = {"1": True, "true": True, "0": False, "false": False}
 
 
-def convert_plainly(command: Command) -> None:
-    """Have the parameters of a command converted so."""
-    for parameter in command.params:
+def converting(parameters: list[Parameter]) -> list[Parameter]:
+    """The same parameters, which now convert so."""
+    for parameter in parameters:
         if type(parameter) is TyperOption:
             parameter.__class__ = _Option
         elif type(parameter) is TyperArgument:
             parameter.__class__ = _Argument
+    return parameters
 
 
 def converted(value: Any, annotation: Any, constraints: Any) -> Any:

@@ -15,8 +15,8 @@ import typer
 from support import Configured, Nmm
 
 from nmm.cli.app import app
-from nmm.cli.config import VARIABLES
 from nmm.cli.commands import OTHER_OPTIONS, OTHER_WORDS
+from nmm.cli.config import VARIABLES
 from nmm.cli.defaults import NEVER, SHARED, all_settings, commands, settings_of
 
 
