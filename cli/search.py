@@ -18,6 +18,7 @@ from nmm.cli.parameters import IndexOption, QuietOption
 from nmm.cli.showing import Showing
 from nmm.index.filters import Orientation
 from nmm.index.query import Mode
+from nmm.index.timing import span
 
 if TYPE_CHECKING:
     from nmm.index.store.location import IndexFolder
@@ -209,11 +210,12 @@ def search(
     Images and texts come in one list. A score of 1 is what one in a thousand items
     reaches that have nothing to do with the query.
     """
-    from nmm.cli.explain import explanation
-    from nmm.cli.queries import read_queries
-    from nmm.index.search import open_search
-    from nmm.index.store.catalog import KINDS
-    from nmm.index.store.location import index_folder
+    with span("import nmm.index.search"):
+        from nmm.cli.explain import explanation
+        from nmm.cli.queries import read_queries
+        from nmm.index.search import open_search
+        from nmm.index.store.catalog import KINDS
+        from nmm.index.store.location import index_folder
 
     asked, several = read_queries(words or [], images or [], add or [], minus or [], like)
     form = formats.chosen(
@@ -273,7 +275,8 @@ def search(
             )
             found = found or bool(results)
             note(context, query.label, len(results), wanted=history, several=several)
-            showing.show(query.label, opened.model, results)
+            with span("results printed"):
+                showing.show(query.label, opened.model, results)
         emptied = [] if found else opened.emptied_by(filters, kinds)
         damaged, wordless = opened.damaged(), opened.wordless
     if damaged or wordless:

@@ -22,7 +22,6 @@ MODULES = (
     "pillow_heif",
     "pydantic",
     "rapidocr",
-    "rich",
     "sqlite_utils",
     "tokenizers",
     "tomlkit",

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nmm.index import scale
+from nmm.index.blas import import_numpy
 from nmm.index.encoders.registry import Encoder, Task
 from nmm.index.encoders.runtime import load_encoder
 from nmm.index.errors import CatalogError, NoIndexError, UsageError
@@ -33,6 +34,7 @@ from nmm.index.result import Placed, Result, result
 from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale, Settings
 from nmm.index.store.conditions import Condition
 from nmm.index.store.writer import open_for_reading
+from nmm.index.timing import span
 from nmm.index.words import words_of
 
 if TYPE_CHECKING:
@@ -86,7 +88,11 @@ def open_search(
         NoIndexError: There is none, or nothing was ever indexed.
         CatalogError: The catalog cannot be read.
     """
-    with open_for_reading(folder) as catalog:
+    if once:
+        import_numpy()
+    with span("catalog opened"):
+        catalog = open_for_reading(folder)
+    with catalog:
         settings = catalog.settings()
         if settings is None:
             raise NoIndexError(
@@ -226,7 +232,8 @@ class Search:
     def _embed(self, query: Query, *, raw: bool) -> NDArray[np.float32]:
         """The vector of a query, shape (dimension,)."""
         embedder = QueryEmbedder(lambda: self._encoder, self._settings, self._catalog)
-        return embedder.embed(query, raw=raw)
+        with span("query embedded"):
+            return embedder.embed(query, raw=raw)
 
     def _answer(
         self,
@@ -236,15 +243,23 @@ class Search:
         wanted: Wanted,
     ) -> list[Result]:
         """Results by meaning, if there is a vector, and by words, if there are any."""
-        found = find_words(self._catalog, words, wanted.kinds, wanted.where, some=vector is None)
-        standings = self._standings(query, vector, wanted.kinds)
+        with span("words looked up"):
+            found = find_words(
+                self._catalog, words, wanted.kinds, wanted.where, some=vector is None
+            )
+        with span("relevance"):
+            standings = self._standings(query, vector, wanted.kinds)
         candidates = 2 * wanted.count if wanted.fold else wanted.count
         while True:
-            placed = self._place(vector, found, standings, candidates, wanted)
+            with span("ranked"):
+                placed = self._place(vector, found, standings, candidates, wanted)
             hits = [one.hit for one in placed]
-            groups = (
-                fold_copies(self._catalog, hits) if wanted.fold else [[n] for n in range(len(hits))]
-            )
+            with span("copies folded"):
+                groups = (
+                    fold_copies(self._catalog, hits)
+                    if wanted.fold
+                    else [[n] for n in range(len(hits))]
+                )
             kept = [group for group in groups if wanted.takes(placed[group[0]])][: wanted.count]
             # Copies, or what is not wanted, took the place of others.
             if (
@@ -285,11 +300,12 @@ class Search:
         meant: dict[str, Hit] = {}
         if vector is not None:
             depth = max(count, NEAREST) if words.best else count
-            meant = {
-                hit.path: hit
-                for kind in standings
-                for hit in self._nearest.best(vector, depth, kind, wanted.where, wanted.without)
-            }
+            with span("nearest"):
+                meant = {
+                    hit.path: hit
+                    for kind in standings
+                    for hit in self._nearest.best(vector, depth, kind, wanted.where, wanted.without)
+                }
             words.complete(self._catalog, {hit.content for hit in meant.values()})
         scores = {
             path: (hit.kind, standings[hit.kind].score(hit.score)) for path, hit in meant.items()

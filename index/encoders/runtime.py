@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import cached_property
+from threading import Thread
 from typing import TYPE_CHECKING, Any, cast
 
 from nmm.index.encoders.backend import (
@@ -23,9 +24,10 @@ from nmm.index.encoders.compile import (
 )
 from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.errors import ModelError
+from nmm.index.timing import span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from threading import Event
 
@@ -81,6 +83,13 @@ class OnnxEncoder(BatchedEncoder):
         return self._open_tokenizer(self._folder / TOKENIZER)
 
     @cached_property
+    def _truncating_tokenizer(self) -> Tokenizer:
+        # From the file, which is as fast as to copy another one, and needs none.
+        tokenizer = self._open_tokenizer(self._folder / TOKENIZER)
+        tokenizer.enable_truncation(self.model.context)
+        return tokenizer
+
+    @cached_property
     def _vision(self) -> InferenceSession:
         session = self._open(self._folder / VISION)
         for provider in () if self._once else _accelerators():
@@ -94,6 +103,26 @@ class OnnxEncoder(BatchedEncoder):
     def _text(self) -> InferenceSession:
         return self._open(self._folder / TEXT)
 
+    def embed_prompts(self, prompts: Sequence[str]) -> NDArray[np.float32]:
+        if self._once:
+            self._open_for_texts()
+        return super().embed_prompts(prompts)
+
+    def _open_for_texts(self) -> None:
+        """Open the session in a thread, for it does not need Python's lock, and the tokenizer."""
+
+        def open_session() -> None:
+            with suppress(ModelError):  # which is raised again where the session is used
+                _ = self._text
+
+        load_onnxruntime()
+        opening = Thread(target=open_session)
+        opening.start()
+        try:
+            _ = self._truncating_tokenizer
+        finally:
+            opening.join()
+
     def _run_vision(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         return self._run(self._vision, {"pixels": pixels})
 
@@ -104,7 +133,8 @@ class OnnxEncoder(BatchedEncoder):
         from tokenizers import Tokenizer
 
         try:
-            tokenizer = Tokenizer.from_file(str(file))
+            with span("tokenizer opened"):
+                tokenizer = Tokenizer.from_file(str(file))
         except Exception as error:  # the type that tokenizers raises
             raise self._unusable(file, error) from error
         tokenizer.no_truncation()
@@ -133,13 +163,14 @@ class OnnxEncoder(BatchedEncoder):
             # Threads that wait for work in a loop take the cores from those that decode.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            return onnxruntime.InferenceSession(
-                str(file),
-                options,
-                providers=list(dict.fromkeys((provider, CPU))),
-                # A sum and a norm apart are faster than its kernel for both at once.
-                disabled_optimizers=["SkipLayerNormFusion"],
-            )
+            with span(f"session of {file.name} opened"):
+                return onnxruntime.InferenceSession(
+                    str(file),
+                    options,
+                    providers=list(dict.fromkeys((provider, CPU))),
+                    # A sum and a norm apart are faster than its kernel for both at once.
+                    disabled_optimizers=["SkipLayerNormFusion"],
+                )
         except Exception as error:  # onnxruntime's own types share no base but Exception
             raise self._unusable(file, error) from error
 
@@ -152,7 +183,8 @@ class OnnxEncoder(BatchedEncoder):
 
     @staticmethod
     def _run(session: InferenceSession, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        return cast("NDArray[np.float32]", session.run(None, inputs)[0])
+        with span("model run"):
+            return cast("NDArray[np.float32]", session.run(None, inputs)[0])
 
 
 def _accelerators() -> list[str]:
