@@ -39,22 +39,20 @@ def timed(run: Callable[[], None]) -> None:
     from nmm.index import timing
 
     timing.start(MODULES)
-    before = timing.whole()
     try:
         run()
     finally:
-        _print(before)
+        _print()
 
 
-def _print(before: float) -> None:
-    """Print what was recorded, and how much of the whole is in no span.
-
-    `before` is what had gone when it began, in seconds: to Python's own start.
-    """
+def _print() -> None:
+    """Print what was recorded, and how much of the whole is in no span."""
     from nmm.index import timing
 
     whole = timing.whole()
-    found = [timing.Row(("start of Python",), 0.0, before, 1), *timing.rows()]
+    python = timing.Row(("start of Python",), 0.0)
+    python.seconds, python.times = timing.began(), 1
+    found = [python, *timing.rows()]
     told = sum(row.seconds for row in found if len(row.path) == 1 and not row.is_beside)
     if os.environ[VARIABLE] == "json":
         import json

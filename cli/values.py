@@ -50,15 +50,18 @@ def converted(value: Any, annotation: Any, constraints: Any) -> Any:
     if constraints.parser is not None or not isinstance(annotation, type):
         return UNSURE
     if issubclass(annotation, Enum):
-        same = (one for one in annotation if value is one or value == one.value)
-        return next(same, UNSURE)
-    if annotation is Path:
-        return _path(value, constraints)
-    if annotation is bool:
-        return FLAGS.get(value, UNSURE) if isinstance(value, str) else UNSURE
+        return next((one for one in annotation if value in (one, one.value)), UNSURE)
     if annotation in (int, float):
         return _number(value, annotation, constraints)
-    return value if annotation is str and type(value) is str else UNSURE
+    return _of_text(value, annotation, constraints) if type(value) is str else UNSURE
+
+
+def _of_text(text: str, annotation: type, constraints: Any) -> Any:
+    if annotation is bool:
+        return FLAGS.get(text, UNSURE)
+    if annotation is Path:
+        return _path(text, constraints)
+    return text if annotation is str else UNSURE
 
 
 def _number(value: Any, annotation: type[int | float], constraints: Any) -> Any:
@@ -74,11 +77,11 @@ def _number(value: Any, annotation: type[int | float], constraints: Any) -> Any:
     return number if fits else UNSURE
 
 
-def _path(value: Any, constraints: Any) -> Any:
-    if not isinstance(value, str) or constraints.exists or constraints.resolve_path:
+def _path(text: str, constraints: Any) -> Any:
+    if constraints.exists or constraints.resolve_path:
         return UNSURE
-    # What is there, Typer looks at.
-    return UNSURE if os.path.lexists(value) and not os.access(value, os.R_OK) else Path(value)
+    # What is there and cannot be read, Typer refuses.
+    return UNSURE if os.path.lexists(text) and not os.access(text, os.R_OK) else Path(text)
 
 
 class _Converter:

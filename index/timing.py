@@ -18,7 +18,6 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ _OFF: AbstractContextManager[None] = nullcontext()
 _recorder: Recorder | None = None
 
 
-@dataclass(slots=True)
 class Row:
     """What is known of a span.
 
@@ -43,11 +41,11 @@ class Row:
         is_beside: Whether it was in another thread than that which began to record.
     """
 
-    path: Path
-    start: float
-    seconds: float = 0.0
-    times: int = 0
-    is_beside: bool = False
+    __slots__ = ("is_beside", "path", "seconds", "start", "times")
+
+    def __init__(self, path: Path, start: float, *, is_beside: bool = False) -> None:
+        self.path, self.start, self.is_beside = path, start, is_beside
+        self.seconds, self.times = 0.0, 0
 
 
 def start(modules: Iterable[str] = ()) -> None:
@@ -82,6 +80,11 @@ def rows() -> list[Row]:
     return sorted(found, key=lambda row: row.is_beside)
 
 
+def began() -> float:
+    """Seconds from the start of the process until recording began."""
+    return _recorder.began if _recorder else 0.0
+
+
 def whole() -> float:
     """Seconds from the start of the process until now; 0 while nothing is recorded."""
     return _recorder.now() if _recorder else 0.0
@@ -101,7 +104,8 @@ class Recorder:
     """Adds spans up. `Recorder()` is made as early in a process as can be."""
 
     def __init__(self) -> None:
-        self._zero = time.perf_counter() - since_start()
+        self.began = since_start()
+        self._zero = time.perf_counter() - self.began
         self._first = threading.get_ident()
         self._open = threading.local()
         self.lock = threading.Lock()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import cached_property
-from threading import Thread
 from typing import TYPE_CHECKING, Any, cast
 
 from nmm.index.encoders.backend import (
@@ -27,7 +26,7 @@ from nmm.index.errors import ModelError
 from nmm.index.timing import span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from threading import Event
 
@@ -102,26 +101,6 @@ class OnnxEncoder(BatchedEncoder):
     @cached_property
     def _text(self) -> InferenceSession:
         return self._open(self._folder / TEXT)
-
-    def embed_prompts(self, prompts: Sequence[str]) -> NDArray[np.float32]:
-        if self._once:
-            self._open_for_texts()
-        return super().embed_prompts(prompts)
-
-    def _open_for_texts(self) -> None:
-        """Open the session in a thread, for it does not need Python's lock, and the tokenizer."""
-
-        def open_session() -> None:
-            with suppress(ModelError):  # which is raised again where the session is used
-                _ = self._text
-
-        load_onnxruntime()
-        opening = Thread(target=open_session)
-        opening.start()
-        try:
-            _ = self._truncating_tokenizer
-        finally:
-            opening.join()
 
     def _run_vision(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         return self._run(self._vision, {"pixels": pixels})
