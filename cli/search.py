@@ -272,6 +272,7 @@ def search(
                 min_score=min_score,
                 fold=not unfold,
                 raw=raw,
+                weak=showing.tells_weak,
             )
             found = found or bool(results)
             note(context, query.label, len(results), wanted=history, several=several)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from nmm.cli.formats import Form
+from nmm.cli.formats import Form, Paths
 from nmm.cli.output import emit
 from nmm.cli.text import printable
 from nmm.index.errors import UsageError
@@ -80,6 +80,11 @@ class Showing:
             self._form = self._table(several, preview)
         elif preview:
             self._note("Thumbnails are drawn only in the table.")
+
+    @property
+    def tells_weak(self) -> bool:
+        """Whether it is seen which results are weak."""
+        return self._gallery is not None or not isinstance(self._form, Paths)
 
     def show(self, query: str, model: str, results: Sequence[Result]) -> None:
         """Show the results of one query, which that model answered."""

@@ -64,6 +64,7 @@ class Wanted:
     relevant: bool
     min_score: float | None
     fold: bool
+    weak: bool
 
     def takes(self, placed: Placed) -> bool:
         """Whether a file is left in, whatever its place."""
@@ -183,6 +184,7 @@ class Search:
         min_score: float | None = None,
         fold: bool = False,
         raw: bool = False,
+        weak: bool = True,
     ) -> list[Result]:
         """The `count` files that fit a query best, best first.
 
@@ -196,6 +198,7 @@ class Search:
             min_score: Leave out what scores less.
             fold: Let nearly equal files be one result.
             raw: See :meth:`.encoders.registry.Model.prompt`.
+            weak: Say of each whether it is weak, for which more has to be read.
 
         Raises:
             UsageError: The query is empty, cannot be embedded (see :mod:`.query_vector`), or is
@@ -206,7 +209,8 @@ class Search:
         asked = query if isinstance(query, Query) else Query((Term(text=query),), query)
         _check(asked, mode, min_score)
         where = condition_of(filters)
-        wanted = Wanted(count, kinds, where, asked.without, relevant, min_score, fold)
+        weak = weak or relevant
+        wanted = Wanted(count, kinds, where, asked.without, relevant, min_score, fold, weak)
         while True:
             by_words = mode is not Mode.SEMANTIC and not self.wordless
             by_meaning = mode is not Mode.KEYWORD or self.wordless
@@ -248,7 +252,7 @@ class Search:
                 self._catalog, words, wanted.kinds, wanted.where, some=vector is None
             )
         with span("relevance"):
-            standings = self._standings(query, vector, wanted.kinds)
+            standings = self._standings(query, vector, wanted)
         candidates = 2 * wanted.count if wanted.fold else wanted.count
         while True:
             with span("ranked"):
@@ -280,12 +284,15 @@ class Search:
         ]
 
     def _standings(
-        self, query: Query, vector: NDArray[np.float32] | None, kinds: Sequence[Kind]
+        self, query: Query, vector: NDArray[np.float32] | None, wanted: Wanted
     ) -> dict[Kind, Standing]:
         """How a query's vector stands to each kind that there is; nothing without a vector."""
         if vector is None:
             return {}
-        each = {kind: self._relevance.standing(kind, query, vector) for kind in kinds}
+        each = {
+            kind: self._relevance.standing(kind, query, vector, weak=wanted.weak)
+            for kind in wanted.kinds
+        }
         return {kind: standing for kind, standing in each.items() if standing}
 
     def _place(

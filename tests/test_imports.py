@@ -26,8 +26,10 @@ HEAVY = {
 }
 
 # What each part of the engine may import of the others; a part not listed here is a room
-# of its own that nothing below may import.
+# of its own that nothing below may import. What takes the time may stand anywhere.
 ALLOWED = {
+    "timing": set(),
+    "blas": set(),
     "errors": set(),
     "sync": set(),
     "digest": set(),
@@ -76,6 +78,7 @@ ALLOWED = {
     "result": {"store"},
     "nearest_files": {"store"},
     "search": {
+        "blas",
         "encoders",
         "errors",
         "filters",
@@ -167,7 +170,7 @@ def test_the_engine_imports_in_one_direction(file: Path) -> None:
         assert not name.startswith("nmm.cli"), f"{file} imports {name}"
         other = [*name.split("."), ""][2]
         if other:
-            assert other in ALLOWED[part] | {part}, f"{file} imports {name}"
+            assert other in ALLOWED[part] | {part, "timing"}, f"{file} imports {name}"
 
 
 @pytest.mark.parametrize(
