@@ -19,7 +19,8 @@ All weights and vectors are random: what is found is chance, what it costs is no
 installed is left out, and named.
 
     pip install sentence-transformers; python -m venv V; V/bin/pip install rclip
-    python bench/coldstart.py [--pair DIR] [--counts 3000 100000] [--rounds 11] [--rclip V/bin/python]
+    python bench/coldstart.py [--counts 3000 100000] [--rounds 11] [--rclip V/bin/python]
+                              [--pair DIR]
 
 Models are compiled to a temporary folder, unless NMM_CACHE names one.
 """
@@ -34,6 +35,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -202,16 +204,18 @@ def rclip(temporary: Path, python: Path, count: int) -> Way:
             found: torch.Tensor = self.tower(tokens).text_embeds
             return found
 
-    torch.onnx.export(
-        Vectors(),
-        (torch.full((1, RCLIP_CONTEXT), 49407),),
-        folder / RCLIP_FOLDER / "textual.onnx",
-        input_names=["input"],
-        output_names=["output"],
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's exporter about itself
+        torch.onnx.export(
+            Vectors().eval(),
+            (torch.full((1, RCLIP_CONTEXT), 49407),),
+            folder / RCLIP_FOLDER / "textual.onnx",
+            input_names=["input"],
+            output_names=["output"],
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
     # A text query opens no vision tower; that a file is there is looked at.
     (folder / RCLIP_FOLDER / "visual.onnx").write_bytes(b"")
     _write_merges(folder / "tokenizer" / "bpe_simple_vocab_16e6.txt.gz")

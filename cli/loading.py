@@ -80,6 +80,8 @@ def load(name: str) -> Command:
     app.callback()(lambda: None)
     module = import_module(f"nmm.cli.{MODULES.get(name, name)}")
     if name in GROUPS:
+        for one in module.app.registered_commands:
+            one.cls = one.cls or commands.Command
         app.add_typer(module.app, name=name)
     else:
         app.command(

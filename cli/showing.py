@@ -119,10 +119,10 @@ class Showing:
 
     def _write_page(self, query: str, model: str, results: Sequence[Result]) -> Path | None:
         """Write the page if one was asked for; where it is, if it is a file."""
-        from nmm.cli.gallery import page, page_name, write_page
-
         if self._gallery is None:
             return None
+        from nmm.cli.gallery import page, page_name, write_page
+
         if self._gallery == STDOUT:
             emit("".join(page(query, model, results)))
             return None

@@ -23,6 +23,14 @@ HEAVY = {
     "tomlkit",
     "rapidocr",
     "cv2",
+    "huggingface_hub",
+    "onnx",
+    "pillow_heif",
+    "pydantic",
+    "rich",
+    "safetensors",
+    "scipy",
+    "tokenizers",
 }
 
 # What each part of the engine may import of the others; a part not listed here is a room
@@ -125,7 +133,10 @@ def imported(arguments: list[str], environ: dict[str, str] | None = None) -> set
     return set(done.stderr.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["index", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["index", "--help"], ["search", "--help"], ["config", "path"]],
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert imported(arguments) & HEAVY == set()
 
