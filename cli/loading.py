@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import typer
+from typer.core import TyperCommand
 
 from nmm.cli import commands
 from nmm.cli.defaults import name_variables
@@ -81,7 +82,8 @@ def load(name: str) -> Command:
     module = import_module(f"nmm.cli.{MODULES.get(name, name)}")
     if name in GROUPS:
         for one in module.app.registered_commands:
-            one.cls = one.cls or commands.Command
+            if one.cls in (None, TyperCommand):
+                one.cls = commands.Command
         app.add_typer(module.app, name=name)
     else:
         app.command(
