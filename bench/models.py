@@ -176,17 +176,18 @@ from pathlib import Path
 import numpy as np
 from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.encoders.registry import Task, find_model
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime import OnnxEncoder, Use
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
 
 name, folder, tower, once = sys.argv[1:]
 load_onnxruntime()
-encoder = OnnxEncoder(find_model(name), Path(folder), once=once == "once")
+use = Use.QUERY if once == "once" else Use.QUERIES
+encoder = OnnxEncoder(find_model(name), Path(folder), use=use)
 pixels = np.zeros((1, encoder.model.image.side, encoder.model.image.side, 3), np.uint8)
 before, started = resident(), time.perf_counter()
-encoder._vision if tower == "vision" else encoder._text
+encoder._vision_session if tower == "vision" else encoder._text_session
 opened = time.perf_counter() - started
 after = resident()
 encoder.tokenizer

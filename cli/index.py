@@ -113,11 +113,14 @@ def index(
         ),
     ] = None,
     batch_size: Annotated[
-        int,
+        int | None,
         typer.Option(
-            "--batch-size", min=1, metavar="N", help="Images embedded and committed together."
+            "--batch-size",
+            min=1,
+            metavar="N",
+            help="Images embedded and committed together; if not given, what suits the device.",
         ),
-    ] = 32,
+    ] = None,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
     precision: PrecisionOption = Precision.FP32,

@@ -1,10 +1,15 @@
-"""What is embedded and committed together: some images, some chunks, and their files."""
+"""What is embedded and committed together: some images, some chunks, and their files.
+
+While one batch is embedded the next is collected, and what was embedded before is committed:
+whoever collects waits for the encoder, and the encoder for nobody.
+"""
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from nmm.index.encoders.registry import Encoder, Task
 from nmm.index.store.writer import CatalogWriter, ChunkRow, Content
@@ -15,30 +20,21 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from nmm.index.encoders.batched import Underway
     from nmm.index.media.chunk import Chunk
-    from nmm.index.media.exif import Details
+    from nmm.index.ready import ReadyImage
     from nmm.index.store.catalog import Root
 
+# Batches that are embedded or wait for it: when the first is done, the second is begun already.
+UNDERWAY = 2
 # Chunks to a batch for each image to one: the text tower takes a quarter of the time, and
 # more of them at once leave less padding when they are sorted by length.
 CHUNKS_PER_IMAGE = 4
 # Rows of files without vectors, which cost nothing but the commit.
 FILES = 1024
 
-
-@dataclass(frozen=True, slots=True)
-class ReadyImage:
-    """An image as it goes into the vision tower: `pixels` of shape (side, side, 3).
-
-    `fingerprint` is that of :mod:`nmm.index.media.fingerprint`.
-    """
-
-    hash: bytes
-    pixels: NDArray[np.uint8]
-    width: int
-    height: int
-    details: Details
-    fingerprint: bytes
+# What a commit changes for a file whose content is in the index then.
+Change: TypeAlias = Literal["added", "updated", "unchanged"]
 
 
 class FileEntry(NamedTuple):
@@ -53,8 +49,42 @@ class FileEntry(NamedTuple):
 class _Pending(NamedTuple):
     entry: FileEntry
     status: str
-    reason: str | None
-    hash: bytes | None
+    reason: str | None = None
+    hash: bytes | None = None
+    change: Change | None = None
+
+
+@dataclass
+class _Part:
+    """A batch while it is collected, and then while it is embedded."""
+
+    contents: dict[bytes, Content] = field(default_factory=dict)
+    images: list[bytes] = field(default_factory=list)
+    pixels: list[NDArray[np.uint8]] = field(default_factory=list)
+    chunks: list[tuple[bytes, Chunk]] = field(default_factory=list)
+    files: list[_Pending] = field(default_factory=list)
+    image_vectors: Underway | None = None
+    text_vectors: Underway | None = None
+
+    def begin(self, encoder: Encoder) -> None:
+        if self.pixels:
+            self.image_vectors = encoder.begin_images(self.pixels)
+            self.pixels = []  # each is let go of when it has been embedded
+        if self.chunks:
+            texts = [chunk.text for _, chunk in self.chunks]
+            self.text_vectors = encoder.begin_texts(texts, Task.DOCUMENT)
+
+    def is_embedded(self) -> bool:
+        return all(one is None or one.done() for one in (self.image_vectors, self.text_vectors))
+
+    def cancel(self) -> None:
+        for one in (self.image_vectors, self.text_vectors):
+            if one:
+                one.cancel()
+
+    def hashes(self) -> set[bytes]:
+        """The contents that this batch adds, adds to, or refers to."""
+        return {*self.contents, *(pending.hash for pending in self.files if pending.hash)}
 
 
 class Batch:
@@ -65,7 +95,8 @@ class Batch:
         encoder: What embeds it.
         size: Images to a batch.
         stop: Looked at between the batches of one long text.
-        on_commit: Told after each batch how many vectors it added.
+        on_commit: Told after each batch how many vectors it added, and what changed for how many
+            files.
     """
 
     def __init__(
@@ -74,33 +105,35 @@ class Batch:
         encoder: Encoder,
         size: int,
         stop: threading.Event,
-        on_commit: Callable[[int], None] = lambda _: None,
+        on_commit: Callable[[int, Counter[Change]], None] = lambda _vectors, _changes: None,
     ) -> None:
         self._writer = writer
         self._encoder = encoder
         self._size = size
         self._stop = stop
         self._on_commit = on_commit
-        self._contents: dict[bytes, Content] = {}
-        self._images: list[ReadyImage] = []
-        self._chunks: list[tuple[bytes, Chunk]] = []
-        self._files: list[_Pending] = []
+        self._part = _Part()
+        self._underway: deque[_Part] = deque()
 
     def holds(self, digest: bytes) -> bool:
-        """Whether a content is in this batch or in the catalog."""
-        return digest in self._contents or self._writer.content_id(digest) is not None
+        """Whether a content is in the catalog, or on its way there."""
+        parts = (self._part, *self._underway)
+        return (
+            any(digest in part.contents for part in parts)
+            or self._writer.content_id(digest) is not None
+        )
 
-    def add_known(self, entry: FileEntry, digest: bytes) -> None:
+    def add_known(self, entry: FileEntry, digest: bytes, change: Change) -> None:
         """Add a file whose content :meth:`holds`."""
-        self._add_file(_Pending(entry, "indexed", None, digest))
+        self._add_file(_Pending(entry, "indexed", None, digest, change))
 
     def add_without_content(self, entry: FileEntry, status: str, reason: str | None) -> None:
         """Add a file that was skipped or left out."""
-        self._add_file(_Pending(entry, status, reason, None))
+        self._add_file(_Pending(entry, status, reason))
 
-    def add_image(self, entry: FileEntry, image: ReadyImage) -> None:
+    def add_image(self, entry: FileEntry, image: ReadyImage, change: Change) -> None:
         """Add a file and the image it holds."""
-        self._contents[image.hash] = Content(
+        self._part.contents[image.hash] = Content(
             image.hash,
             "image",
             image.width,
@@ -108,10 +141,13 @@ class Batch:
             **asdict(image.details),
             fingerprint=image.fingerprint,
         )
-        self._images.append(image)
-        self._add_file(_Pending(entry, "indexed", None, image.hash))
+        self._part.images.append(image.hash)
+        self._part.pixels.append(image.pixels)
+        self._add_file(_Pending(entry, "indexed", None, image.hash, change))
 
-    def add_text(self, entry: FileEntry, digest: bytes, chunks: Iterable[Chunk]) -> bool:
+    def add_text(
+        self, entry: FileEntry, digest: bytes, chunks: Iterable[Chunk], change: Change
+    ) -> bool:
         """Add a file and the text it holds, as many batches as that takes.
 
         The file follows its last chunk, so that a content is in use only once it is whole.
@@ -123,73 +159,93 @@ class Batch:
         added = False
         try:
             for chunk in chunks:
-                self._contents.setdefault(digest, Content(digest, "text"))
-                self._chunks.append((digest, chunk))
+                self._part.contents.setdefault(digest, Content(digest, "text"))
+                self._part.chunks.append((digest, chunk))
                 added = True
-                if self._flush_if_full() and self._stop.is_set():
+                if self._begin_if_full() and self._stop.is_set():
                     return False
         except BaseException:
             self._discard(digest)
             raise
         if added:
-            self._add_file(_Pending(entry, "indexed", None, digest))
+            self._add_file(_Pending(entry, "indexed", None, digest, change))
         return added
 
     def flush(self) -> None:
         """Embed and commit what there is."""
-        if not (self._contents or self._files):
-            return
-        import numpy as np
+        self._begin()
+        while self._underway:
+            self._commit()
 
-        image_vectors = text_vectors = np.empty((0, 0), np.float32)
-        if self._images:
-            pixels = np.stack([image.pixels for image in self._images])
-            image_vectors = self._encoder.embed_images(pixels)
-        if self._chunks:
-            texts = [chunk.text for _, chunk in self._chunks]
-            text_vectors = self._encoder.embed_texts(texts, Task.DOCUMENT)
+    def finish_first(self) -> None:
+        """Embed and commit the batch that is first in turn, and drop what came after it."""
+        if not self._underway:
+            self._begin()
+        for part in list(self._underway)[1:]:
+            part.cancel()
+        if self._underway:
+            self._commit()
+        self._underway.clear()
+        self._part = _Part()
+
+    def abandon(self) -> None:
+        """Embed no more of what is not committed yet."""
+        for part in self._underway:
+            part.cancel()
+        self._underway.clear()
+
+    def _begin(self) -> None:
+        if self._part.contents or self._part.files:
+            self._part.begin(self._encoder)
+            self._underway.append(self._part)
+            self._part = _Part()
+
+    def _commit(self) -> None:
+        """Commit the first batch that is underway, once it is embedded."""
+        part = self._underway[0]
+        image_vectors = part.image_vectors.result() if part.image_vectors else ()
+        text_vectors = part.text_vectors.result() if part.text_vectors else ()
         with self._writer.batch():
-            ids = {digest: self._add_or_find(digest) for digest in self._hashes()}
-            for image, vector in zip(self._images, image_vectors, strict=True):
-                self._writer.add_chunk(ids[image.hash], "image", ChunkRow(), vector)
-            for (digest, chunk), vector in zip(self._chunks, text_vectors, strict=True):
+            ids = {digest: self._add_or_find(part, digest) for digest in part.hashes()}
+            for digest, vector in zip(part.images, image_vectors, strict=True):
+                self._writer.add_chunk(ids[digest], "image", ChunkRow(), vector)
+            for (digest, chunk), vector in zip(part.chunks, text_vectors, strict=True):
                 row = ChunkRow(chunk.line_start, chunk.line_end, chunk.text)
                 self._writer.add_chunk(ids[digest], "text", row, vector)
-            for entry, status, reason, content_hash in self._files:
+            for entry, status, reason, content_hash, _ in part.files:
                 content_id = ids[content_hash] if content_hash else None
                 self._writer.put_file(*entry, status=status, reason=reason, content_id=content_id)
-        added = len(self._images) + len(self._chunks)
-        self._contents.clear()
-        self._images.clear()
-        self._chunks.clear()
-        self._files.clear()
-        self._on_commit(added)
+        self._underway.popleft()
+        changes = Counter(pending.change for pending in part.files if pending.change)
+        self._on_commit(len(part.images) + len(part.chunks), changes)
 
-    def _hashes(self) -> set[bytes]:
-        """The contents that this batch adds, adds to, or refers to."""
-        return {*self._contents, *(pending.hash for pending in self._files if pending.hash)}
-
-    def _add_or_find(self, digest: bytes) -> int:
+    def _add_or_find(self, part: _Part, digest: bytes) -> int:
         content_id = self._writer.content_id(digest)
-        return (
-            self._writer.add_content(self._contents[digest]) if content_id is None else content_id
-        )
+        return self._writer.add_content(part.contents[digest]) if content_id is None else content_id
 
     def _discard(self, digest: bytes) -> None:
-        self._contents.pop(digest, None)
-        self._chunks = [(owner, chunk) for owner, chunk in self._chunks if owner != digest]
+        while self._underway:
+            self._commit()
+        self._part.contents.pop(digest, None)
+        self._part.chunks = [one for one in self._part.chunks if one[0] != digest]
         self._writer.drop_content(digest)
 
     def _add_file(self, pending: _Pending) -> None:
-        self._files.append(pending)
-        self._flush_if_full()
+        self._part.files.append(pending)
+        self._begin_if_full()
 
-    def _flush_if_full(self) -> bool:
+    def _begin_if_full(self) -> bool:
+        """Begin the batch if it is full, and commit what is embedded."""
+        part = self._part
         full = (
-            len(self._images) >= self._size
-            or len(self._chunks) >= self._size * CHUNKS_PER_IMAGE
-            or len(self._files) >= FILES
+            len(part.images) >= self._size
+            or len(part.chunks) >= self._size * CHUNKS_PER_IMAGE
+            or len(part.files) >= FILES
         )
         if full:
-            self.flush()
+            self._begin()
+        while self._underway and (
+            len(self._underway) > UNDERWAY or self._underway[0].is_embedded()
+        ):
+            self._commit()
         return full

@@ -1,14 +1,15 @@
 """One walk over some scopes: walk, read, embed, store.
 
 Reading, hashing and decoding happen in threads, a bounded number of files ahead; this
-thread embeds what they deliver and commits it batch by batch. Whatever stops a run, what
-was committed stays, and the next run goes on from there.
+thread hands what they deliver to the encoder, batch by batch, and commits what comes of it
+while the next batch is embedded. Whatever stops a run, what was committed stays, and the next
+run goes on from there.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,14 +19,13 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from nmm.index.batch import Batch, FileEntry, ReadyImage
+from nmm.index.batch import Batch, Change, FileEntry
 from nmm.index.encoders.backend import available_cpus
-from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.errors import MediaError, NotMediaError, UnreadableError, UsageError
 from nmm.index.events import Counted, Event, Passed, Skipped, Summary
-from nmm.index.media.fingerprint import fingerprint
 from nmm.index.media.image import MAX_PIXELS
-from nmm.index.media.read import Chunking, ImageMedia, KnownMedia, TextMedia, read_media
+from nmm.index.media.read import Chunking, KnownMedia, TextMedia
+from nmm.index.ready import Media, ReadyImage, read_ready
 from nmm.index.roots import Scope, is_there
 from nmm.index.store.catalog import Catalog, FileRow, Root, locate
 from nmm.index.store.location import IndexFolder
@@ -41,7 +41,6 @@ AHEAD = 2
 # Files that the catalog is asked about at once.
 LOOKED_UP = 1000
 
-Media = KnownMedia | ReadyImage | TextMedia
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -53,7 +52,8 @@ class Options:
     Attributes:
         exclude, hidden, follow_symlinks: See :func:`nmm.index.walk.walk`.
         max_pixels: Images with more are skipped.
-        batch_size: Images that are embedded and committed together.
+        batch_size: Images that are embedded and committed together; None for as many as suit
+            the encoder.
         count: Walk ahead in a thread, to tell by `Counted` how much there is to do.
         ocr: Read the words in pictures in this run and from now on; or do so no more. None: as
             before.
@@ -63,7 +63,7 @@ class Options:
     hidden: bool = False
     follow_symlinks: bool = False
     max_pixels: int = MAX_PIXELS
-    batch_size: int = 32
+    batch_size: int | None = None
     count: bool = False
     ocr: bool | None = None
 
@@ -94,7 +94,9 @@ class Run:
         self._options = options
         self._on_event = on_event
         self._stop = stop
-        self._batch = Batch(writer, encoder, options.batch_size, stop, on_commit)
+        self._on_vectors = on_commit
+        self._batch_size = options.batch_size or encoder.batch_size
+        self._batch = Batch(writer, encoder, self._batch_size, stop, self._committed_some)
         self._unseen: set[tuple[Root, str]] = set()
 
     @property
@@ -122,12 +124,16 @@ class Run:
             if self._options.count:
                 pool.submit(self._count, scopes)
             changed = self._changed(scopes)
-            for entry, media in ahead(pool, self._read, changed, AHEAD * self._options.batch_size):
+            for entry, media in ahead(pool, self._read, changed, AHEAD * self._batch_size):
                 self._take(entry, media)
                 if self._stop.is_set():
                     break
-            self._batch.flush()
+            if self._stop.is_set():
+                self._batch.finish_first()
+            else:
+                self._batch.flush()
         finally:
+            self._batch.abandon()
             pool.shutdown(cancel_futures=True)
         self.summary.interrupted = self._stop.is_set()
         if not self.summary.interrupted:
@@ -200,25 +206,13 @@ class Run:
 
     def _read(self, entry: FileEntry) -> Media:
         """Read a file, in a thread of the pool."""
-        try:
-            media = read_media(
-                _location(entry),
-                chunking=self._chunking,
-                side=self._model.image.side,
-                max_pixels=self._options.max_pixels,
-                is_known=self._is_known,
-            )
-            if not isinstance(media, ImageMedia):
-                return media
-            image = media.decoded
-            pixels = to_pixels(image.image, self._model.image)
-            looks = fingerprint(image.image)
-            return ReadyImage(media.hash, pixels, image.width, image.height, image.details, looks)
-        except MediaError:
-            raise
-        except Exception as error:
-            # Whatever a hostile file provokes in a decoder, it must not end the run.
-            raise MediaError(f"not readable: {type(error).__name__}: {error}") from error
+        return read_ready(
+            _location(entry),
+            image=self._model.image,
+            chunking=self._chunking,
+            max_pixels=self._options.max_pixels,
+            is_known=self._is_known,
+        )
 
     def _is_known(self, digest: bytes) -> bool:
         with self._committed_lock:
@@ -226,50 +220,56 @@ class Run:
 
     def _take(self, entry: FileEntry, media: Future[Media]) -> None:
         """Put what was read of a file into the batch, and count it."""
-        known = self._writer.file_row(entry.root, entry.path)
         try:
-            digest = self._add(entry, media.result())
+            added = self._add(entry, media.result())
         except NotMediaError:
             self._batch.add_without_content(entry, "left out", None)
             self._passed(entry.root, entry.path)
-            return
         except UnreadableError as error:
+            known = self._writer.file_row(entry.root, entry.path)
             if known and known.content_id is not None:
                 # What it held when it was last read stays in the index until it is read again.
                 self._writer.meet([known])
                 self._tell_skipped(entry, error.what)
             else:
                 self._skip(entry, error.what)
-            return
         except MediaError as error:
             self._skip(entry, error.what)
-            return
-        if digest is None:
-            return
-        if known is None or known.content_id is None:
-            self.summary.added += 1
-        elif known.content_id == self._writer.content_id(digest):
-            self.summary.unchanged += 1
         else:
-            self.summary.updated += 1
-        self._passed(entry.root, entry.path)
+            if added:
+                self._passed(entry.root, entry.path)
 
-    def _add(self, entry: FileEntry, media: Media) -> bytes | None:
-        """Add a file to the batch; its hash, or None if the run was stopped in its midst."""
+    def _add(self, entry: FileEntry, media: Media) -> bool:
+        """Add a file to the batch; False if the run was stopped in its midst."""
         if isinstance(media, KnownMedia) and not self._batch.holds(media.hash):
             # A copy that was being embedded when this one was read, and then failed.
             media = self._read(entry)
+        change = self._change(entry, media.hash)
         if self._batch.holds(media.hash):
-            self._batch.add_known(entry, media.hash)
+            self._batch.add_known(entry, media.hash, change)
         elif isinstance(media, ReadyImage):
-            self._batch.add_image(entry, media)
+            self._batch.add_image(entry, media, change)
         elif isinstance(media, TextMedia) and not self._batch.add_text(
-            entry, media.hash, media.chunks
+            entry, media.hash, media.chunks, change
         ):
             if self._stop.is_set():
-                return None
+                return False
             raise NotMediaError("no text in it")
-        return media.hash
+        return True
+
+    def _change(self, entry: FileEntry, digest: bytes) -> Change:
+        """What becomes of a file in the index that has this content now."""
+        known = self._writer.file_row(entry.root, entry.path)
+        if known is None or known.content_id is None:
+            return "added"
+        return "unchanged" if known.content_id == self._writer.content_id(digest) else "updated"
+
+    def _committed_some(self, vectors: int, changes: Counter[Change]) -> None:
+        """Count what a batch has changed."""
+        self.summary.added += changes["added"]
+        self.summary.updated += changes["updated"]
+        self.summary.unchanged += changes["unchanged"]
+        self._on_vectors(vectors)
 
     def _skip(self, entry: FileEntry, reason: str) -> None:
         self._batch.add_without_content(entry, "skipped", reason)

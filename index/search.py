@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from nmm.index import scale
 from nmm.index.blas import import_numpy
 from nmm.index.encoders.registry import Encoder, Task
-from nmm.index.encoders.runtime import load_encoder
+from nmm.index.encoders.runtime import Use, load_encoder
 from nmm.index.errors import CatalogError, NoIndexError, UsageError
 from nmm.index.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
 from nmm.index.fold import fold as fold_copies
@@ -83,7 +83,7 @@ def open_search(
 ) -> Iterator[Search]:
     """An index, ready to be searched; nothing is opened before it is needed.
 
-    `once` is for a query or two, see :class:`~nmm.index.encoders.runtime.OnnxEncoder`.
+    `once` is for a query or two, see :class:`~nmm.index.encoders.runtime.Use`.
 
     Raises:
         NoIndexError: There is none, or nothing was ever indexed.
@@ -100,9 +100,11 @@ def open_search(
                 f"The index in {folder.path} is empty.", hint="Fill it with: nmm index FOLDER"
             )
 
+        use = Use.QUERY if once else Use.QUERIES
+
         def load(settings: Settings) -> Encoder:
             encoder = load_encoder(
-                model_of(settings), backend=backend, once=once, on_compile=on_compile
+                model_of(settings), backend=backend, use=use, on_compile=on_compile
             )
             check(settings, encoder)
             return encoder

@@ -26,7 +26,7 @@ from nmm.index.encoders.compile import ensure_compiled, is_compiled
 from nmm.index.encoders.gpu import TorchEncoder
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import JINA_CLIP_V1, MINI, Task
-from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
+from nmm.index.encoders.runtime import OnnxEncoder, Use, load_encoder
 from nmm.index.errors import UsageError
 
 TEXTS = ["a cat", "two boats on a lake, early in the morning", "", "Fünf Enten 🦆"]
@@ -110,8 +110,14 @@ def test_looking_for_a_gpu_does_not_import_torch_where_there_is_none() -> None:
 def test_threads_are_those_that_were_asked_for(mini: OnnxEncoder) -> None:
     one = load_encoder(MINI, backend=Backend(threads=1))
     assert isinstance(one, OnnxEncoder)
-    assert one._text.get_session_options().intra_op_num_threads == 1
-    assert mini._text.get_session_options().intra_op_num_threads == available_cpus()
+    queries = load_encoder(MINI, use=Use.QUERIES)
+    assert isinstance(queries, OnnxEncoder)
+    runs_and_threads = [
+        (encoder._runs, encoder._text_session.get_session_options().intra_op_num_threads)
+        for encoder in (one, mini, queries)
+    ]
+    # Many items: a run to a core. Queries, one after the other: all cores at one run.
+    assert runs_and_threads == [(1, 1), (available_cpus(), 1), (1, available_cpus())]
 
 
 # ONNX Runtime has this provider in every build; it takes no part of a graph to itself.
@@ -123,7 +129,7 @@ def test_an_accelerator_that_embeds_alike_is_used(
 ) -> None:
     monkeypatch.setattr(runtime, "ACCELERATORS", ("NoneSuchExecutionProvider", AZURE))
     encoder = OnnxEncoder(MINI, compiled_folder(MINI))
-    assert encoder._vision.get_providers()[0] == AZURE
+    assert encoder._vision_session.get_providers()[0] == AZURE
     np.testing.assert_allclose(
         encoder.embed_images(pixels[:2]), mini.embed_images(pixels[:2]), atol=1e-5
     )
@@ -141,8 +147,8 @@ def test_an_accelerator_that_embeds_otherwise_is_not_used(
         return real(compiled_folder(MINI) / "text.onnx") if provider == AZURE else real(file)
 
     monkeypatch.setattr(encoder, "_open", open_another)
-    assert encoder._vision.get_providers() == [runtime.CPU]
-    assert "pixels" in {x.name for x in encoder._vision.get_inputs()}
+    assert encoder._vision_session.get_providers() == [runtime.CPU]
+    assert "pixels" in {x.name for x in encoder._vision_session.get_inputs()}
 
 
 def test_in_8_bits_a_model_embeds_nearly_alike(

@@ -18,7 +18,7 @@ from nmm.index.encoders import runtime
 from nmm.index.encoders.cache import compiled_folder
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI, Task
-from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
+from nmm.index.encoders.runtime import OnnxEncoder, Use, load_encoder
 
 PHOTOS = ["espresso.jpg", "chelsea.jpg", "launch.jpg", "wall_clock.jpg"]
 # Unlike in length, and not in its order.
@@ -113,7 +113,7 @@ def test_a_text_is_embedded_with_the_prefix_of_its_task(mini: OnnxEncoder) -> No
 
 
 def test_weights_used_as_they_lie_give_the_same_vectors(mini: OnnxEncoder) -> None:
-    once = load_encoder(MINI, once=True)
+    once = load_encoder(MINI, use=Use.QUERY)
     ours, theirs = (encoder.embed_texts(TEXTS, Task.QUERY) for encoder in (once, mini))
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
@@ -124,7 +124,7 @@ def test_embedding_does_not_import_torch() -> None:
         import sys
         import numpy as np
         from nmm.index.encoders.registry import MINI, Task
-        from nmm.index.encoders.runtime import load_encoder
+        from nmm.index.encoders.runtime import Use, load_encoder
 
         encoder = load_encoder(MINI)
         encoder.embed_texts(["tea"], Task.QUERY)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,10 +52,15 @@ class Fed(BatchedEncoder):
     def tokenizer(self) -> Tokenizer:
         return self._tokenizer
 
-    def _run_vision(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    @property
+    def _vision(self) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
         raise NotImplementedError
 
-    def _run_text(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
+    @property
+    def _text(self) -> Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]]:
+        return self._feed
+
+    def _feed(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
         assert (str(ids.dtype), str(mask.dtype), ids.shape) == ("int64", "int64", mask.shape)
         assert not ids[mask == 0].any()  # padding is 0
         self.shapes.append(ids.shape)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from nmm.index import build as build_module
-from nmm.index import run as run_module
+from nmm.index import ready as ready_module
 from nmm.index.build import build
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import NoIndexError, UsageError
@@ -203,7 +203,7 @@ def test_a_file_that_could_not_be_read_is_tried_again_without_a_further_change(
             raise UnreadableError("changed while it was read")
         return read_media(path, **options)
 
-    monkeypatch.setattr(run_module, "read_media", read)
+    monkeypatch.setattr(ready_module, "read_media", read)
     (root / "c.txt").write_text("A dog barks.")
     assert told(watching.burst()) == {"added": 1}
     assert tries == ["c.txt", "c.txt"]

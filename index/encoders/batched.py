@@ -1,19 +1,77 @@
-"""What all encoders do alike, whatever computes their towers: prompts, batches, cutting."""
+"""What all encoders do alike, whatever computes their towers: prompts, runs, cutting."""
 
 from __future__ import annotations
 
 import abc
-from functools import cached_property
+import threading
+from contextlib import nullcontext
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future, ThreadPoolExecutor
+    from typing import TypeAlias
 
     import numpy as np
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
     from nmm.index.encoders.registry import Model, Task
+
+    Pixels: TypeAlias = NDArray[np.uint8]
+    Tokens: TypeAlias = NDArray[np.int64]
+    Vectors: TypeAlias = NDArray[np.float32]
+    Run: TypeAlias = tuple[Sequence[int], Callable[[], Vectors]]
+
+# Runs that wait for each of those that are computed, so that what computes never waits.
+QUEUED = 8
+# What attention takes grows with the square of a text's length: of texts with more tokens, only
+# so many runs are computed at once.
+LONG = 1024
+_few_long_runs = threading.BoundedSemaphore(4)
+
+
+class Underway:
+    """Items that are being embedded, in runs of a tower.
+
+    Args:
+        shape: Of the vectors of all.
+        runs: Rows of the vectors, and what computes those.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int], runs: Sequence[tuple[Sequence[int], Future[Vectors]]]
+    ) -> None:
+        self._shape = shape
+        self._runs = runs
+
+    def done(self) -> bool:
+        """Whether :meth:`result` would not wait."""
+        return all(run.done() for _, run in self._runs)
+
+    def result(self) -> Vectors:
+        """Unit vectors, float32 of shape (n, dimension), once all are there.
+
+        Raises:
+            CancelledError: It was cancelled.
+            Exception: What computes raised it.
+        """
+        import numpy as np
+
+        vectors = np.empty(self._shape, np.float32)
+        try:
+            for rows, run in self._runs:
+                vectors[rows] = run.result()
+        except BaseException:
+            self.cancel()
+            raise
+        return vectors
+
+    def cancel(self) -> None:
+        """Compute no more than what is being computed now."""
+        for _, run in self._runs:
+            run.cancel()
 
 
 class BatchedEncoder(abc.ABC):
@@ -28,28 +86,43 @@ class BatchedEncoder(abc.ABC):
         weights: Hash of the weights and the recipe.
         images_per_run: Images in one run of the vision tower.
         tokens_per_run: Tokens, padding included, in one run of the text tower.
+        runs: Runs that are computed at once.
     """
 
     def __init__(
-        self, model: Model, weights: str, *, images_per_run: int, tokens_per_run: int
+        self, model: Model, weights: str, *, images_per_run: int, tokens_per_run: int, runs: int = 1
     ) -> None:
         self.model = model
         self.weights = weights
         self._images_per_run = images_per_run
         self._tokens_per_run = tokens_per_run
+        self._runs = runs
 
     @property
     @abc.abstractmethod
     def tokenizer(self) -> Tokenizer:
         """The text tower's tokenizer, without truncation and padding."""
 
+    @property
     @abc.abstractmethod
-    def _run_vision(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Pixels (n, side, side, 3) to unit vectors."""
+    def _vision(self) -> Callable[[Pixels], Vectors]:
+        """Pixels (n, side, side, 3) to unit vectors; opens the tower when it is first asked for."""
 
+    @property
     @abc.abstractmethod
-    def _run_text(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Token ids and mask, both (n, length), to unit vectors."""
+    def _text(self) -> Callable[[Tokens, Tokens], Vectors]:
+        """Token ids and mask, both (n, length), to unit vectors; opens the tower likewise."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images that are best embedded together, so that all runs have work and few wait."""
+        return max(32, QUEUED * self._runs * self._images_per_run)
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        from concurrent.futures import ThreadPoolExecutor
+
+        return ThreadPoolExecutor(self._runs, "nmm-embed")
 
     @cached_property
     def _truncating_tokenizer(self) -> Tokenizer:
@@ -59,44 +132,86 @@ class BatchedEncoder(abc.ABC):
         tokenizer.enable_truncation(self.model.context)
         return tokenizer
 
-    def embed_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def begin_images(self, pixels: Sequence[Pixels]) -> Underway:
+        """Begin to embed images, each given as RGB pixels of shape (side, side, 3)."""
+        return self._begin(len(pixels), self._image_runs(pixels))
+
+    def begin_texts(self, texts: Sequence[str], task: Task) -> Underway:
+        """Begin to embed texts for a task; what exceeds the model's context is cut off."""
+        prompts = [self.model.prompt(text, task) for text in texts]
+        return self._begin(len(prompts), self._prompt_runs(prompts))
+
+    def embed_images(self, pixels: Sequence[Pixels] | Pixels) -> Vectors:
         """Embed images given as RGB pixels of shape (n, side, side, 3)."""
-        import numpy as np
+        return self._embed(len(pixels), self._image_runs(pixels))
 
-        vectors = np.empty((len(pixels), self.model.dimension), np.float32)
-        for start in range(0, len(pixels), self._images_per_run):
-            rows = slice(start, start + self._images_per_run)
-            vectors[rows] = self._cut(self._run_vision(pixels[rows]))
-        return vectors
-
-    def embed_texts(
-        self, texts: Sequence[str], task: Task, *, raw: bool = False
-    ) -> NDArray[np.float32]:
+    def embed_texts(self, texts: Sequence[str], task: Task, *, raw: bool = False) -> Vectors:
         """Embed texts for a task; what exceeds the model's context is cut off.
 
         `raw`: see :meth:`.registry.Model.prompt`.
         """
         return self.embed_prompts([self.model.prompt(text, task, raw=raw) for text in texts])
 
-    def embed_prompts(self, prompts: Sequence[str]) -> NDArray[np.float32]:
+    def embed_prompts(self, prompts: Sequence[str]) -> Vectors:
         """Embed texts that begin with a task's prefix already, if the model has any."""
+        return self._embed(len(prompts), self._prompt_runs(prompts))
+
+    def _embed(self, count: int, runs: Iterator[Run]) -> Vectors:
         import numpy as np
 
-        ids = [encoding.ids for encoding in self._truncating_tokenizer.encode_batch(prompts)]
-        lengths = np.array([len(i) for i in ids])
-        vectors = np.empty((len(ids), self.model.dimension), np.float32)
-        # By length, so that little padding is computed.
-        order = np.argsort(lengths, kind="stable")
-        while len(order):
-            rows = max(1, self._tokens_per_run // int(lengths[order[-1]]))
-            longest, order = order[-rows:], order[:-rows]
-            mask = np.arange(lengths[longest[-1]]) < lengths[longest, None]
-            tokens = np.zeros(mask.shape, np.int64)
-            tokens[mask] = np.concatenate([ids[i] for i in longest])
-            vectors[longest] = self._cut(self._run_text(tokens, mask.astype(np.int64)))
+        if self._runs > 1:
+            return self._begin(count, runs).result()
+        vectors = np.empty((count, self.model.dimension), np.float32)
+        for rows, run in runs:
+            vectors[rows] = run()
         return vectors
 
-    def _cut(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _begin(self, count: int, runs: Iterator[Run]) -> Underway:
+        begun = [(rows, self._pool.submit(run)) for rows, run in runs]
+        return Underway((count, self.model.dimension), begun)
+
+    def _image_runs(self, pixels: Sequence[Pixels] | Pixels) -> Iterator[Run]:
+        if not len(pixels):
+            return
+        tower = self._vision
+        for start in range(0, len(pixels), self._images_per_run):
+            some = pixels[start : start + self._images_per_run]
+            rows = range(start, start + len(some))
+            yield rows, partial(self._run_images, tower, some)
+
+    def _run_images(
+        self, tower: Callable[[Pixels], Vectors], pixels: Sequence[Pixels] | Pixels
+    ) -> Vectors:
+        import numpy as np
+
+        return self._cut(tower(np.stack(list(pixels))))
+
+    def _prompt_runs(self, prompts: Sequence[str]) -> Iterator[Run]:
+        if not prompts:
+            return
+        tower = self._text
+        ids = [encoding.ids for encoding in self._truncating_tokenizer.encode_batch(prompts)]
+        # By length, so that little padding is computed; the longest first, so that no run that
+        # takes long is the last to begin.
+        order = sorted(range(len(ids)), key=lambda row: len(ids[row]), reverse=True)
+        while order:
+            count = max(1, self._tokens_per_run // len(ids[order[0]]))
+            rows, order = order[:count], order[count:]
+            yield rows, partial(self._run_prompts, tower, [ids[row] for row in rows])
+
+    def _run_prompts(
+        self, tower: Callable[[Tokens, Tokens], Vectors], ids: Sequence[Sequence[int]]
+    ) -> Vectors:
+        import numpy as np
+
+        lengths = np.array([len(one) for one in ids])
+        mask = np.arange(lengths.max()) < lengths[:, None]
+        tokens = np.zeros(mask.shape, np.int64)
+        tokens[mask] = np.concatenate(ids)
+        with _few_long_runs if mask.shape[1] > LONG else nullcontext():
+            return self._cut(tower(tokens, mask.astype(np.int64)))
+
+    def _cut(self, vectors: Vectors) -> Vectors:
         """The first components, as many as are wanted, of unit length again."""
         import numpy as np
 
@@ -104,5 +219,5 @@ class BatchedEncoder(abc.ABC):
         if vectors.shape[1] == dimension:
             return vectors
         cut = vectors[:, :dimension]
-        unit: NDArray[np.float32] = cut / np.linalg.norm(cut, axis=1, keepdims=True)
+        unit: Vectors = cut / np.linalg.norm(cut, axis=1, keepdims=True)
         return unit

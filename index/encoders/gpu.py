@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -14,19 +14,22 @@ from nmm.index.encoders.compile import read_manifest
 from nmm.index.encoders.weights import weight_files
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
-    from torch import Tensor, nn
+    from torch import nn
 
+    from nmm.index.encoders.batched import Pixels, Tokens, Vectors
     from nmm.index.encoders.registry import Model
     from nmm.index.encoders.towers import Definition, Towers
 
 # A GPU is fast on large runs only.
 IMAGES_PER_RUN = 64
 TOKENS_PER_RUN = 32_768
+# While the GPU computes one run, the next is brought to it.
+RUNS = 2
 
 
 class TorchEncoder(BatchedEncoder):
@@ -50,6 +53,7 @@ class TorchEncoder(BatchedEncoder):
             weights=read_manifest(folder)["weights"],
             images_per_run=IMAGES_PER_RUN,
             tokens_per_run=TOKENS_PER_RUN,
+            runs=RUNS,
         )
         self._device = torch.device(device.value)
         self._dtype = dtype or half_precision(device)
@@ -65,28 +69,22 @@ class TorchEncoder(BatchedEncoder):
         return self._towers.tokenizer
 
     @cached_property
-    def _vision(self) -> nn.Module:
-        return self._towers.vision.to(self._device)
+    def _vision(self) -> Callable[[Pixels], Vectors]:
+        return partial(self._run, self._towers.vision.to(self._device))
 
     @cached_property
-    def _text(self) -> nn.Module:
-        return self._towers.text.to(self._device)
-
-    def _run_vision(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return self._run(self._vision, torch.from_numpy(pixels))
-
-    def _run_text(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self._run(self._text, torch.from_numpy(ids), torch.from_numpy(mask))
+    def _text(self) -> Callable[[Tokens, Tokens], Vectors]:
+        return partial(self._run, self._towers.text.to(self._device))
 
     @torch.inference_mode()
-    def _run(self, tower: nn.Module, *inputs: Tensor) -> NDArray[np.float32]:
+    def _run(self, tower: nn.Module, *inputs: NDArray[Any]) -> Vectors:
         # Autocast keeps norms and the last steps in float32, where halves would cost digits.
         with torch.autocast(
             self._device.type, self._dtype, enabled=self._dtype is not torch.float32
         ):
-            vectors = tower(*(x.to(self._device) for x in inputs))
+            vectors = tower(*(torch.from_numpy(x).to(self._device) for x in inputs))
         vectors = torch.nn.functional.normalize(vectors.float(), dim=-1)
-        return cast("NDArray[np.float32]", vectors.cpu().numpy())
+        return cast("Vectors", vectors.cpu().numpy())
 
 
 def half_precision(device: Device) -> torch.dtype:

@@ -11,10 +11,10 @@ from nmm.index.encoders.weights import weight_files
 from nmm.index.errors import ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
+    from nmm.index.encoders.batched import Pixels, Tokens, Vectors
 
 
 class GraphEncoder(OnnxEncoder):
@@ -25,20 +25,15 @@ class GraphEncoder(OnnxEncoder):
     """
 
     @cached_property
-    def _vision_graph(self) -> VisionGraph:
+    def _vision(self) -> Callable[[Pixels], Vectors]:
         file = weight_files(self.model)[0]
-        return VisionGraph(self._open(file), file)
+        graph = VisionGraph(self._open(file), file)
+        return lambda pixels: graph.run(pixels, self.model.image)
 
     @cached_property
-    def _text_graph(self) -> TextGraph:
+    def _text(self) -> Callable[[Tokens, Tokens], Vectors]:
         file = weight_files(self.model)[1]
-        return TextGraph(self._open(file), file)
-
-    def _run_vision(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return self._vision_graph.run(pixels, self.model.image)
-
-    def _run_text(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self._text_graph.run(ids, mask)
+        return TextGraph(self._open(file), file).run
 
     def _unusable(self, file: Path, error: Exception) -> ModelError:
         unusable = super()._unusable(file, error)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
+    from nmm.index.encoders.batched import Underway
+
 
 class Task(enum.Enum):
     """What a text is embedded for; models trained with prefixes tell these apart."""
@@ -183,6 +185,16 @@ class Encoder(Protocol):
     @property
     def tokenizer(self) -> Tokenizer:
         """The text tower's tokenizer, without truncation and padding."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images that are best embedded together."""
+
+    def begin_images(self, pixels: Sequence[NDArray[np.uint8]]) -> Underway:
+        """Begin to embed images, each given as RGB pixels of shape (side, side, 3)."""
+
+    def begin_texts(self, texts: Sequence[str], task: Task) -> Underway:
+        """Begin to embed texts for a task; what exceeds the model's context is cut off."""
 
     def embed_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed images given as RGB pixels of shape (n, side, side, 3)."""

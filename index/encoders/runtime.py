@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -30,17 +31,17 @@ if TYPE_CHECKING:
     from pathlib import Path
     from threading import Event
 
-    import numpy as np
     from numpy.typing import NDArray
     from onnxruntime import InferenceSession
     from tokenizers import Tokenizer
 
+    from nmm.index.encoders.batched import Pixels, Tokens, Vectors
     from nmm.index.encoders.registry import Model
 
 # Images, and padded tokens, in one run of a tower. Larger runs are slower on a CPU, for
 # what one layer hands to the next then does not stay in its caches; and they take more memory.
-IMAGES_PER_RUN = 4
-TOKENS_PER_RUN = 1024
+IMAGES_PER_RUN = 2
+TOKENS_PER_RUN = 512
 
 CPU = "CPUExecutionProvider"
 # What runs fixed shapes faster than the CPU of the same machine, where ONNX Runtime has it:
@@ -48,6 +49,22 @@ CPU = "CPUExecutionProvider"
 # computes in halves, so it is used only if it embeds like the CPU.
 ACCELERATORS = ("CoreMLExecutionProvider",)
 LEAST_COSINE = 0.99
+
+
+class Use(enum.Enum):
+    """What an encoder is opened for.
+
+    Attributes:
+        QUERY: A query or two: the weights are used as they lie on disk, for repacking them takes
+            longer than it saves. All cores work at one run.
+        QUERIES: Many of them, one after the other: all cores work at one run.
+        ITEMS: Many items at once: each core works at a run of its own, for cores that work at
+            one wait for each other, the more so where something else needs them, too.
+    """
+
+    QUERY = enum.auto()
+    QUERIES = enum.auto()
+    ITEMS = enum.auto()
 
 
 class OnnxEncoder(BatchedEncoder):
@@ -59,27 +76,38 @@ class OnnxEncoder(BatchedEncoder):
     Args:
         model: The row.
         folder: Its compiled form, see :mod:`nmm.index.encoders.compile`.
-        once: Only a query or two will be embedded: the weights are then used as they
-            lie on disk, for repacking them takes longer than it saves.
-        threads: Of ONNX Runtime; None for as many as there are cores.
+        use: What it is opened for.
+        threads: That compute; None for as many as there are cores.
     """
 
     def __init__(
-        self, model: Model, folder: Path, *, once: bool = False, threads: int | None = None
+        self, model: Model, folder: Path, *, use: Use = Use.ITEMS, threads: int | None = None
     ) -> None:
+        threads = threads or available_cpus()
         super().__init__(
             model,
             weights=read_manifest(folder)["weights"],
             images_per_run=IMAGES_PER_RUN,
             tokens_per_run=TOKENS_PER_RUN,
+            runs=threads if use is Use.ITEMS else 1,
         )
         self._folder = folder
-        self._once = once
-        self._threads = threads or available_cpus()
+        self._use = use
+        self._threads_per_run = 1 if use is Use.ITEMS else threads
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
         return self._open_tokenizer(self._folder / TOKENIZER)
+
+    @property
+    def _vision(self) -> Callable[[Pixels], Vectors]:
+        session = self._vision_session
+        return lambda pixels: self._run(session, {"pixels": pixels})
+
+    @property
+    def _text(self) -> Callable[[Tokens, Tokens], Vectors]:
+        session = self._text_session
+        return lambda ids, mask: self._run(session, {"ids": ids, "mask": mask})
 
     @cached_property
     def _truncating_tokenizer(self) -> Tokenizer:
@@ -89,24 +117,18 @@ class OnnxEncoder(BatchedEncoder):
         return tokenizer
 
     @cached_property
-    def _vision(self) -> InferenceSession:
+    def _text_session(self) -> InferenceSession:
+        return self._open(self._folder / TEXT)
+
+    @cached_property
+    def _vision_session(self) -> InferenceSession:
         session = self._open(self._folder / VISION)
-        for provider in () if self._once else _accelerators():
+        for provider in () if self._use is Use.QUERY else _accelerators():
             with suppress(Exception):  # of onnxruntime's own types; the CPU can do it all
                 faster = self._open(self._folder / VISION, provider)
                 if self._agree(session, faster):
                     return faster
         return session
-
-    @cached_property
-    def _text(self) -> InferenceSession:
-        return self._open(self._folder / TEXT)
-
-    def _run_vision(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return self._run(self._vision, {"pixels": pixels})
-
-    def _run_text(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self._run(self._text, {"ids": ids, "mask": mask})
 
     def _open_tokenizer(self, file: Path) -> Tokenizer:
         from tokenizers import Tokenizer
@@ -132,11 +154,11 @@ class OnnxEncoder(BatchedEncoder):
     def _open(self, file: Path, provider: str = CPU) -> InferenceSession:
         onnxruntime = load_onnxruntime()
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
+        options.intra_op_num_threads = self._threads_per_run
         options.log_severity_level = 3  # errors; warnings would go to stderr
         # Plans memory for each shape of input: no faster, and half as much again for images.
         options.enable_mem_pattern = False
-        if self._once:
+        if self._use is Use.QUERY:
             options.add_session_config_entry("session.disable_prepacking", "1")
         else:
             # Threads that wait for work in a loop take the cores from those that decode.
@@ -161,9 +183,9 @@ class OnnxEncoder(BatchedEncoder):
         )
 
     @staticmethod
-    def _run(session: InferenceSession, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    def _run(session: InferenceSession, inputs: Mapping[str, NDArray[Any]]) -> Vectors:
         with span("model run"):
-            return cast("NDArray[np.float32]", session.run(None, inputs)[0])
+            return cast("Vectors", session.run(None, inputs)[0])
 
 
 def _accelerators() -> list[str]:
@@ -175,7 +197,7 @@ def load_encoder(
     model: Model,
     *,
     backend: Backend | None = None,
-    once: bool = False,
+    use: Use = Use.ITEMS,
     on_compile: Callable[[], None] = lambda: None,
     stop: Event | None = None,
 ) -> BatchedEncoder:
@@ -191,7 +213,7 @@ def load_encoder(
     """
     backend = backend or Backend()
     # One query is embedded on a CPU before torch is even imported.
-    device = Device.CPU if once else choose_device(model, backend.device)
+    device = Device.CPU if use is Use.QUERY else choose_device(model, backend.device)
     precision = backend.precision if device is Device.CPU else Precision.FP32
     folder = ensure_compiled(model, on_compile, stop, precision)
     if device is not Device.CPU:
@@ -201,5 +223,5 @@ def load_encoder(
     if model.definition is None:
         from nmm.index.encoders.graphs import GraphEncoder  # which is an OnnxEncoder
 
-        return GraphEncoder(model, folder, once=once, threads=backend.threads)
-    return OnnxEncoder(model, folder, once=once, threads=backend.threads)
+        return GraphEncoder(model, folder, use=use, threads=backend.threads)
+    return OnnxEncoder(model, folder, use=use, threads=backend.threads)

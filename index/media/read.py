@@ -15,6 +15,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -40,8 +41,8 @@ HEAD = 4096
 # An image is decoded from memory; there is none of more bytes under Pillow's pixel limit
 # in any format but an uncompressed one of floats.
 MAX_IMAGE_BYTES = 1 << 30
-# A text of fewer bytes is cut up at once, by the thread that read it; a longer one is cut
-# while it is embedded, so that its chunks are never all in memory.
+# A text of fewer bytes is read once and cut up at once, by the thread that read it; a longer one
+# is read again and cut while it is embedded, so that it is never all in memory.
 SMALL_TEXT = 1 << 20
 # A chunk repeats up to this part of the one before it.
 OVERLAP = 8
@@ -225,29 +226,35 @@ def _read(
         return ImageMedia(digest, decode(data, side=side, max_pixels=max_pixels))
     if OWN_PAGE in head:
         raise NotMediaError("a gallery that nmm wrote, of what other files say")
-    encoding = detect_encoding(file)
-    file.seek(0)
-    digest = sha256_of_stream(file)
+    is_small = before.st_size <= SMALL_TEXT
+    text = BytesIO(file.read(SMALL_TEXT)) if is_small else file
+    encoding = detect_encoding(text)
+    text.seek(0)
+    digest = sha256_of_stream(text)
     _check_unchanged(file, before)
     if is_known(digest):
         return KnownMedia(digest)
-    chunks = _chunks(path, before, encoding, chunking)
-    return TextMedia(digest, list(chunks) if before.st_size <= SMALL_TEXT else chunks)
+    suffix = path.suffix.lower()
+    if is_small:
+        return TextMedia(digest, list(_chunks(text, suffix, encoding, chunking)))
+    return TextMedia(digest, _chunks_later(path, before, encoding, chunking))
 
 
-def _chunks(
+def _chunks(text: BinaryIO, suffix: str, encoding: str, chunking: Chunking) -> Iterator[Chunk]:
+    lines = read_lines(text, encoding)
+    first = list(itertools.islice(lines, 20))
+    lines = itertools.chain(first, lines)
+    if looks_like_html("\n".join(line.text for line in first), suffix):
+        lines = html_lines(lines)
+    return chunk_lines(lines, chunking.tokenizer, size=chunking.size, overlap=chunking.overlap)
+
+
+def _chunks_later(
     path: Path, before: os.stat_result, encoding: str, chunking: Chunking
 ) -> Iterator[Chunk]:
     """Open the file again, for chunks may be asked for long after it was first read."""
     with _open(path) as file:
-        lines = read_lines(file, encoding)
-        first = list(itertools.islice(lines, 20))
-        lines = itertools.chain(first, lines)
-        if looks_like_html("\n".join(line.text for line in first), path.suffix.lower()):
-            lines = html_lines(lines)
-        yield from chunk_lines(
-            lines, chunking.tokenizer, size=chunking.size, overlap=chunking.overlap
-        )
+        yield from _chunks(file, path.suffix.lower(), encoding, chunking)
         _check_unchanged(file, before)
 
 

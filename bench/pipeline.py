@@ -1,0 +1,235 @@
+"""How near a whole `nmm index` comes to what limits it: the encoder alone, or decoding alone.
+
+Generates photos (`photos.py`), and texts of the sample's paragraphs, and times in turn, several
+times over, each on all cores:
+
+- `nmm index` as a process, from start to end, into a new index;
+- the encoder alone, in this process, on the same inputs decoded or cut up beforehand;
+- reading and decoding alone: the files' bytes, hashed, decoded and resized.
+
+On a CPU the two share the cores, so that the whole cannot come up to the faster of them: what the
+cores allow is the sum of the times that both take alone. Ratios are medians over the rounds.
+
+`--peers` compares CLIP's ViT-B/16, with the same random weights, on the same files: `nmm index`,
+sentence-transformers' `encode`, and rclip's loop (Pillow, 8 images at a time, torch) with
+transformers' CLIP in it. `--decoders` compares what can decode a JPEG.
+
+    python bench/pipeline.py [--pair DIR] [--rounds 3] [--peers] [--decoders]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from photos import write_photos
+from random_pair import write_pair
+from report import Figure, note
+
+from nmm.index.batch import CHUNKS_PER_IMAGE
+from nmm.index.encoders.backend import available_cpus
+from nmm.index.encoders.registry import MINI, Model, Task, find_model
+from nmm.index.encoders.runtime import load_encoder
+from nmm.index.media.image import MAX_PIXELS
+from nmm.index.media.read import Chunking, TextMedia, read_media
+from nmm.index.ready import ReadyImage, read_ready
+
+SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
+NMM = Path(sys.executable).with_name("nmm")
+
+
+class Case(NamedTuple):
+    """Files of one kind, and how many of them a model is given."""
+
+    name: str
+    model: Model
+    form: str
+    megapixels: float
+    count: int
+
+
+def cases(pair: Model, scale: float) -> list[Case]:
+    every = [
+        Case("nomic, 24 MP JPEG", pair, "JPEG", 24, 96),
+        Case("nomic, 2 MP JPEG", pair, "JPEG", 2, 192),
+        Case("mini, 24 MP JPEG", MINI, "JPEG", 24, 200),
+        Case("mini, 12 MP HEIC", MINI, "HEIF", 12, 8),
+        Case("mini, 12 MP PNG", MINI, "PNG", 12, 32),
+        Case("mini, 2 MP JPEG", MINI, "JPEG", 2, 800),
+        Case("nomic, texts", pair, "", 0, 60),
+        Case("mini, texts", MINI, "", 0, 400),
+    ]
+    return [case._replace(count=max(2, round(case.count * scale))) for case in every]
+
+
+def write_texts(folder: Path, count: int) -> list[Path]:
+    """Twelve paragraphs each, of the sample texts."""
+    chance = random.Random(0)
+    paragraphs = [
+        paragraph
+        for pattern in ("*.md", "*.txt", "*.rst")
+        for path in sorted((SAMPLE_DATA).rglob(pattern))
+        for paragraph in path.read_text("utf-8", "replace").split("\n\n")
+    ]
+    folder.mkdir()
+    for number in range(count):
+        text = "\n\n".join(chance.sample(paragraphs, 12))
+        (folder / f"{number:05}.txt").write_text(text, "utf-8")
+    return sorted(folder.iterdir())
+
+
+def seconds(run: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def index(folder: Path, count: int, model: Model) -> None:
+    """`nmm index` of a folder into a new index."""
+    with tempfile.TemporaryDirectory() as made:
+        command = [NMM, "index", folder, "--json", "--index", made, "--model", model.name]
+        environ = {**os.environ, "HF_HUB_OFFLINE": "1", "NMM_CONFIG": os.devnull}
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, env=environ
+        )
+    assert json.loads(done.stdout)["added"] == count
+
+
+def decode_all(paths: Iterable[Path], model: Model) -> list[object]:
+    """Read and decode files as a run does, in as many threads."""
+    chunking = Chunking.of(load_encoder(MINI).tokenizer, model.chunk)
+    with ThreadPoolExecutor(available_cpus()) as pool:
+        return list(
+            pool.map(
+                lambda path: read_ready(
+                    path,
+                    image=model.image,
+                    chunking=chunking,
+                    max_pixels=MAX_PIXELS,
+                    is_known=lambda _: False,
+                ),
+                paths,
+            )
+        )
+
+
+def images_alone(paths: Sequence[Path], model: Model) -> tuple[Callable[[], object], int]:
+    """The encoder on images decoded beforehand, and how many there are."""
+    import numpy as np
+
+    encoder = load_encoder(model)
+    ready = decode_all(paths, model)
+    pixels = np.stack([media.pixels for media in ready if isinstance(media, ReadyImage)])
+    return lambda: encoder.embed_images(pixels), len(pixels)
+
+
+def texts_alone(paths: Sequence[Path], model: Model) -> tuple[Callable[[], object], int]:
+    """The encoder on the chunks of texts, as many at once as a run embeds."""
+    encoder = load_encoder(model)
+    chunking = Chunking.of(encoder.tokenizer, model.chunk)
+    texts: list[str] = []
+    for path in paths:
+        media = read_media(path, chunking=chunking, side=1, max_pixels=1, is_known=lambda _: False)
+        assert isinstance(media, TextMedia)
+        texts += [chunk.text for chunk in media.chunks]
+    size = encoder.batch_size * CHUNKS_PER_IMAGE
+
+    def run() -> None:
+        for start in range(0, len(texts), size):
+            encoder.embed_texts(texts[start : start + size], Task.DOCUMENT)
+
+    return run, len(texts)
+
+
+def measure(case: Case, folder: Path, rounds: int) -> None:
+    """Time the whole and its parts in turn, and print a row."""
+    if case.form:
+        paths = write_photos(folder, case.count, case.megapixels, case.form)
+        encode, _ = images_alone(paths, case.model)
+    else:
+        paths = write_texts(folder, case.count)
+        encode, _ = texts_alone(paths, case.model)
+    runs = [
+        lambda: index(folder, case.count, case.model),
+        encode,
+        lambda: decode_all(paths, case.model),
+    ]
+    index(folder, case.count, case.model)
+    encode()
+    times = [tuple(seconds(run) for run in runs) for _ in range(rounds)]
+    shutil.rmtree(folder)
+    whole, encoder, decoder = (
+        case.count / statistics.median(column) for column in zip(*times, strict=True)
+    )
+    to_encoder = statistics.median(e / w for w, e, _ in times)
+    to_decoder = statistics.median(d / w for w, _, d in times)
+    to_cores = statistics.median((e + d) / w for w, e, d in times)
+    print(
+        f"{case.name:20}{case.count:6}{whole:11.2f}{encoder:11.2f}{decoder:11.2f}"
+        f"{to_encoder:10.2f}{to_decoder:9.2f}{to_cores:9.2f}",
+        flush=True,
+    )
+    unit = "images/s" if case.form else "texts/s"
+    bound, rate, ratio, goal = (
+        ("encoder", encoder, to_encoder, ">= 0.90")
+        if encoder < decoder
+        else ("decoding", decoder, to_decoder, ">= 0.85")
+    )
+    note(
+        Figure(f"index: {case.name}", whole, unit, f"{bound} alone", rate, ratio, goal),
+        Figure(f"index: {case.name}", whole, unit, "what the cores allow", None, to_cores),
+    )
+
+
+def write_clip(folder: Path) -> None:
+    """CLIP ViT-B/16 with random weights, in hub layout."""
+    import torch
+    import transformers
+
+    from nmm.index.encoders.registry import CLIP_VIT_B_16, TOKENIZER
+    from nmm.index.encoders.weights import weight_files
+
+    torch.manual_seed(0)
+    config = transformers.CLIPConfig(vision_config={"patch_size": 16}, projection_dim=512)
+    transformers.CLIPModel(config).save_pretrained(folder)
+    transformers.CLIPImageProcessor().save_pretrained(folder)
+    # Of the text tower nothing is measured; any tokenizer fits.
+    (tokenizer,) = (file for file in weight_files(MINI) if file.name == TOKENIZER)
+    shutil.copyfile(tokenizer, folder / TOKENIZER)
+    assert all((folder / name).exists() for name in CLIP_VIT_B_16.files)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--pair", type=Path, metavar="DIR", help="by default, one is made")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scale", type=float, default=1, help="so many times the files")
+    parser.add_argument("--only", default="", help="cases whose name contains this")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        temporary = Path(name).resolve()
+        if not arguments.pair:
+            os.environ["NMM_CACHE"] = str(temporary / "cache")
+            write_pair(temporary / "pair")
+        pair = find_model(str(arguments.pair or temporary / "pair"))
+        print(f"{'':20}{'files':>6}{'nmm index':>11}{'encoder':>11}{'decoding':>11}", end="")
+        print(f"{'/encoder':>10}{'/decod.':>9}{'/cores':>9}")
+        for case in cases(pair, arguments.scale):
+            if arguments.only in case.name:
+                measure(case, temporary / "files", arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()

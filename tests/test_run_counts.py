@@ -1,0 +1,189 @@
+"""What an indexing run costs, in counts: files opened, bytes read, statements, models opened.
+
+Times depend on the machine; these do not, and a change that makes one of them grow with the
+collection makes the run slower everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nmm.index.build import Kept, build
+from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.store.location import IndexFolder
+
+# Per file of one image or passage: what is known of its path (2) and of its content (3); the
+# rows of content, chunk, vector and file, and that it was met.
+STATEMENTS_PER_FILE = 10
+# Its beginning and end, the generation, and where the vectors are that FAISS has.
+STATEMENTS_PER_BATCH = 10
+# The schema, the roots and what is mounted, what a kill has left, the scales of both kinds.
+STATEMENTS_PER_RUN = 100
+
+
+def noise(path: Path, width: int, height: int, seed: int) -> None:
+    """A PNG whose file has about three bytes a pixel."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def fill(root: Path, images: range, texts: range) -> None:
+    root.mkdir(exist_ok=True)
+    for n in images:
+        noise(root / f"{n:04}.png", 30, 20, n)
+    for n in texts:
+        (root / f"{n:04}.txt").write_text(f"A note about tea with the number {n}.")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path.resolve() / "root"
+
+
+# Runs the command, and prints of each file below a folder how often it was opened.
+OPENED = """
+import json, sys
+from collections import Counter
+root, opened = sys.argv.pop(1), Counter()
+def count(event, arguments):
+    if event == "open" and isinstance(arguments[0], str) and arguments[0].startswith(root):
+        opened[arguments[0][len(root) + 1:]] += 1
+sys.addaudithook(count)
+from nmm.cli import main
+try:
+    main()
+except SystemExit as ended:
+    print(json.dumps([ended.code, opened]), file=sys.stderr)
+"""
+
+
+def opened(root: Path, folder: IndexFolder) -> Counter[str]:
+    """How often `nmm index` opens each file of a folder."""
+    command = ["index", root, "--index", folder.path, "--model", "mini", "-q"]
+    done = subprocess.run(
+        [sys.executable, "-c", OPENED, root, *command], check=True, text=True, capture_output=True
+    )
+    status, files = json.loads(done.stderr.splitlines()[-1])
+    assert status == 0
+    return Counter(files)
+
+
+def test_each_file_is_opened_once_and_then_only_if_it_changed(
+    root: Path, folder: IndexFolder
+) -> None:
+    fill(root, range(5), range(5))
+    names = sorted(path.name for path in root.iterdir())
+    assert opened(root, folder) == Counter(names)
+    assert opened(root, folder) == Counter()
+    (root / "0001.txt").write_text("It says something else now.")
+    assert opened(root, folder) == Counter(["0001.txt"])
+
+
+def bytes_read() -> int:
+    """Bytes that this process has read so far, from wherever."""
+    found = re.search(r"^rchar: (\d+)$", Path("/proc/self/io").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="needs Linux's count of bytes read")
+def test_each_byte_of_an_image_is_read_once(
+    root: Path, folder: IndexFolder, mini: OnnxEncoder
+) -> None:
+    fill(root, range(1), range(1))
+    kept = Kept(mini)
+    build([root], folder, model="mini", kept=kept)
+    noise(root / "large.png", 1500, 1000, 7)
+    size = (root / "large.png").stat().st_size
+    before = bytes_read()
+    assert build([root], folder, kept=kept).added == 1
+    # Beside it some pages of the catalog; of its vectors, those that the scale is measured on.
+    assert size <= bytes_read() - before < 1.5 * size
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The SQL statements that are executed, without those of triggers, as they are."""
+    seen: list[str] = []
+    real = sqlite3.connect
+
+    def connect(*arguments: Any, **more: Any) -> sqlite3.Connection:
+        connection = real(*arguments, **more)
+
+        def trace(statement: str) -> None:
+            # A statement is told again for each trigger that it sets off.
+            again = statement.startswith("INSERT") and statement in seen[-20:]
+            if not (statement.startswith("--") or again):
+                seen.append(statement)
+
+        connection.set_trace_callback(trace)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    return seen
+
+
+def test_the_statements_of_a_run_are_few_and_grow_with_what_is_new_only(
+    root: Path, folder: IndexFolder, mini: OnnxEncoder, statements: list[str]
+) -> None:
+    kept = Kept(mini)
+
+    def run(images: range, texts: range) -> int:
+        fill(root, images, texts)
+        statements.clear()
+        summary = build([root], folder, model="mini", kept=kept)
+        assert summary.added == len(images) + len(texts)
+        return len(statements)
+
+    first = run(range(100), range(100))
+    nothing = run(range(0), range(0))
+    few = run(range(100, 110), range(100, 110))
+    many = run(range(110, 210), range(110, 210))
+    # Of what was there already, each file is met; the rest is opening the catalog and looking.
+    assert 200 <= nothing <= 200 + STATEMENTS_PER_RUN
+    # 180 files more in the one than in the other, and 20 that were there already.
+    batches = -(-180 // mini.batch_size)
+    assert many - few <= 180 * STATEMENTS_PER_FILE + 20 + batches * STATEMENTS_PER_BATCH
+    assert many - few >= 180 * 5, "or they were not counted"
+    # An index that was empty costs as much as one that was not.
+    assert first <= many + STATEMENTS_PER_RUN
+
+
+@pytest.fixture
+def sessions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The graphs that are opened, as they are."""
+    seen: list[str] = []
+    real = OnnxEncoder._open
+
+    def open_graph(self: OnnxEncoder, file: Path, *provider: str) -> object:
+        seen.append(file.name)
+        return real(self, file, *provider)
+
+    monkeypatch.setattr(OnnxEncoder, "_open", open_graph)
+    return seen
+
+
+def test_each_tower_is_opened_once_in_a_process_and_only_if_it_is_needed(
+    root: Path, folder: IndexFolder, model_cache: Path, sessions: list[str]
+) -> None:
+    kept = Kept()
+    fill(root, range(40), range(40))
+    build([root], folder, model="mini", kept=kept)
+    assert sorted(sessions) == ["text.onnx", "vision.onnx"]
+    fill(root, range(40, 80), range(40, 80))
+    assert build([root], folder, kept=kept).added == 80
+    assert len(sessions) == 2
+    sessions.clear()
+    assert build([root], folder).unchanged == 160
+    assert sessions == []
