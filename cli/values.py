@@ -1,7 +1,7 @@
 """What options and arguments become, without the time that it takes to import pydantic.
 
-Typer converts every value with pydantic since its version 0.29, also what is there already and
-what is not given; importing it and making its validators takes as long as importing numpy does.
+Typer 0.29 converts every value with pydantic, also what is not given and what is of its type
+already; importing that and making its validators takes longer than importing numpy does.
 What is as plain as a number is converted here. Whatever may be wrong, or is anything else, Typer
 converts as ever, and says what is wrong with it. A Typer that does not ask for its converter in
 this way is left alone.
