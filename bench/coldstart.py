@@ -284,11 +284,22 @@ def print_breakdown(ways: list[Way], rounds: int) -> None:
     print("\nwhere it goes, in ms (NMM_TIMING)")
     for way in ways:
         print(f"{'':34}{way.name}")
-    last = [("in no span",), ("end",)]
-    for path in [*(path for path in found if path not in last), *last]:
+    for path in _in_order([*found]):
         cells = (found[path].get(way.name) for way in ways)
         row = "".join(f"{median(cell):10.1f}" if cell else f"{'-':>10}" for cell in cells)
         print(f"{'  ' * (len(path) - 1) + path[-1]:34}{row}")
+
+
+def _in_order(paths: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Each below what it is in, and at the end what no span is about."""
+    last = [("in no span",), ("end",)]
+    placed: list[tuple[str, ...]] = []
+    for path in paths:
+        above = [
+            n for n, one in enumerate(placed) if path[:-1] and one[: len(path) - 1] == path[:-1]
+        ]
+        placed.insert(above[-1] + 1 if above else len(placed), path)
+    return [*(path for path in placed if path not in last), *last]
 
 
 def hand_on(seconds: dict[str, list[float]]) -> None:
