@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nmm.index import scale
+from nmm.index.blas import import_numpy
 from nmm.index.encoders.registry import Encoder, Task
 from nmm.index.encoders.runtime import Use, load_encoder
 from nmm.index.errors import CatalogError, NoIndexError, UsageError
@@ -33,6 +34,7 @@ from nmm.index.result import Placed, Result, result
 from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale, Settings
 from nmm.index.store.conditions import Condition
 from nmm.index.store.writer import open_for_reading
+from nmm.index.timing import span
 from nmm.index.words import words_of
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class Wanted:
     relevant: bool
     min_score: float | None
     fold: bool
+    weak: bool
 
     def takes(self, placed: Placed) -> bool:
         """Whether a file is left in, whatever its place."""
@@ -86,7 +89,11 @@ def open_search(
         NoIndexError: There is none, or nothing was ever indexed.
         CatalogError: The catalog cannot be read.
     """
-    with open_for_reading(folder) as catalog:
+    if once:
+        import_numpy()
+    with span("catalog opened"):
+        catalog = open_for_reading(folder)
+    with catalog:
         settings = catalog.settings()
         if settings is None:
             raise NoIndexError(
@@ -179,6 +186,7 @@ class Search:
         min_score: float | None = None,
         fold: bool = False,
         raw: bool = False,
+        weak: bool = True,
     ) -> list[Result]:
         """The `count` files that fit a query best, best first.
 
@@ -192,6 +200,7 @@ class Search:
             min_score: Leave out what scores less.
             fold: Let nearly equal files be one result.
             raw: See :meth:`.encoders.registry.Model.prompt`.
+            weak: Say of each whether it is weak, for which more has to be read.
 
         Raises:
             UsageError: The query is empty, cannot be embedded (see :mod:`.query_vector`), or is
@@ -202,7 +211,8 @@ class Search:
         asked = query if isinstance(query, Query) else Query((Term(text=query),), query)
         _check(asked, mode, min_score)
         where = condition_of(filters)
-        wanted = Wanted(count, kinds, where, asked.without, relevant, min_score, fold)
+        weak = weak or relevant
+        wanted = Wanted(count, kinds, where, asked.without, relevant, min_score, fold, weak)
         while True:
             by_words = mode is not Mode.SEMANTIC and not self.wordless
             by_meaning = mode is not Mode.KEYWORD or self.wordless
@@ -228,7 +238,8 @@ class Search:
     def _embed(self, query: Query, *, raw: bool) -> NDArray[np.float32]:
         """The vector of a query, shape (dimension,)."""
         embedder = QueryEmbedder(lambda: self._encoder, self._settings, self._catalog)
-        return embedder.embed(query, raw=raw)
+        with span("query embedded"):
+            return embedder.embed(query, raw=raw)
 
     def _answer(
         self,
@@ -238,15 +249,23 @@ class Search:
         wanted: Wanted,
     ) -> list[Result]:
         """Results by meaning, if there is a vector, and by words, if there are any."""
-        found = find_words(self._catalog, words, wanted.kinds, wanted.where, some=vector is None)
-        standings = self._standings(query, vector, wanted.kinds)
+        with span("words looked up"):
+            found = find_words(
+                self._catalog, words, wanted.kinds, wanted.where, some=vector is None
+            )
+        with span("relevance"):
+            standings = self._standings(query, vector, wanted)
         candidates = 2 * wanted.count if wanted.fold else wanted.count
         while True:
-            placed = self._place(vector, found, standings, candidates, wanted)
+            with span("ranked"):
+                placed = self._place(vector, found, standings, candidates, wanted)
             hits = [one.hit for one in placed]
-            groups = (
-                fold_copies(self._catalog, hits) if wanted.fold else [[n] for n in range(len(hits))]
-            )
+            with span("copies folded"):
+                groups = (
+                    fold_copies(self._catalog, hits)
+                    if wanted.fold
+                    else [[n] for n in range(len(hits))]
+                )
             kept = [group for group in groups if wanted.takes(placed[group[0]])][: wanted.count]
             # Copies, or what is not wanted, took the place of others.
             if (
@@ -267,12 +286,15 @@ class Search:
         ]
 
     def _standings(
-        self, query: Query, vector: NDArray[np.float32] | None, kinds: Sequence[Kind]
+        self, query: Query, vector: NDArray[np.float32] | None, wanted: Wanted
     ) -> dict[Kind, Standing]:
         """How a query's vector stands to each kind that there is; nothing without a vector."""
         if vector is None:
             return {}
-        each = {kind: self._relevance.standing(kind, query, vector) for kind in kinds}
+        each = {
+            kind: self._relevance.standing(kind, query, vector, weak=wanted.weak)
+            for kind in wanted.kinds
+        }
         return {kind: standing for kind, standing in each.items() if standing}
 
     def _place(
@@ -287,11 +309,12 @@ class Search:
         meant: dict[str, Hit] = {}
         if vector is not None:
             depth = max(count, NEAREST) if words.best else count
-            meant = {
-                hit.path: hit
-                for kind in standings
-                for hit in self._nearest.best(vector, depth, kind, wanted.where, wanted.without)
-            }
+            with span("nearest"):
+                meant = {
+                    hit.path: hit
+                    for kind in standings
+                    for hit in self._nearest.best(vector, depth, kind, wanted.where, wanted.without)
+                }
             words.complete(self._catalog, {hit.content for hit in meant.values()})
         scores = {
             path: (hit.kind, standings[hit.kind].score(hit.score)) for path, hit in meant.items()

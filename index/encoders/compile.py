@@ -15,7 +15,6 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable
@@ -117,6 +116,8 @@ def _tidy(model: Model, folder: Path) -> None:
 
 def _compile_apart(model: Model, precision: Precision, folder: Path, stop: threading.Event) -> None:
     """Compile in another process, into a temporary folder that then takes its place."""
+    import tempfile
+
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.part-") as part:
         command = [sys.executable, "-m", __name__, model.name, part, precision.value]
         status, said = _run(command, Path(part), stop)

@@ -25,6 +25,7 @@ from nmm.index.encoders.compile import (
 )
 from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.errors import ModelError
+from nmm.index.timing import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -110,6 +111,13 @@ class OnnxEncoder(BatchedEncoder):
         return lambda ids, mask: self._run(session, {"ids": ids, "mask": mask})
 
     @cached_property
+    def _truncating_tokenizer(self) -> Tokenizer:
+        # From the file, which is as fast as to copy another one, and needs none.
+        tokenizer = self._open_tokenizer(self._folder / TOKENIZER)
+        tokenizer.enable_truncation(self.model.context)
+        return tokenizer
+
+    @cached_property
     def _text_session(self) -> InferenceSession:
         return self._open(self._folder / TEXT)
 
@@ -127,7 +135,8 @@ class OnnxEncoder(BatchedEncoder):
         from tokenizers import Tokenizer
 
         try:
-            tokenizer = Tokenizer.from_file(str(file))
+            with span("tokenizer opened"):
+                tokenizer = Tokenizer.from_file(str(file))
         except Exception as error:  # the type that tokenizers raises
             raise self._unusable(file, error) from error
         tokenizer.no_truncation()
@@ -156,13 +165,14 @@ class OnnxEncoder(BatchedEncoder):
             # Threads that wait for work in a loop take the cores from those that decode.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            return onnxruntime.InferenceSession(
-                str(file),
-                options,
-                providers=list(dict.fromkeys((provider, CPU))),
-                # A sum and a norm apart are faster than its kernel for both at once.
-                disabled_optimizers=["SkipLayerNormFusion"],
-            )
+            with span(f"session of {file.name} opened"):
+                return onnxruntime.InferenceSession(
+                    str(file),
+                    options,
+                    providers=list(dict.fromkeys((provider, CPU))),
+                    # A sum and a norm apart are faster than its kernel for both at once.
+                    disabled_optimizers=["SkipLayerNormFusion"],
+                )
         except Exception as error:  # onnxruntime's own types share no base but Exception
             raise self._unusable(file, error) from error
 
@@ -175,7 +185,8 @@ class OnnxEncoder(BatchedEncoder):
 
     @staticmethod
     def _run(session: InferenceSession, inputs: Mapping[str, NDArray[Any]]) -> Vectors:
-        return cast("Vectors", session.run(None, inputs)[0])
+        with span("model run"):
+            return cast("Vectors", session.run(None, inputs)[0])
 
 
 def _accelerators() -> list[str]:
