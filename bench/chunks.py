@@ -5,15 +5,17 @@ into chunks of several sizes. Printed for each size: the number of chunks; how o
 right file comes first, and its mean reciprocal rank; how often its best chunk touches the
 right lines, and which part of that chunk's lines are right.
 
-    python bench/chunks.py
+    python bench/chunks.py [--sizes 32 48 64 96 126 160 200 250]
 """
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from report import Figure, note
 
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.encoders.runtime import load_encoder
@@ -21,6 +23,7 @@ from nmm.index.media.read import Chunking, TextMedia, read_media
 from nmm.index.walk import FoundFile, walk
 
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
+QUICK = "--sizes 64 250"
 SIZES = (32, 48, 64, 96, 126, 160, 200, 250)
 
 
@@ -62,11 +65,15 @@ QUESTIONS = [
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    sizes = parser.parse_args().sizes
     encoder = load_encoder(MINI)
     queries = encoder.embed_texts([question.query for question in QUESTIONS], Task.QUERY)
     print(f"{len(QUESTIONS)} questions; the model {MINI.name} uses {MINI.chunk} tokens")
     print("tokens  chunks  file first    MRR  lines touched  lines right")
-    for size in SIZES:
+    found: dict[int, float] = {}
+    for size in sizes:
         chunking = Chunking.of(encoder.tokenizer, size)
         owners, chunks = [], []
         for entry in walk(SAMPLE_DATA, exclude=["*.jpg"]):
@@ -93,11 +100,15 @@ def main() -> None:
             shares.append(max(0, shared) / (best.line_end - best.line_start + 1))
         first = sum(rank == 1 for rank in ranks)
         touched = sum(share > 0 for share in shares)
-        mrr = np.mean([1 / rank for rank in ranks])
+        mrr = found[size] = float(np.mean([1 / rank for rank in ranks]))
         print(
             f"{size:6}  {len(chunks):6}  {first:10}  {mrr:5.3f}  {touched:13}"
             f"  {np.mean(shares):11.2f}"
         )
+    if MINI.chunk in found:
+        ours, theirs = found[MINI.chunk], found[sizes[-1]]
+        what = f"MRR of the right file, passages of {MINI.chunk} tokens"
+        note(Figure(what, ours, "", f"of {sizes[-1]}", theirs, ours / theirs))
 
 
 if __name__ == "__main__":

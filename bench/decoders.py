@@ -25,12 +25,14 @@ from numpy.typing import NDArray
 from photos import write_photos
 from PIL import Image
 from pipeline import Way, seconds
-from report import Figure, note
+from report import Figure, left_out, note
 
 from nmm.index.encoders.backend import available_cpus
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import CLIP_IMAGE
 from nmm.index.media.image import decode
+
+QUICK = "--rounds 1"
 
 
 def simplejpeg(data: bytes) -> Callable[[], Any]:
@@ -77,7 +79,7 @@ def compare_decoders(path: Path, rounds: int) -> None:
         if find_spec(library):
             ways.append(Way(f"{library}, 1/8", decoder(data)))
         else:
-            print(f"{library} is not installed: it is left out")
+            left_out(library, "it is not installed")
     print(f"\n{'JPEG of 24 MP':24}{len(data) / 1e6:6.1f} MB{'ms':>8}")
     times = [[seconds(way.run) for way in ways] for _ in range(5 * rounds)]
     for way, column in zip(ways, zip(*times, strict=True), strict=True):

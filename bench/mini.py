@@ -1,6 +1,6 @@
 """How well `mini` finds pictures by their captions, and how fair one list is to both kinds.
 
-    python bench/mini.py [FOLDER]
+    python bench/mini.py [FOLDER] [--pictures 100]
 
 FOLDER holds captioned pictures: X.png beside X.txt, whose first line is the caption. By
 default it is that of Debian's package tuxpaint-stamps-default. Two things are printed.
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from report import Figure, note
 
 from nmm.index.encoders import mini
 from nmm.index.encoders.preprocess import to_pixels
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
+QUICK = "--pictures 100"
 STAMPS = Path("/usr/share/tuxpaint/stamps")
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 BATCH = 8
@@ -82,8 +84,10 @@ class Collection(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, default=STAMPS, metavar="FOLDER")
-    folder = parser.parse_args().folder
-    pairs = captioned(folder)
+    parser.add_argument("--pictures", type=int, help="by default, all")
+    arguments = parser.parse_args()
+    folder = arguments.folder
+    pairs = captioned(folder)[: arguments.pictures]
     if not pairs:
         sys.exit(
             f"There are no captioned pictures in {folder}.\n"
@@ -191,14 +195,18 @@ def print_recipes(
 ) -> None:
     cuts = (1, 5, 10, 50)
     print(f"{'recipe':40}" + "".join(f"{f'R@{k}':>7}" for k in cuts) + f"{'median rank':>13}")
+    deep = []
     for name, images in recipes.items():
         cosines = captions @ images.T
         ranks = rank(best_right(cosines, is_right), cosines)
         recalls = "".join(f"{(ranks <= k).mean():7.3f}" for k in cuts)
         print(f"{name:40}{recalls}{np.median(ranks):13.0f}")
+        deep.append(float((ranks <= cuts[-1]).mean()))
     chances = chance(is_right)
     recalls = "".join(f"{chances[k - 1]:7.3f}" for k in cuts)
     print(f"{'chance':40}{recalls}{np.searchsorted(chances, 0.5) + 1:13}")
+    what = f"clip art by its caption (mini): R@{cuts[-1]}"
+    note(Figure(what, deep[0], "", "recipe of the paper", deep[1], deep[0] / deep[1]))
 
 
 def chance(is_right: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -228,17 +236,21 @@ def print_mixed(title: str, c: Collection) -> None:
     pictures = len(c.images) / (len(c.images) + len(c.texts))
     print(f"\n{title:28}{'MRR of pictures':>19}{'MRR of texts':>19}{'pictures in top 10':>21}")
     print(f"{'':28}" + f"{'alone -> mixed':>19}" * 2 + f"{f'({pictures:.2f} of all)':>21}")
+    mixed = []
     for name, scale_of in SCALES.items():
         of_images, of_texts = scale_of(c.neutral @ c.images.T), scale_of(c.neutral @ c.texts.T)
         found, texts = both(c, c.captions, of_images, of_texts)
         right = best_right(found, c.is_right)
         image_ranks = rank(right, found), rank(right, found, texts)
+        mixed.append(float((1 / image_ranks[1]).mean()))
         images, found = both(c, c.summaries, of_images, of_texts)
         right = best_right(found, np.eye(*found.shape, dtype=np.bool_))
         text_ranks = rank(right, found), rank(right, found, images)
         first = np.argsort(-np.hstack(both(c, c.neutral, of_images, of_texts)), kind="stable")
         share = (first[:, :10] < len(c.images)).mean()
         print(f"{name:28}{mrr(*image_ranks):>19}{mrr(*text_ranks):>19}{share:21.2f}")
+    what = f"MRR of pictures in one list with texts, {title}"
+    note(Figure(what, mixed[-1], "", "by cosine", mixed[0], mixed[-1] / mixed[0]))
 
 
 def both(

@@ -11,7 +11,7 @@ The pair is of full size and random, made if none is given. In one run:
 What is compared is timed in turn, several times over. Rates are medians, and so are ratios,
 over the rounds, for a machine's speed drifts. Differences and cosines are to the first row.
 
-    pip install sentence-transformers
+    pip install '.[bench]'
     python bench/models.py [--pair DIR] [--photos 16] [--texts 96] [--rounds 3]
 """
 
@@ -27,10 +27,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -38,9 +38,10 @@ import transformers
 from numpy.typing import NDArray
 from PIL import Image
 from random_pair import write_pair
+from report import Figure, left_out, note
 from torch.nn import functional
 
-from nmm.index.encoders.backend import Backend, Device, Precision
+from nmm.index.encoders.backend import FORMS, Backend, Device, Precision
 from nmm.index.encoders.batched import BatchedEncoder
 from nmm.index.encoders.cache import compiled_folder
 from nmm.index.encoders.folder import folder_model
@@ -50,10 +51,13 @@ from nmm.index.encoders.registry import CONFIG, MINI, TOKENIZER, WEIGHTS, Model,
 from nmm.index.encoders.runtime import IMAGES_PER_RUN, TOKENS_PER_RUN, load_encoder
 from nmm.index.encoders.weights import weight_files
 
+QUICK = "--layers 1 --photos 4 --texts 6 --rounds 1"
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
+# What a run of a tower takes, by the names of its inputs.
+Feed = Mapping[str, NDArray[Any]]
 
 
 class Way(NamedTuple):
@@ -62,6 +66,16 @@ class Way(NamedTuple):
     name: str
     embed: Callable[[], Floats]
     is_same: bool = True
+
+
+class Row(NamedTuple):
+    """What came out: items a second, seconds of each round, and vectors, near to the first's."""
+
+    name: str
+    rate: float
+    seconds: list[float]
+    cosine: float
+    vectors: Floats
 
 
 def photos(count: int) -> list[Image.Image]:
@@ -84,8 +98,8 @@ def paragraphs(count: int) -> list[str]:
     return chance.sample([text for text in texts if len(text) > 80], count)
 
 
-def compare(title: str, unit: str, ways: Sequence[Way], rounds: int) -> None:
-    """Print a row for each way: its vectors and its speed, against the first's and the last's."""
+def compare(title: str, unit: str, ways: Sequence[Way], rounds: int) -> list[Row]:
+    """A row for each way, printed: its vectors and speed, against the first's and the last's."""
     vectors = [way.embed() for way in ways]  # which warms them up
     seconds: list[list[float]] = [[] for _ in ways]
     for _ in range(rounds):
@@ -96,15 +110,36 @@ def compare(title: str, unit: str, ways: Sequence[Way], rounds: int) -> None:
     print(f"\n{title} ({len(vectors[0])})")
     header = f"{'max diff':>9}{'min cos':>9}{'mean cos':>9}{unit:>10}{'x first':>9}{'x last':>8}"
     print(f"{'':34}{header}")
+    rows = []
     for way, found, spent in zip(ways, vectors, seconds, strict=True):
-        near = f"{'-':>9}" * 3
+        near, mean = f"{'-':>9}" * 3, float("nan")
         if way.is_same:
             cosines = (found * vectors[0]).sum(1)
+            mean = float(cosines.mean())
             worst = np.abs(found - vectors[0]).max()
-            near = f"{worst:9.1e}{cosines.min():9.4f}{cosines.mean():9.4f}"
+            near = f"{worst:9.1e}{cosines.min():9.4f}{mean:9.4f}"
         rate = len(found) / statistics.median(spent)
         print(f"{way.name:34}{near}{rate:10.1f}{ratio(seconds[0], spent):9.2f}", end="")
         print(f"{ratio(seconds[-1], spent):8.2f}", flush=True)
+        rows.append(Row(way.name, rate, spent, mean, found))
+    return rows
+
+
+def beside(what: str, unit: str, ours: Row, theirs: Row, goal: str = "") -> Figure:
+    times = ratio(theirs.seconds, ours.seconds)
+    return Figure(what, ours.rate, unit, theirs.name, theirs.rate, times, goal)
+
+
+def note_rates(what: str, unit: str, rows: Sequence[Row], peer: Row | None) -> None:
+    """Hand on fp32 and int8 beside plain torch, the nearness of int8, and fp32 beside a peer."""
+    torch_, fp32, int8 = rows[:3]
+    note(
+        beside(f"{what}, ONNX Runtime fp32", unit, fp32, torch_, ">= 1.3 x"),
+        beside(f"{what}, ONNX Runtime int8", unit, int8, torch_, ">= 2 x"),
+        Figure(f"{what}, int8: mean cosine to fp32", int8.cosine, "", goal=">= 0.99"),
+    )
+    if peer:
+        note(beside(f"{what}, ONNX Runtime fp32", unit, fp32, peer))
 
 
 def ratio(theirs: Iterable[float], ours: Iterable[float]) -> float:
@@ -116,7 +151,9 @@ class PlainTorch(TorchEncoder):
 
     def __init__(self, model: Model) -> None:
         super().__init__(model, compiled_folder(model), Device.CPU, torch.float32)
-        self._images_per_run, self._tokens_per_run = IMAGES_PER_RUN, TOKENS_PER_RUN
+        # One after the other, each on all cores: torch's threads are not those that ask.
+        self._images_per_run, self._tokens_per_run = 2 * IMAGES_PER_RUN, 2 * TOKENS_PER_RUN
+        self._runs = 1
 
 
 def clip(pixels: Pixels) -> Way:
@@ -145,7 +182,7 @@ def peer_text_tower(model: Model, folder: Path) -> Callable[[Sequence[str]], Flo
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     except ImportError:
-        print("\nsentence-transformers is not installed: it is left out")
+        left_out("sentence-transformers", "it is not installed")
         return None
     is_nomic = model.name != MINI.name
     if is_nomic:
@@ -223,10 +260,11 @@ print(opened, after - before, first, resident() - before)
 
 
 def print_opening(model: Model, rounds: int) -> None:
+    opening: dict[str, float] = {}
     print("\nopening a session, in a new process")
     print(f"{'':34}{'disk':>9}{'open':>9}{'memory':>9}{'first run':>11}{'memory then':>13}")
     for tower in ("vision", "text"):
-        for precision in Precision:
+        for precision in FORMS:
             folder = compiled_folder(model, precision)
             disk = sum(file.stat().st_size for file in folder.glob(f"{tower}.onnx*")) / 1e6
             for once, how in (("", "repacked"), ("once", "as it lies on disk")):
@@ -236,11 +274,16 @@ def print_opening(model: Model, rounds: int) -> None:
                     for _ in range(rounds)
                 ]
                 opened, memory, first, then = map(statistics.median, zip(*runs, strict=True))
+                name = f"{tower}, {precision.value}, {how}"
+                opening[name] = opened + first
                 print(
-                    f"{f'{tower}, {precision.value}, {how}':34}{disk:6.0f} MB{opened:7.2f} s"
+                    f"{name:34}{disk:6.0f} MB{opened:7.2f} s"
                     f"{memory:6.0f} MB{first:9.3f} s{then:10.0f} MB",
                     flush=True,
                 )
+    ours, theirs = (opening[f"text, fp32, {how}"] for how in ("as it lies on disk", "repacked"))
+    what = "text tower opened, with the first run, as it lies on disk"
+    note(Figure(what, ours, "s", "repacked", theirs, theirs / ours))
 
 
 def encoder_of(model: Model, precision: Precision) -> BatchedEncoder:
@@ -258,15 +301,16 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=16)
     parser.add_argument("--texts", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--layers", type=int, default=12, help="of the pair that is made")
     arguments = parser.parse_args()
     rounds = arguments.rounds
     with tempfile.TemporaryDirectory() as temporary:
-        os.environ["NMM_CACHE"] = temporary
+        os.environ.setdefault("NMM_CACHE", temporary)
         pair = arguments.pair or Path(temporary, "pair")
         if not arguments.pair:
-            write_pair(pair)
+            write_pair(pair, arguments.layers)
         model = folder_model(pair)
-        fp32, int8 = (encoder_of(model, precision) for precision in Precision)
+        fp32, int8 = (encoder_of(model, precision) for precision in FORMS)
         encoders = {
             "torch fp32": PlainTorch(model),
             "ONNX Runtime fp32": fp32,
@@ -277,12 +321,14 @@ def main() -> None:
         ways = [
             Way(name, partial(encoder.embed_images, pixels)) for name, encoder in encoders.items()
         ]
-        compare("photos", "images/s", [*ways, clip(pixels)], rounds)
+        rows = compare("photos", "images/s", [*ways, clip(pixels)], rounds)
+        note_rates("photos", "images/s", rows, rows[-1])
         ways = [
             Way(name, partial(encoder.embed_prompts, prompts)) for name, encoder in encoders.items()
         ]
         peers = sentence_transformers(model, prompts, Path(temporary, "peer"))
-        compare("texts", "texts/s", [*ways, *peers], rounds)
+        rows = compare("texts", "texts/s", [*ways, *peers], rounds)
+        note_rates("texts", "texts/s", rows, rows[-1] if peers else None)
         print_opening(model, rounds)
 
 

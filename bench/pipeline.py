@@ -10,11 +10,11 @@ times over, each on all cores:
 On a CPU the two share the cores, so that the whole cannot come up to the faster of them: what the
 cores allow is the sum of the times that both take alone. Ratios are medians over the rounds.
 
-`--peers` compares CLIP's ViT-B/16, with the same random weights, on the same files: `nmm index`,
+Then CLIP's ViT-B/16, with the same random weights, on the same files: `nmm index`,
 sentence-transformers' `encode`, and rclip's loop (Pillow, 8 images at a time, torch) with
 transformers' CLIP in it.
 
-    python bench/pipeline.py [--pair DIR] [--rounds 3] [--peers]
+    python bench/pipeline.py [--pair DIR] [--rounds 3] [--only NAME]
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 from photos import write_photos
 from PIL import Image
 from random_pair import write_pair
-from report import Figure, note
+from report import Figure, left_out, note
 from tokenizers import Tokenizer
 
 from nmm.index.batch import CHUNKS_PER_IMAGE
@@ -62,6 +62,8 @@ from nmm.index.encoders.weights import weight_files
 from nmm.index.media.image import MAX_PIXELS
 from nmm.index.media.read import Chunking, TextMedia, read_media
 from nmm.index.ready import Media, ReadyImage, read_ready
+
+QUICK = "--only mini --scale 0.01 --rounds 1"
 
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 NMM = Path(sys.executable).with_name("nmm")
@@ -255,7 +257,7 @@ def sentence_transformers_encode(folder: Path, paths: Sequence[Path]) -> Way | N
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError:
-        print("sentence-transformers is not installed: it is left out")
+        left_out("sentence-transformers' encode", "it is not installed")
         return None
     model = SentenceTransformer(str(folder), device="cpu")
 
@@ -333,23 +335,23 @@ def main() -> None:
     parser.add_argument("--pair", type=Path, metavar="DIR", help="by default, one is made")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1, help="so many times the files")
-    parser.add_argument("--only", default="", help="cases whose name contains this")
-    parser.add_argument("--peers", action="store_true", help="those of CLIP's, too")
+    parser.add_argument("--only", default="", help="cases whose name contains this, or peers")
     arguments = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
     with tempfile.TemporaryDirectory() as name:
         temporary = Path(name).resolve()
-        if not arguments.pair or arguments.peers:  # of CLIP none but those with random weights
-            os.environ["NMM_CACHE"] = str(temporary / "cache")
-        if not arguments.pair:
-            write_pair(temporary / "pair")
-        pair = find_model(str(arguments.pair or temporary / "pair"))
+        # Of CLIP there are random weights then, and no others.
+        os.environ["NMM_CACHE"] = str(temporary / "cache")
+        pair = arguments.pair or temporary / "pair"
+        if not pair.exists():
+            write_pair(pair)
+        nomic = find_model(str(pair))
         print(f"{'':20}{'files':>6}{'nmm index':>11}{'encoder':>11}{'decoding':>11}", end="")
         print(f"{'/encoder':>10}{'/decod.':>9}{'/cores':>9}")
-        for case in cases(pair, arguments.scale):
+        for case in cases(nomic, arguments.scale):
             if arguments.only in case.name:
                 measure(case, temporary / "files", arguments.rounds)
-        if arguments.peers:
+        if arguments.only in "peers":
             compare_with_peers(temporary, arguments.rounds, arguments.scale)
 
 

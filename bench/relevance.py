@@ -1,6 +1,6 @@
 """How well a search finds, by vectors, words and both; how well it knows what is weak; and copies.
 
-    python bench/relevance.py [--folder DIR]
+    python bench/relevance.py [--folder DIR] [--no-emoji]
 
 DIR keeps the pictures and the indexes for the next run. The model is `mini`. Three collections
 are searched: colour emoji with the names and keywords that Unicode gives them (`emoji_set.py`
@@ -40,6 +40,7 @@ from copies import print_copies
 from emoji_set import SIGNS, Emoji, draw, read_emoji
 from mini import documentation
 from relevance_queries import NOTHING, SAMPLE
+from report import Figure, note
 
 from nmm.index.build import build
 from nmm.index.query import Mode
@@ -47,11 +48,13 @@ from nmm.index.search import Search, open_search
 from nmm.index.store.catalog import KINDS, Catalog, Scale
 from nmm.index.store.location import IndexFolder
 
+QUICK = "--no-emoji"
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 KEPT = Path(tempfile.gettempdir(), "nmm-bench-relevance")
 # Queries of each sort for each mode; results that are looked at; items that are told of.
 QUERIES, DEEP, FIRST = 100, 60, 10
 FEWEST, MOST = 3, 60
+IN_USE, FLAT = "in use: against the query's level", "flat cosine, chosen elsewhere"
 
 Queries = dict[str, set[str]]
 
@@ -76,10 +79,12 @@ class Answer(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--folder", type=Path, default=KEPT, metavar="DIR")
-    folder = parser.parse_args().folder
+    parser.add_argument("--emoji", action=argparse.BooleanOptionalAction, default=True)
+    arguments = parser.parse_args()
+    folder: Path = arguments.folder
     started = time.monotonic()
     collections = {
-        "emoji": emoji_collection(folder / "emoji"),
+        **({"emoji": emoji_collection(folder / "emoji")} if arguments.emoji else {}),
         "sample data": sample_collection(folder / "sample"),
         "numpy": numpy_collection(folder / "numpy"),
     }
@@ -92,8 +97,11 @@ def main() -> None:
         for mode in (Mode.SEMANTIC, Mode.HYBRID)
     )
     print_cut_offs(by_meaning, with_words)
-    print_copies(folder / "copies", folder / "emoji")
-    print_cost(collections["emoji"])
+    if arguments.emoji:
+        print_copies(folder / "copies", folder / "emoji")
+        print_cost(collections["emoji"])
+    else:
+        print("\nno emoji, and so no copies of them and no times")
     print(f"\n{time.monotonic() - started:.0f} s")
 
 
@@ -161,12 +169,18 @@ def print_retrieval(name: str, collection: Collection) -> None:
             some = random.Random(0).sample(sorted(every), min(QUERIES, len(every)))
             queries = {query: every[query] for query in some}
             print(f"{name}: {title}, {len(queries)} queries")
+            hits = {}
             for mode in Mode:
                 ranked = [
                     (items_of(search, collection, query, mode), right)
                     for query, right in queries.items()
                 ]
-                print(f"  {mode.value:32}" + "".join(f"{x:12.3f}" for x in retrieval(ranked)))
+                figures = retrieval(ranked)
+                hits[mode] = figures[1]
+                print(f"  {mode.value:32}" + "".join(f"{x:12.3f}" for x in figures))
+            both, alone = hits[Mode.HYBRID], hits[Mode.SEMANTIC]
+            what = f"{name}, {title}: hit@{FIRST} by meaning and words"
+            note(Figure(what, both, "", "by meaning", alone, both / max(alone, 1e-9)))
 
 
 def items_of(search: Search, collection: Collection, query: str, mode: Mode) -> list[str]:
@@ -234,10 +248,14 @@ def print_cut_offs(answers: Answers, with_words: Answers) -> None:
         for field in ("cosine", "score"):
             for title, some in (("here", [chosen_on]), ("elsewhere", elsewhere)):
                 rules[f"flat {field}, chosen {title}"] = best_flat(field, some)
-        rules["in use: against the query's level"] = lambda found: found.strong
+        rules[IN_USE] = lambda found: found.strong
         print(f"{name}, {len(judged_on[0])} queries and {len(judged_on[1])} with no answer")
-        for title, rule in rules.items():
-            print(f"  {title:34}" + "".join(f"{x:12.2f}" for x in judge(rule, *judged_on)))
+        judged = {title: judge(rule, *judged_on) for title, rule in rules.items()}
+        for title, figures in judged.items():
+            print(f"  {title:34}" + "".join(f"{x:12.2f}" for x in figures))
+        ours, theirs = judged[IN_USE][-1], judged[FLAT][-1]
+        what = f"{name}: weak results told, mean of F1 and quiet"
+        note(Figure(what, ours, "", FLAT, theirs, ours / max(theirs, 1e-9)))
         some, none = with_words[name]
         figures = judge(lambda found: found.strong, some[1::2], none[1::2])
         print(f"  {'the same of hybrid results':34}" + "".join(f"{x:12.2f}" for x in figures))

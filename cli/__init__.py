@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Run nmm, and end the process with the exit status of what it did."""
-    try:
-        from nmm.cli.app import run
+    if os.environ.get("NMM_TIMING", "0") not in {"", "0"}:
+        from nmm.cli.timing import timed
 
+        timed(_run)
+    else:
+        _run()
+
+
+def _run() -> None:
+    try:
+        from nmm.index.timing import span
+
+        with span("import nmm.cli"):
+            from nmm.cli.app import run
         run()
     except KeyboardInterrupt:
         # Before or after a command: 130 is Exit.INTERRUPTED, which may not be loaded yet.
         sys.exit(130)
+
+
+def command() -> None:
+    """The same, of a process of its own, which then ends sooner."""
+    try:
+        main()
+    finally:
+        import gc
+
+        # Else the interpreter looks through all that is left, to no end, before it ends.
+        gc.freeze()

@@ -1,5 +1,5 @@
 """`python -m nmm.cli` is `nmm`."""
 
-from nmm.cli import main
+from nmm.cli import command
 
-main()
+command()

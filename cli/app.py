@@ -8,27 +8,8 @@ from typing import Annotated
 
 import typer
 
-from nmm.cli import (
-    compact,
-    config,
-    doctor,
-    embed,
-    export,
-    history,
-    import_,
-    index,
-    models,
-    remove,
-    roots,
-    save,
-    search,
-    similar,
-    status,
-    watch,
-)
-from nmm.cli.commands import Commands
 from nmm.cli.exit import Exit, report, report_unexpected
-from nmm.cli.finding import SearchCommand, SimilarCommand
+from nmm.cli.loading import Loading
 from nmm.cli.output import discard
 from nmm.index.errors import NmmError
 
@@ -41,33 +22,12 @@ Start with:
   nmm search 'cute animals'
 """,
     no_args_is_help=True,
-    cls=Commands,
+    cls=Loading,
     pretty_exceptions_enable=False,
     # Plain help: it reads the same in a pipe, and comes without the time rich takes to load.
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("index", epilog=index.EXAMPLES)(index.index)
-app.command("search", epilog=search.EXAMPLES, cls=SearchCommand)(search.search)
-app.command("similar", epilog=similar.EXAMPLES, cls=SimilarCommand)(similar.similar)
-app.command(
-    "save",
-    epilog=save.EXAMPLES,
-    # What follows the name is read as a search reads it.
-    context_settings={"allow_interspersed_args": False},
-)(save.save)
-app.command("history", epilog=history.EXAMPLES)(history.history)
-app.command("status", epilog=status.EXAMPLES)(status.status)
-app.command("watch", epilog=watch.EXAMPLES)(watch.watch)
-app.command("remove", epilog=remove.EXAMPLES)(remove.remove)
-app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
-app.command("compact", epilog=compact.EXAMPLES)(compact.compact)
-app.command("export", epilog=export.EXAMPLES)(export.export)
-app.command("import", epilog=import_.EXAMPLES)(import_.import_)
-app.add_typer(roots.app, name="roots")
-app.add_typer(models.app, name="models")
-app.add_typer(embed.app, name="embed")
-app.add_typer(config.app, name="config")
 
 _debug = False
 

@@ -7,13 +7,16 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from nmm.cli.defaults import UNREACHED, Setting, all_settings, default_map, name_variables
+from nmm.cli.defaults import UNREACHED, Setting, all_settings, default_map
+from nmm.cli.values import converting
 from nmm.index.errors import UsageError
+from nmm.index.timing import span
 
 if TYPE_CHECKING:
-    from typer._click import Command, Context
+    from typer._click import Command as AnyCommand
+    from typer._click import Context, Parameter
 
 # What other tools call a command, and the names that it has here where there is such a one.
 OTHER_WORDS = {
@@ -81,22 +84,32 @@ OTHER_OPTIONS = {
 }
 
 
-class Commands(TyperGroup):
-    """The commands of nmm, or of one of its groups."""
+class Command(TyperCommand):
+    """A command."""
+
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        return converting(super().get_params(ctx))
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: Context | None = None, **extra: Any
     ) -> Context:
-        if parent is None:
-            name_variables(self)
-        return super().make_context(info_name, args, parent, **extra)
+        with span("command line read"):
+            return super().make_context(info_name, args, parent, **extra)
+
+
+class Commands(TyperGroup):
+    """The commands of nmm, or of one of its groups."""
+
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        return converting(super().get_params(ctx))
 
     def resolve_command(
         self, ctx: Context, args: list[str]
-    ) -> tuple[str | None, Command | None, list[str]]:
+    ) -> tuple[str | None, AnyCommand | None, list[str]]:
         name = args[0]
         if ctx.parent is None:
-            ctx.default_map = configured(ctx, name)
+            with span("configuration read"):
+                ctx.default_map = configured(ctx, name)
         if not (self.get_command(ctx, name) or ctx.resilient_parsing or name.startswith("-")):
             found = self._meant(name)
             told = _did_you_mean(found) if found or ctx.parent else " To look for it: nmm search …"

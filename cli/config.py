@@ -40,6 +40,8 @@ Examples:
   nmm config set index.exclude '*.log' build/
   nmm config
 """
+# Environment variables that are no options of a command.
+VARIABLES = frozenset({"NMM_CACHE", "NMM_CONFIG", "NMM_DEBUG", "NMM_TIMING"})
 TEMPLATE = """\
 # What options of nmm are when the command line does not say.
 #
@@ -306,7 +308,7 @@ def _name_unknown_variables(known: Mapping[str, Setting]) -> None:
     """Name variables that look like one of nmm's and are none, on stderr."""
     from difflib import get_close_matches
 
-    own = {"NMM_CACHE", "NMM_CONFIG", "NMM_DEBUG", *(s.variable for s in known.values())}
+    own = {*VARIABLES, *(s.variable for s in known.values())}
     for name in sorted(os.environ):
         if name.startswith("NMM_") and name not in own:
             close = get_close_matches(name, own, 1)

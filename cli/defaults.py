@@ -83,13 +83,18 @@ class Setting:
 
 def commands(root: TyperGroup) -> Iterator[tuple[tuple[str, ...], Command]]:
     """The commands and groups that can be set, each with its words."""
-    pending: list[tuple[tuple[str, ...], Command]]
-    pending = [((name,), c) for name, c in root.commands.items() if name not in UNREACHED]
-    while pending:
-        words, command = pending.pop(0)
-        yield words, command
-        if isinstance(command, TyperGroup):
-            pending += [((*words, name), inner) for name, inner in command.commands.items()]
+    for name, command in root.commands.items():
+        if name not in UNREACHED:
+            yield from _with_those_in_it((name,), command)
+
+
+def _with_those_in_it(
+    words: tuple[str, ...], command: Command
+) -> Iterator[tuple[tuple[str, ...], Command]]:
+    yield words, command
+    if isinstance(command, TyperGroup):
+        for name, inner in command.commands.items():
+            yield from _with_those_in_it((*words, name), inner)
 
 
 def settings_of(words: tuple[str, ...], command: Command) -> Iterator[list[Setting]]:
@@ -119,10 +124,12 @@ def option_name(option: TyperOption) -> str:
     return next((o for o in option.opts if o.startswith("--")), option.opts[0]).lstrip("-")
 
 
-def name_variables(root: TyperGroup) -> None:
-    """Have each option look at its environment variables, of which help does not speak."""
-    for words, command in commands(root):
-        for settings in settings_of(words, command):
+def name_variables(name: str, command: Command) -> None:
+    """Have each option of a command look at its environment variables, which help leaves out."""
+    if name in UNREACHED:
+        return
+    for words, inner in _with_those_in_it((name,), command):
+        for settings in settings_of(words, inner):
             settings[0].option.envvar = [setting.variable for setting in settings]
             settings[0].option.show_envvar = False
 

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperCommand
 
+from nmm.cli.commands import Command
 from nmm.cli.exit import Exit
 from nmm.cli.output import emit
 from nmm.cli.parameters import JsonOption
@@ -31,7 +31,7 @@ Examples:
 ARGUMENTS = "nmm.arguments"
 
 
-class NotedCommand(TyperCommand):
+class NotedCommand(Command):
     """A command that :func:`note` writes down as it was typed."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from typer.core import TyperCommand
+from nmm.cli.commands import Command
 
 if TYPE_CHECKING:
     from typer._click import Context
@@ -18,7 +18,7 @@ OPTION = "--gallery"
 PAGE_SUFFIXES = (".html", ".htm")
 
 
-class GalleryCommand(TyperCommand):
+class GalleryCommand(Command):
     """A command with that option."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:

@@ -50,7 +50,11 @@ ThreadsOption = Annotated[
     ),
 ]
 PrecisionOption = Annotated[
-    Precision, typer.Option("--precision", help="What the CPU computes with.")
+    Precision,
+    typer.Option(
+        "--precision",
+        help="What the CPU computes with; auto is int8 if it has instructions for that.",
+    ),
 ]
 OfflineOption = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
 WaitOption = Annotated[

@@ -31,6 +31,8 @@ Examples:
   nmm save --list
   nmm save --remove cats
 """
+# What follows the name is read as a search reads it.
+SETTINGS = {"allow_interspersed_args": False}
 # Options of texts that can be names of files.
 FILES = frozenset({"add", "minus"})
 

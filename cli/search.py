@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,11 +12,13 @@ from nmm.cli import formats
 from nmm.cli.complete import folders, queries
 from nmm.cli.exit import Exit
 from nmm.cli.filters import FilterOptions, tell_emptied
+from nmm.cli.finding import SearchCommand
 from nmm.cli.history import note
 from nmm.cli.parameters import IndexOption, QuietOption
 from nmm.cli.showing import Showing
 from nmm.index.filters import Orientation
 from nmm.index.query import Mode
+from nmm.index.timing import span
 
 if TYPE_CHECKING:
     from nmm.index.store.location import IndexFolder
@@ -32,6 +33,7 @@ Examples:
   nmm search - --json < queries.txt
   nmm search --gallery --open winter evenings
 """
+COMMAND = SearchCommand
 
 
 class Type(str, Enum):
@@ -208,15 +210,15 @@ def search(
     Images and texts come in one list. A score of 1 is what one in a thousand items
     reaches that have nothing to do with the query.
     """
-    # numpy's threads would wait for work in a loop after each small product, and take a core from
-    # the model for ten times as long as they saved. It is read when numpy is first imported.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from nmm.index.blas import import_numpy
 
-    from nmm.cli.explain import explanation
-    from nmm.cli.queries import read_queries
-    from nmm.index.search import open_search
-    from nmm.index.store.catalog import KINDS
-    from nmm.index.store.location import index_folder
+    import_numpy()
+    with span("import nmm.index.search"):
+        from nmm.cli.explain import explanation
+        from nmm.cli.queries import read_queries
+        from nmm.index.search import open_search
+        from nmm.index.store.catalog import KINDS
+        from nmm.index.store.location import index_folder
 
     asked, several = read_queries(words or [], images or [], add or [], minus or [], like)
     form = formats.chosen(
@@ -276,10 +278,12 @@ def search(
                     min_score=min_score,
                     fold=not unfold,
                     raw=raw,
+                    weak=showing.tells_weak,
                 )
                 found = found or bool(results)
                 note(context, query.label, len(results), wanted=history, several=several)
-                showing.show(query.label, opened.model, results)
+                with span("results printed"):
+                    showing.show(query.label, opened.model, results)
         emptied = [] if found else opened.emptied_by(filters, kinds)
         damaged, wordless = opened.damaged(), opened.wordless
     if damaged or wordless:

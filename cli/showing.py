@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from nmm.cli.formats import Form
+from nmm.cli.formats import Form, Paths
 from nmm.cli.output import emit
 from nmm.cli.text import printable
 from nmm.index.errors import UsageError
@@ -81,6 +81,11 @@ class Showing:
         elif preview:
             self._note("Thumbnails are drawn only in the table.")
 
+    @property
+    def tells_weak(self) -> bool:
+        """Whether it is seen which results are weak."""
+        return self._gallery is not None or not isinstance(self._form, Paths)
+
     def show(self, query: str, model: str, results: Sequence[Result]) -> None:
         """Show the results of one query, which that model answered."""
         page = self._write_page(query, model, results)
@@ -114,10 +119,10 @@ class Showing:
 
     def _write_page(self, query: str, model: str, results: Sequence[Result]) -> Path | None:
         """Write the page if one was asked for; where it is, if it is a file."""
-        from nmm.cli.gallery import page, page_name, write_page
-
         if self._gallery is None:
             return None
+        from nmm.cli.gallery import page, page_name, write_page
+
         if self._gallery == STDOUT:
             emit("".join(page(query, model, results)))
             return None

@@ -8,6 +8,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from nmm.cli.finding import SimilarCommand
 from nmm.cli.search import search
 
 EXAMPLES = """\b
@@ -16,6 +17,7 @@ Examples:
   nmm similar notes/garden_diary.md --type text -k 3
   nmm similar house.jpg --add 'at night' --minus people
 """
+COMMAND = SimilarCommand
 
 # Parameters of a search that say what is looked for, in words or not.
 OTHERS = ("words", "images", "mode", "raw", "like")

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from nmm.cli.excerpt import excerpt
 from nmm.cli.output import emit
 from nmm.cli.text import printable
+from nmm.index.timing import span
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -39,7 +40,9 @@ class Table:
     """
 
     def __init__(self, several: bool, preview: Preview | None = None) -> None:
-        from rich.console import Console
+        with span("import rich"):
+            from rich.console import Console
+            from rich.text import Text  # noqa: F401
 
         self._several = several
         self._preview = preview

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from nmm.index.encoders.registry import Encoder, Task
 from nmm.index.store.writer import CatalogWriter, ChunkRow, Content
+from nmm.index.timing import span
 
 if TYPE_CHECKING:
     import threading
@@ -203,9 +204,10 @@ class Batch:
     def _commit(self) -> None:
         """Commit the first batch that is underway, once it is embedded."""
         part = self._underway[0]
-        image_vectors = part.image_vectors.result() if part.image_vectors else ()
-        text_vectors = part.text_vectors.result() if part.text_vectors else ()
-        with self._writer.batch():
+        with span("waiting for the encoder"):
+            image_vectors = part.image_vectors.result() if part.image_vectors else ()
+            text_vectors = part.text_vectors.result() if part.text_vectors else ()
+        with span("batches committed"), self._writer.batch():
             ids = {digest: self._add_or_find(part, digest) for digest in part.hashes()}
             for digest, vector in zip(part.images, image_vectors, strict=True):
                 self._writer.add_chunk(ids[digest], "image", ChunkRow(), vector)

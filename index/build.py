@@ -296,7 +296,7 @@ class _Todo:
         try:
             prepare(
                 row,
-                precision=self.backend.precision,
+                backend=self.backend,
                 offline=self.offline,
                 on_event=self.on_event,
                 stop=self.stop,

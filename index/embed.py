@@ -200,7 +200,7 @@ def open_encoder(
     """
     backend = backend or Backend()
     check_backend(model, backend)
-    prepare(model, precision=backend.precision, offline=offline, on_event=on_event)
+    prepare(model, backend=backend, offline=offline, on_event=on_event)
     return load_encoder(model, backend=backend)
 
 

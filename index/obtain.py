@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from nmm.index.encoders.backend import Precision
+from nmm.index.encoders.backend import Backend, choose_precision
 from nmm.index.encoders.compile import ensure_compiled, is_compiled
 from nmm.index.encoders.registry import DEFAULT, FALLBACK, Model
 from nmm.index.encoders.weights import is_on_this_machine
@@ -91,7 +91,7 @@ def obtain_default(
 def prepare(
     model: Model,
     *,
-    precision: Precision = Precision.FP32,
+    backend: Backend | None = None,
     offline: bool = False,
     on_event: Callable[[Event], None] = lambda _: None,
     stop: threading.Event | None = None,
@@ -100,11 +100,12 @@ def prepare(
 
     Raises:
         StoppedError, HubError: As of :func:`obtain`.
-        UsageError: There is no such precision of it.
+        UsageError: It cannot run on that backend.
         ModelError: It cannot be compiled.
     """
     if not is_compiled(model):
         obtain(model, offline=offline, on_event=on_event, stop=stop)
+    precision = choose_precision(model, backend or Backend())
     if not is_compiled(model, precision):
         ensure_compiled(model, lambda: on_event(Preparing(model.name)), stop, precision)
         on_event(Prepared(model.name))

@@ -129,21 +129,34 @@ class Relevance:
         """Read the samples anew: the index was made again with another model."""
         self._generation = None
 
-    def standing(self, kind: Kind, query: Query, vector: Floats) -> Standing | None:
+    def standing(
+        self, kind: Kind, query: Query, vector: Floats, *, weak: bool = True
+    ) -> Standing | None:
         """How a query stands to the items of a kind; None if there are none.
 
-        `vector` is the query's, shape (dimension,).
+        Args:
+            kind: Of the items.
+            query: What is looked for.
+            vector: Of the query, shape (dimension,).
+            weak: Whether it is to be known which results are weak, for which a sample of the
+                index is read; else none is.
         """
         import numpy as np
 
         kept = self._scale_of(kind)
+        of_texts = all(term.text for term in query.terms)
+        if kept and of_texts and not weak:
+            return Standing(kept, -math.inf, 0)
         items = self._sample(kind)
         if kept is None or not len(items):
             return None
-        if any(not term.text for term in query.terms):
+        if not of_texts:
             kept = self._scale_like(query, vector, kind) or kept
         count = len(items)
-        median = (float(np.median(items @ vector)) - kept.centre) / kept.unit
+        # np.median imports numpy.ma, which takes longer than all of this.
+        cosines = np.sort(items @ vector)
+        middle = float(cosines[(count - 1) // 2] + cosines[count // 2]) / 2
+        median = (middle - kept.centre) / kept.unit
         measured = self._catalog.scale_measured(kind)
         level = max(median, 0) * count / (count + HALF)
         return Standing(kept, level, height(max(count, measured[1] if measured else 0)))

@@ -29,6 +29,7 @@ from nmm.index.ready import Media, ReadyImage, read_ready
 from nmm.index.roots import Scope, is_there
 from nmm.index.store.catalog import Catalog, FileRow, Root, locate
 from nmm.index.store.location import IndexFolder
+from nmm.index.timing import span
 from nmm.index.walk import FoundFile, SkippedEntry, walk
 
 if TYPE_CHECKING:
@@ -206,13 +207,14 @@ class Run:
 
     def _read(self, entry: FileEntry) -> Media:
         """Read a file, in a thread of the pool."""
-        return read_ready(
-            _location(entry),
-            image=self._model.image,
-            chunking=self._chunking,
-            max_pixels=self._options.max_pixels,
-            is_known=self._is_known,
-        )
+        with span("files read"):
+            return read_ready(
+                _location(entry),
+                image=self._model.image,
+                chunking=self._chunking,
+                max_pixels=self._options.max_pixels,
+                is_known=self._is_known,
+            )
 
     def _is_known(self, digest: bytes) -> bool:
         with self._committed_lock:
@@ -221,7 +223,9 @@ class Run:
     def _take(self, entry: FileEntry, media: Future[Media]) -> None:
         """Put what was read of a file into the batch, and count it."""
         try:
-            added = self._add(entry, media.result())
+            with span("waiting for files"):
+                read = media.result()
+            added = self._add(entry, read)
         except NotMediaError:
             self._batch.add_without_content(entry, "left out", None)
             self._passed(entry.root, entry.path)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nmm.index import scale
+from nmm.index.blas import import_numpy
 from nmm.index.encoders.registry import Encoder, Task
 from nmm.index.encoders.runtime import Use, load_encoder
 from nmm.index.errors import CatalogError, NoIndexError, UsageError
@@ -34,6 +35,7 @@ from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale, Settings
 from nmm.index.store.conditions import Condition
 from nmm.index.store.places import Place
 from nmm.index.store.writer import open_for_reading
+from nmm.index.timing import span
 from nmm.index.words import words_of
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class Wanted:
     relevant: bool
     min_score: float | None
     fold: bool
+    weak: bool
 
     def takes(self, placed: Placed) -> bool:
         """Whether a file is left in, whatever its place."""
@@ -87,7 +90,11 @@ def open_search(
         NoIndexError: There is none, or nothing was ever indexed.
         CatalogError: The catalog cannot be read.
     """
-    with open_for_reading(folder) as catalog:
+    if once:
+        import_numpy()
+    with span("catalog opened"):
+        catalog = open_for_reading(folder)
+    with catalog:
         settings = catalog.settings()
         if settings is None:
             raise NoIndexError(
@@ -194,6 +201,7 @@ class Search:
         min_score: float | None = None,
         fold: bool = False,
         raw: bool = False,
+        weak: bool = True,
     ) -> list[Result]:
         """The `count` files that fit a query best, best first.
 
@@ -207,6 +215,7 @@ class Search:
             min_score: Leave out what scores less.
             fold: Let nearly equal files be one result.
             raw: See :meth:`.encoders.registry.Model.prompt`.
+            weak: Say of each whether it is weak, for which more has to be read.
 
         Raises:
             UsageError: The query is empty, cannot be embedded (see :mod:`.query_vector`), or is
@@ -217,11 +226,12 @@ class Search:
         asked = query if isinstance(query, Query) else Query((Term(text=query),), query)
         _check(asked, mode, min_score)
         where = condition_of(filters)
-        wanted = Wanted(count, kinds, where, asked.without, relevant, min_score, fold)
+        weak = weak or relevant
+        wanted = Wanted(count, kinds, where, asked.without, relevant, min_score, fold, weak)
         while True:
             by_words = mode is not Mode.SEMANTIC and not self.wordless
             by_meaning = mode is not Mode.KEYWORD or self.wordless
-            vector = self._embedder(raw).embed(asked, raw=raw) if by_meaning else None
+            vector = self._embed(asked, raw=raw) if by_meaning else None
             words = words_of(asked.words) if by_words else ()
             with self._catalog.snapshot():
                 settings = self._catalog.settings() or self._settings
@@ -245,6 +255,11 @@ class Search:
         ahead = self._ahead.get(raw, {})
         return QueryEmbedder(lambda: self._encoder, self._settings, self._catalog, ahead)
 
+    def _embed(self, query: Query, *, raw: bool) -> NDArray[np.float32]:
+        """The vector of a query, shape (dimension,)."""
+        with span("query embedded"):
+            return self._embedder(raw).embed(query, raw=raw)
+
     def _answer(
         self,
         query: Query,
@@ -257,14 +272,22 @@ class Search:
         if vector is not None and not wanted.where:
             for kind in wanted.kinds:
                 self._nearest.begin(vector, max(candidates, NEAREST), kind)
-        found = find_words(self._catalog, words, wanted.kinds, wanted.where, some=vector is None)
-        standings = self._standings(query, vector, wanted.kinds)
-        while True:
-            placed = self._place(vector, found, standings, candidates, wanted)
-            hits = [one.hit for one in placed]
-            groups = (
-                fold_copies(self._catalog, hits) if wanted.fold else [[n] for n in range(len(hits))]
+        with span("words looked up"):
+            found = find_words(
+                self._catalog, words, wanted.kinds, wanted.where, some=vector is None
             )
+        with span("relevance"):
+            standings = self._standings(query, vector, wanted)
+        while True:
+            with span("ranked"):
+                placed = self._place(vector, found, standings, candidates, wanted)
+            hits = [one.hit for one in placed]
+            with span("copies folded"):
+                groups = (
+                    fold_copies(self._catalog, hits)
+                    if wanted.fold
+                    else [[n] for n in range(len(hits))]
+                )
             kept = [group for group in groups if wanted.takes(placed[group[0]])][: wanted.count]
             # Copies, or what is not wanted, took the place of others.
             if (
@@ -285,12 +308,15 @@ class Search:
         ]
 
     def _standings(
-        self, query: Query, vector: NDArray[np.float32] | None, kinds: Sequence[Kind]
+        self, query: Query, vector: NDArray[np.float32] | None, wanted: Wanted
     ) -> dict[Kind, Standing]:
         """How a query's vector stands to each kind that there is; nothing without a vector."""
         if vector is None:
             return {}
-        each = {kind: self._relevance.standing(kind, query, vector) for kind in kinds}
+        each = {
+            kind: self._relevance.standing(kind, query, vector, weak=wanted.weak)
+            for kind in wanted.kinds
+        }
         return {kind: standing for kind, standing in each.items() if standing}
 
     def _place(
@@ -305,12 +331,13 @@ class Search:
         meant: dict[str, Place] = {}
         if vector is not None:
             depth = max(count, NEAREST) if words.best else count
-            meant = {
-                place.path: place
-                for kind in standings
-                for place in self._nearest.best(vector, depth, kind, wanted.where, wanted.without)
-            }
-            words.complete(self._catalog, {place.content for place in meant.values()})
+            with span("nearest"):
+                meant = {
+                    one.path: one
+                    for kind in standings
+                    for one in self._nearest.best(vector, depth, kind, wanted.where, wanted.without)
+                }
+            words.complete(self._catalog, {one.content for one in meant.values()})
         scores = {
             path: (one.kind, standings[one.kind].score(one.score)) for path, one in meant.items()
         }

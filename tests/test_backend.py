@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from support import SAMPLE_DATA
 
-from nmm.index.encoders import runtime
+from nmm.index.encoders import instructions, runtime
 from nmm.index.encoders.backend import (
     Backend,
     Device,
     Precision,
     available_cpus,
+    check_backend,
     choose_device,
+    choose_precision,
 )
 from nmm.index.encoders.cache import compiled_folder
 from nmm.index.encoders.compile import ensure_compiled, is_compiled
@@ -165,6 +167,43 @@ def test_in_8_bits_a_model_embeds_nearly_alike(
     # What was made for it does not take the place of the other.
     assert compiled_folder(MINI, Precision.INT8) != compiled_folder(MINI)
     assert is_compiled(MINI)
+
+
+AUTO = Backend(device=Device.CPU, precision=Precision.AUTO)
+# As Linux names them in /proc/cpuinfo.
+BYTE_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/cpuinfo")
+def test_instructions_that_are_found_are_those_that_the_kernel_names() -> None:
+    named = BYTE_PRODUCTS & set(Path("/proc/cpuinfo").read_text("utf-8").split())
+    assert instructions.multiplies_bytes() == bool(named)
+
+
+@pytest.mark.parametrize(
+    ("there", "chosen"), [(True, Precision.INT8), (False, Precision.FP32)], ids=["VNNI", "none"]
+)
+def test_auto_is_8_bits_where_the_processor_has_instructions_for_it(
+    there: bool,
+    chosen: Precision,
+    mini: OnnxEncoder,
+    pixels: NDArray[np.uint8],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(instructions, "multiplies_bytes", lambda: there)
+    found = load_encoder(MINI, backend=AUTO)
+    expected = load_encoder(MINI, backend=Backend(Device.CPU, precision=chosen))
+    assert found.weights == mini.weights
+    assert (found.embed_images(pixels) == expected.embed_images(pixels)).all()
+    assert (found.embed_images(pixels) == mini.embed_images(pixels)).all() is not there
+
+
+def test_auto_is_fp32_of_graphs_and_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instructions, "multiplies_bytes", lambda: True)
+    check_backend(JINA_CLIP_V1, AUTO)
+    assert choose_precision(JINA_CLIP_V1, AUTO) is Precision.FP32
+    monkeypatch.setattr("nmm.index.encoders.backend.choose_device", lambda *_: Device.CUDA)
+    assert choose_precision(MINI, Backend(precision=Precision.AUTO)) is Precision.FP32
 
 
 def test_graphs_have_one_precision() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import json
 import os
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ import pytest
 import torch
 
 from nmm.index.encoders.cache import compiled_folder
-from nmm.index.encoders.compile import MANIFEST, ensure_compiled, is_compiled
+from nmm.index.encoders.compile import FORM, MANIFEST, ensure_compiled, is_compiled
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
 from nmm.index.errors import ModelError
@@ -239,7 +240,16 @@ def test_a_damaged_model_is_not_taken_for_compiled(
     assert not is_compiled(TINY)
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"sizes": {"more.onnx": 1}}'])
+def test_a_form_of_an_older_kind_is_made_again_with_the_same_vectors(compiled: Path) -> None:
+    manifest = json.loads(compiled.joinpath(MANIFEST).read_text("utf-8"))
+    older = {name: value for name, value in manifest.items() if name != "form"}
+    compiled.joinpath(MANIFEST).write_text(json.dumps(older), "utf-8")
+    assert not is_compiled(TINY)
+    assert load_encoder(TINY).weights == manifest["weights"]
+    assert is_compiled(TINY)
+
+
+@pytest.mark.parametrize("content", ["", "{}", f'{{"form": {FORM}, "sizes": {{"more.onnx": 1}}}}'])
 def test_a_model_without_a_right_manifest_is_not_taken_for_compiled(
     compiled: Path, content: str
 ) -> None:

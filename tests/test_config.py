@@ -16,6 +16,7 @@ from support import Configured, Nmm
 
 from nmm.cli.app import app
 from nmm.cli.commands import OTHER_OPTIONS, OTHER_WORDS
+from nmm.cli.config import VARIABLES
 from nmm.cli.defaults import NEVER, SHARED, all_settings, commands, settings_of
 
 
@@ -99,7 +100,7 @@ def test_no_two_settings_share_a_variable_and_none_is_taken() -> None:
         by_variable[setting.variable].add(setting.key)
     assert {v: k for v, k in by_variable.items() if len(k) > 1} == {}
     assert by_variable["NMM_INDEX"] == {"defaults.index"}
-    taken = {"NMM_CACHE", "NMM_CONFIG", "NMM_DEBUG", "NMM_TEST_CACHE"}
+    taken = {*VARIABLES, "NMM_TEST_CACHE"}
     assert taken & by_variable.keys() == set()
 
 

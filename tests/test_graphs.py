@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, save
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from nmm.index.encoders.backend import Backend, Precision
 from nmm.index.encoders.cache import compiled_folder, weights_folder
 from nmm.index.encoders.compile import compile_model, ensure_compiled, is_compiled
 from nmm.index.encoders.graphs import GraphEncoder
@@ -199,6 +200,12 @@ def test_a_model_of_graphs_is_prepared_apart_and_embeds(weights: Path) -> None:
     encoder = load_encoder(JINA_CLIP_V1)
     content = b"".join(file.read_bytes() for file in weight_files(JINA_CLIP_V1))
     assert encoder.weights == hashlib.sha256(b"recipe 1\n" + content).hexdigest()
+    embedded = encoder.embed_texts(["two cats"], Task.QUERY)
+    np.testing.assert_allclose(embedded, text_vectors("two cats"), atol=TOLERANCE)
+
+
+def test_graphs_run_as_they_are_where_the_precision_is_free(weights: Path) -> None:
+    encoder = load_encoder(JINA_CLIP_V1, backend=Backend(precision=Precision.AUTO))
     embedded = encoder.embed_texts(["two cats"], Task.QUERY)
     np.testing.assert_allclose(embedded, text_vectors("two cats"), atol=TOLERANCE)
 

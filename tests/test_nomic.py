@@ -7,12 +7,14 @@ implementation computes from it, see `golden/README.md`.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -25,6 +27,7 @@ from torch import nn
 from nmm.index.build import build
 from nmm.index.encoders.compile import _export, compile_model, ensure_compiled
 from nmm.index.encoders.folder import folder_model
+from nmm.index.encoders.fused import OPERATORS
 from nmm.index.encoders.nomic import TextTower, VisionTower, towers
 from nmm.index.encoders.registry import ImageInput, Task, find_model
 from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
@@ -133,6 +136,23 @@ def test_the_compiled_pair_is_the_reference_too(pair: Path, tmp_path: Path) -> N
             expected[: len(some)],
             atol=TOLERANCE,
         )
+
+
+def test_steps_that_onnx_runtime_does_in_one_are_one_in_the_compiled_pair(
+    pair: Path, tmp_path: Path
+) -> None:
+    model = folder_model(pair)
+    compile_model(model, tmp_path)
+    layers = json.loads((pair / "text" / "config.json").read_text("utf-8"))["n_layer"]
+    found = {}
+    for tower_file in ("vision.onnx", "text.onnx"):
+        graph = onnx.load(tmp_path / tower_file, load_external_data=False).graph
+        found[tower_file] = Counter(n.op_type for n in graph.node if n.domain == OPERATORS)
+    assert found == {
+        # In each block, and where the learned query looks at all tokens.
+        "vision.onnx": {"MultiHeadAttention": layers + 1, "RotaryEmbedding": 2 * layers},
+        "text.onnx": {"RotaryEmbedding": 2 * layers},
+    }
 
 
 def test_the_exported_vision_tower_is_the_reference_on_its_pixels(tmp_path: Path) -> None:

@@ -149,9 +149,9 @@ def test_a_large_channel_does_not_cost_the_others_their_precision(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if not as_uint8 and quantize_module._saturates():
+    if not as_uint8 and quantize_module.saturates():
         pytest.skip("on this machine, sums of products of int8 do not fit")
-    monkeypatch.setattr(quantize_module, "_saturates", lambda: as_uint8)
+    monkeypatch.setattr(quantize_module, "saturates", lambda: as_uint8)
     weight = np.ones(WIDTH, np.float32)
     weight[3] = OUTLIER
     file = norm_and_product(weight)

@@ -7,13 +7,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from nmm.index import scale
+from nmm.index.store import faiss_files, segments
 from nmm.index.store import nearest as nearest_module
-from nmm.index.store import segments
 from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale
 from nmm.index.store.location import IndexFolder
 from nmm.index.store.nearest import NearestVectors
@@ -97,6 +98,31 @@ def test_a_search_is_exact(filled: IndexFolder, kind: Kind, count: int, seed: in
 
 def test_a_search_for_more_than_there_is_finds_all(filled: IndexFolder) -> None:
     assert sorted(nearest(filled, "image", 1000)) == list(range(1, 301))
+
+
+@pytest.mark.parametrize("count", [1, 20, 1000])
+def test_a_flat_file_is_compared_in_parts_by_threads_with_the_same_result(
+    filled: IndexFolder, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    expected = brute_force(filled, "image", count)
+    among = np.arange(3, 300, 7, np.int64)
+    parts: list[int] = []
+    threads = faiss_files._threads
+    monkeypatch.setattr(faiss_files, "_threads", lambda n: parts.append(n) or threads(n))
+    monkeypatch.setattr(faiss_files, "PER_THREAD", 40)
+    monkeypatch.setattr(nearest_module, "EXACT", 0)
+    usual = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(7)
+    try:
+        assert nearest(filled, "image", count) == expected
+        with Catalog.open(filled.catalog) as catalog:
+            near = NearestVectors(catalog, filled, "image").search(QUERY, count, among).tolist()
+        assert faiss.omp_get_max_threads() == 7
+    finally:
+        faiss.omp_set_num_threads(usual)
+    every = brute_force(filled, "image", 1000)
+    assert near == [number for number in every if number in set(among.tolist())][:count]
+    assert set(parts) == {7}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,7 +6,6 @@ import enum
 import os
 import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +29,11 @@ class Precision(str, enum.Enum):
 
     FP32 = "fp32"
     INT8 = "int8"
+    AUTO = "auto"
+
+
+# Those that a model is compiled in.
+FORMS = Precision.FP32, Precision.INT8
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class Backend:
     Attributes:
         device: AUTO is a GPU that torch can use, else the CPU.
         threads: On the CPU; None for as many as there are cores.
-        precision: On the CPU.
+        precision: On the CPU. AUTO is int8 where the processor has instructions for it and the
+            model can be had in it, else fp32.
     """
 
     device: Device = Device.AUTO
@@ -86,13 +91,32 @@ def check_backend(model: Model, backend: Backend) -> None:
     check_precision(model, backend.precision)
 
 
+def choose_precision(model: Model, backend: Backend) -> Precision:
+    """The precision that a model runs in on a backend, as it is compiled for that: never AUTO.
+
+    Raises:
+        UsageError: As of :func:`check_backend`.
+    """
+    asked = backend.precision
+    # On a GPU torch computes in half precision, from the weights.
+    if asked is Precision.FP32 or choose_device(model, backend.device) is not Device.CPU:
+        return Precision.FP32
+    if asked is Precision.AUTO:
+        from nmm.index.encoders.instructions import multiplies_bytes
+
+        reduced = model.definition is not None and multiplies_bytes()
+        return Precision.INT8 if reduced else Precision.FP32
+    check_precision(model, asked)
+    return asked
+
+
 def check_precision(model: Model, asked: Precision) -> None:
     """Refuse a precision that cannot be made of a model.
 
     Raises:
         UsageError: It comes as graphs, of which there is one precision.
     """
-    if asked is not Precision.FP32 and model.definition is None:
+    if asked is Precision.INT8 and model.definition is None:
         raise UsageError(
             f"The model {model.name} has no precision but fp32.",
             why="It comes as ONNX files that run as they are.",
@@ -117,6 +141,8 @@ def _is_there(device: Device) -> bool:
 
 
 def _torch_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("torch")
     except PackageNotFoundError:

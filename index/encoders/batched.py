@@ -8,6 +8,8 @@ from contextlib import nullcontext
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
+from nmm.index.timing import span
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -187,7 +189,8 @@ class BatchedEncoder(abc.ABC):
     ) -> Vectors:
         import numpy as np
 
-        return self._cut(tower(np.stack(list(pixels))))
+        with span("images embedded"):
+            return self._cut(tower(np.stack(list(pixels))))
 
     def _prompt_runs(self, prompts: Sequence[str]) -> Iterator[Run]:
         if not prompts:
@@ -211,7 +214,7 @@ class BatchedEncoder(abc.ABC):
         mask = np.arange(lengths.max()) < lengths[:, None]
         tokens = np.zeros(mask.shape, np.int64)
         tokens[mask] = np.concatenate(ids)
-        with _few_long_runs if mask.shape[1] > LONG else nullcontext():
+        with _few_long_runs if mask.shape[1] > LONG else nullcontext(), span("texts embedded"):
             return self._cut(tower(tokens, mask.astype(np.int64)))
 
     def _cut(self, vectors: Vectors) -> Vectors:

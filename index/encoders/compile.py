@@ -15,14 +15,13 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from nmm.index.encoders.backend import Precision, check_precision
+from nmm.index.encoders.backend import FORMS, Precision, check_precision
 from nmm.index.encoders.cache import compiled_folder, compiled_forms
 from nmm.index.encoders.hub_graph import check_graphs
 from nmm.index.encoders.onnx import load_onnxruntime
@@ -39,16 +38,22 @@ if TYPE_CHECKING:
     from nmm.index.encoders.towers import Definition, Towers
 
 VISION, TEXT, TOKENIZER, MANIFEST = "vision.onnx", "text.onnx", "tokenizer.json", "manifest.json"
+# Counts changes of how graphs are made that leave vectors as they are, but for rounding: what was
+# made before is made again.
+FORM = 2
 LEAST_COSINE = 0.9999
 POLL = 0.1  # seconds
 
 
 def is_compiled(model: Model, precision: Precision = Precision.FP32) -> bool:
-    """Whether the model's compiled form is in the cache, every file of its full size."""
+    """Whether the model's compiled form is in the cache, up to date and every file of full size."""
     folder = compiled_folder(model, precision)
     try:
-        sizes = read_manifest(folder)["sizes"]
-        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+        manifest = read_manifest(folder)
+        sizes = manifest["sizes"]
+        return manifest["form"] == FORM and all(
+            (folder / name).stat().st_size == size for name, size in sizes.items()
+        )
     except (OSError, ValueError, KeyError):
         return False
 
@@ -102,7 +107,7 @@ def ensure_compiled(
 
 def _tidy(model: Model, folder: Path) -> None:
     """Delete forms of other weights or older recipes, and what was left of making this one."""
-    current = {compiled_folder(model, precision).name for precision in Precision}
+    current = {compiled_folder(model, precision).name for precision in FORMS}
     for form in compiled_forms(model):
         whole, is_part, _ = form.name.partition(".part-")
         if whole not in current or (is_part and whole == folder.name):
@@ -111,6 +116,8 @@ def _tidy(model: Model, folder: Path) -> None:
 
 def _compile_apart(model: Model, precision: Precision, folder: Path, stop: threading.Event) -> None:
     """Compile in another process, into a temporary folder that then takes its place."""
+    import tempfile
+
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.part-") as part:
         command = [sys.executable, "-m", __name__, model.name, part, precision.value]
         status, said = _run(command, Path(part), stop)
@@ -173,6 +180,7 @@ def compile_model(model: Model, folder: Path) -> None:
     tokenizer.save(str(folder / TOKENIZER))
     manifest = {
         "model": model.name,
+        "form": FORM,
         "weights": _hash(files, model.recipe),
         "sizes": {
             **{file.name: file.stat().st_size for file in sorted(folder.iterdir())},

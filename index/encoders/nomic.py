@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,6 +21,7 @@ from torch.nn import functional
 
 from nmm.index.encoders.checkpoint import load_checkpoint
 from nmm.index.encoders.folder import TEXT, VISION, read_config
+from nmm.index.encoders.fused import attend, rotate
 from nmm.index.encoders.pixels import Normalised
 from nmm.index.encoders.processor import check_image_input
 from nmm.index.encoders.towers import Towers
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from nmm.index.encoders.registry import Model
 
-    Rotate = Callable[[Tensor], Tensor]
+    Turn = Callable[[Tensor], Tensor]
 
 # Widths inside the MLPs are rounded up to a multiple of it.
 MULTIPLE = 256
@@ -67,17 +69,6 @@ class Shape:
         )
 
 
-def _heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
-    """(n, length, parts * width) to `parts` tensors of (n, heads, length, width / heads)."""
-    split = x.reshape(*x.shape[:2], parts, heads, -1).permute(2, 0, 3, 1, 4)
-    return tuple(split[part] for part in range(parts))
-
-
-def _joined(x: Tensor) -> Tensor:
-    """(n, heads, length, head width) to (n, length, width)."""
-    return x.transpose(1, 2).flatten(2)
-
-
 class _Attention(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -85,10 +76,9 @@ class _Attention(nn.Module):
         self.Wqkv = nn.Linear(shape.width, 3 * shape.width, bias=shape.bias)
         self.out_proj = nn.Linear(shape.width, shape.width, bias=shape.bias)
 
-    def forward(self, x: Tensor, rotate: Rotate, mask: Tensor | None) -> Tensor:
-        q, k, v = _heads(self.Wqkv(x), 3, self.heads)
-        attended = functional.scaled_dot_product_attention(rotate(q), rotate(k), v, attn_mask=mask)
-        out: Tensor = self.out_proj(_joined(attended))
+    def forward(self, x: Tensor, turn: Turn, mask: Tensor | None) -> Tensor:
+        q, k, v = self.Wqkv(x).chunk(3, -1)
+        out: Tensor = self.out_proj(attend(turn(q), turn(k), v, self.heads, mask))
         return out
 
 
@@ -116,12 +106,12 @@ class _Block(nn.Module):
         self.norm1 = nn.LayerNorm(shape.width, eps=shape.eps)
         self.norm2 = nn.LayerNorm(shape.width, eps=shape.eps)
 
-    def forward(self, x: Tensor, rotate: Rotate, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, turn: Turn, mask: Tensor | None = None) -> Tensor:
         if self.prenorm:
-            x = x + self.attn(self.norm1(x), rotate, mask)
+            x = x + self.attn(self.norm1(x), turn, mask)
             out: Tensor = x + self.mlp(self.norm2(x))
         else:
-            x = self.norm1(x + self.attn(x, rotate, mask))
+            x = self.norm1(x + self.attn(x, turn, mask))
             out = self.norm2(x + self.mlp(x))
         return out
 
@@ -162,16 +152,10 @@ class TextTower(nn.Module):
         """The last hidden state, (n, length, width); rows of padding mean nothing."""
         x: Tensor = self.emb_ln(self.embeddings(ids))
         angles = torch.arange(ids.shape[1], device=ids.device)[:, None] * self.bands
-        cos, sin = angles.cos(), angles.sin()
-
-        def rotate(heads: Tensor) -> Tensor:
-            """Rotary positions over the whole head, its halves being a pair's two parts."""
-            a, b = heads.chunk(2, -1)
-            return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
-
+        turn = partial(rotate, cos=angles.cos(), sin=angles.sin(), interleaved=False)
         padding = (1.0 - mask[:, None, None, :].to(x.dtype)) * torch.finfo(x.dtype).min
         for block in self.blocks:
-            x = block(x, rotate, padding)
+            x = block(x, turn, padding)
         return x
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -197,7 +181,7 @@ class _PatchEmbeddings(nn.Module):
         n, channels, height, width = pixels.shape
         grid = pixels.reshape(n, channels, height // p, p, width // p, p)
         patches = grid.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
-        first = self.cls_token.expand(len(pixels), -1, -1)
+        first = self.cls_token.expand(pixels.shape[0], -1, -1)
         tokens: Tensor = torch.cat((first, self.proj(patches)), 1) + self.pos_embed
         return tokens
 
@@ -228,9 +212,9 @@ class _LatentAttention(nn.Module):
         self.out_proj = nn.Linear(shape.width, shape.width)
 
     def forward(self, x: Tensor) -> Tensor:
-        (q,) = _heads(self.Wq(self.latent.expand(len(x), -1, -1)), 1, self.heads)
-        k, v = _heads(self.Wkv(x), 2, self.heads)
-        out: Tensor = self.out_proj(_joined(functional.scaled_dot_product_attention(q, k, v)))
+        q = self.Wq(self.latent.expand(x.shape[0], -1, -1))
+        k, v = self.Wkv(x).chunk(2, -1)
+        out: Tensor = self.out_proj(attend(q, k, v, self.heads))
         return out
 
 
@@ -251,17 +235,12 @@ class VisionTower(nn.Module):
         self.register_buffer("cos", angles.cos(), persistent=False)
         self.register_buffer("sin", angles.sin(), persistent=False)
 
-    def _rotate(self, heads: Tensor) -> Tensor:
-        """Rotary positions of the patches in interleaved pairs; CLS has no position."""
-        first, patches = heads[:, :, :1], heads[:, :, 1:]
-        turned = torch.stack((-patches[..., 1::2], patches[..., ::2]), -1).flatten(-2)
-        return torch.cat((first, patches * self.cos + turned * self.sin), 2)
-
     def pooled(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """The tokens, (n, length, width), and the selector's update, (n, 1, width)."""
         x = self.embeddings(pixels)
+        turn = partial(rotate, cos=self.cos, sin=self.sin, interleaved=True)
         for layer in self.layers:
-            x = layer(x, self._rotate)
+            x = layer(x, turn)
         return x, self.selector(x)
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -270,16 +249,16 @@ class VisionTower(nn.Module):
 
 
 def _patch_angles(side: int, reference: tuple[int, int], head: int) -> Tensor:
-    """Angles of a square grid of patches, (side * side, head): rows in one half, then columns.
+    """Angles of CLS, which has no position and is not turned, and of a square grid of patches.
 
-    Positions are scaled to the grid that the bands were made for.
+    Of shape (1 + side * side, head / 2): by row, then by column. Positions are scaled to the grid
+    that the bands were made for.
     """
     bands = PATCH_BASE ** -(torch.arange(head // 4) / (head // 4))
     rows, columns = (torch.arange(side) / side * length for length in reference)
-    by_row = (rows[:, None] * bands).repeat_interleave(2, -1)
-    by_column = (columns[:, None] * bands).repeat_interleave(2, -1)
+    by_row, by_column = rows[:, None] * bands, columns[:, None] * bands
     halves = by_row[:, None].expand(-1, side, -1), by_column[None].expand(side, -1, -1)
-    return torch.cat(halves, -1).flatten(0, 1)
+    return functional.pad(torch.cat(halves, -1).flatten(0, 1), (0, 0, 1, 0))
 
 
 def towers(model: Model, files: list[Path]) -> Towers:

@@ -18,10 +18,10 @@ convolution. ReLU6 says what most ranges are; the others are seen in a few gener
 
 from __future__ import annotations
 
-import functools
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from nmm.index.encoders.instructions import saturates
 from nmm.index.encoders.onnx import load_onnxruntime
 
 if TYPE_CHECKING:
@@ -35,13 +35,14 @@ if TYPE_CHECKING:
 
     Matrices = dict[str, NDArray[np.float32]]
 
-PROBE = 64  # rows and columns
 LEAST = 1e-9  # instead of nothing, to divide by
 TOP = 127  # of int8, without -128: as many steps below zero as above
 # The stem of EfficientNet and its first two blocks: few weights, and all that comes later is
 # made of them. In 8 bits as well, photos come to a mean cosine of 0.992, and 0.96 at worst.
 FP32_CONVOLUTIONS = 6
 CALIBRATION_IMAGES = 16
+# The version of ONNX that lets QuantizeLinear have a scale for each of several blocks.
+BLOCKS_SINCE = 21
 # Operators of ONNX Runtime's own.
 CONTRIB = "com.microsoft"
 UNIT, ZERO, WEIGHT_ZERO, LAST_AXIS = (
@@ -56,7 +57,7 @@ def quantize(source: Path, target: Path) -> None:
         source: An ONNX file in fp32, its weights in it or beside it.
         target: Where to write; weights go beside it, to `target` with `.data` added, so that
             they can be mapped into memory. It is meant for this machine: on another one
-            it can be less exact, see :func:`_saturates`.
+            it can be less exact, see :func:`.instructions.saturates`.
     """
     import onnx
 
@@ -95,7 +96,7 @@ def _quantize_matmuls(model: onnx.ModelProto) -> None:
             nodes.append(node)
             continue
         if node.input[0] not in quantized:  # the same for several products
-            nodes += _by_token(node.input[0])
+            nodes += _by_token(node.input[0], len(matrices[node.output[0]]))
             quantized.add(node.input[0])
         nodes += _product(graph, node, matrices[node.output[0]])
     del graph.node[:]
@@ -104,7 +105,11 @@ def _quantize_matmuls(model: onnx.ModelProto) -> None:
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.initializer[:]
     graph.initializer.extend(kept)
-    model.opset_import.append(helper.make_opsetid(CONTRIB, 1))
+    # Between the two, nothing changed of what is in a tower.
+    versions = {opset.domain: opset.version for opset in model.opset_import}
+    versions |= {CONTRIB: 1, "": max(versions[""], BLOCKS_SINCE)}
+    del model.opset_import[:]
+    model.opset_import.extend(helper.make_opsetid(*opset) for opset in versions.items())
 
 
 def _even_out(graph: onnx.GraphProto, matrices: Matrices) -> None:
@@ -136,18 +141,27 @@ def _even_out(graph: onnx.GraphProto, matrices: Matrices) -> None:
             matrices[name] = matrices[name] * scale[:, None]
 
 
-def _by_token(x: str) -> list[onnx.NodeProto]:
+def _by_token(x: str, width: int) -> list[onnx.NodeProto]:
     """Nodes from `x` (…, width) to its largest value of each token and, by that, 8 bits.
 
-    A token of zeros is divided by zero; whatever comes of it is multiplied by zero again.
+    A token is a block of as many values as it is wide. One of zeros is divided by zero; whatever
+    comes of it is multiplied by zero again.
     """
     from onnx import helper
 
+    # Faster than the largest of absolute values, which are written and read again for that.
+    most, least, scale, zero = (f"{x}/{name}" for name in ("most", "least", "scale", "zero"))
     return [
-        helper.make_node("Abs", [x], [f"{x}/abs"]),
-        helper.make_node("ReduceMax", [f"{x}/abs", LAST_AXIS], [f"{x}/range"], keepdims=1),
-        helper.make_node("Div", [x, f"{x}/range"], [f"{x}/ranged"]),
-        helper.make_node("QuantizeLinear", [f"{x}/ranged", UNIT, ZERO], [f"{x}/uint8"]),
+        helper.make_node("ReduceMax", [x, LAST_AXIS], [most], keepdims=1),
+        helper.make_node("ReduceMin", [x, LAST_AXIS], [least], keepdims=1),
+        helper.make_node("Neg", [least], [f"{least}/negated"]),
+        helper.make_node("Max", [most, f"{least}/negated"], [f"{x}/range"]),
+        helper.make_node("Mul", [f"{x}/range", UNIT], [scale]),
+        helper.make_node("Shape", [scale], [f"{scale}/shape"]),
+        helper.make_node("Expand", [ZERO, f"{scale}/shape"], [zero]),
+        helper.make_node(
+            "QuantizeLinear", [x, scale, zero], [f"{x}/uint8"], axis=-1, block_size=width
+        ),
     ]
 
 
@@ -162,7 +176,8 @@ def _product(
     scale = np.abs(matrix).max(0) / TOP
     scale[scale == 0] = 1
     whole = np.rint(matrix / scale)
-    int8 = (whole + 128).astype(np.uint8) if _saturates() else whole.astype(np.int8)
+    # Where sums saturate, uint8 by uint8 is exact, but slower than int8 where they do not.
+    int8 = (whole + 128).astype(np.uint8) if saturates() else whole.astype(np.int8)
     scales = _add(graph, f"{y}/scale", scale)
     weights = _add(graph, f"{y}/int8", int8)
     return [
@@ -181,7 +196,7 @@ def _add_constants(graph: onnx.GraphProto) -> None:
 
     _add(graph, UNIT, np.array(1 / TOP, np.float32))
     _add(graph, ZERO, np.array(128, np.uint8))
-    _add(graph, WEIGHT_ZERO, np.array(128, np.uint8) if _saturates() else np.array(0, np.int8))
+    _add(graph, WEIGHT_ZERO, np.array(128, np.uint8) if saturates() else np.array(0, np.int8))
     _add(graph, LAST_AXIS, np.array([-1], np.int64))
 
 
@@ -236,36 +251,3 @@ class _Calibration:
             colours = chance.integers(0, 256, (tiles, tiles, 3), np.uint8)
             row = np.arange(self._side) * tiles // self._side
             yield colours[row[:, None], row]
-
-
-@functools.cache
-def _saturates() -> bool:
-    """Whether sums of uint8 by int8 come out wrong on this machine.
-
-    They do on x86 without VNNI, where two products are added in 16 bits: up to 65 thousand do
-    not fit. There, weights are kept as uint8, which is exact everywhere but slower where
-    VNNI is.
-    """
-    import numpy as np
-    from onnx import TensorProto, helper
-
-    product = helper.make_model(
-        helper.make_graph(
-            [helper.make_node("MatMulInteger", ["a", "b"], ["y"])],
-            "product",
-            [
-                helper.make_tensor_value_info("a", TensorProto.UINT8, (PROBE, PROBE)),
-                helper.make_tensor_value_info("b", TensorProto.INT8, (PROBE, PROBE)),
-            ],
-            [helper.make_tensor_value_info("y", TensorProto.INT32, (PROBE, PROBE))],
-        ),
-        opset_imports=[helper.make_opsetid("", 20)],
-        ir_version=10,
-    )
-    session = load_onnxruntime().InferenceSession(
-        product.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    a = np.full((PROBE, PROBE), 255, np.uint8)
-    b = np.full((PROBE, PROBE), TOP, np.int8)
-    (y,) = session.run(None, {"a": a, "b": b})
-    return bool((y != 255 * TOP * PROBE).any())

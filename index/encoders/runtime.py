@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import enum
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from nmm.index.encoders.backend import (
     Backend,
     Device,
-    Precision,
     available_cpus,
     choose_device,
+    choose_precision,
 )
 from nmm.index.encoders.batched import BatchedEncoder
 from nmm.index.encoders.compile import (
@@ -24,6 +25,7 @@ from nmm.index.encoders.compile import (
 )
 from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.errors import ModelError
+from nmm.index.timing import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -109,6 +111,13 @@ class OnnxEncoder(BatchedEncoder):
         return lambda ids, mask: self._run(session, {"ids": ids, "mask": mask})
 
     @cached_property
+    def _truncating_tokenizer(self) -> Tokenizer:
+        # From the file, which is as fast as to copy another one, and needs none.
+        tokenizer = self._open_tokenizer(self._folder / TOKENIZER)
+        tokenizer.enable_truncation(self.model.context)
+        return tokenizer
+
+    @cached_property
     def _text_session(self) -> InferenceSession:
         return self._open(self._folder / TEXT)
 
@@ -126,7 +135,8 @@ class OnnxEncoder(BatchedEncoder):
         from tokenizers import Tokenizer
 
         try:
-            tokenizer = Tokenizer.from_file(str(file))
+            with span("tokenizer opened"):
+                tokenizer = Tokenizer.from_file(str(file))
         except Exception as error:  # the type that tokenizers raises
             raise self._unusable(file, error) from error
         tokenizer.no_truncation()
@@ -158,13 +168,14 @@ class OnnxEncoder(BatchedEncoder):
             # For one text they are faster; but what follows its run needs the cores.
             options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
-            return onnxruntime.InferenceSession(
-                str(file),
-                options,
-                providers=list(dict.fromkeys((provider, CPU))),
-                # A sum and a norm apart are faster than its kernel for both at once.
-                disabled_optimizers=["SkipLayerNormFusion"],
-            )
+            with span(f"session of {file.name} opened"):
+                return onnxruntime.InferenceSession(
+                    str(file),
+                    options,
+                    providers=list(dict.fromkeys((provider, CPU))),
+                    # A sum and a norm apart are faster than its kernel for both at once.
+                    disabled_optimizers=["SkipLayerNormFusion"],
+                )
         except Exception as error:  # onnxruntime's own types share no base but Exception
             raise self._unusable(file, error) from error
 
@@ -177,7 +188,8 @@ class OnnxEncoder(BatchedEncoder):
 
     @staticmethod
     def _run(session: InferenceSession, inputs: Mapping[str, NDArray[Any]]) -> Vectors:
-        return cast("Vectors", session.run(None, inputs)[0])
+        with span("model run"):
+            return cast("Vectors", session.run(None, inputs)[0])
 
 
 def _accelerators() -> list[str]:
@@ -206,7 +218,7 @@ def load_encoder(
     backend = backend or Backend()
     # One query is embedded on a CPU before torch is even imported.
     device = Device.CPU if use is Use.QUERY else choose_device(model, backend.device)
-    precision = backend.precision if device is Device.CPU else Precision.FP32
+    precision = choose_precision(model, replace(backend, device=device))
     folder = ensure_compiled(model, on_compile, stop, precision)
     if device is not Device.CPU:
         from nmm.index.encoders.gpu import TorchEncoder

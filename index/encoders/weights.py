@@ -6,8 +6,6 @@ one of them would bring in sentence_transformers.
 
 from __future__ import annotations
 
-import base64
-import importlib.metadata
 import importlib.util
 import shutil
 from collections.abc import Callable
@@ -148,6 +146,9 @@ def _downloaded_hash(model: Model, name: str) -> str | None:
 
 def _package_hash(name: str) -> str | None:
     """The SHA-256 of a package's file, in hexadecimal, from its RECORD (PEP 376, PEP 427)."""
+    import base64
+    import importlib.metadata
+
     try:
         recorded = importlib.metadata.files(name.partition("/")[0])
     except importlib.metadata.PackageNotFoundError:

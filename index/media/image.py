@@ -8,10 +8,8 @@ ICC profiles are ignored: the encoders were trained without them.
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import importlib
-import logging
 import re
 import threading
 import warnings
@@ -223,6 +221,9 @@ def _decode(
 
 @functools.cache  # two first calls at once may both run it: nothing here minds
 def _load_plugins() -> None:
+    import ctypes
+    import logging
+
     from PIL import Image, _imaging
 
     for plugin in _PLUGINS:  # importing registers; left to itself Pillow would import all

@@ -6,7 +6,6 @@ import os
 import shutil
 import sqlite3
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 # Tries to copy a catalog in a folder that cannot be written to, while it does not change.
 COPIES = 3
@@ -42,6 +41,8 @@ def _connect_to_copy(file: Path, wal: Path) -> sqlite3.Connection:
     It is what there is in a snapshot of a disk, or where a writer was killed before the folder
     became read-only. The copy has no name once it is open, and is gone when it is closed.
     """
+    from tempfile import TemporaryDirectory
+
     with TemporaryDirectory(prefix="nmm-", ignore_cleanup_errors=True) as folder:
         copy = Path(folder, file.name)
         try:

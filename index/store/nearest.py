@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,16 +30,10 @@ KEPT = 4 * VECTORS_PER_BLOCK
 
 @cache
 def _scanners() -> ThreadPoolExecutor:
-    """Threads that look through flat files while SQLite is asked for something else.
-
-    FAISS compares one query in one thread, and for that long holds no lock of Python's.
-    """
+    """Threads in which flat files are looked through while SQLite is asked for something else."""
     from concurrent.futures import ThreadPoolExecutor
 
-    import faiss
-
-    # Of each of these threads: others, that it would start, would only wait, and not quietly.
-    return ThreadPoolExecutor(os.cpu_count(), "nmm-scan", faiss.omp_set_num_threads, (1,))
+    return ThreadPoolExecutor(thread_name_prefix="nmm-scan")
 
 
 class Scan(NamedTuple):

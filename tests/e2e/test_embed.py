@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from support import SAMPLE_DATA, Nmm
 
 from nmm.index.embed import vectors_of_images
+from nmm.index.encoders.instructions import multiplies_bytes
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime import OnnxEncoder
 
@@ -274,3 +275,20 @@ def test_help_imports_nothing_heavy() -> None:
     assert (
         loaded & {"numpy", "PIL", "torch", "onnxruntime", "tokenizers", "nmm.index.embed"} == set()
     )
+
+
+def test_the_precision_that_the_processor_is_made_for(tmp_path: Path) -> None:
+    """Asked for on the command line, in the environment or in the configuration."""
+    chosen = "int8" if multiplies_bytes() else "fp32"
+    _, expected, _ = run("text", "a cat", "--precision", chosen)
+    config = tmp_path / "config.toml"
+    config.write_text('[defaults]\nprecision = "auto"\n', "utf-8")
+    for status, output, errors in (
+        run("text", "a cat", "--precision", "auto"),
+        run("text", "a cat", NMM_PRECISION="auto"),
+        run("text", "a cat", NMM_CONFIG=str(config)),
+    ):
+        assert (status, errors) == (0, "")
+        assert output == expected
+    _, default, _ = run("text", "a cat")
+    assert (default == expected) is not multiplies_bytes()

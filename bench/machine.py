@@ -1,0 +1,120 @@
+"""What a bench ran on, a line each: the machine, the versions of what counts, absent peers."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sqlite3
+import subprocess
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from nmm.index.encoders.backend import available_cpus
+
+# Those that make products of matrices faster: of x86 as Linux names them, then of ARM.
+INSTRUCTIONS = [
+    "avx2",
+    "avx512f",
+    "avx_vnni",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "amx_int8",
+    "amx_bf16",
+    "asimddp",
+    "i8mm",
+    "bf16",
+    "sve",
+]
+PACKAGES = [
+    "nmm",
+    "onnxruntime",
+    "torch",
+    "faiss-cpu",
+    "numpy",
+    "pillow",
+    "tokenizers",
+    "transformers",
+    "rapidocr",
+    "sqlite-utils",
+]
+CPUINFO = Path("/proc/cpuinfo")
+
+
+def machine() -> str:
+    """The processor, its instructions, memory, system and Python."""
+    parts = [
+        processor(),
+        f"{available_cpus()} cores usable",
+        instructions(),
+        f"{memory():.0f} GB of memory" if memory() else "",
+        system(),
+        f"Python {platform.python_version()}",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def processor() -> str:
+    if found := _cpuinfo("model name"):
+        return found
+    if platform.system() == "Darwin":
+        command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.check_output(command, text=True).strip()
+    return platform.processor() or platform.machine()
+
+
+def instructions() -> str:
+    """The sets that count, as far as the system tells."""
+    has = set((_cpuinfo("flags") or _cpuinfo("Features")).split())
+    return " ".join(name for name in INSTRUCTIONS if name in has)
+
+
+def _cpuinfo(field: str) -> str:
+    text = CPUINFO.read_text("utf-8") if CPUINFO.exists() else ""
+    found = re.search(rf"^{field}\s*: (.*)$", text, re.MULTILINE)
+    return found[1].strip() if found else ""
+
+
+def memory() -> float:
+    """Gigabytes; 0 where Python has no name for them, as on Windows."""
+    if not hasattr(os, "sysconf"):
+        return 0.0
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+
+
+def system() -> str:
+    if platform.system() != "Linux":
+        return platform.platform(terse=True)
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        return platform.platform(terse=True)
+
+
+def versions() -> str:
+    """Of nmm, what it computes with, and the peers, with those that are not there."""
+    from PIL import features
+
+    found = [f"{name} {has}" for name in (*PACKAGES, *peers()) if (has := _version(name))]
+    turbo = features.version_feature("libjpeg_turbo")
+    found += [f"libjpeg-turbo {turbo}", f"SQLite {sqlite3.sqlite_version}"]
+    return ", ".join([*found, *(f"no {name}" for name in absent_peers())])
+
+
+def absent_peers() -> list[str]:
+    """The packages of the extra `bench` that are not installed."""
+    return [name for name in peers() if not _version(name)]
+
+
+def peers() -> list[str]:
+    """The packages of the extra `bench`."""
+    found = (re.fullmatch(r"([\w.-]+).*extra == .bench.", line) for line in requires("nmm") or [])
+    return [one[1] for one in found if one]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,87 @@
+"""What NMM_TIMING=1 prints at the end of a command: where its time went, on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nmm.index import timing
+
+VARIABLE = "NMM_TIMING"
+# Imports that are worth a row: those that take some milliseconds.
+MODULES = (
+    "PIL",
+    "faiss",
+    "huggingface_hub",
+    "numpy",
+    "onnxruntime",
+    "pillow_heif",
+    "pydantic",
+    "rapidocr",
+    "sqlite_utils",
+    "tokenizers",
+    "tomlkit",
+    "torch",
+    "transformers",
+    "typer",
+)
+
+
+def timed(run: Callable[[], None]) -> None:
+    """Run a command, and say on stderr where its time went, however it ends.
+
+    NMM_TIMING=json has it said as one line of JSON, for programs.
+    """
+    from nmm.index import timing
+
+    timing.start(MODULES)
+    try:
+        run()
+    finally:
+        _print()
+
+
+def _print() -> None:
+    """Print what was recorded, and how much of the whole is in no span."""
+    from nmm.index import timing
+
+    whole = timing.whole()
+    python = timing.Row(("start of Python",), 0.0)
+    python.seconds, python.times = timing.began(), 1
+    found = [python, *timing.rows()]
+    told = sum(row.seconds for row in found if len(row.path) == 1 and not row.is_beside)
+    if os.environ[VARIABLE] == "json":
+        import json
+
+        spans = [
+            {
+                "span": list(row.path),
+                "ms": round(1000 * row.seconds, 2),
+                "from": round(1000 * row.start, 2),
+                "times": row.times,
+                "beside": row.is_beside,
+            }
+            for row in found
+        ]
+        said = json.dumps({"ms": round(1000 * whole, 2), "spans": spans})
+    else:
+        said = "\n".join(_table(found, whole, told))
+    print(said, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _table(found: list[timing.Row], whole: float, told: float) -> list[str]:
+    lines = [f"{'ms':>8}  {'from':>8}"]
+    beside = False
+    for row in found:
+        if row.is_beside and not beside:
+            lines.append("in other threads, meanwhile")
+            beside = True
+        times = f"  ({row.times} times)" if row.times > 1 else ""
+        name = "  " * (len(row.path) - 1) + row.path[-1]
+        lines.append(f"{1000 * row.seconds:8.1f}  {1000 * row.start:8.1f}  {name}{times}")
+    rest, end = 1000 * (whole - told), 1000 * whole
+    return [*lines, f"{rest:8.1f}  {'':8}  the rest", f"{end:8.1f}  {'':8}  until here"]
