@@ -41,6 +41,7 @@ from nmm.index.encoders.registry import Model
 from nmm.index.encoders.runtime import Use, load_encoder
 from nmm.index.store.location import IndexFolder
 
+QUICK = "--layers 1 --only search --vectors 1000"
 GOALS = {"index": 2.5, "search": 1.0}  # GB
 QUERIES = 30
 
@@ -181,6 +182,7 @@ def searching(model: Model, root: Path, sizes: Sequence[int]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--pair", type=Path, metavar="DIR", help="by default, one is made")
+    parser.add_argument("--layers", type=int, default=12, help="of the pair that is made")
     parser.add_argument("--small", type=int, nargs="*", default=[100, 400], help="small photos")
     parser.add_argument("--vectors", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--only", choices=GOALS)
@@ -191,7 +193,7 @@ def main() -> None:
         pair = arguments.pair and arguments.pair.absolute()
         if not pair:
             pair = root / "pair"
-            write_pair(pair)
+            write_pair(pair, arguments.layers)
             os.environ["NMM_CACHE"] = str(root / "cache")
         model = folder_model(pair)
         load_encoder(model)  # which compiles it

@@ -47,6 +47,7 @@ from nmm.index.store.location import IndexFolder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+QUICK = "--only mini --count 2000 --queries 20 --rounds 1"
 SHOWN = 10
 WARM = 20  # queries that are not timed, after a process has started
 GOALS = {"pair": 30, "mini": 200}  # queries a second
