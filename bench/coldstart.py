@@ -43,7 +43,7 @@ from typing import NamedTuple
 import numpy as np
 from growth import NMM, add, names
 from random_pair import write_pair
-from report import Figure, note
+from report import Figure, left_out, note
 
 from nmm.index import scale
 from nmm.index.encoders.folder import folder_model
@@ -53,6 +53,8 @@ from nmm.index.model import settings_of
 from nmm.index.store import segments
 from nmm.index.store.location import IndexFolder
 from nmm.index.store.writer import open_for_writing
+
+QUICK = "--counts 50 --rounds 1 --layers 1"
 
 PLAIN, HELP, VERSION = "python -c pass", "nmm --help", "nmm --version"
 SENTENCE = "import sentence_transformers"
@@ -242,10 +244,10 @@ def peers(temporary: Path, python: Path | None, count: int) -> list[Way]:
     if importlib.util.find_spec("sentence_transformers"):
         ways.append(Way(SENTENCE, [sys.executable, "-c", SENTENCE], {}))
     else:
-        print("sentence-transformers is not installed: it is left out")
+        left_out("sentence-transformers", "it is not installed")
     ways.append(clip(temporary, count))
     if python is None:
-        print("rclip is left out: --rclip names the python of a venv that has it")
+        left_out("rclip", "--rclip names the python of a venv that has it")
     else:
         ways.append(rclip(temporary, python, count))
     return ways
@@ -322,7 +324,8 @@ def hand_on(seconds: dict[str, list[float]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--pair", type=Path, metavar="DIR", help="by default, one is made")
-    parser.add_argument("--counts", type=int, nargs="+", default=[3000])
+    parser.add_argument("--layers", type=int, default=12, help="of the pair that is made")
+    parser.add_argument("--counts", type=int, nargs="+", default=[3000, 100_000])
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--rclip", type=Path, metavar="PYTHON", help="that of a venv with rclip")
     arguments = parser.parse_args()
@@ -332,7 +335,7 @@ def main() -> None:
         os.environ |= {"HF_HUB_OFFLINE": "1", "NMM_CONFIG": os.devnull, "NMM_HISTORY": "0"}
         pair = arguments.pair or temporary / "pair"
         if not arguments.pair:
-            write_pair(pair)
+            write_pair(pair, arguments.layers)
         found = [
             *searches(temporary, "mini", MINI, arguments.counts),
             *searches(temporary, "full size", folder_model(pair), arguments.counts),

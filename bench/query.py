@@ -36,7 +36,7 @@ from collection import fill, queries
 from growth import NMM
 from models import peer_text_tower
 from random_pair import write_pair
-from report import Figure, note
+from report import Figure, left_out, note
 
 from nmm.index.encoders.folder import folder_model
 from nmm.index.encoders.registry import MINI, Model, Task
@@ -181,7 +181,7 @@ def report(name: str, alone: Sequence[float], rates: Mapping[str, Sequence[float
     print(f"{'':32}{'queries/s':>10}{'x peer':>9}")
     for way, title in titles.items():
         if not rates[way]:
-            print(f"{title:32}   (left out: it is not installed)")
+            left_out(title, "it is not installed")
             continue
         line = f"{title:32}{median(rates[way]):10.1f}"
         ratio = other = None
