@@ -179,14 +179,16 @@ class Batch:
             self._commit()
 
     def finish_first(self) -> None:
-        """Embed and commit the batch that is first in turn, and drop what came after it."""
+        """Embed and commit the batch that is first in turn; of the others, what is embedded."""
         if not self._underway:
             self._begin()
         for part in list(self._underway)[1:]:
             part.cancel()
         if self._underway:
             self._commit()
-        self._underway.clear()
+        while self._underway and self._underway[0].is_embedded():
+            self._commit()
+        self.abandon()
         self._part = _Part()
 
     def abandon(self) -> None:

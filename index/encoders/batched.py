@@ -52,8 +52,8 @@ class Underway:
         self._runs = runs
 
     def done(self) -> bool:
-        """Whether :meth:`result` would not wait."""
-        return all(run.done() for _, run in self._runs)
+        """Whether all vectors are there."""
+        return all(run.done() and not run.cancelled() for _, run in self._runs)
 
     def result(self) -> Vectors:
         """Unit vectors, float32 of shape (n, dimension), once all are there.

@@ -252,14 +252,15 @@ def test_a_rebuild_that_was_stopped_is_gone_on_with_by_the_command_that_is_named
         on_event=lambda event: stop.set() if isinstance(event, Passed) else None,
         stop=stop,
     )
-    assert (stopped.interrupted, stopped.added) == (True, 1)
+    assert stopped.interrupted
     command = "nmm index --model nomic-v1.5 --dim 64 --rebuild"
     said = nmm("index").stderr
     assert said == (
         f"A rebuild with the model nomic-v1.5 is not finished. Go on with it: {command}\n"
     )
     done = json.loads(nmm(*command.split()[1:], "--json").stdout)
-    assert (done["added"], done["unchanged"]) == (1, 1)  # what was embedded is not again
+    # What was embedded is not again; the note, in several batches, may not have come to its end.
+    assert (done["added"], done["unchanged"]) == (2 - stopped.added, stopped.added)
 
 
 def test_shorter_vectors_are_the_first_components_and_unit_length(
