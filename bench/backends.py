@@ -17,7 +17,6 @@ torch and OpenVINO's other modes.
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -37,12 +36,11 @@ from models import (
     pixels_of,
     ratio,
 )
-from random_pair import write_pair
+from random_pair import open_pair
 from report import Figure, left_out, note
 
 from nmm.index.encoders.backend import Precision
 from nmm.index.encoders.compile import TEXT, VISION
-from nmm.index.encoders.folder import folder_model
 from nmm.index.encoders.registry import Model, Task
 
 QUICK = "--layers 1 --photos 2 --texts 2 --rounds 1"
@@ -192,11 +190,7 @@ def main() -> None:
     rounds = arguments.rounds
     torch.set_num_threads(CORES)
     with tempfile.TemporaryDirectory() as temporary:
-        os.environ.setdefault("NMM_CACHE", temporary)
-        pair = arguments.pair or Path(temporary, "pair")
-        if not arguments.pair:
-            write_pair(pair, arguments.layers)
-        model = folder_model(pair)
+        model = open_pair(arguments.pair, Path(temporary), arguments.layers)
         towers = benches(model, arguments.photos, arguments.texts, Path(temporary))
         for b in towers:
             report(b, print_table(b, f"engines, {CORES} cores", backends(b), rounds))

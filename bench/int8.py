@@ -10,7 +10,6 @@ weights are trained: ONNX Runtime in fp32; the recipe in use, see
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -18,14 +17,13 @@ from functools import partial
 from pathlib import Path
 
 from models import Way, beside, compare, encoder_of, paragraphs, photos, pixels_of
-from random_pair import write_pair
+from random_pair import open_pair
 from report import Figure, note
 
 from nmm.index.encoders import quantize
 from nmm.index.encoders.backend import FORMS
 from nmm.index.encoders.cache import compiled_folder
 from nmm.index.encoders.compile import MANIFEST, TEXT, TOKENIZER, VISION
-from nmm.index.encoders.folder import folder_model
 from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.encoders.registry import MINI, Model, Task
 from nmm.index.encoders.runtime import OnnxEncoder
@@ -97,11 +95,8 @@ def main() -> None:
     arguments = parser.parse_args()
     images, texts = photos(arguments.photos), paragraphs(arguments.texts)
     with tempfile.TemporaryDirectory() as temporary:
-        os.environ.setdefault("NMM_CACHE", temporary)
-        pair = arguments.pair or Path(temporary, "pair")
-        if not arguments.pair:
-            write_pair(pair, arguments.layers)
-        for model, on_images in ((folder_model(pair), TRANSFORMER), (MINI, CONVOLUTIONS)):
+        nomic = open_pair(arguments.pair, Path(temporary), arguments.layers)
+        for model, on_images in ((nomic, TRANSFORMER), (MINI, CONVOLUTIONS)):
             pixels = pixels_of(images, model)
             prompts = [model.prompt(text, Task.DOCUMENT) for text in texts]
             encoders = {precision.value: encoder_of(model, precision) for precision in FORMS}

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import shutil
 import statistics
@@ -37,14 +36,13 @@ import torch
 import transformers
 from numpy.typing import NDArray
 from PIL import Image
-from random_pair import write_pair
+from random_pair import open_pair
 from report import Figure, left_out, note
 from torch.nn import functional
 
 from nmm.index.encoders.backend import FORMS, Backend, Device, Precision
 from nmm.index.encoders.batched import BatchedEncoder
 from nmm.index.encoders.cache import compiled_folder
-from nmm.index.encoders.folder import folder_model
 from nmm.index.encoders.gpu import TorchEncoder
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import CONFIG, MINI, TOKENIZER, WEIGHTS, Model, Task
@@ -305,11 +303,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rounds = arguments.rounds
     with tempfile.TemporaryDirectory() as temporary:
-        os.environ.setdefault("NMM_CACHE", temporary)
-        pair = arguments.pair or Path(temporary, "pair")
-        if not arguments.pair:
-            write_pair(pair, arguments.layers)
-        model = folder_model(pair)
+        model = open_pair(arguments.pair, Path(temporary), arguments.layers)
         fp32, int8 = (encoder_of(model, precision) for precision in FORMS)
         encoders = {
             "torch fp32": PlainTorch(model),

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from collections import Counter
@@ -20,12 +19,11 @@ from typing import Any
 
 import numpy as np
 from models import Feed, encoder_of, photos, pixels_of
-from random_pair import write_pair
+from random_pair import open_pair
 
 from nmm.index.encoders.backend import FORMS, Precision
 from nmm.index.encoders.cache import compiled_folder
 from nmm.index.encoders.compile import TEXT, VISION
-from nmm.index.encoders.folder import folder_model
 from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.encoders.registry import MINI, Model
 
@@ -115,11 +113,8 @@ def main() -> None:
     ids = np.random.default_rng(0).integers(1000, 28_000, (arguments.texts, arguments.tokens))
     text = {"ids": ids, "mask": np.ones_like(ids)}
     with tempfile.TemporaryDirectory() as temporary:
-        os.environ.setdefault("NMM_CACHE", temporary)
-        pair = arguments.pair or Path(temporary, "pair")
-        if not arguments.pair:
-            write_pair(pair)
-        for model in (folder_model(pair), MINI):
+        nomic = open_pair(arguments.pair, Path(temporary))
+        for model in (nomic, MINI):
             pixels = pixels_of(photos(arguments.images), model)
             for tower, feed in ((VISION, {"pixels": pixels}), (TEXT, text)):
                 for precision in FORMS:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from nmm.index.encoders.folder import folder_model
 from nmm.index.encoders.nomic import TextTower, VisionTower
 from nmm.index.encoders.registry import (
     CLIP_IMAGE,
@@ -27,6 +29,7 @@ from nmm.index.encoders.registry import (
     PREPROCESSOR,
     TOKENIZER,
     WEIGHTS,
+    Model,
 )
 from nmm.index.encoders.weights import weight_files
 
@@ -34,6 +37,18 @@ GOLDEN = Path(__file__).parent.parent / "tests" / "golden" / "nomic-tiny"
 SHAPE = {"n_embd": 768, "n_head": 12}
 TEXT = {**SHAPE, "n_inner": 3072, "n_positions": 8192, "vocab_size": 30528}
 VISION = {**SHAPE, "n_inner": 2048.0, "img_size": 224, "ref_feat_shape": [14, 14]}
+
+
+def open_pair(given: Path | None, temporary: Path, layers: int = 12) -> Model:
+    """The row of a pair that is given, or of one that is made below a temporary folder.
+
+    What is compiled is kept in that folder too, unless NMM_CACHE names another one.
+    """
+    os.environ.setdefault("NMM_CACHE", str(temporary))
+    pair = given or temporary / "pair"
+    if not given:
+        write_pair(pair, layers)
+    return folder_model(pair)
 
 
 def write_pair(folder: Path, layers: int = 12) -> None:
