@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 STDIN = "-"
 # Bytes of standard input that are read at once, if they are there.
 BLOCK = 1 << 16
-# Queries at most that are embedded together: of more, one is not embedded sooner.
-BATCH = 8
 BOM = b"\xef\xbb\xbf"
 # How an image begins whose first bytes may hold the end of a line, and no text does.
 BINARY = re.compile(rb"[\x89\xff\0]|.*\0", re.DOTALL)
@@ -168,10 +166,8 @@ def _lines(head: bytes) -> Iterator[list[str]]:
         first, *others = block.split(b"\n")
         rest += first
         if others:
-            lines = _texts([bytes(rest), *others[:-1]])
+            yield _texts([bytes(rest), *others[:-1]])
             rest = bytearray(others[-1])
-            for start in range(0, len(lines), BATCH):
-                yield lines[start : start + BATCH]
         block = stdin.read1(BLOCK)
         if not block:
             break

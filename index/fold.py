@@ -20,7 +20,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from nmm.index.media.fingerprint import is_copy
+from nmm.index.media.fingerprint import copies as copies_among
 from nmm.index.store.compare import Look, looks, mean_vectors, passages
 
 if TYPE_CHECKING:
@@ -82,13 +82,13 @@ def _image_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
     bare = [hit.content for hit, print_ in zip(hits, prints, strict=True) if not print_]
     # One without is compared by vectors to all.
     vectors = mean_vectors(catalog, [hit.content for hit in hits]) if bare else {}
+    alike = copies_among(prints)
     copy_of: dict[int, int] = {}
     originals: list[int] = []
     for number, (hit, look) in enumerate(zip(hits, seen, strict=True)):
-        alike = is_copy(prints[number], [prints[other] for other in originals]).tolist()
-        for other, is_alike in zip(originals, alike, strict=True):
+        for other in originals:
             if prints[number] and prints[other]:
-                copies = is_alike
+                copies = other in alike[number]
             else:
                 copies = _is_one_shape(hit, hits[other]) and (
                     _cosine(vectors, hit.content, hits[other].content) >= IMAGE

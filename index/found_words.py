@@ -30,8 +30,8 @@ class FoundWords:
         words: What was looked for.
         expression: As FTS5 was asked.
         whole: Whether each file has all words.
-        rankings: What each of the tables says: a number by path, the least the best.
-        best: By path, the place to show: a passage before a picture's words, and these
+        rankings: What each of the tables says: a number by file, the least the best.
+        best: By file, the place to show: a passage before a picture's words, and these
             before a name.
         kinds, where: What was looked among.
     """
@@ -39,8 +39,8 @@ class FoundWords:
     words: tuple[str, ...] = ()
     expression: str = ""
     whole: bool = False
-    rankings: list[dict[str, float]] = field(default_factory=list)
-    best: dict[str, Worded] = field(default_factory=dict)
+    rankings: list[dict[int, float]] = field(default_factory=list)
+    best: dict[int, Worded] = field(default_factory=dict)
     kinds: tuple[Kind, ...] = ()
     where: Where | None = None
 
@@ -64,38 +64,38 @@ class FoundWords:
                     ranking,
                 )
 
-    def _add(self, files: Iterable[Worded], ranking: dict[str, float]) -> None:
-        for file in files:
-            ranking.setdefault(file.path, file.closeness)
-            self.best.setdefault(file.path, file)
+    def _add(self, found: Iterable[Worded], ranking: dict[int, float]) -> None:
+        for one in found:
+            ranking.setdefault(one.file, one.closeness)
+            self.best.setdefault(one.file, one)
 
-    def holds_all(self, path: str) -> bool:
+    def holds_all(self, file: int) -> bool:
         """Whether a file has all words."""
-        return self.whole and path in self.best
+        return self.whole and file in self.best
 
-    def passage(self, path: str) -> int | None:
+    def passage(self, file: int) -> int | None:
         """The chunk of a file in which the words stand best, if they stand in one."""
-        found = self.best.get(path)
+        found = self.best.get(file)
         return found.row if found and found.table is PASSAGES else None
 
-    def passages(self, paths: Iterable[str]) -> list[int]:
+    def passages(self, files: Iterable[int]) -> list[int]:
         """As :meth:`passage`, of those of some files that have one."""
-        return [chunk for path in paths if (chunk := self.passage(path)) is not None]
+        return [chunk for file in files if (chunk := self.passage(file)) is not None]
 
-    def share(self, catalog: Catalog, path: str) -> float:
+    def share(self, catalog: Catalog, file: int) -> float:
         """How many of the words stand where the file was found, between 0 and 1."""
         if self.whole:
             return 1.0
-        found = self.best[path]
+        found = self.best[file]
         there = [fits(catalog, found.table, found.row, with_all([word])) for word in self.words]
         return sum(there) / len(there)
 
-    def marked(self, catalog: Catalog, path: str) -> tuple[str | None, list[Span]]:
+    def marked(self, catalog: Catalog, file: int) -> tuple[str | None, list[Span]]:
         """The passage or the words of a picture by which a file was found, and their places.
 
         No text if it was found otherwise.
         """
-        found = self.best.get(path)
+        found = self.best.get(file)
         if found is None or found.table not in (PASSAGES, PICTURES):
             return None, []
         text, spans = "", []

@@ -9,9 +9,11 @@ has the place that its strongest gives, the second that of the second, and so on
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.store.catalog import KINDS
 
@@ -29,66 +31,69 @@ ONE_IN_A_THOUSAND = 3.0902
 WORTH = 2.0
 
 
-def fused(rankings: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """What things come to in several rankings together: the more, the better.
+class Rank(NamedTuple):
+    """What files are ordered by, the least first; those of the same one are equally good.
 
-    Reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009): the sum of 1 / (60 + rank)
-    over the rankings in which a thing is.
-
-    Args:
-        rankings: Each with a number by thing, the least the best. Equal ones share a rank, so
-            that another ranking decides between them.
+    Attributes:
+        weakness: How weak the item is, of its kind, whose place it has.
+        place: Its place in its kind, from 0.
     """
-    sums: dict[str, float] = defaultdict(float)
-    for ranks in map(_ranks, rankings):
-        for thing, rank in ranks.items():
-            sums[thing] += 1 / (K + rank)
-    return dict(sums)
+
+    weakness: float
+    place: int
 
 
-def _ranks(numbers: Mapping[str, float]) -> dict[str, int]:
-    """The rank of each thing, from 1 for the least number; equal ones share the first."""
-    ranks: dict[str, int] = {}
-    last = None
+def ranks(numbers: Mapping[int, float]) -> dict[int, int]:
+    """The rank of each thing, from 1 for the least number, in that order; equal ones share it."""
+    found: dict[int, int] = {}
+    last, rank = None, 0
     for place, thing in enumerate(sorted(numbers, key=numbers.__getitem__), 1):
-        ranks[thing] = ranks[last] if last and numbers[last] == numbers[thing] else place
-        last = thing
-    return ranks
+        if numbers[thing] != last:
+            last, rank = numbers[thing], place
+        found[thing] = rank
+    return found
 
 
-def ranking(scores: Mapping[str, tuple[Kind, float]], words: FoundWords, files: int) -> list[str]:
-    """Files that were found, best first; equal ones in the order of their paths.
+def ranking(
+    scores: Mapping[int, tuple[Kind, float]], words: FoundWords, files: int
+) -> list[tuple[Rank, int]]:
+    """Files that were found, by their ids, best first.
+
+    Within a kind by reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009): the sum of
+    1 / (60 + rank) over the rankings in which a file is. Of equal sums, the nearer file is first.
 
     Args:
-        scores: Of files that were found by their meaning, by path.
+        scores: Of files that were found by their meaning.
         words: Those that were found by their words.
         files: About how many there are in the index.
     """
     strength = _strength(len(words.best), files)
-    placed: list[tuple[float, int, str]] = []
+    placed: list[tuple[Rank, int]] = []
     # Where nothing but words ranks, no scores tell the kinds apart.
     for kind in KINDS if scores else (None,):
-        nearness = {path: -score for path, (of, score) in scores.items() if of == kind}
+        near = {file: -score for file, (of, score) in scores.items() if of == kind}
         told = [
-            {
-                path: number
-                for path, number in table.items()
-                if kind in (None, words.best[path].kind)
-            }
+            {file: number for file, number in table.items() if words.best[file].kind == kind}
+            if kind
+            else table
             for table in words.rankings
         ]
-        sums = fused([nearness, *told])
-        strengths = sorted(
-            max(
-                -nearness.get(path, float("inf")), strength if path in words.best else float("-inf")
-            )
-            for path in sums
+        sums: dict[int, float] = defaultdict(float)
+        for numbers in (near, *told):
+            for file, rank in ranks(numbers).items():
+                sums[file] -= 1 / (K + rank)
+        # The least first.
+        weaknesses = sorted(
+            min(near.get(file, math.inf), -strength if file in words.best else math.inf)
+            for file in sums
         )
-        ranks = _ranks({path: -number for path, number in sums.items()})
-        placed += [
-            (-strengths.pop(), ranks[path], path) for path in sorted(sums, key=ranks.__getitem__)
-        ]
-    return [path for *_, path in sorted(placed)]
+        keys = {file: (less, near.get(file, math.inf)) for file, less in sums.items()}
+        place = 0
+        for _, group in itertools.groupby(sorted(keys, key=keys.__getitem__), keys.__getitem__):
+            equal = list(group)
+            placed += [(Rank(weaknesses[place], place), file) for file in equal]
+            place += len(equal)
+    return sorted(placed)
 
 
 def _strength(found: int, files: int) -> float:

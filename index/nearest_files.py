@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Segment
+from nmm.index.store.catalog import Catalog, Kind, Segment
 from nmm.index.store.conditions import Condition, passing_chunks
 from nmm.index.store.nearest import NearestVectors
 from nmm.index.store.places import Place, places
+from nmm.index.store.state import States
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,11 +27,13 @@ class NearestFiles:
 
     Args:
         catalog, folder: The index.
+        states: Of the catalog.
     """
 
-    def __init__(self, catalog: Catalog, folder: IndexFolder) -> None:
+    def __init__(self, catalog: Catalog, folder: IndexFolder, states: States) -> None:
         self._catalog = catalog
         self._folder = folder
+        self._states = states
         self._nearest: dict[Kind, tuple[tuple[int, list[Segment]], NearestVectors]] = {}
         self._passed: dict[Kind, tuple[tuple[int, Condition], NDArray[np.int64]]] = {}
 
@@ -44,16 +47,18 @@ class NearestFiles:
         count: int,
         kind: Kind,
         where: Condition | None = None,
-        without: Collection[str] = (),
+        without: Collection[int] = (),
     ) -> list[Place]:
         """The files of a kind with the greatest cosines; exact, however many chunks a file has.
 
+        Best first, and equal ones all of them, be there more than were asked for.
+
         Args:
             query: Shape (dimension,), of unit length.
-            count: Files at most.
+            count: Files, and those that are as near as the last one.
             kind: What to look among.
             where: What files have to pass.
-            without: Absolute paths that are left out.
+            without: Ids of files that are left out.
         """
         among = None
         if where and (among := self._known_to_pass(kind, where)) is None:
@@ -71,7 +76,7 @@ class NearestFiles:
         count: int,
         kind: Kind,
         where: Condition | None,
-        without: Collection[str],
+        without: Collection[int],
         among: NDArray[np.int64] | None = None,
         *,
         tries: int | None = None,
@@ -82,15 +87,16 @@ class NearestFiles:
         while tries is None or tries > 0:
             ids, scores = nearest.nearest(query, candidates, among)
             known = dict(zip(ids.tolist(), scores.tolist(), strict=True))
-            best: dict[str, Place] = {}
-            for place in places(self._catalog, kind, known, where):
-                if place.path not in without and (
-                    place.path not in best or order(place) < order(best[place.path])
-                ):
-                    best[place.path] = place
+            best: dict[int, Place] = {}
+            for place in sorted(places(self._catalog, kind, known, where), key=_order):
+                if place.file not in without:
+                    best.setdefault(place.file, place)
+            found = list(best.values())
             # Several chunks of one file, or chunks that are gone, took the place of others.
-            if len(best) >= count or len(known) < candidates:
-                return sorted(best.values(), key=order)[:count]
+            if len(found) >= count or len(known) < candidates:
+                while count < len(found) and found[count].score == found[count - 1].score:
+                    count += 1
+                return found[:count]
             candidates *= 4
             tries = tries and tries - 1
         return None
@@ -98,7 +104,7 @@ class NearestFiles:
     def damaged(self) -> list[str]:
         """Derived files that were met which are missing, or are not what was written."""
         met = {name for _, nearest in self._nearest.values() for name in nearest.damaged}
-        named = {segment.name for kind in KINDS for segment in self._catalog.segments(kind)}
+        named = {one.name for some in self._states.now().segments.values() for one in some}
         return sorted(met & named)  # one that was replaced meanwhile was only deleted
 
     def forget(self) -> None:
@@ -106,7 +112,8 @@ class NearestFiles:
         self._nearest.clear()
 
     def _open(self, kind: Kind) -> NearestVectors:
-        state = self._catalog.generation(), self._catalog.segments(kind)
+        now = self._states.now()
+        state = now.generation, now.segments[kind]
         known, nearest = self._nearest.get(kind, (None, None))
         if nearest is None or known != state:
             nearest = NearestVectors(self._catalog, self._folder, kind, nearest)
@@ -116,12 +123,12 @@ class NearestFiles:
     def _known_to_pass(self, kind: Kind, where: Condition) -> NDArray[np.int64] | None:
         """Ids of the chunks that pass, if they were found for a query before; else None."""
         state, ids = self._passed.get(kind, (None, None))
-        return ids if state == (self._catalog.version(), where) else None
+        return ids if state == (self._states.now().version, where) else None
 
     def _passing(self, kind: Kind, where: Condition) -> NDArray[np.int64]:
         """Ids of the chunks that pass; kept for the next query, until the catalog changes."""
         ids = passing_chunks(self._catalog, kind, where)
-        self._passed[kind] = (self._catalog.version(), where), ids
+        self._passed[kind] = (self._states.now().version, where), ids
         return ids
 
 
@@ -131,6 +138,6 @@ def _candidates(count: int, kind: Kind) -> int:
     return count + SPARE if kind == "image" else 2 * count
 
 
-def order(place: Place | Hit) -> tuple[float, str, int]:
-    """What places are ordered by: the best first, equal ones by their paths and lines."""
-    return -place.score, place.path, place.line_start or 0
+def _order(place: Place) -> tuple[float, int]:
+    """The best first; of a file, of equal chunks the first."""
+    return -place.score, place.chunk

@@ -63,7 +63,7 @@ class QueryEmbedder:
         Raises:
             ModelError: From `load`.
         """
-        texts = list(dict.fromkeys(text for query in queries for text in _texts(query)))
+        texts = list(dict.fromkeys(text for query in queries for text in texts_of(query)))
         vectors = self.load().embed_texts(texts, Task.QUERY, raw=raw) if texts else ()
         return dict(zip(texts, vectors, strict=True))
 
@@ -84,7 +84,7 @@ class QueryEmbedder:
 
         terms = _counted(query)
         texts = self.ahead
-        if any(text not in texts for text in _texts(query)):
+        if any(text not in texts for text in texts_of(query)):
             texts = self.embed_texts([query], raw=raw)
         vectors = [texts[term.text] if term.text else self._of_file(term) for term in terms]
         if len(terms) == 1 and terms[0].weight > 0:
@@ -187,7 +187,8 @@ def _counted(query: Query) -> list[Term]:
     ]
 
 
-def _texts(query: Query) -> list[str]:
+def texts_of(query: Query) -> list[str]:
+    """The texts in a query that are embedded."""
     return [term.text for term in _counted(query) if term.text]
 
 

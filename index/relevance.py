@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nmm.index import scale
 from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale
 from nmm.index.store.compare import sample
+from nmm.index.store.state import States
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,6 +110,7 @@ class Relevance:
 
     Args:
         catalog: Of the index.
+        states: Of the catalog.
         scale_of: The scale of a kind's cosines with texts; None if there are no vectors.
         neutral_texts: The vectors of the neutral queries, shape (queries, dimension).
     """
@@ -116,10 +118,12 @@ class Relevance:
     def __init__(
         self,
         catalog: Catalog,
+        states: States,
         scale_of: Callable[[Kind], Scale | None],
         neutral_texts: Callable[[], Floats],
     ) -> None:
         self._catalog = catalog
+        self._states = states
         self._scale_of = scale_of
         self._neutral_texts = neutral_texts
         self._generation: int | None = None
@@ -154,16 +158,17 @@ class Relevance:
             kept = self._scale_like(query, vector, kind) or kept
         count = len(items)
         # np.median imports numpy.ma, which takes longer than all of this.
-        cosines = np.sort(items @ vector)
-        middle = float(cosines[(count - 1) // 2] + cosines[count // 2]) / 2
+        lower, upper = (count - 1) // 2, count // 2
+        cosines = np.partition(items @ vector, (lower, upper))
+        middle = float(cosines[lower] + cosines[upper]) / 2
         median = (middle - kept.centre) / kept.unit
-        measured = self._catalog.scale_measured(kind)
+        measured = self._states.now().measured[kind]
         level = max(median, 0) * count / (count + HALF)
         return Standing(kept, level, height(max(count, measured[1] if measured else 0)))
 
     def _sample(self, kind: Kind) -> Floats:
         """Vectors of a kind, shape (n, dimension), the same as long as the index is."""
-        generation = self._catalog.generation()
+        generation = self._states.now().generation
         if generation != self._generation:
             self._samples.clear()
             self._generation = generation

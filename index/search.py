@@ -2,38 +2,35 @@
 
 By meaning: the query is embedded, and the nearest of each kind are taken. By words: see
 :mod:`nmm.index.found_words`. How the rankings become one order: see :mod:`nmm.index.fusion`.
-
-A file stands in the results once, with its passage that fits best. Two files of the same
-content are two results of the same score; equal ones are in the order of their paths.
+What becomes of a vector and words: see :mod:`nmm.index.answer`. Here an index is opened,
+queries are embedded, and what was opened is followed when a rebuild replaces it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nmm.index import scale
+from nmm.index.ahead import Ahead
+from nmm.index.answer import Answers, Wanted
 from nmm.index.blas import import_numpy
 from nmm.index.encoders.registry import Encoder, Task
 from nmm.index.encoders.runtime import Use, load_encoder
 from nmm.index.errors import CatalogError, NoIndexError, UsageError
 from nmm.index.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
-from nmm.index.fold import fold as fold_copies
-from nmm.index.found_words import FoundWords, find_words
-from nmm.index.fusion import ranking
 from nmm.index.model import check, model_of
-from nmm.index.nearest_files import NearestFiles, order
+from nmm.index.nearest_files import NearestFiles
 from nmm.index.query import Mode, Query, Term
 from nmm.index.query import check as check_query
-from nmm.index.query_vector import QueryEmbedder
-from nmm.index.relevance import Relevance, Standing
-from nmm.index.result import Placed, Result, result
-from nmm.index.store.catalog import KINDS, Catalog, Hit, Kind, Scale, Settings
-from nmm.index.store.conditions import Condition
-from nmm.index.store.places import Place
+from nmm.index.query_vector import QueryEmbedder, texts_of
+from nmm.index.relevance import Relevance
+from nmm.index.result import Result
+from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale, Settings
+from nmm.index.store.state import States
 from nmm.index.store.writer import open_for_reading
 from nmm.index.timing import span
 from nmm.index.words import words_of
@@ -46,32 +43,6 @@ if TYPE_CHECKING:
 
     from nmm.index.encoders.backend import Backend
     from nmm.index.store.location import IndexFolder
-
-# Of the nearest of a kind, so many take part in a fused ranking, or as many as are asked for.
-NEAREST = 100
-
-# Files that are looked at for one that is shown, at most, if the others are copies or weak.
-MOST = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which files are wanted: as of :meth:`Search.find`; and what they have to pass."""
-
-    count: int
-    kinds: Sequence[Kind]
-    where: Condition | None
-    without: Collection[str]
-    relevant: bool
-    min_score: float | None
-    fold: bool
-    weak: bool
-
-    def takes(self, placed: Placed) -> bool:
-        """Whether a file is left in, whatever its place."""
-        if self.relevant and placed.weak:
-            return False
-        return self.min_score is None or placed.score >= self.min_score
 
 
 @contextmanager
@@ -138,9 +109,11 @@ class Search:
         self._settings = settings
         self._load = load
         self._loaded: Encoder | None = None
-        self._ahead: dict[bool, Mapping[str, NDArray[np.float32]]] = {}
-        self._nearest = NearestFiles(catalog, folder)
-        self._relevance = Relevance(catalog, self._scale, self._neutral_texts)
+        self._ahead: dict[bool, Ahead] = {}
+        self._states = States(catalog)
+        self._nearest = NearestFiles(catalog, folder, self._states)
+        self._relevance = Relevance(catalog, self._states, self._scale, self._neutral_texts)
+        self._answers = Answers(catalog, self._states, self._nearest, self._relevance)
         self._neutral: NDArray[np.float32] | None = None
 
     @property
@@ -177,17 +150,18 @@ class Search:
             return emptied_by(self._catalog, filters, kinds)
 
     def embed_ahead(self, queries: Sequence[Query], *, raw: bool = False) -> None:
-        """Embed the texts of queries that are to be looked for next, as :meth:`find` would.
+        """Begin to embed queries that are to be looked for next, in this order.
 
-        Together, they take a half of the time or less; and the same vectors come of it, but for
-        the last digits. What was embedded ahead before is forgotten.
+        Some together, which takes a half of the time or less, and while others are looked for;
+        the same vectors come of it, but for the last digits. What was begun before is forgotten.
 
         Raises:
             ModelError: As of :meth:`find`.
         """
         self._ahead = {}
-        if len(queries) > 1:
-            self._ahead = {raw: self._embedder(raw).embed_texts(queries, raw=raw)}
+        if len(queries) > 1 and any(map(texts_of, queries)):
+            _ = self._encoder  # loaded here, for it is embedded in a thread
+            self._ahead = {raw: Ahead(queries, partial(self._embedder({}).embed_texts, raw=raw))}
 
     def find(
         self,
@@ -227,17 +201,19 @@ class Search:
         _check(asked, mode, min_score)
         where = condition_of(filters)
         weak = weak or relevant
-        wanted = Wanted(count, kinds, where, asked.without, relevant, min_score, fold, weak)
+        wanted = Wanted(count, kinds, where, relevant, min_score, fold, weak)
         while True:
             by_words = mode is not Mode.SEMANTIC and not self.wordless
             by_meaning = mode is not Mode.KEYWORD or self.wordless
             vector = self._embed(asked, raw=raw) if by_meaning else None
             words = words_of(asked.words) if by_words else ()
             with self._catalog.snapshot():
-                settings = self._catalog.settings() or self._settings
+                settings = self._states.now().settings or self._settings
                 if settings == self._settings:
+                    if vector is not None:
+                        self._begin(asked, vector, wanted, raw=raw)
                     try:
-                        return self._answer(asked, vector, words, wanted)
+                        return self._answers.answer(asked, vector, words, wanted)
                     except CatalogError:
                         if not words:
                             raise
@@ -251,140 +227,27 @@ class Search:
             self._nearest.forget()
             self._relevance.forget()
 
-    def _embedder(self, raw: bool) -> QueryEmbedder:
-        ahead = self._ahead.get(raw, {})
+    def _embedder(self, ahead: Mapping[str, NDArray[np.float32]]) -> QueryEmbedder:
         return QueryEmbedder(lambda: self._encoder, self._settings, self._catalog, ahead)
 
     def _embed(self, query: Query, *, raw: bool) -> NDArray[np.float32]:
         """The vector of a query, shape (dimension,)."""
         with span("query embedded"):
-            return self._embedder(raw).embed(query, raw=raw)
+            ahead = self._ahead[raw].of(query) if raw in self._ahead else {}
+            return self._embedder(ahead).embed(query, raw=raw)
 
-    def _answer(
-        self,
-        query: Query,
-        vector: NDArray[np.float32] | None,
-        words: Sequence[str],
-        wanted: Wanted,
-    ) -> list[Result]:
-        """Results by meaning, if there is a vector, and by words, if there are any."""
-        candidates = 2 * wanted.count if wanted.fold else wanted.count
-        if vector is not None and not wanted.where:
-            for kind in wanted.kinds:
-                self._nearest.begin(vector, max(candidates, NEAREST), kind)
-        with span("words looked up"):
-            found = find_words(
-                self._catalog, words, wanted.kinds, wanted.where, some=vector is None
-            )
-        with span("relevance"):
-            standings = self._standings(query, vector, wanted)
-        while True:
-            with span("ranked"):
-                placed = self._place(vector, found, standings, candidates, wanted)
-            hits = [one.hit for one in placed]
-            with span("copies folded"):
-                groups = (
-                    fold_copies(self._catalog, hits)
-                    if wanted.fold
-                    else [[n] for n in range(len(hits))]
-                )
-            kept = [group for group in groups if wanted.takes(placed[group[0]])][: wanted.count]
-            # Copies, or what is not wanted, took the place of others.
-            if (
-                len(kept) >= wanted.count
-                or len(placed) < candidates
-                or candidates >= MOST * wanted.count
-            ):
-                break
-            candidates *= 4
-        return [
-            result(
-                rank,
-                placed[best],
-                [hits[copy].path for copy in copies],
-                *found.marked(self._catalog, hits[best].path),
-            )
-            for rank, (best, *copies) in enumerate(kept, 1)
-        ]
-
-    def _standings(
-        self, query: Query, vector: NDArray[np.float32] | None, wanted: Wanted
-    ) -> dict[Kind, Standing]:
-        """How a query's vector stands to each kind that there is; nothing without a vector."""
-        if vector is None:
-            return {}
-        each = {
-            kind: self._relevance.standing(kind, query, vector, weak=wanted.weak)
-            for kind in wanted.kinds
-        }
-        return {kind: standing for kind, standing in each.items() if standing}
-
-    def _place(
-        self,
-        vector: NDArray[np.float32] | None,
-        words: FoundWords,
-        standings: Mapping[Kind, Standing],
-        count: int,
-        wanted: Wanted,
-    ) -> list[Placed]:
-        """So many of the best files, by meaning and words together, best first."""
-        meant: dict[str, Place] = {}
-        if vector is not None:
-            depth = max(count, NEAREST) if words.best else count
-            with span("nearest"):
-                meant = {
-                    one.path: one
-                    for kind in standings
-                    for one in self._nearest.best(vector, depth, kind, wanted.where, wanted.without)
-                }
-            words.complete(self._catalog, {one.content for one in meant.values()})
-        scores = {
-            path: (one.kind, standings[one.kind].score(one.score)) for path, one in meant.items()
-        }
-        ranked = ranking(scores, words, self._catalog.last_file())
-        ranked = [path for path in ranked if path not in wanted.without][:count]
-        hits = self._read(ranked, meant, words, vector, wanted)
-        placed = []
-        for path in ranked:
-            there = hits.get(path)
-            if not there:
-                continue  # its vectors are not there, of which nmm doctor tells
-            near = meant.get(path)
-            nearest = next((hit for hit in there if near and hit.chunk == near.chunk), there[0])
-            standing = standings.get(nearest.kind)
-            by_words = words.holds_all(path)
-            if standing:
-                score = standing.score(near.score if near else nearest.score)
-                weak = not by_words and standing.is_weak(score)
-            else:
-                score, weak = words.share(self._catalog, path), False
-            shown = [hit for hit in there if hit.chunk == words.passage(path)]
-            placed.append(Placed(score, (shown or [nearest])[0], by_words, weak))
-        return placed
-
-    def _read(
-        self,
-        paths: Sequence[str],
-        meant: Mapping[str, Place],
-        words: FoundWords,
-        vector: NDArray[np.float32] | None,
-        wanted: Wanted,
-    ) -> dict[str, list[Hit]]:
-        """What there is to show of files, best first: what is meant, and where the words are.
-
-        Of those that were found by words alone, all places, for any may be the nearest.
-        """
-        alone = {words.best[path].content for path in paths if path not in meant}
-        chunks = {meant[path].chunk for path in paths if path in meant}
-        chunks.update(self._catalog.chunks_of(alone), words.passages(paths))
-        found: dict[str, list[Hit]] = {}
-        for hit in sorted(self._catalog.hits([*chunks], vector, wanted.where), key=order):
-            found.setdefault(hit.path, []).append(hit)
-        return found
+    def _begin(
+        self, query: Query, vector: NDArray[np.float32], wanted: Wanted, *, raw: bool
+    ) -> None:
+        """Begin to compare vectors with a query's, and with that of the one after it."""
+        self._answers.begin(vector, wanted)
+        following = self._ahead[raw].after(query) if raw in self._ahead else None
+        if following is not None:
+            self._answers.begin(following, wanted)
 
     def _scale(self, kind: Kind) -> Scale | None:
         """The kept scale; measured now if the first run was cut short before it was."""
-        if kept := self._catalog.scale(kind):
+        if kept := self._states.now().scales[kind]:
             return kept
         if not self._catalog.vector_count(kind):
             return None

@@ -8,7 +8,6 @@ from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 from support import SAMPLE_DATA, Nmm
@@ -17,7 +16,7 @@ from nmm.index import build as build_module
 from nmm.index import search as search_module
 from nmm.index.build import build
 from nmm.index.encoders.runtime import OnnxEncoder
-from nmm.index.media.fingerprint import BYTES, fingerprint, is_copy
+from nmm.index.media.fingerprint import BYTES, copies, fingerprint
 from nmm.index.search import Result, open_search
 from nmm.index.store.location import IndexFolder
 
@@ -206,7 +205,7 @@ def page_of(name: str) -> Image.Image:
 def test_a_copy_has_the_fingerprint_of_its_original(
     image: Image.Image, change: Callable[[Image.Image], Image.Image]
 ) -> None:
-    assert is_copy(fingerprint(image), [fingerprint(change(image))]).tolist() == [True]
+    assert copies([fingerprint(image), fingerprint(change(image))]) == [[], [0]]
 
 
 @pytest.mark.parametrize(
@@ -220,9 +219,15 @@ def test_a_copy_has_the_fingerprint_of_its_original(
     ids=["photos", "colours", "flat", "pages"],
 )
 def test_different_pictures_have_different_fingerprints(images: list[Image.Image]) -> None:
-    prints = [fingerprint(image) for image in images]
-    found = np.array([is_copy(one, prints) for one in prints])
-    assert np.array_equal(found, np.eye(len(images), dtype=np.bool_))
+    assert copies([fingerprint(image) for image in images]) == [[] for _ in images]
+    assert copies([fingerprint(image) for image in (*images, *images)])[len(images) :] == [
+        [place] for place in range(len(images))
+    ]
+
+
+def test_what_is_no_fingerprint_is_like_none() -> None:
+    print_ = fingerprint(photo("chelsea.jpg"))
+    assert copies([b"", print_, print_[1:], print_, b""]) == [[], [], [], [1], []]
 
 
 # Texts

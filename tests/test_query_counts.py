@@ -19,8 +19,8 @@ import pytest
 from numpy.typing import NDArray
 from support import Nmm
 
-from nmm.cli.queries import BATCH
 from nmm.index import nearest_files
+from nmm.index.ahead import GROUP
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.filters import Filters
@@ -141,7 +141,7 @@ def test_files_and_models_are_opened_once_however_many_queries_come(filled: Inde
 def test_queries_that_wait_are_embedded_together(filled: IndexFolder) -> None:
     assert counted(filled, queries(1))["run"] == 1
     # Those that came with the first bytes, which tell lines from an image, are a batch, too.
-    assert counted(filled, queries(40))["run"] <= 40 // BATCH + 1
+    assert counted(filled, queries(40))["run"] <= 40 // GROUP + 1
 
 
 def test_the_statements_of_a_query_are_few(filled: IndexFolder) -> None:

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
     from PIL import Image
 
 # Pixels to a side, of brightness and of each of the two colour differences.
@@ -41,32 +39,30 @@ def fingerprint(image: Image.Image) -> bytes:
     return b"".join(band.tobytes() for band in (brightness, *colours))
 
 
-def is_copy(one: bytes, others: Sequence[bytes]) -> NDArray[np.bool_]:
-    """Which of some fingerprints are of the picture that one is of, shape (n,).
+def copies(prints: Sequence[bytes]) -> list[list[int]]:
+    """Of each of some fingerprints, the places of those before it that are of the same picture.
 
-    None of those that are no fingerprints, by their length.
+    What is no fingerprint, by its length, is like none.
     """
     import numpy as np
 
-    proper = np.array([len(other) == BYTES == len(one) for other in others], np.bool_)
-    if not proper.any():
-        return proper
-    kept = [other for other, is_proper in zip(others, proper.tolist(), strict=True) if is_proper]
-    first = np.frombuffer(one, np.uint8).astype(np.float32)
-    rest = np.frombuffer(b"".join(kept), np.uint8).reshape(len(kept), BYTES).astype(np.float32)
-    cut = GREY * GREY
-    colours = np.abs(rest[:, cut:] - first[cut:]).mean(axis=1)
-    proper[proper] = (colours <= COLOUR_APART) & (_apart(first[:cut], rest[:, :cut]) <= GREY_APART)
-    return proper
-
-
-def _apart(one: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """1 less the correlations of a pattern with others; 0 where the levels are the same."""
-    import numpy as np
-
-    a, b = one - one.mean(), others - others.mean(axis=1, keepdims=True)
-    lengths = np.sqrt((a @ a) * (b * b).sum(axis=1))
-    apart = 1 - b @ a / np.maximum(lengths, 1)
-    same = np.abs(others - one).mean(axis=1) <= SAME
-    result: NDArray[np.float32] = np.where(same, 0, apart)
-    return result
+    proper = [place for place, print_ in enumerate(prints) if len(print_) == BYTES]
+    found: list[list[int]] = [[] for _ in prints]
+    if len(proper) < 2:
+        return found
+    joined = b"".join(prints[place] for place in proper)
+    every = np.frombuffer(joined, np.uint8).reshape(len(proper), BYTES).astype(np.float32)
+    grey, colours = every[:, : GREY * GREY], every[:, GREY * GREY :]
+    means = grey.mean(axis=1)
+    patterns = grey - means[:, None]
+    lengths = (patterns * patterns).sum(axis=1)
+    apart = 1 - patterns @ patterns.T / np.maximum(np.sqrt(np.outer(lengths, lengths)), 1)
+    # Levels that are the same on average have means that are no further from each other.
+    likely = (apart <= GREY_APART) | (np.abs(means[:, None] - means) <= SAME)
+    for one in np.flatnonzero(np.tril(likely, -1).any(axis=1)).tolist():
+        (others,) = likely[one, :one].nonzero()
+        is_same = np.abs(grey[others] - grey[one]).mean(axis=1) <= SAME
+        is_near = np.abs(colours[others] - colours[one]).mean(axis=1) <= COLOUR_APART
+        alike = others[is_near & (is_same | (apart[one, others] <= GREY_APART))]
+        found[proper[one]] = [proper[other] for other in alike.tolist()]
+    return found

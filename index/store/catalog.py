@@ -71,7 +71,7 @@ class Hit:
     """A chunk in a file: one place where a vector can be found.
 
     `line_start`, `line_end` and `text` are of a text; `width` and `height` of an image.
-    `content` and `chunk` are ids.
+    `content`, `chunk` and `file` are ids.
     """
 
     path: str
@@ -84,6 +84,7 @@ class Hit:
     height: int | None
     content: int = 0
     chunk: int = 0
+    file: int = 0
 
 
 class Scale(NamedTuple):
@@ -123,6 +124,12 @@ def locate(root: str, path: str) -> str:
         return root
     below = path if os.sep == "/" else path.replace("/", os.sep)
     return root + below if root.endswith(os.sep) else f"{root}{os.sep}{below}"
+
+
+def relative_to(path: Path, root: Root) -> str:
+    """A path as it stands in the catalog: relative to its root, empty for the root itself."""
+    relative = path.relative_to(root.path).as_posix()
+    return "" if relative == "." else relative
 
 
 @contextmanager
@@ -435,7 +442,7 @@ class Catalog:
         condition, parameters = where or ("TRUE", ())
         rows = self._rows(
             "SELECT roots.path, files.path, chunks.kind, vector, line_start, line_end, text, "  # noqa: S608
-            "width, height, contents.id, chunks.id "
+            "width, height, contents.id, chunks.id, files.id "
             "FROM json_each(?) CROSS JOIN chunks ON chunks.id = value "
             "JOIN vectors ON chunk_id = chunks.id JOIN contents ON contents.id = chunks.content_id "
             "JOIN files ON files.content_id = contents.id JOIN roots ON roots.id = root_id "

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from nmm.index.store.catalog import Catalog, Kind, locate
+from nmm.index.store.catalog import Catalog, Kind
 from nmm.index.store.words import NAMES, PASSAGES, PICTURES, WordTable
 
 # A condition on rows of files, contents and roots, and its parameters.
@@ -44,15 +44,15 @@ class Worded(NamedTuple):
     """A file in which words were found.
 
     Attributes:
-        path: Absolute.
+        file: Its id.
         kind: Of its content.
         closeness: By bm25, the less the better.
-        content: Its id.
+        content: The id of that.
         table: Where they were found.
         row: The row of that table: the id of a chunk, of a file or of a content.
     """
 
-    path: str
+    file: int
     kind: Kind
     closeness: float
     content: int
@@ -79,16 +79,18 @@ def look_up(
     """
     joins, kind_of = JOINS[table]
     condition, parameters = where or ("TRUE", ())
-    if where and table is PASSAGES:
-        joins += " LEFT JOIN contents ON contents.id = files.content_id"
+    if where:
+        joins += " LEFT JOIN roots ON roots.id = root_id"
+        if table is PASSAGES:
+            joins += " LEFT JOIN contents ON contents.id = files.content_id"
     # A sign before a column keeps FTS5 from what it would do by itself: to sort takes it longer
     # than SQLite, which keeps the best alone; and it would look every row up that it may find.
     among = "" if contents is None else f"AND +rowid IN ({ROWS[table]}) "
     sql = (
-        f"SELECT roots.path, files.path, {kind_of}, closeness, files.content_id, row "  # noqa: S608
+        f"SELECT files.id, {kind_of}, closeness, files.content_id, row "  # noqa: S608
         f"FROM (SELECT rowid AS row, rank AS closeness FROM {table.name} "
         f"WHERE {table.name} MATCH ? {among}ORDER BY +rank LIMIT ?) AS found {joins} "
-        f"LEFT JOIN roots ON roots.id = root_id WHERE {condition} ORDER BY closeness LIMIT ?"
+        f"WHERE {condition} ORDER BY closeness LIMIT ?"
     )
     some = () if contents is None else (json.dumps([*contents]),)
     limit = ALL if contents is not None else 2 * count
@@ -97,12 +99,10 @@ def look_up(
         # may leave few of them.
         ranked = ALL if where else limit
         rows = list(catalog._rows(sql, (expression, *some, ranked, *parameters, limit)))
-        best: dict[str, Worded] = {}
-        for root, name, kind, closeness, content, row in rows:
-            if root is not None and kind in kinds:
-                path = locate(root, name)
-                if path not in best:
-                    best[path] = Worded(path, kind, closeness, content, table, row)
+        best: dict[int, Worded] = {}
+        for file, kind, closeness, content, row in rows:
+            if file is not None and kind in kinds and file not in best:
+                best[file] = Worded(file, kind, closeness, content, table, row)
         # Several passages of one file took the place of others, or what is not looked among.
         if len(best) >= count or len(rows) < limit:
             return list(best.values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import deque
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,9 +23,13 @@ if TYPE_CHECKING:
 
 # What a product of the same halves may differ by, computed here and in FAISS.
 TOLERANCE = 1e-3
+# Of what a flat file proposes, so many are compared with the catalog: about what is shown of it.
+CHECKED = 32
 # Ids within which a search reads every vector from the catalog, rather than ask an inverted
 # file, which can miss some. A hundred thousand take about a tenth of a second.
 EXACT = 100_000
+# Queries at most of which scans are kept that were begun: the one that is answered, and the next.
+SCANS = 2
 # A tail of more vectors is read again at each search, for memory's sake.
 KEPT = 4 * VECTORS_PER_BLOCK
 
@@ -42,6 +48,10 @@ class Scan(NamedTuple):
     query: Vector
     most: int
     proposed: Mapping[str, Future[Found]]
+
+    def serves(self, query: Vector, count: int) -> bool:
+        """Whether it tells of that very query what :meth:`NearestVectors.nearest` asks for."""
+        return self.query is query and self.most >= count
 
 
 class NearestVectors:
@@ -71,7 +81,7 @@ class NearestVectors:
         self._segments = catalog.segments(kind)
         self._last = self._segments[-1].last_chunk if self._segments else 0
         self._tail: list[Found] | None = None
-        self._scan: Scan | None = None
+        self._scans: deque[Scan] = deque(maxlen=SCANS)
         kept = before._open if before else {}
         self._open: dict[str, Any | None] = {
             one.name: kept[one.name] for one in self._segments if one.name in kept
@@ -85,15 +95,14 @@ class NearestVectors:
         """Begin to look through flat files for what :meth:`nearest` will be asked for."""
         from nmm.index.store import faiss_files
 
-        self._scan = Scan(
-            query,
-            count,
-            {
-                segment.name: _scanners().submit(faiss_files.nearest, index, query, count)
-                for segment in self._segments
-                if segment.form == "flat" and (index := self._index(segment)) is not None
-            },
-        )
+        if any(scan.serves(query, count) for scan in self._scans):
+            return
+        scanning = {
+            segment.name: _scanners().submit(faiss_files.nearest, index, query, count)
+            for segment in self._segments
+            if segment.form == "flat" and (index := self._index(segment)) is not None
+        }
+        self._scans.append(Scan(query, count, scanning))
 
     def search(
         self, query: Vector, count: int, among: NDArray[np.int64] | None = None
@@ -106,7 +115,8 @@ class NearestVectors:
 
         Args:
             query: Shape (dimension,).
-            count: At most so many ids; fewer if there are fewer.
+            count: At most so many ids; fewer if there are fewer. Of vectors that were removed
+                since a flat file was written, some may be among them.
             among: Ids of chunks to look among, if not all. Exact if they are few or the
                 files flat; else all lists are looked into.
         """
@@ -125,36 +135,37 @@ class NearestVectors:
         return _first(ids, scores, count)
 
     def _from_flat(self, query: Vector, count: int, among: NDArray[np.int64] | None) -> Found:
-        """The best in all flat files, with scores from the catalog."""
+        """The best in all flat files, by what these say: the first are compared with the catalog.
+
+        A product of the same halves is the same, however it is added up, but for the last digits.
+        """
         import numpy as np
 
-        wanted = count
         while True:
             flat = [
                 segment
                 for segment in self._segments
                 if segment.form == "flat" and self._index(segment) is not None
             ]
-            each = [self._propose(segment, query, wanted, among) for segment in flat]
+            each = [self._propose(segment, query, count, among) for segment in flat]
             if not each:
                 return np.empty(0, np.int64), np.empty(0, np.float32)
             ids, said = (np.concatenate(columns) for columns in zip(*each, strict=True))
-            of = np.repeat(np.arange(len(flat)), [len(some) for some, _ in each])
-            order = np.lexsort((ids, -said))[:wanted]
-            found, scores = _best(self._catalog.vectors_of(ids[order].tolist()), query, wanted)
-            # By id, to be compared.
-            order = order[np.argsort(ids[order])]
-            order = order[np.isin(ids[order], found)]
-            near = np.abs(said[order] - scores[np.argsort(found)]) <= TOLERANCE  # no NaN is
-            if not near.all():
-                # Their bytes have changed under an unchanged time and size.
-                for place in np.unique(of[order[~near]]).tolist():
-                    self._open[flat[place].name] = None
-                continue
-            # Vectors that were removed since have taken the place of others.
-            if len(found) >= count or len(ids) < wanted:
-                return found[:count], scores[:count]
-            wanted *= 4
+            order = np.lexsort((ids, -said))[:count]
+            said_of = dict(zip(ids[order].tolist(), said[order].tolist(), strict=True))
+            first = list(itertools.islice(said_of, CHECKED))
+            true = _best(self._catalog.vectors_of(first), query, CHECKED)
+            changed = {
+                number
+                for number, score in zip(*(column.tolist() for column in true), strict=True)
+                if not abs(said_of[number] - score) <= TOLERANCE  # nor is NaN
+            }
+            if not changed:
+                return ids[order], said[order]
+            # Their bytes have changed under an unchanged time and size.
+            for segment, (proposed, _) in zip(flat, each, strict=True):
+                if not changed.isdisjoint(proposed.tolist()):
+                    self._open[segment.name] = None
 
     def _propose(
         self, segment: Segment, query: Vector, count: int, among: NDArray[np.int64] | None
@@ -162,10 +173,10 @@ class NearestVectors:
         """The best in a flat file, with scores from there."""
         from nmm.index.store import faiss_files
 
-        scan = self._scan
-        if scan and among is None and scan.query is query and scan.most >= count:
-            ids, scores = scan.proposed[segment.name].result()
-            return ids[:count], scores[:count]
+        for scan in self._scans:
+            if among is None and scan.serves(query, count):
+                ids, scores = scan.proposed[segment.name].result()
+                return ids[:count], scores[:count]
         return faiss_files.nearest(self._index(segment), query, count, among)
 
     def _from_segment(

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
-from nmm.index.store.catalog import Catalog, Kind, locate
+from nmm.index.store.catalog import Catalog, Kind, locate, relative_to
 from nmm.index.store.conditions import Condition
 
 
 class Place(NamedTuple):
-    """A chunk in a file, as of :class:`.catalog.Hit`."""
+    """A chunk in a file: the ids of both, and of the content; the rest as of :class:`.Hit`."""
 
-    path: str
+    file: int
     kind: Kind
     score: float
-    line_start: int | None
     content: int
     chunk: int
 
@@ -33,16 +33,45 @@ def places(
         CatalogError: SQLite cannot read the catalog.
     """
     condition, parameters = where or ("TRUE", ())
-    # Only a condition asks for what is known of a content.
-    contents = "CROSS JOIN contents ON contents.id = chunks.content_id " if where else ""
+    # Only a condition asks for what is known of a content and of a root.
+    more = (
+        "CROSS JOIN contents ON contents.id = chunks.content_id "
+        "CROSS JOIN roots ON roots.id = root_id "
+        if where
+        else ""
+    )
     rows = catalog._rows(
-        "SELECT roots.path, files.path, line_start, chunks.content_id, chunks.id "  # noqa: S608
-        f"FROM json_each(?) CROSS JOIN chunks ON chunks.id = value {contents}"
-        "CROSS JOIN files ON files.content_id = chunks.content_id "
-        f"CROSS JOIN roots ON roots.id = root_id WHERE {condition}",
+        "SELECT files.id, chunks.content_id, chunks.id "  # noqa: S608
+        "FROM json_each(?) CROSS JOIN chunks ON chunks.id = value "
+        f"CROSS JOIN files ON files.content_id = chunks.content_id {more} WHERE {condition}",
         (json.dumps([*scores]), *parameters),
     )
-    return [
-        Place(locate(root, path), kind, scores[chunk], line, content, chunk)
-        for root, path, line, content, chunk in rows
-    ]
+    return [Place(file, kind, scores[chunk], content, chunk) for file, content, chunk in rows]
+
+
+def paths_of(catalog: Catalog, files: Collection[int]) -> dict[int, str]:
+    """The absolute paths of files, by their ids.
+
+    Raises:
+        CatalogError: SQLite cannot read the catalog.
+    """
+    rows = catalog._rows(
+        "SELECT files.id, roots.path, files.path FROM json_each(?) "
+        "CROSS JOIN files ON files.id = value CROSS JOIN roots ON roots.id = root_id",
+        (json.dumps([*files]),),
+    )
+    return {file: locate(root, path) for file, root, path in rows}
+
+
+def files_at(catalog: Catalog, paths: Collection[str]) -> set[int]:
+    """The ids of the files at absolute paths, of those that are known.
+
+    Raises:
+        CatalogError: SQLite cannot read the catalog.
+    """
+    found = set()
+    for root in catalog.roots() if paths else ():
+        below = [path for path in map(Path, paths) if path.is_relative_to(root.path)]
+        rows = catalog.file_rows(root, [relative_to(path, root) for path in below])
+        found |= {row.id for row in rows.values()}
+    return found

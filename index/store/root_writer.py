@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from nmm.index.store.batches import BatchWriter
-from nmm.index.store.catalog import Root
+from nmm.index.store.catalog import Root, relative_to
 
 
 class RootWriter(BatchWriter):
@@ -96,9 +96,3 @@ class RootWriter(BatchWriter):
         """Forget that something was mounted there."""
         with self.batch():
             self._database.table("mounts").delete((root.id, path))
-
-
-def relative_to(path: Path, root: Root) -> str:
-    """A path as it stands in the catalog: relative to its root, empty for the root itself."""
-    relative = path.relative_to(root.path).as_posix()
-    return "" if relative == "." else relative

@@ -20,10 +20,11 @@ from nmm.index.store.catalog import (
     Root,
     Scale,
     Segment,
+    relative_to,
     translated,
 )
 from nmm.index.store.lock import Wait, locked
-from nmm.index.store.root_writer import RootWriter, relative_to
+from nmm.index.store.root_writer import RootWriter
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,0 +1,73 @@
+"""Queries that wait, embedded in groups: one in a thread, while that before it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from nmm.index.query import Query
+
+    Vector = NDArray[np.float32]
+    Vectors = Mapping[str, Vector]
+
+# Queries that are embedded together: of more, one is not embedded sooner.
+GROUP = 8
+
+
+@cache
+def _thread() -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(1, thread_name_prefix="nmm-ahead")
+
+
+class Ahead:
+    """The vectors of the texts in some queries, for who asks for them in the order of these.
+
+    Args:
+        queries: Those to come.
+        embed: Makes the vectors of all texts in some queries, by text; called in a thread.
+    """
+
+    def __init__(
+        self, queries: Sequence[Query], embed: Callable[[Sequence[Query]], Vectors]
+    ) -> None:
+        self._queries = queries
+        self._embed = embed
+        self._place = {id(query): place for place, query in enumerate(queries)}
+        self._group = -1
+        self._vectors: Vectors = {}
+        self._underway = self._begin(0)
+
+    def of(self, query: Query) -> Vectors:
+        """The vectors of the texts in one of the queries, and in others; none for another query.
+
+        Raises:
+            ModelError: From `embed`.
+        """
+        place = self._place.get(id(query))
+        if place is None:
+            return {}
+        while self._group < place // GROUP:
+            self._vectors = self._underway.result()
+            self._group += 1
+            self._underway = self._begin(self._group + 1)
+        return self._vectors
+
+    def after(self, query: Query) -> Vector | None:
+        """The vector of the query that follows one, if that is a text and embedded already."""
+        place = self._place.get(id(query), len(self._queries)) + 1
+        if place >= len(self._queries):
+            return None
+        (term, *more) = self._queries[place].terms
+        return self._vectors.get(term.text) if term.weight > 0 and not more else None
+
+    def _begin(self, group: int) -> Future[Vectors]:
+        return _thread().submit(self._embed, self._queries[group * GROUP : (group + 1) * GROUP])

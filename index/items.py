@@ -1,0 +1,112 @@
+"""A whole index, or what passes filters, to be sorted, grouped, drawn or compared.
+
+Nothing is embedded and no file is read: each file has the vector of its image, or the mean of
+those of its passages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from nmm.index.encoders.runtime import Use, load_encoder
+from nmm.index.errors import NoIndexError
+from nmm.index.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
+from nmm.index.model import check, model_of
+from nmm.index.store.catalog import KINDS, Catalog, Kind, Settings
+from nmm.index.store.items import Item, content_vectors, items
+from nmm.index.store.writer import open_for_reading
+from nmm.index.timing import span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from nmm.index.encoders.backend import Backend
+    from nmm.index.encoders.registry import Encoder
+    from nmm.index.store.location import IndexFolder
+
+
+@dataclass(frozen=True)
+class Items:
+    """The files of an index that pass filters.
+
+    Attributes:
+        files: In the order of their paths.
+        vectors: Of their contents, of unit length, shape (contents, dimension).
+        rows: Of each file, the row of its content, shape (files,). Files of one content share it.
+        model: The name of the index's model.
+        emptied: Why there are none, if filters leave none.
+        catalog: Open, for what else is to be known of them.
+    """
+
+    files: list[Item]
+    vectors: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    model: str
+    emptied: list[Emptied]
+    catalog: Catalog
+    _load: Callable[[], Encoder] = field(repr=False)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """What embeds texts to compare them with; loaded when it is first asked for.
+
+        Raises:
+            ModelError: The model of the index is not on this machine, or has other weights.
+        """
+        return self._load()
+
+    @property
+    def file_vectors(self) -> NDArray[np.float32]:
+        """The vector of each file, shape (files, dimension)."""
+        return self.vectors[self.rows]
+
+
+@contextmanager
+def open_items(
+    folder: IndexFolder,
+    kinds: Sequence[Kind] = KINDS,
+    filters: Filters = NO_FILTERS,
+    *,
+    backend: Backend | None = None,
+    on_compile: Callable[[], None] = lambda: None,
+) -> Iterator[Items]:
+    """The files of an index that are of some kinds and pass filters, as of one moment.
+
+    Raises:
+        NoIndexError: There is none, or nothing was ever indexed.
+        UsageError: A filter makes no sense.
+        CatalogError: The catalog cannot be read.
+    """
+    import numpy as np
+
+    where = condition_of(filters)
+    with span("catalog opened"):
+        catalog = open_for_reading(folder)
+    with catalog:
+        with catalog.snapshot(), span("items read"):
+            settings = catalog.settings()
+            if settings is None:
+                raise NoIndexError(
+                    f"The index in {folder.path} is empty.", hint="Fill it with: nmm index FOLDER"
+                )
+            found = items(catalog, kinds, where)
+            contents, rows = np.unique([item.content for item in found], return_inverse=True)
+            numbers = contents.astype(np.int64).tolist()
+            vectors = content_vectors(catalog, numbers, settings.dimension)
+            emptied = [] if found else emptied_by(catalog, filters, kinds)
+
+        def load(settings: Settings = settings) -> Encoder:
+            encoder = load_encoder(
+                model_of(settings), backend=backend, use=Use.QUERIES, on_compile=on_compile
+            )
+            check(settings, encoder)
+            return encoder
+
+        yield Items(found, vectors, rows.astype(np.int64), settings.model, emptied, catalog, load)

@@ -1,0 +1,104 @@
+"""The files of an index with a vector each, to be looked at together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from nmm.index.store.catalog import Catalog, Kind, locate
+from nmm.index.store.conditions import FILES, Condition
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Item(NamedTuple):
+    """A file that is indexed.
+
+    Attributes:
+        file, content: Ids.
+        path: Absolute.
+        kind: Of its content.
+        hash: SHA-256 of its content.
+        size: Bytes, as when it was indexed.
+        mtime_ns: When it was modified, in nanoseconds since 1970.
+        width, height: Of an image, in pixels, upright.
+        taken_at: When a picture was taken, if it says so, in ISO 8601 without a zone.
+    """
+
+    file: int
+    content: int
+    path: str
+    kind: Kind
+    hash: bytes
+    size: int
+    mtime_ns: int
+    width: int | None
+    height: int | None
+    taken_at: str | None
+
+
+def items(catalog: Catalog, kinds: Sequence[Kind], where: Condition | None = None) -> list[Item]:
+    """The files of some kinds that pass a condition and have a vector, in the order of their paths.
+
+    Raises:
+        CatalogError: SQLite cannot read the catalog.
+    """
+    condition, parameters = where or Condition("TRUE")
+    rows = catalog._rows(
+        "SELECT files.id, contents.id, roots.path, files.path, contents.kind, hash, "  # noqa: S608
+        f"ifnull(size, 0), ifnull(mtime_ns, 0), width, height, taken_at FROM {FILES} "
+        "WHERE contents.kind IN (SELECT value FROM json_each(?)) AND EXISTS (SELECT 1 FROM chunks "
+        "JOIN vectors ON chunk_id = chunks.id WHERE chunks.content_id = contents.id) "
+        f"AND {condition}",
+        (json.dumps([*kinds]), *parameters),
+    )
+    found = [
+        Item(file, content, locate(root, path), *rest) for file, content, root, path, *rest in rows
+    ]
+    return sorted(found, key=lambda item: item.path)
+
+
+def content_vectors(
+    catalog: Catalog, contents: Sequence[int], dimension: int
+) -> NDArray[np.float32]:
+    """The mean of each content's vectors, of unit length, shape (contents, dimension).
+
+    A content without vectors, or whose vectors cancel out, has zeros.
+
+    Raises:
+        CatalogError: SQLite cannot read the catalog.
+    """
+    import numpy as np
+
+    order = np.argsort(np.asarray(contents, np.int64), kind="stable")
+    known = np.asarray(contents, np.int64)[order]
+    sums = np.zeros((len(known), dimension), np.float32)
+    # Crossed, and so in the order of the ids: those of a content lie together.
+    sql = (
+        "SELECT content_id, vector FROM json_each(?) CROSS JOIN chunks ON content_id = value "
+        "CROSS JOIN vectors ON chunk_id = chunks.id"
+    )
+    for owners, vectors in catalog._blocks(sql, (json.dumps(known.tolist()),)):
+        starts = np.flatnonzero(np.diff(owners, prepend=owners[0] - 1))
+        sums[np.searchsorted(known, owners[starts])] += np.add.reduceat(vectors, starts, axis=0)
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+    sums /= np.where(lengths, lengths, 1)
+    result = np.empty_like(sums)
+    result[order] = sums
+    return result
+
+
+def first_passages(catalog: Catalog, contents: Sequence[int]) -> Iterator[tuple[int, str]]:
+    """The id of each content that is a text, and its first passage.
+
+    Raises:
+        CatalogError: SQLite cannot read the catalog.
+    """
+    sql = (
+        "SELECT value, (SELECT text FROM chunks WHERE content_id = value AND text NOT NULL "
+        "ORDER BY id LIMIT 1) AS text FROM json_each(?) WHERE text NOT NULL"
+    )
+    yield from catalog._rows(sql, (json.dumps([*contents]),))
