@@ -53,7 +53,7 @@ def check_place(file: Path) -> None:
         raise OutputError(f"{file} cannot be read.", why=error.strerror or str(error)) from error
     if head and OWN_PAGE not in head:
         raise UsageError(
-            f"{file} is there, and is no gallery that nmm wrote.", hint="Name another file."
+            f"{file} is there, and is no page that nmm wrote.", hint="Name another file."
         )
 
 
@@ -76,8 +76,8 @@ def write_page(file: Path, query: str, model: str, results: Sequence[Result]) ->
 
 def page(query: str, model: str, results: Sequence[Result]) -> Iterator[str]:
     """The page, in parts."""
-    style, script = _resource("gallery.css"), _resource("gallery.js")
-    head, _, tail = _resource("gallery.html").partition("$cards")
+    style, script = resource("gallery.css"), resource("gallery.js")
+    head, _, tail = resource("gallery.html").partition("$cards")
     weak = sum(result.weak for result in results)
     many = "1 result" if len(results) == 1 else f"{len(results)} results"
     summary = f"{many} with the model {model}" if results else "Nothing found."
@@ -88,9 +88,9 @@ def page(query: str, model: str, results: Sequence[Result]) -> Iterator[str]:
         "query": escape(printable(query)),
         "summary": escape(printable(summary)),
         "style": style,
-        "style_hash": _hash(style),
+        "style_hash": content_hash(style),
         "script": script,
-        "script_hash": _hash(script),
+        "script_hash": content_hash(script),
     }
     yield Template(head).substitute(values)
     for result in results:
@@ -98,11 +98,12 @@ def page(query: str, model: str, results: Sequence[Result]) -> Iterator[str]:
     yield Template(tail).substitute(values)
 
 
-def _resource(name: str) -> str:
+def resource(name: str) -> str:
+    """A file of a page, which is in the package."""
     return (files("nmm.cli") / name).read_text("utf-8")
 
 
-def _hash(text: str) -> str:
+def content_hash(text: str) -> str:
     """What the page's policy knows a script or style by."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 

@@ -24,6 +24,7 @@ COMMANDS = (
     "similar",
     "save",
     "history",
+    "map",
     "status",
     "watch",
     "remove",
@@ -34,8 +35,8 @@ COMMANDS = (
 )
 # Each has a module of its name, with an app.
 GROUPS = ("roots", "models", "embed", "config")
-# A name that Python keeps for itself.
-MODULES = {"import": "import_"}
+# Names that Python has itself.
+MODULES = {"import": "import_", "map": "map_"}
 
 
 class Loading(commands.Commands):

@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 from nmm.index.errors import MediaError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
     from nmm.index.result import Result
 
 COLUMNS, ROWS = 32, 8
 SIDE = 640  # pixels: a column has fewer than 20
+WIDE_SIDE = 1600
 
 
 class Preview:
@@ -43,9 +46,6 @@ class Preview:
 
         Empty for a text, or if the file cannot be read.
         """
-        from rich.console import Console
-        from rich.padding import Padding
-
         from nmm.index.media.thumbnail import thumbnail
 
         if result.type != "image":
@@ -56,6 +56,24 @@ class Preview:
             return ""
         # A column is about half as wide as a row is high.
         columns = min(COLUMNS, round(2 * ROWS * image.width / image.height), width - indent)
+        return self._drawn(image, columns, indent, width)
+
+    def draw_file(self, file: Path, width: int) -> str:
+        """A picture over that many columns.
+
+        Empty if the file cannot be read.
+        """
+        from nmm.index.media.thumbnail import thumbnail
+
+        try:
+            return self._drawn(thumbnail(file, WIDE_SIDE), width, 0, width)
+        except MediaError:
+            return ""
+
+    def _drawn(self, image: PillowImage, columns: int, indent: int, width: int) -> str:
+        from rich.console import Console
+        from rich.padding import Padding
+
         console = Console(
             file=io.StringIO(),
             force_terminal=True,

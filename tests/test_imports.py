@@ -30,6 +30,9 @@ HEAVY = {
     "rich",
     "safetensors",
     "scipy",
+    "pacmap",
+    "numba",
+    "sklearn",
     "tokenizers",
 }
 
@@ -87,6 +90,9 @@ ALLOWED = {
         "ocr_pass",
         "run",
     },
+    "projection": {"errors"},
+    "neighbours": set(),
+    "map": {"errors", "gap", "cluster", "items", "projection", "store"},
     "query": {"errors", "media"},
     "filters": {"errors", "store"},
     "query_vector": {"query", "errors", "digest", "encoders", "media", "store"},

@@ -218,7 +218,7 @@ def test_nothing_else_is_overwritten_by_a_page(indexed: tuple[Nmm, Path], tmp_pa
     mine.write_text("<!doctype html><title>My page</title>")
     done = nmm("search", "a cat", "--gallery=~/mine.html", HOME=str(tmp_path))
     assert done.returncode == 2
-    assert "is no gallery that nmm wrote" in done.stderr
+    assert "is no page that nmm wrote" in done.stderr
     assert mine.read_text() == "<!doctype html><title>My page</title>"
     missing = nmm("search", "a cat", "--gallery", tmp_path / "not there" / "x.html")
     assert missing.returncode == 74

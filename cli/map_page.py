@@ -1,0 +1,160 @@
+"""The page of `nmm map`: one HTML file with all that it shows, that needs no network.
+
+As in the gallery (:mod:`nmm.cli.gallery`), names and passages are data: they stand in one JSON
+object, in which no tag can begin or end, and the page's script shows them as text and nothing
+else. Its policy lets no other script run; deck.gl, which draws, needs no ``eval``, where regl
+compiles with it. The script is built from ``web/map`` by ``scripts/bundle``.
+
+How large the page is: 0.9 MB for its script, at most one sheet of thumbnails
+(:mod:`nmm.cli.sprites`), and of each text the first :data:`PASSAGE` characters, or
+:data:`SHORT` where there are more than :data:`MANY`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from html import escape
+from os import fspath, sep
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from nmm.cli.excerpt import excerpt
+from nmm.cli.gallery import check_place, content_hash, resource
+from nmm.cli.palette import palette
+from nmm.cli.text import printable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from nmm.cli.sprites import Sprites
+    from nmm.index.items import Items
+    from nmm.index.map import Map
+
+PASSAGE, SHORT, MANY = 300, 100, 20_000
+# What could begin or end a tag or a comment in a script element, and what ends lines in scripts.
+_UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
+
+
+def write_page(file: Path, items: Items, drawn: Map, sprites: Sprites | None) -> None:
+    """Write the page; it appears, or is replaced, when all is there.
+
+    Raises:
+        UsageError: Something else is there.
+        OutputError: It cannot be written.
+    """
+    from nmm.index.replace import replaced
+
+    check_place(file)
+    with (
+        replaced(file) as part,
+        part.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as out,
+    ):
+        out.writelines(page(items, drawn, sprites))
+
+
+def page(items: Items, drawn: Map, sprites: Sprites | None) -> Iterator[str]:
+    """The page, in parts."""
+    style, script = resource("map.css"), resource("map.js")
+    head, rest = resource("map.html").split("$sheet")
+    middle, tail = rest.split("$data")
+    images = sum(item.kind == "image" for item in items.files)
+    heading = f"Map of {_count(len(items.files), 'file')}"
+    values = {
+        "title": escape(f"{heading} – nmm"),
+        "heading": escape(heading),
+        "summary": escape(
+            f"{_count(images, 'image')}, {_count(len(items.files) - images, 'text')}, "
+            f"with the model {printable(items.model)}"
+        ),
+        "style": style,
+        "style_hash": content_hash(style),
+        "script_hash": content_hash(script),
+    }
+    yield Template(head).substitute(values)
+    if sprites:
+        yield f'<img id="sheet" alt="" src="{sprites.source()}">'
+    yield Template(middle).substitute(values)
+    # In a JSON string half a surrogate pair is written as an escape by the file's encoder.
+    yield json.dumps(data(items, drawn, sprites), ensure_ascii=False).translate(_UNSAFE)
+    before, after = tail.split("$script")
+    yield before
+    yield script
+    yield after
+
+
+def data(items: Items, drawn: Map, sprites: Sprites | None) -> dict[str, Any]:
+    """What the page's script reads; numbers as base64 of little-endian arrays."""
+    import numpy as np
+
+    folders: dict[str, int] = {}
+    names, numbers = [], []
+    for item in items.files:
+        # Exactly as it is, so that folder and name put together are the path.
+        at = item.path.rfind(sep) + 1
+        numbers.append(folders.setdefault(item.path[:at], len(folders)))
+        names.append(item.path[at:])
+    return {
+        "version": 1,
+        "folders": [{"path": folder, "uri": _uri(folder)} for folder in folders],
+        "names": names,
+        "folder": _packed(np.array(numbers, "<u4")),
+        "points": _packed(drawn.points.astype("<f4")),
+        "image": _packed(np.array([item.kind == "image" for item in items.files], "u1")),
+        "cluster": _packed(drawn.of.astype("<i4")),
+        "clusters": [
+            {
+                "name": printable(group.name),
+                "words": [printable(word) for word in group.words],
+                "place": [round(float(number), 5) for number in place],
+                "count": len(group.files),
+            }
+            for group, place in zip(drawn.clusters, drawn.places, strict=True)
+        ],
+        "colours": {
+            name: palette(len(drawn.clusters), dark=name == "dark")._asdict()
+            for name in ("light", "dark")
+        },
+        "passages": _passages(items),
+        "sprites": sprites
+        and {
+            "side": sprites.side,
+            "columns": sprites.columns,
+            "of": _packed(np.array(sprites.of, "<u4")),
+            "sizes": _packed(np.array(sprites.sizes, "<u2")),
+        },
+    }
+
+
+def _passages(items: Items) -> list[str | None]:
+    """Of each file the beginning of its text, on one line; None of an image."""
+    from nmm.index.store.items import first_passages
+
+    contents = sorted({item.content for item in items.files if item.kind == "text"})
+    room = PASSAGE if len(contents) <= MANY else SHORT
+    shown = {
+        # More is not needed, whatever of it is white space.
+        content: excerpt(text[: 4 * room], (), room)[0]
+        for content, text in first_passages(items.catalog, contents)
+    }
+    return [shown.get(item.content) for item in items.files]
+
+
+def _uri(folder: str) -> str | None:
+    """The address of a folder, ended by a slash; None of a path of another system."""
+    try:
+        uri = Path(fspath(folder)).as_uri()
+    except ValueError:
+        return None
+    return uri if uri.endswith("/") else f"{uri}/"
+
+
+def _packed(numbers: NDArray[np.generic]) -> str:
+    return base64.b64encode(numbers.tobytes()).decode()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,198 @@
+// The points and thumbnails, drawn by deck.gl. See https://deck.gl/docs/developer-guide/performance
+// for why their numbers go to it as arrays.
+
+import { Deck, OrthographicView, log } from "@deck.gl/core";
+import { IconLayer, ScatterplotLayer } from "@deck.gl/layers";
+
+import { levels } from "./levels.js";
+
+log.level = -1; // it greets in the console
+
+const LEVELS = 13;
+const FADED = 40; // of 255: what is not searched for
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+
+export class Picture {
+  constructor(parent, data, sheet, view, { onView, onFail }) {
+    this.data = data;
+    this.view = view;
+    this.sheet = sheet;
+    this.colours = new Uint8Array(4 * data.count);
+    this.isShown = new Uint8Array(data.count).fill(1);
+    this.isPlain = new Uint8Array(data.count).fill(1); // without a thumbnail now
+    this.marks = [];
+    this.frames = 0;
+    this.canDrag = true;
+    this.rearrange();
+    this.deck = new Deck({
+      parent,
+      views: new OrthographicView({ flipY: false, controller: true }),
+      controller: true,
+      viewState: view.state,
+      onViewStateChange: ({ viewState }) => {
+        view.move(viewState.target[0], viewState.target[1], viewState.zoom);
+        onView();
+      },
+      onAfterRender: () => this.frames++,
+      onError: (error) => onFail(error),
+      getCursor: ({ isDragging }) =>
+        !this.canDrag ? "crosshair" : isDragging ? "grabbing" : this.pointing ? "pointer" : "grab",
+      layers: [],
+    });
+  }
+
+  // Which thumbnails are shown at which zoom, of those files that are shown.
+  rearrange() {
+    const { data, view } = this;
+    if (!data.sprites) return;
+    const [width, height] = view.size;
+    const room = clamp(Math.sqrt((width * height) / data.sprites.of.length) / 2, 46, 132);
+    this.room = Math.min(room, width / 5);
+    this.spriteOf ??= new Map(Array.from(data.sprites.of, (at, n) => [at, n]));
+    this.mapping ??= mappingOf(data.sprites);
+    const order = [...data.sprites.of].filter((at) => this.isShown[at]);
+    this.levels = levels(data.points, order, this.room, 2 ** view.home, LEVELS);
+    this.level = undefined;
+  }
+
+  // Thumbnails that are shown at this zoom.
+  get thumbnails() {
+    if (!this.levels) return [];
+    const level = clamp(Math.floor(this.view.zoom - this.view.home), 0, LEVELS - 1);
+    if (level !== this.level) {
+      this.level = level;
+      this.now = this.levels.shown.slice(0, this.levels.upTo[level]);
+      this.isPlain.fill(1);
+      for (const at of this.now) this.isPlain[at] = 0;
+      this.recolour();
+    }
+    return this.now;
+  }
+
+  // The colour of each point; transparent where a thumbnail stands.
+  colour(of) {
+    this.colourOf = of;
+    this.recolour();
+  }
+
+  recolour() {
+    const { colours, isPlain, isShown, colourOf } = this;
+    if (!colourOf) return;
+    for (let at = 0; at < isShown.length; at++) {
+      const [red, green, blue] = colourOf(at);
+      const alpha = !isPlain[at] ? 0 : isShown[at] ? 225 : FADED;
+      colours.set([red, green, blue, alpha], 4 * at);
+    }
+    this.colours = new Uint8Array(colours); // a new array is one that changed
+  }
+
+  // Fades all but some files; null shows all.
+  only(found) {
+    this.isShown.fill(found ? 0 : 1);
+    for (const at of found ?? []) this.isShown[at] = 1;
+    this.rearrange();
+    this.recolour();
+  }
+
+  get radius() {
+    const { view, data } = this;
+    const apart = (2 * 2 ** view.home) / Math.sqrt(data.count);
+    return clamp(0.24 * apart * 2 ** (0.45 * (view.zoom - view.home)), 1.5, 7);
+  }
+
+  draw() {
+    const { data, view, sheet } = this;
+    const thumbnails = this.thumbnails; // may change colours
+    const subset = (places) => ({
+      length: places.length,
+      attributes: {
+        getPosition: { value: Float32Array.from(places.flatMap((at) => [...data.points.subarray(2 * at, 2 * at + 2)])), size: 2 },
+      },
+    });
+    const layers = [
+      new ScatterplotLayer({
+        id: "points",
+        data: {
+          length: data.count,
+          attributes: {
+            getPosition: { value: data.points, size: 2 },
+            getFillColor: { value: this.colours, size: 4 },
+          },
+        },
+        radiusUnits: "pixels",
+        getRadius: 1,
+        radiusScale: this.radius,
+        antialiasing: data.count <= 20000,
+      }),
+    ];
+    if (data.sprites && sheet) {
+      layers.push(
+        new IconLayer({
+          id: "thumbnails",
+          data: thumbnails,
+          iconAtlas: sheet,
+          iconMapping: this.mapping,
+          getIcon: (at) => this.spriteOf.get(at),
+          getPosition: (at) => [data.points[2 * at], data.points[2 * at + 1]],
+          sizeUnits: "pixels",
+          sizeBasis: "height",
+          getSize: (at) => this.drawnSize(at)[1],
+          alphaCutoff: 0,
+          textureParameters: { minFilter: "linear", magFilter: "linear", mipmapFilter: "linear" },
+          updateTriggers: { getSize: this.room },
+        }),
+      );
+    }
+    for (const [number, { places, colour, width }] of this.marks.entries()) {
+      layers.push(
+        new ScatterplotLayer({
+          id: `mark ${number}`,
+          data: subset(places),
+          radiusUnits: "pixels",
+          getRadius: 1,
+          radiusScale: this.radius + 2 + width / 2,
+          filled: false,
+          stroked: true,
+          lineWidthUnits: "pixels",
+          getLineWidth: width,
+          getLineColor: colour,
+        }),
+      );
+    }
+    this.deck.setProps({
+      viewState: view.state,
+      layers,
+      controller: this.canDrag ? { doubleClickZoom: true, keyboard: false, inertia: 200 } : false,
+    });
+  }
+
+  // Across and down, in pixels of the screen.
+  drawnSize(at) {
+    const n = this.spriteOf.get(at);
+    const { sizes, side } = this.data.sprites;
+    const scale = (0.92 * this.room) / side;
+    return [sizes[2 * n] * scale, sizes[2 * n + 1] * scale];
+  }
+
+  // The thumbnail at a place of the screen, or -1.
+  thumbnailAt(right, down) {
+    let best = -1;
+    for (const at of this.thumbnails) {
+      const [x, y] = this.view.toScreen(this.data.points[2 * at], this.data.points[2 * at + 1]);
+      const [width, height] = this.drawnSize(at);
+      if (Math.abs(x - right) < width / 2 && Math.abs(y - down) < height / 2) best = at;
+    }
+    return best;
+  }
+}
+
+// Where each thumbnail is in the sheet.
+function mappingOf({ of, side, columns, sizes }) {
+  const cell = (_, n) => ({
+    x: (n % columns) * side,
+    y: Math.floor(n / columns) * side,
+    width: sizes[2 * n],
+    height: sizes[2 * n + 1],
+  });
+  return Object.fromEntries(Array.from(of, (at, n) => [n, cell(at, n)]));
+}
