@@ -157,7 +157,7 @@ def _sprites(items: Items, drawn: Map, progress: Progress, *, is_page: bool) -> 
     from nmm.cli.map_picture import without_overlap
     from nmm.cli.sprites import chosen, sprites
 
-    places = chosen(items, drawn)
+    places = chosen(items.files, drawn)
     if not is_page:
         places = without_overlap(drawn, places)
     progress.advance("Thumbnails", 0, len(places))
@@ -165,14 +165,20 @@ def _sprites(items: Items, drawn: Map, progress: Progress, *, is_page: bool) -> 
     return sprites(paths, places, lambda: progress.advance("Thumbnails"))
 
 
-def _write(page: str | None, items: Items, drawn: Map, thumbnails: Sprites | None) -> None:
-    from nmm.cli import map_page
+def _write(where: str | None, items: Items, drawn: Map, thumbnails: Sprites | None) -> None:
+    from nmm.cli.map_page import Page
+    from nmm.index.store.items import first_passages
 
-    if page == STDOUT:
-        for part in map_page.page(items, drawn, thumbnails):
+    if where is None:
+        return
+    texts = sorted({item.content for item in items.files if item.kind == "text"})
+    passages = dict(first_passages(items.catalog, texts))
+    page = Page(items.files, items.model, passages, drawn, thumbnails)
+    if where == STDOUT:
+        for part in page.parts():
             emit(part)
-    elif page is not None:
-        map_page.write_page(Path(page), items, drawn, thumbnails)
+    else:
+        page.write(Path(where))
 
 
 def _draw(file: Path, items: Items, drawn: Map, thumbnails: Sprites | None) -> None:

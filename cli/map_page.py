@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from os import fspath, sep
 from pathlib import Path
@@ -31,116 +32,129 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nmm.cli.sprites import Sprites
-    from nmm.index.items import Items
     from nmm.index.map import Map
+    from nmm.index.store.items import Item
 
 PASSAGE, SHORT, MANY = 300, 100, 20_000
 # What could begin or end a tag or a comment in a script element, and what ends lines in scripts.
 _UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
-def write_page(file: Path, items: Items, drawn: Map, sprites: Sprites | None) -> None:
-    """Write the page; it appears, or is replaced, when all is there.
+@dataclass(frozen=True)
+class Page:
+    """What a page shows.
 
-    Raises:
-        UsageError: Something else is there.
-        OutputError: It cannot be written.
+    Attributes:
+        files: Of the map.
+        model: What embedded them.
+        passages: The first of each content that is a text, by its id.
+        drawn: Where the files are.
+        sprites: Thumbnails.
     """
-    from nmm.index.replace import replaced
 
-    check_place(file)
-    with (
-        replaced(file) as part,
-        part.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as out,
-    ):
-        out.writelines(page(items, drawn, sprites))
+    files: Sequence[Item]
+    model: str
+    passages: Mapping[int, str]
+    drawn: Map
+    sprites: Sprites | None
 
+    def write(self, file: Path) -> None:
+        """Write the page; it appears, or is replaced, when all is there.
 
-def page(items: Items, drawn: Map, sprites: Sprites | None) -> Iterator[str]:
-    """The page, in parts."""
-    style, script = resource("map.css"), resource("map.js")
-    head, rest = resource("map.html").split("$sheet")
-    middle, tail = rest.split("$data")
-    images = sum(item.kind == "image" for item in items.files)
-    heading = f"Map of {_count(len(items.files), 'file')}"
-    values = {
-        "title": escape(f"{heading} – nmm"),
-        "heading": escape(heading),
-        "summary": escape(
-            f"{_count(images, 'image')}, {_count(len(items.files) - images, 'text')}, "
-            f"with the model {printable(items.model)}"
-        ),
-        "style": style,
-        "style_hash": content_hash(style),
-        "script_hash": content_hash(script),
-    }
-    yield Template(head).substitute(values)
-    if sprites:
-        yield f'<img id="sheet" alt="" src="{sprites.source()}">'
-    yield Template(middle).substitute(values)
-    # In a JSON string half a surrogate pair is written as an escape by the file's encoder.
-    yield json.dumps(data(items, drawn, sprites), ensure_ascii=False).translate(_UNSAFE)
-    before, after = tail.split("$script")
-    yield before
-    yield script
-    yield after
+        Raises:
+            UsageError: Something else is there.
+            OutputError: It cannot be written.
+        """
+        from nmm.index.replace import replaced
 
+        check_place(file)
+        with (
+            replaced(file) as part,
+            part.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as out,
+        ):
+            out.writelines(self.parts())
 
-def data(items: Items, drawn: Map, sprites: Sprites | None) -> dict[str, Any]:
-    """What the page's script reads; numbers as base64 of little-endian arrays."""
-    import numpy as np
+    def parts(self) -> Iterator[str]:
+        """The page, piece by piece."""
+        style, script = resource("map.css"), resource("map.js")
+        head, rest = resource("map.html").split("$sheet")
+        middle, rest = rest.split("$data")
+        before, after = rest.split("$script")
+        images = sum(item.kind == "image" for item in self.files)
+        heading = f"Map of {_count(len(self.files), 'file')}"
+        values = {
+            "title": escape(f"{heading} – nmm"),
+            "heading": escape(heading),
+            "summary": escape(
+                f"{_count(images, 'image')}, {_count(len(self.files) - images, 'text')}, "
+                f"with the model {printable(self.model)}"
+            ),
+            "style": style,
+            "style_hash": content_hash(style),
+            "script_hash": content_hash(script),
+        }
+        yield Template(head).substitute(values)
+        if self.sprites:
+            yield f'<img id="sheet" alt="" src="{self.sprites.source()}">'
+        yield Template(middle).substitute(values)
+        # Half a surrogate pair becomes an escape when it is written, which JSON reads.
+        yield json.dumps(self._data(), ensure_ascii=False).translate(_UNSAFE)
+        yield before
+        yield script
+        yield after
 
-    folders: dict[str, int] = {}
-    names, numbers = [], []
-    for item in items.files:
-        # Exactly as it is, so that folder and name put together are the path.
-        at = item.path.rfind(sep) + 1
-        numbers.append(folders.setdefault(item.path[:at], len(folders)))
-        names.append(item.path[at:])
-    return {
-        "version": 1,
-        "folders": [{"path": folder, "uri": _uri(folder)} for folder in folders],
-        "names": names,
-        "folder": _packed(np.array(numbers, "<u4")),
-        "points": _packed(drawn.points.astype("<f4")),
-        "image": _packed(np.array([item.kind == "image" for item in items.files], "u1")),
-        "cluster": _packed(drawn.of.astype("<i4")),
-        "clusters": [
-            {
-                "name": printable(group.name),
-                "words": [printable(word) for word in group.words],
-                "place": [round(float(number), 5) for number in place],
-                "count": len(group.files),
-            }
-            for group, place in zip(drawn.clusters, drawn.places, strict=True)
-        ],
-        "colours": {
-            name: palette(len(drawn.clusters), dark=name == "dark")._asdict()
-            for name in ("light", "dark")
-        },
-        "passages": _passages(items),
-        "sprites": sprites
-        and {
-            "side": sprites.side,
-            "columns": sprites.columns,
-            "of": _packed(np.array(sprites.of, "<u4")),
-            "sizes": _packed(np.array(sprites.sizes, "<u2")),
-        },
-    }
+    def _data(self) -> dict[str, Any]:
+        """What the page's script reads; numbers as base64 of little-endian arrays."""
+        import numpy as np
 
+        drawn, sprites = self.drawn, self.sprites
+        folders: dict[str, int] = {}
+        names, numbers = [], []
+        for item in self.files:
+            # Exactly as it is, so that folder and name put together are the path.
+            at = item.path.rfind(sep) + 1
+            numbers.append(folders.setdefault(item.path[:at], len(folders)))
+            names.append(item.path[at:])
+        return {
+            "version": 1,
+            "folders": [{"path": folder, "uri": _uri(folder)} for folder in folders],
+            "names": names,
+            "folder": _packed(np.array(numbers, "<u4")),
+            "points": _packed(drawn.points.astype("<f4")),
+            "image": _packed(np.array([item.kind == "image" for item in self.files], "u1")),
+            "cluster": _packed(drawn.of.astype("<i4")),
+            "clusters": [
+                {
+                    "name": printable(group.name),
+                    "words": [printable(word) for word in group.words],
+                    "place": [round(float(number), 5) for number in place],
+                    "count": len(group.files),
+                }
+                for group, place in zip(drawn.clusters, drawn.places, strict=True)
+            ],
+            "colours": {
+                name: palette(len(drawn.clusters), dark=name == "dark")._asdict()
+                for name in ("light", "dark")
+            },
+            "passages": self._passages(),
+            "sprites": sprites
+            and {
+                "side": sprites.side,
+                "columns": sprites.columns,
+                "of": _packed(np.array(sprites.of, "<u4")),
+                "sizes": _packed(np.array(sprites.sizes, "<u2")),
+            },
+        }
 
-def _passages(items: Items) -> list[str | None]:
-    """Of each file the beginning of its text, on one line; None of an image."""
-    from nmm.index.store.items import first_passages
-
-    contents = sorted({item.content for item in items.files if item.kind == "text"})
-    room = PASSAGE if len(contents) <= MANY else SHORT
-    shown = {
-        # More is not needed, whatever of it is white space.
-        content: excerpt(text[: 4 * room], (), room)[0]
-        for content, text in first_passages(items.catalog, contents)
-    }
-    return [shown.get(item.content) for item in items.files]
+    def _passages(self) -> list[str | None]:
+        """Of each file the beginning of its text, on one line; None of an image."""
+        room = PASSAGE if len(self.passages) <= MANY else SHORT
+        shown = {
+            # More is not needed, whatever of it is white space.
+            content: excerpt(text[: 4 * room], (), room)[0]
+            for content, text in self.passages.items()
+        }
+        return [shown.get(item.content) for item in self.files]
 
 
 def _uri(folder: str) -> str | None:

@@ -21,8 +21,8 @@ from nmm.index.errors import MediaError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from nmm.index.items import Items
     from nmm.index.map import Map
+    from nmm.index.store.items import Item
 
 SHEET = 4096
 SIDES = (256, 192, 128, 96, 64, 48)
@@ -35,7 +35,7 @@ class Sprites:
     """Thumbnails in one picture, in rows of `columns`, each in the upper left of its square.
 
     Attributes:
-        of: The position in `items.files` of each.
+        of: What each is of: its position among the files.
         sizes: Across and down of each, in pixels.
         side: Of a square.
         columns: In a row.
@@ -68,8 +68,8 @@ def side_for(count: int) -> int:
     return next((side for side in SIDES if (SHEET // side) ** 2 >= count), SIDES[-1])
 
 
-def chosen(items: Items, drawn: Map) -> list[int]:
-    """Images that are to have a thumbnail, as positions in `items.files`; the first matter most.
+def chosen(files: Sequence[Item], drawn: Map) -> list[int]:
+    """Images that are to have a thumbnail, as positions in `files`; the first matter most.
 
     One of each content. The map is divided into cells: first comes one of each, that of the
     fullest first, then a second of each, and so on. In a cell, those that are most central in
@@ -77,11 +77,11 @@ def chosen(items: Items, drawn: Map) -> list[int]:
     """
     import numpy as np
 
-    central = np.full(len(items.files), len(items.files))
+    central = np.full(len(files), len(files))
     for group in drawn.clusters:
         central[group.files] = np.arange(len(group.files))
-    places = [place for place, item in enumerate(items.files) if item.kind == "image"]
-    _, firsts = np.unique(items.rows[places], return_index=True)
+    places = [place for place, item in enumerate(files) if item.kind == "image"]
+    _, firsts = np.unique([files[place].content for place in places], return_index=True)
     images = np.asarray(places, np.int64)[np.sort(firsts)]
     cells = np.clip((drawn.points[images] + 1) / 2 * CELLS, 0, CELLS - 1).astype(np.int64)
     cell = cells[:, 0] * CELLS + cells[:, 1]

@@ -38,6 +38,8 @@ class Browser:
         self._from, from_browser = os.pipe()
         arguments = [
             BINARY, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+            # WebGL without a graphics card.
+            "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
             "--disable-background-networking", "--no-first-run", "--hide-scrollbars",
             f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank",
         ]  # fmt: skip

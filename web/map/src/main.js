@@ -340,7 +340,7 @@ get("colour").addEventListener("change", recolour);
 prefersDark.addEventListener("change", recolour);
 if (!data.clusters.length) {
   get("colour").value = "kind";
-  for (const id of ["names", "list", "colouring"]) get(id).hidden = true;
+  for (const id of ["names", "list", "colour"]) get(id).hidden = true;
 }
 
 function recolour() {
@@ -448,5 +448,5 @@ async function begin() {
 
 export const ready = begin().catch(fail);
 export { data, selection, view, moved };
-export const frames = () => picture.frames;
+export const frames = () => picture.drawn;
 export const pointedAt = () => card.at;

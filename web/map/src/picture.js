@@ -9,6 +9,7 @@ import { levels } from "./levels.js";
 log.level = -1; // it greets in the console
 
 const LEVELS = 13;
+const FRAME = 2; // pixels around a thumbnail, in the colour of its group or kind
 const FADED = 40; // of 255: what is not searched for
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
@@ -21,7 +22,7 @@ export class Picture {
     this.isShown = new Uint8Array(data.count).fill(1);
     this.isPlain = new Uint8Array(data.count).fill(1); // without a thumbnail now
     this.marks = [];
-    this.frames = 0;
+    this.drawn = 0;
     this.canDrag = true;
     this.rearrange();
     this.deck = new Deck({
@@ -33,7 +34,7 @@ export class Picture {
         view.move(viewState.target[0], viewState.target[1], viewState.zoom);
         onView();
       },
-      onAfterRender: () => this.frames++,
+      onAfterRender: () => this.drawn++,
       onError: (error) => onFail(error),
       getCursor: ({ isDragging }) =>
         !this.canDrag ? "crosshair" : isDragging ? "grabbing" : this.pointing ? "pointer" : "grab",
@@ -46,10 +47,13 @@ export class Picture {
     const { data, view } = this;
     if (!data.sprites) return;
     const [width, height] = view.size;
-    const room = clamp(Math.sqrt((width * height) / data.sprites.of.length) / 2, 46, 132);
+    const room = clamp(Math.sqrt((width * height) / data.sprites.of.length) / 3, 46, 96);
     this.room = Math.min(room, width / 5);
+    this.scale = (0.9 * this.room) / data.sprites.side; // of pixels in the sheet, on the screen
     this.spriteOf ??= new Map(Array.from(data.sprites.of, (at, n) => [at, n]));
     this.mapping ??= mappingOf(data.sprites);
+    this.frames = framesOf(data.sprites, (2 * FRAME) / this.scale);
+    this.blank ??= blank(data.sprites.side);
     const order = [...data.sprites.of].filter((at) => this.isShown[at]);
     this.levels = levels(data.points, order, this.room, 2 ** view.home, LEVELS);
     this.level = undefined;
@@ -128,6 +132,19 @@ export class Picture {
     if (data.sprites && sheet) {
       layers.push(
         new IconLayer({
+          id: "frames",
+          data: thumbnails,
+          iconAtlas: this.blank,
+          iconMapping: this.frames,
+          getIcon: (at) => this.spriteOf.get(at),
+          getPosition: (at) => [data.points[2 * at], data.points[2 * at + 1]],
+          getColor: (at) => [...this.colourOf(at), 255],
+          sizeUnits: "pixels",
+          sizeBasis: "height",
+          getSize: (at) => this.drawnSize(at)[1] + 2 * FRAME,
+          updateTriggers: { getSize: this.room, getColor: this.colours, getIcon: this.room },
+        }),
+        new IconLayer({
           id: "thumbnails",
           data: thumbnails,
           iconAtlas: sheet,
@@ -169,9 +186,8 @@ export class Picture {
   // Across and down, in pixels of the screen.
   drawnSize(at) {
     const n = this.spriteOf.get(at);
-    const { sizes, side } = this.data.sprites;
-    const scale = (0.92 * this.room) / side;
-    return [sizes[2 * n] * scale, sizes[2 * n + 1] * scale];
+    const { sizes } = this.data.sprites;
+    return [sizes[2 * n] * this.scale, sizes[2 * n + 1] * this.scale];
   }
 
   // The thumbnail at a place of the screen, or -1.
@@ -195,4 +211,19 @@ function mappingOf({ of, side, columns, sizes }) {
     height: sizes[2 * n + 1],
   });
   return Object.fromEntries(Array.from(of, (at, n) => [n, cell(at, n)]));
+}
+
+// The same, larger by so many pixels of the sheet: where a frame is in a blank picture.
+function framesOf({ of, sizes }, more) {
+  const cell = (n) => ({ x: 0, y: 0, width: sizes[2 * n] + more, height: sizes[2 * n + 1] + more, mask: true });
+  return Object.fromEntries(Array.from(of, (at, n) => [n, cell(n)]));
+}
+
+function blank(side) {
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = 2 * side;
+  const pen = canvas.getContext("2d");
+  pen.fillStyle = "#fff";
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  return canvas;
 }
