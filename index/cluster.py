@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nmm.index.errors import UsageError
-from nmm.index.gap import centred
+from nmm.index.gap import closed
 from nmm.index.timing import span
 from nmm.index.vocabulary import named
 
@@ -94,7 +94,7 @@ def cluster(
     if not there.any():
         return []
     with span("images and texts brought together"):
-        vectors = centred(items.vectors, [kinds[row] for row in range(len(items.vectors))])
+        vectors = closed(items.vectors, [kinds[row] for row in range(len(items.vectors))])
     labels = np.full(len(vectors), -1, np.int64)
     with span("groups found"):
         found = _divided(vectors[there], count, method, seed)

@@ -1,8 +1,8 @@
 """HDBSCAN (Campello, Moulavi and Sander, 2013), scikit-learn's, on what it can be run on.
 
 It compares all pairs, and distances in hundreds of dimensions hardly differ. So vectors are
-brought to few dimensions first (principal components), and of many vectors a sample is grouped; each
-other one joins the nearest of the sample, if it lies as near to that as its own neighbours do.
+brought to few dimensions first (principal components), and of many vectors a sample is grouped;
+each other one joins the nearest of the sample, if it lies as near to that as its neighbours do.
 `bench/understand.py` prints what that takes and finds.
 """
 

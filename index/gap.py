@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NOWHERE = 1e-3
 
 
-def centred(vectors: NDArray[np.float32], kinds: Sequence[Kind]) -> NDArray[np.float32]:
+def closed(vectors: NDArray[np.float32], kinds: Sequence[Kind]) -> NDArray[np.float32]:
     """Vectors without the mean of their kind, of unit length again, shape (n, dimension).
 
     One that is its mean, or was zero, is zero. What the kinds are of goes with their means: if all

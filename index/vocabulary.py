@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from nmm.index.encoders.cache import cache_folder
 from nmm.index.encoders.registry import Task
 from nmm.index.errors import NmmError, UsageError
-from nmm.index.gap import centred
+from nmm.index.gap import closed
 from nmm.index.replace import replaced
 from nmm.index.store.items import spoken
 from nmm.index.telling_words import telling_words
@@ -180,7 +180,7 @@ def _centres(items: Items, groups: Sequence[Ints]) -> Floats:
     kinds = [file.kind for file in items.files]
     centres = np.empty((len(groups), items.vectors.shape[1]), np.float32)
     vectors = items.file_vectors
-    moved = centred(vectors, kinds)
+    moved = closed(vectors, kinds)
     for row, group in enumerate(groups):
         centres[row] = moved[group].mean(axis=0)
         # Of all files, or as good as all, the mean is nowhere: then it is as they lie.
