@@ -24,6 +24,7 @@ COMMANDS = (
     "similar",
     "save",
     "history",
+    "cluster",
     "map",
     "status",
     "watch",

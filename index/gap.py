@@ -1,9 +1,11 @@
 """The modality gap: images and texts lie in different parts of the space, and are brought together.
 
 In a model trained with pairs, images lie around one mean and texts around another, apart by more
-than what tells two subjects apart (Liang et al., 2022, "Mind the Gap", who close it, as here, by a
-shift along the difference of the two means). What groups or draws such vectors would find the
-kinds, and not what they are of.
+than what tells two subjects apart (Liang et al., 2022, "Mind the Gap"). What groups or draws such
+vectors would find the kinds, and not what they are of. So each kind is centred on its own mean.
+
+A mean that all vectors share hides what tells them apart in the same way, if there is one kind
+only (Mu and Viswanath, 2018, "All-but-the-Top"), so that is taken off, too.
 """
 
 from __future__ import annotations
@@ -17,15 +19,20 @@ if TYPE_CHECKING:
 
     from nmm.index.store.catalog import Kind
 
+# A vector that is no longer than this once its mean is taken off points nowhere: what is left are
+# the roundings of its halves.
+NOWHERE = 1e-3
+
 
 def closed(vectors: NDArray[np.float32], kinds: Sequence[Kind]) -> NDArray[np.float32]:
-    """The same vectors with each kind moved so that both have one mean; of unit length again.
+    """Vectors without the mean of their kind, of unit length again, shape (n, dimension).
 
-    Of one kind alone, or of vectors between whose kinds no gap is seen, they stay as they are.
-    What the kinds are of is moved, too: if all images are of one subject and all texts of
-    another, they will lie together. A mean of few says little, and a difference of two such means
-    is partly chance. So it is shrunk by the part of its square that chance would give (as James
-    and Stein, 1961, do, to 0 at least): a single text among images is hardly moved.
+    One that is its mean, or was zero, is zero. What the kinds are of goes with their means: if all
+    images are of one subject and all texts of another, they will lie together.
+
+    The mean of a few says little of their kind. It is drawn to the mean of all by the part of
+    its distance that chance would give, squared (James and Stein, 1961): a single text among
+    images keeps most of what tells it from them, as long as the gap is not much greater than that.
 
     Args:
         vectors: Of unit length, or zero, shape (n, dimension).
@@ -35,26 +42,20 @@ def closed(vectors: NDArray[np.float32], kinds: Sequence[Kind]) -> NDArray[np.fl
 
     images = np.fromiter((kind == "image" for kind in kinds), np.bool_, len(vectors))
     there = vectors.any(axis=1)
-    sides = [images & there, ~images & there]
-    counts = [int(side.sum()) for side in sides]
-    if not all(counts):
+    sides = [side for side in (images & there, ~images & there) if side.any()]
+    if not sides:
         return vectors
     means = [vectors[side].mean(axis=0, dtype=np.float64) for side in sides]
-    gap = means[0] - means[1]
-    # The variance of a vector around its kind's mean, over both kinds: unit vectors have
-    # E|x|² = 1 = |mean|² + variance.
-    within = sum(n * (1 - m @ m) for n, m in zip(counts, means, strict=True))
-    variance = within / max(sum(counts) - 2, 1)
-    chance = variance * sum(1 / n for n in counts)
-    square = float(gap @ gap)
-    part = max(1 - chance / square, 0) if square > 0 else 0.0
-    if not part:
-        return vectors
-    moved = vectors.copy()
-    whole = sum(counts)
-    # The common mean stays where it is, so that what is most of the vectors moves least.
-    moved[sides[0]] -= (part * counts[1] / whole * gap).astype(np.float32)
-    moved[sides[1]] += (part * counts[0] / whole * gap).astype(np.float32)
-    lengths = np.linalg.norm(moved, axis=1, keepdims=True)
-    moved /= np.where(lengths, lengths, 1)
-    return moved
+    whole = vectors[there].mean(axis=0, dtype=np.float64)
+    # Of unit vectors around their kind's mean: E|x|² = 1 = |mean|² + variance.
+    spread = sum(side.sum() * (1 - mean @ mean) for side, mean in zip(sides, means, strict=True))
+    variance = spread / max(there.sum() - len(sides), 1)
+    result = np.zeros_like(vectors)
+    for side, mean in zip(sides, means, strict=True):
+        apart = mean - whole
+        square = float(apart @ apart)
+        part = max(1 - variance / side.sum() / square, 0) if square else 0
+        result[side] = vectors[side] - (whole + part * apart)
+    lengths = np.linalg.norm(result, axis=1, keepdims=True)
+    result /= np.where(lengths > NOWHERE, lengths, np.inf)
+    return result

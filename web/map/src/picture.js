@@ -5,6 +5,7 @@ import { Deck, OrthographicView, log } from "@deck.gl/core";
 import { IconLayer, ScatterplotLayer } from "@deck.gl/layers";
 
 import { levels } from "./levels.js";
+import { PointsLayer } from "./points.js";
 
 log.level = -1; // it greets in the console
 
@@ -55,7 +56,9 @@ export class Picture {
     this.frames = framesOf(data.sprites, (2 * FRAME) / this.scale);
     this.blank ??= blank(data.sprites.side);
     const order = [...data.sprites.of].filter((at) => this.isShown[at]);
-    this.levels = levels(data.points, order, this.room, 2 ** view.home, LEVELS);
+    // Points are seen between them, where there are many.
+    const apart = order.length > 200 ? 1.8 * this.room : this.room;
+    this.levels = levels(data.points, order, apart, 2 ** view.home, LEVELS);
     this.level = undefined;
   }
 
@@ -114,19 +117,12 @@ export class Picture {
       },
     });
     const layers = [
-      new ScatterplotLayer({
+      new PointsLayer({
         id: "points",
-        data: {
-          length: data.count,
-          attributes: {
-            getPosition: { value: data.points, size: 2 },
-            getFillColor: { value: this.colours, size: 4 },
-          },
-        },
-        radiusUnits: "pixels",
-        getRadius: 1,
-        radiusScale: this.radius,
-        antialiasing: data.count <= 20000,
+        positions: data.points,
+        colours: this.colours,
+        middle: [view.x, view.y],
+        radius: this.radius,
       }),
     ];
     if (data.sprites && sheet) {

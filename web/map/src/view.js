@@ -33,7 +33,7 @@ export class View {
     this.home = undefined;
     this.show(this.bounds, 0);
     this.home = this.zoom;
-    this.least = this.home - 1;
+    this.least = this.home - 0.5;
     this.most = this.home + 12;
   }
 
