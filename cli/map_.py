@@ -110,7 +110,14 @@ def map_(
                         progress.note(line)
                 raise typer.Exit(Exit.NOTHING_FOUND)
             progress.advance("Laying out", 0)
-            drawn = draw(items, clusters=clusters, seed=seed)
+            drawn = draw(
+                items,
+                clusters=clusters,
+                seed=seed,
+                on_embed=lambda number: progress.note(
+                    f"Embedding {number:,} words to name groups by, once."
+                ),
+            )
             sprites = _sprites(items, drawn, progress, is_page=page is not None)
             if as_json:
                 emit(_as_json(items, drawn))

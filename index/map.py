@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,13 @@ class Map:
     places: NDArray[np.float32]
 
 
-def draw(items: Items, *, clusters: int | None = None, seed: int = 0) -> Map:
+def draw(
+    items: Items,
+    *,
+    clusters: int | None = None,
+    seed: int = 0,
+    on_embed: Callable[[int], None] = lambda _: None,
+) -> Map:
     """Lay out the files of an index, images and texts together, and name the parts.
 
     Files of one content lie side by side.
@@ -50,6 +56,7 @@ def draw(items: Items, *, clusters: int | None = None, seed: int = 0) -> Map:
         items: The files.
         clusters: How many groups; chosen if None, none if 0.
         seed: The same one draws the same picture, on one machine.
+        on_embed: As of :func:`nmm.index.cluster.cluster`.
 
     Raises:
         ModelError: What projects is not installed, or the model is not on this machine.
@@ -65,7 +72,7 @@ def draw(items: Items, *, clusters: int | None = None, seed: int = 0) -> Map:
     groups: list[Cluster] = []
     if clusters != 0:
         with span("grouped"):
-            groups = cluster(items, clusters, seed=seed)
+            groups = cluster(items, clusters, seed=seed, on_embed=on_embed)
     return _composed(spread(points, items.rows), groups)
 
 
