@@ -171,7 +171,7 @@ def test_the_silhouette_is_that_of_scikit_learn() -> None:
 def test_hdbscan_leaves_out_what_lies_alone(sample: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(density, "SAMPLE", sample)
     vectors, truth, _ = generated(800, 4, cosine=0.9)
-    alone = unit(np.random.default_rng(9).standard_normal((80, 128)))
+    alone = unit(np.random.default_rng(9).standard_normal((24, 128)))
     found = density.divide(np.concatenate([vectors, alone]))
     inside = found.labels[:800] >= 0
     assert len(found.centres) == 4
@@ -265,7 +265,7 @@ def test_files_are_grouped_by_what_they_say_and_named_after_it(subjects: Items) 
     central = [subjects.files[file].content for file in found[0].central]
     assert len(set(central)) == len(central) == 4
     leads = [one.words[0] for one in found]
-    assert leads[0] in {"cats", "cat", "kitten", "tabby", "pets"}
+    assert "cat" in leads[0]
     assert {"bread", "rocket"} & {lead.rstrip("s") for lead in leads[1:]} == {"bread", "rocket"}
     assert len({one.name for one in found}) == 3
 
