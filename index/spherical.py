@@ -94,9 +94,8 @@ def silhouette(cosines: Floats, labels: Ints) -> tuple[float, float]:
     groups, labels = np.unique(labels, return_inverse=True)
     every = np.arange(len(labels))
     counts = np.bincount(labels)
-    order = np.argsort(labels, kind="stable")
-    starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
-    sums = counts[:, None] - np.add.reduceat(cosines[order], starts, axis=0)
+    members = (labels == np.arange(len(groups))[:, None]).astype(np.float32)
+    sums = counts[:, None].astype(np.float32) - members @ cosines
     own = sums[labels, every] / np.maximum(counts[labels] - 1, 1)
     means = sums / counts[:, None]
     means[labels, every] = np.inf
