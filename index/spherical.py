@@ -27,6 +27,8 @@ SAMPLE = 4096
 # Vectors of the sample to a group, at least, for the tree to say where it begins.
 PER_GROUP = 4
 ITERATIONS = 15
+# The same while it is tried how many groups there are: the tree is near already.
+TRIED = 5
 # How many groups are tried: each by so many times more, up to the root of the number of vectors.
 STEP, FEW = 1.4, 8
 # Vectors whose distance is less are the same, but for the roundings of their halves.
@@ -91,17 +93,16 @@ def silhouette(cosines: Floats, labels: Ints) -> tuple[float, float]:
 
     groups, labels = np.unique(labels, return_inverse=True)
     every = np.arange(len(labels))
-    members = np.zeros((len(groups), len(labels)), np.float32)
-    members[labels, every] = 1
-    counts = members.sum(axis=1)
-    sums = counts[:, None] - members @ cosines
+    counts = np.bincount(labels)
+    members = (labels == np.arange(len(groups))[:, None]).astype(np.float32)
+    sums = counts[:, None].astype(np.float32) - members @ cosines
     own = sums[labels, every] / np.maximum(counts[labels] - 1, 1)
     means = sums / counts[:, None]
     means[labels, every] = np.inf
     other = means.min(axis=0)
     each = (other - own) / np.maximum(np.maximum(other, own), np.finfo(np.float32).eps)
     each[counts[labels] == 1] = 0
-    of_groups = members @ each / counts
+    of_groups = np.bincount(labels, each) / counts
     return float(each.mean()), float(of_groups.std(ddof=1) / math.sqrt(len(groups)))
 
 
@@ -137,14 +138,14 @@ class _Sample:
 
     def best_count(self, among: int) -> int:
         """How many groups `among` vectors have of which this is the sample."""
-        most = min(max(FEW, math.isqrt(among)), self.different // 2)
+        most = min(max(FEW, math.isqrt(among)), len(self._vectors) // 2, self.different)
         if most < 2:
             return 1
         tried: dict[int, tuple[float, float]] = {}
 
         def best(counts: set[int]) -> int:
             for count in counts - tried.keys():
-                centres = _refined(self._vectors, count, self.centres(count), 0)
+                centres = _refined(self._vectors, count, self.centres(count), 0, TRIED)
                 labels = _assigned(self._vectors, centres).labels
                 tried[count] = silhouette(self._cosines, labels) if labels.any() else (-1.0, 0.0)
             return max(sorted(tried), key=lambda count: tried[count][0])
@@ -162,7 +163,9 @@ class _Sample:
         return min(count for count, (found, _) in tried.items() if found >= value - error)
 
 
-def _refined(vectors: Floats, count: int, start: Floats | None, seed: int) -> Floats:
+def _refined(
+    vectors: Floats, count: int, start: Floats | None, seed: int, iterations: int = ITERATIONS
+) -> Floats:
     """Centres of groups, from those of `start` on, else from vectors drawn by lot."""
     import faiss
     import numpy as np
@@ -174,7 +177,7 @@ def _refined(vectors: Floats, count: int, start: Floats | None, seed: int) -> Fl
     kmeans = faiss.Kmeans(
         vectors.shape[1],
         count,
-        niter=ITERATIONS,
+        niter=iterations,
         spherical=True,
         seed=seed,
         min_points_per_centroid=1,  # else it warns on stderr

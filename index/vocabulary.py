@@ -45,6 +45,8 @@ WORDS, NEAREST = 5, 40
 READ, PASSAGES = 48, 4
 # Words of its own that a group is given to be named by, and all groups together.
 OWN, OWN_IN_ALL = 12, 600
+# Words in the name of a class that is used.
+LONGEST = 3
 # What a word's cosine is raised by if the files themselves say it more than others.
 SAID = 0.1
 # Of maximal marginal relevance (Carbonell and Goldstein, 1998): how much a word counts that is
@@ -118,8 +120,10 @@ def common_words() -> list[str]:
     for folder in folders:
         names = json.loads((Path(folder) / "imagenet1k_clean_names.json").read_text("utf-8"))
         # Without what tells two of a name apart, as in: kite (bird of prey). Those with a capital
-        # are breeds of dogs and the like: so many and so special that one is near to anything.
-        classes += [re.sub(r"\s*\(.*\)", "", name) for name in names if name.islower()]
+        # are breeds of dogs and the like: so many and so special that one is near to anything. A
+        # long one is a description.
+        plain = (re.sub(r"\s*\(.*\)", "", name) for name in names if name.islower())
+        classes += [name for name in plain if len(name.split()) <= LONGEST]
     return _each_once([*subjects, *classes])
 
 
