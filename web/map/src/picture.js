@@ -175,7 +175,7 @@ export class Picture {
     this.deck.setProps({
       viewState: view.state,
       layers,
-      controller: this.canDrag ? { doubleClickZoom: true, keyboard: false, inertia: 200 } : false,
+      controller: this.canDrag ? { doubleClickZoom: true, keyboard: false } : false,
     });
   }
 
