@@ -14,15 +14,15 @@ export class Card {
     Object.assign(this, { box, data, sheet, spriteOf, at: -1 });
   }
 
-  // Shows a file, beside a place of the screen.
-  show(at, [right, down], size, colour) {
+  // Shows a file, beside a place of the screen and so many pixels away from it.
+  show(at, [right, down], size, colour, away) {
     if (at !== this.at) {
       this.at = at;
       this.box.replaceChildren(...this.parts(at, colour));
       this.box.hidden = false;
     }
     const { offsetWidth: width, offsetHeight: height } = this.box;
-    const gap = 18;
+    const gap = 18 + away;
     const x = right + gap + width < size[0] ? right + gap : right - gap - width;
     const y = Math.min(Math.max(down - height / 2, 8), size[1] - height - 8);
     this.box.style.transform = `translate(${Math.max(x, 8)}px, ${Math.max(y, 8)}px)`;

@@ -79,7 +79,9 @@ function point(at) {
   if (at < 0) card.hide();
   else {
     const place = view.toScreen(data.points[2 * at], data.points[2 * at + 1]);
-    card.show(at, place, view.size, colours.cluster(data.cluster[at]));
+    const isDrawn = picture && !picture.isPlain[at];
+    const away = isDrawn ? picture.drawnSize(at)[0] / 2 : 0;
+    card.show(at, place, view.size, colours.cluster(data.cluster[at]), away);
   }
   draw();
 }
