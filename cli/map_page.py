@@ -22,7 +22,6 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from nmm.cli.excerpt import excerpt
 from nmm.cli.gallery import check_place, content_hash, resource
 from nmm.cli.palette import palette
 from nmm.cli.text import printable
@@ -149,12 +148,17 @@ class Page:
     def _passages(self) -> list[str | None]:
         """Of each file the beginning of its text, on one line; None of an image."""
         room = PASSAGE if len(self.passages) <= MANY else SHORT
-        shown = {
-            # More is not needed, whatever of it is white space.
-            content: excerpt(text[: 4 * room], (), room)[0]
-            for content, text in self.passages.items()
-        }
+        shown = {content: _beginning(text, room) for content, text in self.passages.items()}
         return [shown.get(item.content) for item in self.files]
+
+
+def _beginning(text: str, room: int) -> str:
+    """The beginning of a text, on one line, safe to show; as an excerpt, but of many texts."""
+    # More is not needed, whatever of it is white space.
+    line = " ".join(text[: 4 * room].split())
+    if not line.isprintable():
+        line = printable(line)
+    return line if len(line) <= room else f"{line[: room - 2].rpartition(' ')[0]} …"
 
 
 def _uri(folder: str) -> str | None:

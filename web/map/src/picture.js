@@ -62,16 +62,30 @@ export class Picture {
     this.level = undefined;
   }
 
-  // Thumbnails that are shown at this zoom.
+  // Thumbnails that are shown at this zoom, on the screen or not far from it.
   get thumbnails() {
     if (!this.levels) return [];
-    const level = clamp(Math.floor(this.view.zoom - this.view.home), 0, LEVELS - 1);
-    if (level !== this.level) {
+    const { view, data } = this;
+    const level = clamp(Math.floor(view.zoom - view.home), 0, LEVELS - 1);
+    const isNew = level !== this.level;
+    if (isNew) {
       this.level = level;
-      this.now = this.levels.shown.slice(0, this.levels.upTo[level]);
+      this.ofLevel = this.levels.shown.slice(0, this.levels.upTo[level]);
       this.isPlain.fill(1);
-      for (const at of this.now) this.isPlain[at] = 0;
+      for (const at of this.ofLevel) this.isPlain[at] = 0;
       this.recolour();
+    }
+    const around = (screens) => view.size.map((side) => (screens * side) / view.scale / 2);
+    const [across, down] = around(1);
+    const { x, y, width, height } = this.window ?? {};
+    const isWithin = Math.abs(view.x - x) + across <= width && Math.abs(view.y - y) + down <= height;
+    if (isNew || !isWithin) {
+      const [wide, high] = around(2.5);
+      this.window = { x: view.x, y: view.y, width: wide, height: high };
+      this.now = this.ofLevel.filter(
+        (at) =>
+          Math.abs(data.points[2 * at] - view.x) < wide && Math.abs(data.points[2 * at + 1] - view.y) < high,
+      );
     }
     return this.now;
   }
