@@ -227,10 +227,12 @@ def _as_json(items: Items, drawn: Map) -> str:
 
 def _tell(items: Items, drawn: Map, thumbnails: Sprites | None) -> None:
     """Say what is on the map, and what is missing there."""
+    from nmm.cli.map_page import count
+
     images = sum(item.kind == "image" for item in items.files)
-    said = f"{images:,} images and {len(items.files) - images:,} texts"
+    said = f"{count(images, 'image')} and {count(len(items.files) - images, 'text')}"
     if drawn.clusters:
-        said += f" in {len(drawn.clusters)} groups"
+        said += f" in {count(len(drawn.clusters), 'group')}"
     typer.echo(f"{said}, with the model {printable(items.model)}.", err=True)
     skipped = thumbnails.skipped if thumbnails else []
     for path, reason in skipped[:SKIPPED_SHOWN]:

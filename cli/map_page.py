@@ -80,12 +80,12 @@ class Page:
         middle, rest = rest.split("$data")
         before, after = rest.split("$script")
         images = sum(item.kind == "image" for item in self.files)
-        heading = f"Map of {_count(len(self.files), 'file')}"
+        heading = f"Map of {count(len(self.files), 'file')}"
         values = {
             "title": escape(f"{heading} – nmm"),
             "heading": escape(heading),
             "summary": escape(
-                f"{_count(images, 'image')}, {_count(len(self.files) - images, 'text')}, "
+                f"{count(images, 'image')}, {count(len(self.files) - images, 'text')}, "
                 f"with the model {printable(self.model)}"
             ),
             "style": style,
@@ -174,5 +174,6 @@ def _packed(numbers: NDArray[np.generic]) -> str:
     return base64.b64encode(numbers.tobytes()).decode()
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """A number of things, in words."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nmm.index.errors import UsageError
 from nmm.index.gap import closed
-from nmm.index.projection import check_installed, project
+from nmm.index.projection import check_installed, project, scaled
 from nmm.index.timing import span
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Map:
     """Files in a plane.
 
     Attributes:
-        points: Of each file, shape (files, 2): about from -1 to 1, y upwards.
+        points: Of each file, shape (files, 2), from -1 to 1, y upwards.
         clusters: Groups with names, the largest first; none where there is nothing to group.
         of: The position in `clusters` of each file, -1 for one in none, shape (files,).
         places: Where the name of each group stands, shape (clusters, 2).
@@ -73,7 +73,7 @@ def draw(
     if clusters != 0:
         with span("grouped"):
             groups = cluster(items, clusters, seed=seed, on_embed=on_embed)
-    return _composed(spread(points, items.rows), groups)
+    return _composed(scaled(spread(points, items.rows)), groups)
 
 
 def laid_out(

@@ -724,7 +724,7 @@ def test_coordinates_for_scripts_are_the_same_each_time(indexed: tuple[Nmm, Path
     assert [result["type"] for result in shown["results"]] == ["image"] * 12
     names = [group["name"] for group in shown["clusters"]]
     assert {result["cluster"] for result in shown["results"]} == {*names}
-    assert all(-1.1 < result[axis] < 1.1 for result in shown["results"] for axis in "xy")
+    assert all(-1 <= result[axis] <= 1 for result in shown["results"] for axis in "xy")
     assert not json.loads(nmm("map", "--json", "--clusters", "0").stdout)["clusters"]
 
 
