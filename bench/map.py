@@ -94,9 +94,10 @@ def lay_out(way: str, count: int) -> dict[str, float]:
 
 def quality(vectors: Floats, points: Floats, kinds: list[Kind]) -> dict[str, float]:
     """How true a picture is of vectors."""
+    sample = 1000 if len(vectors) <= 20_000 else 200
     return {
-        "kept": neighbours_kept(vectors, points),
-        "trust": trustworthiness(vectors, points),
+        "kept": neighbours_kept(vectors, points, sample=sample),
+        "trust": trustworthiness(vectors, points, sample=sample),
         "mixing": mixing(points, np.array([kind == "image" for kind in kinds])),
     }
 
