@@ -177,7 +177,7 @@ class Answers:
             standing = standings.get(nearest.kind)
             by_words = words.holds_all(file)
             if standing:
-                score = standing.score(near.score if near else nearest.score)
+                score = standing.score(nearest.score)  # the catalog's, whatever proposed it
                 weak = not by_words and standing.is_weak(score)
             else:
                 score, weak = words.share(self._catalog, file), False

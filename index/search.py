@@ -24,6 +24,7 @@ from nmm.index.errors import CatalogError, NoIndexError, UsageError
 from nmm.index.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
 from nmm.index.model import check, model_of
 from nmm.index.nearest_files import NearestFiles
+from nmm.index.neutral import neutral_vectors
 from nmm.index.query import Mode, Query, Term
 from nmm.index.query import check as check_query
 from nmm.index.query_vector import QueryEmbedder, texts_of
@@ -255,7 +256,7 @@ class Search:
 
     def _neutral_texts(self) -> NDArray[np.float32]:
         if self._neutral is None:
-            self._neutral = self._encoder.embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY)
+            self._neutral = neutral_vectors(self._encoder)
         return self._neutral
 
 

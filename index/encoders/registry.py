@@ -183,6 +183,10 @@ class Encoder(Protocol):
         """Hash of the weights and the recipe: equal hashes, equal vectors."""
 
     @property
+    def folder(self) -> Path:
+        """Its compiled form; what follows from the weights alone may be kept there."""
+
+    @property
     def tokenizer(self) -> Tokenizer:
         """The text tower's tokenizer, without truncation and padding."""
 
