@@ -72,9 +72,9 @@ def _ranks(numbers: Mapping[int, float]) -> dict[int, int]:
 
 
 def ranking(
-    scores: Mapping[int, tuple[Kind, float]], words: FoundWords, files: int
+    scores: Mapping[int, tuple[Kind, float]], words: FoundWords, files: int, count: int
 ) -> list[tuple[Rank, int]]:
-    """Files that were found, by their ids, best first.
+    """The `count` best of the files that were found, by their ids, and those as good as the last.
 
     Of what is fused to the same, the nearer file is first.
 
@@ -82,6 +82,7 @@ def ranking(
         scores: Of files that were found by their meaning.
         words: Those that were found by their words.
         files: About how many there are in the index.
+        count: At least so many, if there are as many.
     """
     strength = _strength(len(words.best), files)
     placed: list[tuple[Rank, int]] = []
@@ -101,12 +102,17 @@ def ranking(
             for file in sums
         )
         keys = {file: (-worth, near.get(file, math.inf)) for file, worth in sums.items()}
+        first = sorted(keys, key=keys.__getitem__)
         place = 0
-        for _, group in itertools.groupby(sorted(keys, key=keys.__getitem__), keys.__getitem__):
+        for _, group in itertools.groupby(first, keys.__getitem__):
             equal = list(group)
             placed += [(Rank(weaknesses[place], place), file) for file in equal]
             place += len(equal)
-    return sorted(placed)
+            if place >= count:
+                break
+    placed.sort()
+    last = placed[count - 1][0] if len(placed) >= count else None
+    return placed if last is None else [one for one in placed if one[0] <= last]
 
 
 def _strength(found: int, files: int) -> float:

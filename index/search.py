@@ -209,7 +209,7 @@ class Search:
             vector = self._embed(asked, raw=raw) if by_meaning else None
             words = words_of(asked.words) if by_words else ()
             with self._catalog.snapshot():
-                settings = self._states.now().settings or self._settings
+                settings = self._states.read().settings or self._settings
                 if settings == self._settings:
                     if vector is not None:
                         self._begin(asked, vector, wanted, raw=raw)
@@ -248,7 +248,7 @@ class Search:
 
     def _scale(self, kind: Kind) -> Scale | None:
         """The kept scale; measured now if the first run was cut short before it was."""
-        if kept := self._states.now().scales[kind]:
+        if kept := self._states.last.scales[kind]:
             return kept
         if not self._catalog.vector_count(kind):
             return None

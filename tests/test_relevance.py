@@ -172,10 +172,10 @@ def photos(mini: OnnxEncoder) -> dict[str, NDArray[np.float32]]:
     )
 
 
-def relevance_of(catalog: Catalog, mini: OnnxEncoder) -> Relevance:
+def relevance_of(catalog: Catalog, mini: OnnxEncoder, states: States | None = None) -> Relevance:
     return Relevance(
         catalog,
-        States(catalog),
+        states or States(catalog),
         catalog.scale,
         lambda: mini.embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY),
     )
@@ -310,11 +310,13 @@ def test_what_comes_into_an_open_index_is_in_the_sample(
     with open_for_writing(folder) as writer, Catalog.open(folder.catalog) as catalog:
         writer.set_scale("image", Scale(0.0, 0.1))
         levels = []
-        relevance = relevance_of(catalog, mini)
+        states = States(catalog)
+        relevance = relevance_of(catalog, mini, states)
         for number in (1, 2):
             with writer.batch():
                 content = writer.add_content(Content(b"%d" % number, "image"))
                 writer.add_chunk(content, "image", ChunkRow(), vector)
+            states.read()
             standing = relevance.standing("image", query, vector)
             assert standing
             levels.append(standing.level)
