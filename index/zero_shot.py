@@ -79,7 +79,7 @@ def class_vectors(
         task: What they are embedded for. Images of nomic's models were trained to meet queries,
             and its makers classify with the prefix of those:
             github.com/nomic-ai/contrastors, src/contrastors/eval/imagenet/imagenet.py.
-        on_embedded: Told of each so many classes that are done.
+        on_embedded: Told how many names more are done.
 
     Raises:
         UsageError: There is no template, or one has no place for a name.
@@ -87,17 +87,19 @@ def class_vectors(
     import numpy as np
 
     check_templates(templates)
-    vectors = np.empty((len(names), encoder.model.dimension), np.float32)
+    # Once each: with others beside it, the same sentence may differ in its last digits.
+    unique = {name: row for row, name in enumerate(dict.fromkeys(names))}
+    vectors = np.empty((len(unique), encoder.model.dimension), np.float32)
     step = max(1, SENTENCES // len(templates))
-    for start in range(0, len(names), step):
-        some = names[start : start + step]
+    for start in range(0, len(unique), step):
+        some = [*unique][start : start + step]
         sentences = [template.replace(PLACE, name) for name in some for template in templates]
         embedded = encoder.embed_texts(sentences, task)
         means = embedded.reshape(len(some), len(templates), -1).mean(axis=1)
         norms = np.linalg.norm(means, axis=1, keepdims=True)
         vectors[start : start + len(some)] = means / np.maximum(norms, np.finfo(np.float32).tiny)
         on_embedded(len(some))
-    return vectors
+    return vectors[[unique[name] for name in names]]
 
 
 def check_templates(templates: Sequence[str]) -> None:
