@@ -54,11 +54,11 @@ class Progress:
 
         match event:
             case e.Passed():
-                self._advance("Indexing")
+                self.advance("Indexing")
             case e.Counted(files):
-                self._advance("Indexing", 0, files)
+                self.advance("Indexing", 0, files)
             case e.Skipped(path, reason):
-                self._advance("Indexing")
+                self.advance("Indexing")
                 self.note(f"skipped {path}: {reason}")
             case e.FellBack(model, wanted, why):
                 self._paragraph(
@@ -75,7 +75,7 @@ class Progress:
                 self._set_bytes(model, here, size)
             case e.Preparing(model):
                 self.note(f"Preparing the model {model} for this machine, once.")
-                self._advance(f"Preparing {model}", 0)
+                self.advance(f"Preparing {model}", 0)
             case e.OcrBegins() | e.OcrPassed() | e.OcrMissing():
                 self._on_ocr(event)
             case e.Prepared():
@@ -90,9 +90,9 @@ class Progress:
 
         match event:
             case e.OcrBegins(images):
-                self._advance("Reading words", 0, images)
+                self.advance("Reading words", 0, images)
             case e.OcrPassed(path, reason):
-                self._advance("Reading words")
+                self.advance("Reading words")
                 if reason:
                     self.note(f"skipped {path}: {reason}")
             case e.OcrMissing(why, hint):
@@ -150,8 +150,8 @@ class Progress:
         where = () if is_meant else ("--index", str(self._index))
         return shlex.join(("nmm", "index", *options, *where, *([last] if last else [])))
 
-    def _advance(self, about: str, by: int = 1, total: int | None = None) -> None:
-        """Count in files."""
+    def advance(self, about: str, by: int = 1, total: int | None = None) -> None:
+        """Count what is done of something, in files or whatever it is about."""
         if self._bars:
             self._bars.update(self._bar_of(self._bars, about), advance=by)
             if total is not None:
