@@ -20,7 +20,9 @@ from nmm.cli.evaluating import (
     tell,
     tell_lines,
 )
+from nmm.cli.exit import Exit
 from nmm.cli.filtered import Among, filtered
+from nmm.cli.filters import tell_emptied
 from nmm.cli.parameters import (
     DeviceOption,
     IndexOption,
@@ -88,7 +90,6 @@ def retrieval(
     from nmm.cli import evaluated
     from nmm.cli.output import emit
     from nmm.cli.progress import Progress
-    from nmm.index.errors import UsageError
     from nmm.index.evaluation import retrieval as r
     from nmm.index.evaluation.bootstrap import Sampling
     from nmm.index.evaluation.captions import read_captions
@@ -121,13 +122,17 @@ def retrieval(
                     on_answered=lambda: progress.advance("Searching"),
                 )
             )
+    # Filters may leave other files, and other queries, in another index.
     common = [
         one.query
         for one in found[0].answered
         if all(one.query not in other.without for other in found)
     ]
     if not common:
-        raise UsageError("There is no query with something right in all indexes.")
+        for line in tell_emptied(found[0].emptied, among.typed, among.kinds):
+            typer.echo(line, err=True)
+        typer.echo("The filters leave nothing right to any query.", err=True)
+        raise typer.Exit(Exit.NOTHING_FOUND)
     names = evaluated.named_apart([(one.model, one.index) for one in found])
     systems = [
         evaluated.System(name, one.statistics(common), _about_index(one))
@@ -176,7 +181,6 @@ def _index_with(
     folder: IndexFolder, model: str, backend: Backend, offline: bool, progress: Progress
 ) -> IndexFolder:
     """An index of the same files with a model, brought up to date."""
-    from nmm.cli.exit import Exit
     from nmm.cli.signals import stopping
     from nmm.index.evaluation.kept import index_with
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,6 +33,7 @@ from nmm.index.encoders.registry import Task
 
 if TYPE_CHECKING:
     from nmm.index.evaluation.classification import Classified
+    from nmm.index.evaluation.folders import Labelled
 
 # Classes, and confusions, that are shown; all are in the JSON.
 CLASSES, CONFUSIONS = 20, 10

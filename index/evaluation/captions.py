@@ -67,6 +67,14 @@ def _wrong(line: dict[str, Any]) -> str:
     paths = relevant if isinstance(relevant, list) else [relevant]
     if not paths:
         return "'relevant' is empty"
-    if not all(isinstance(path, str) and path.strip() and "\0" not in path for path in paths):
-        return "'relevant' is not a list of paths"
-    return ""
+    return "" if all(map(_may_be_path, paths)) else "'relevant' is not a list of paths"
+
+
+def _may_be_path(path: object) -> bool:
+    if not isinstance(path, str) or not path.strip() or "\0" in path:
+        return False
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can say
+        return False
+    return True

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nmm.index.errors import UsageError
+from nmm.index.errors import NoIndexError, UsageError
 from nmm.index.evaluation.bootstrap import Statistics, of_means
 from nmm.index.evaluation.metrics import Tied, ndcg, recall, reciprocal_rank
-from nmm.index.filters import NO_FILTERS, Filters, condition_of
+from nmm.index.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
 from nmm.index.query import Mode, Query, Term
 from nmm.index.search import Search, open_search
 from nmm.index.store.catalog import KINDS, Kind
@@ -67,6 +67,7 @@ class Retrieval:
         unknown: Paths that are not in the index; they count as not found.
         outside: Of things that are right, how many the filters leave out; they do not count.
         without: Queries to which the filters leave nothing right; they are not measured.
+        emptied: Why there are no files to look among, if filters leave none.
     """
 
     model: str
@@ -77,6 +78,7 @@ class Retrieval:
     unknown: list[str]
     outside: int
     without: list[str]
+    emptied: list[Emptied]
 
     def statistics(self, queries: Iterable[str]) -> Statistics:
         """Those of :data:`METRICS`, of some queries that were answered."""
@@ -107,16 +109,11 @@ def evaluate_retrieval(
 
     Raises:
         NoIndexError: There is none, or nothing was ever indexed.
-        UsageError: A filter makes no sense, or leaves nothing right to any query.
+        UsageError: A filter makes no sense, or no path is known to the index.
         ModelError: The model of the index is not on this machine, or has other weights.
         CatalogError: The catalog cannot be read.
     """
     judged = _judge(folder, relevant, kinds, filters)
-    if not judged.right:
-        raise UsageError(
-            f"Nothing that is right for any of {len(relevant):,} queries passes the filters.",
-            hint="Leave them out, or change them.",
-        )
     answered = []
     with open_search(folder, backend=backend) as search:
         queries = list(judged.right)
@@ -140,6 +137,7 @@ def evaluate_retrieval(
         judged.unknown,
         judged.outside,
         judged.without,
+        judged.emptied,
     )
 
 
@@ -154,6 +152,7 @@ class _Judged:
     unknown: list[str]
     outside: int
     without: list[str]
+    emptied: list[Emptied]
 
 
 def _judge(
@@ -165,11 +164,15 @@ def _judge(
     where = condition_of(filters)
     with open_for_reading(folder) as catalog, catalog.snapshot():
         settings = catalog.settings()
+        if settings is None:
+            raise NoIndexError(
+                f"The index in {folder.path} is empty.", hint="Fill it with: nmm index FOLDER"
+            )
         contents = {item.path: item.content for item in items(catalog, KINDS)}
         among = items(catalog, kinds, where)
+        emptied = [] if among else emptied_by(catalog, filters, kinds)
     passing = {item.content for item in among}
-    dimension = settings.dimension if settings else 0
-    judged = _Judged(contents, len(among), dimension, {}, [], 0, [])
+    judged = _Judged(contents, len(among), settings.dimension, {}, [], 0, [], emptied)
     unknown: dict[str, None] = {}
     for query, paths in relevant.items():
         right: set[int | str] = set()
@@ -187,6 +190,14 @@ def _judge(
         else:
             judged.without.append(query)
     judged.unknown += unknown
+    paths = {path for some in relevant.values() for path in some}
+    if len(unknown) == len(paths):
+        raise UsageError(
+            f"None of {len(paths):,} paths is in the index in {folder.path}.",
+            why=f"The first one is {next(iter(unknown))}.",
+            hint="Paths are absolute, or relative to the file that they are in; see what is "
+            "indexed with: nmm roots",
+        )
     return judged
 
 
