@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 from hostile import NAMES
-from pairs import write_tiny_pair
-from support import Nmm
+from support import SAMPLE_DATA, Nmm
 
 from nmm.index.build import build
 from nmm.index.encoders.runtime import OnnxEncoder
@@ -33,12 +32,26 @@ CAPTIONS = {
 }
 
 
-@pytest.fixture
-def index(tmp_path: Path, sample_data: Path, mini: OnnxEncoder) -> Path:
-    """The index of the command's user: of a copy of the sample data, beside it."""
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, mini: OnnxEncoder) -> tuple[Path, Path]:
+    """A copy of the sample data, and an index of it: what is in that stays as it is."""
     del mini  # it is prepared
-    build([sample_data], IndexFolder(tmp_path / "index"), model="mini")
-    return tmp_path / "index"
+    home = tmp_path_factory.mktemp("eval")
+    samples = Path(shutil.copytree(SAMPLE_DATA, home / "sample_data"))
+    build([samples], IndexFolder(home / "index"), model="mini")
+    return samples, home / "index"
+
+
+@pytest.fixture
+def samples(built: tuple[Path, Path]) -> Path:
+    """The copy, for captions to be written into."""
+    return built[0]
+
+
+@pytest.fixture
+def index(tmp_path: Path, built: tuple[Path, Path]) -> Path:
+    """The index of the command's user: of the copy."""
+    return Path(shutil.copytree(built[1], tmp_path / "index"))
 
 
 def write(file: Path, captions: dict[str, list[str]]) -> Path:
@@ -69,16 +82,16 @@ def figures(ranks: Sequence[int], relevant: int) -> list[float]:
 
 
 def test_figures_are_those_of_the_searches_that_a_user_makes(
-    here: Nmm, index: Path, sample_data: Path
+    here: Nmm, index: Path, samples: Path
 ) -> None:
-    file = write(sample_data / "captions.jsonl", CAPTIONS)
+    file = write(samples / "captions.jsonl", CAPTIONS)
     for options in ([], ["--mode", "semantic"], ["--mode", "keyword"], ["--type", "text"]):
         answer = said(here("eval", "retrieval", file, "--json", *options))
         result = answer["results"][0]
         expected = {}
         for query, paths in CAPTIONS.items():
             found = json.loads(here("search", query, "-k", str(DEPTH), "--json", *options).stdout)
-            right = {str(sample_data / path) for path in paths}
+            right = {str(samples / path) for path in paths}
             if "--type" in options:
                 right = {path for path in right if not path.endswith(".jpg")}
             rows = [{one["path"], *one["copies"]} for one in found["results"]]
@@ -103,8 +116,8 @@ def test_figures_are_those_of_the_searches_that_a_user_makes(
     assert result["outside"] == 3
 
 
-def test_the_table_says_what_a_person_asks_for(here: Nmm, index: Path, sample_data: Path) -> None:
-    file = write(sample_data / "captions.jsonl", CAPTIONS)
+def test_the_table_says_what_a_person_asks_for(here: Nmm, index: Path, samples: Path) -> None:
+    file = write(samples / "captions.jsonl", CAPTIONS)
     done = here("eval", "retrieval", file)
     assert (done.returncode, done.stderr) == (0, "")
     head, _, names, first, second = done.stdout.splitlines()
@@ -146,8 +159,8 @@ def test_lines_of_one_query_are_one(tmp_path: Path) -> None:
     assert found.bad == []
 
 
-def test_what_is_wrong_is_named_and_counted(here: Nmm, index: Path, sample_data: Path) -> None:
-    file = write(sample_data / "captions.jsonl", {"a cat": ["photos/chelsea.jpg"]})
+def test_what_is_wrong_is_named_and_counted(here: Nmm, index: Path, samples: Path) -> None:
+    file = write(samples / "captions.jsonl", {"a cat": ["photos/chelsea.jpg"]})
     hostile = [name for name in NAMES if "/" not in name and name.strip()]
     with file.open("a", encoding="utf-8") as lines:
         lines.write(
@@ -177,7 +190,7 @@ def test_what_is_wrong_is_named_and_counted(here: Nmm, index: Path, sample_data:
     answer = said(here("eval", "retrieval", file, "--json", "-q"), 3)
     assert [one["line"] for one in answer["skipped"]] == list(range(2, 12))
     [result] = answer["results"]
-    assert result["unknown"] == [str(sample_data / name) for name in hostile]
+    assert result["unknown"] == [str(samples / name) for name in hostile]
     # Half of the queries find nothing that is right.
     assert [one["ranks"] for one in result["queries"]] == [[1], []]
     assert values(result)[0] == 0.5
@@ -199,15 +212,15 @@ def test_hostile_names_that_are_there_are_found(
 
 
 def test_a_link_to_where_the_files_are_will_do(
-    here: Nmm, tmp_path: Path, index: Path, sample_data: Path
+    here: Nmm, tmp_path: Path, index: Path, samples: Path
 ) -> None:
-    (tmp_path / "link").symlink_to(sample_data, target_is_directory=True)
+    (tmp_path / "link").symlink_to(samples, target_is_directory=True)
     file = write(tmp_path / "captions.jsonl", {"a cat": ["link/photos/chelsea.jpg"]})
     assert said(here("eval", "retrieval", file, "--json"))["results"][0]["unknown"] == []
 
 
-def test_a_limit_that_is_not_reached_is_a_status(here: Nmm, index: Path, sample_data: Path) -> None:
-    file = write(sample_data / "captions.jsonl", CAPTIONS)
+def test_a_limit_that_is_not_reached_is_a_status(here: Nmm, index: Path, samples: Path) -> None:
+    file = write(samples / "captions.jsonl", CAPTIONS)
     command = ("eval", "retrieval", file, "--json", "-q", "--fail-under")
     reached = here(*command, "recall@10=0.5", "--fail-under", "MRR=0.1")
     assert said(reached)["below"] == []
@@ -224,8 +237,8 @@ def test_a_limit_that_is_not_reached_is_a_status(here: Nmm, index: Path, sample_
         assert "The figures are: recall@1, recall@5, recall@10, mrr, ndcg@10." in refused.stderr
 
 
-def test_filters_that_leave_nothing_are_named(here: Nmm, index: Path, sample_data: Path) -> None:
-    file = write(sample_data / "captions.jsonl", CAPTIONS)
+def test_filters_that_leave_nothing_are_named(here: Nmm, index: Path, samples: Path) -> None:
+    file = write(samples / "captions.jsonl", CAPTIONS)
     done = here("eval", "retrieval", file, "--before", "1970")
     assert done.returncode == 1
     assert "No file passes --before 1970 (31 files without it)." in done.stderr
@@ -235,10 +248,10 @@ def test_filters_that_leave_nothing_are_named(here: Nmm, index: Path, sample_dat
 
 
 def test_two_models_are_compared_on_the_same_files(
-    here: Nmm, tmp_path: Path, index: Path, sample_data: Path
+    here: Nmm, tmp_path: Path, index: Path, samples: Path, tiny_pair: Path
 ) -> None:
-    pair = write_tiny_pair(tmp_path / "pair")
-    file = write(sample_data / "captions.jsonl", CAPTIONS)
+    pair = tiny_pair
+    file = write(samples / "captions.jsonl", CAPTIONS)
     command = ("eval", "retrieval", file, "--model", "mini", "--model", pair, "--json")
     before = sorted((path.name, path.stat().st_mtime_ns) for path in index.glob("catalog.db"))
     first = here(*command)
@@ -248,7 +261,8 @@ def test_two_models_are_compared_on_the_same_files(
     mine, other = answer["results"]
     assert mine["index"] == str(index)
     assert not Path(other["index"]).is_relative_to(tmp_path / "index")
-    assert mine["files"] == other["files"] - 1 == 31  # captions.jsonl is a text, too
+    assert mine["files"] == 31
+    assert other["files"] > 31  # captions are texts, too
     assert (
         sorted((path.name, path.stat().st_mtime_ns) for path in index.glob("catalog.db")) == before
     )
@@ -269,23 +283,21 @@ def test_two_models_are_compared_on_the_same_files(
     shutil.rmtree(other["index"])
 
 
-def test_another_index_is_compared(
-    here: Nmm, tmp_path: Path, index: Path, sample_data: Path
-) -> None:
+def test_another_index_is_compared(here: Nmm, tmp_path: Path, index: Path, samples: Path) -> None:
     """Of the same model: names are told apart by the folders."""
-    build([sample_data / "photos"], IndexFolder(tmp_path / "photos only"), model="mini")
-    file = write(sample_data / "captions.jsonl", CAPTIONS)
+    build([samples / "photos"], IndexFolder(tmp_path / "photos only"), model="mini")
+    file = write(samples / "captions.jsonl", CAPTIONS)
     command = ("eval", "retrieval", file, "--compare", tmp_path / "photos only")
     answer = said(here(*command, "--json"), 3)
     names = [one["name"] for one in answer["results"]]
     assert names == [f"mini, {index}", f"mini, {tmp_path / 'photos only'}"]
     missing = [path for paths in CAPTIONS.values() for path in paths if not path.endswith(".jpg")]
-    assert answer["results"][1]["unknown"] == [str(sample_data / path) for path in missing]
+    assert answer["results"][1]["unknown"] == [str(samples / path) for path in missing]
     assert "mini, photos only minus mini, index" in here(*command).stdout
 
 
-def test_csv_has_a_row_for_each_query(here: Nmm, index: Path, sample_data: Path) -> None:
-    file = write(sample_data / "captions.jsonl", CAPTIONS)
+def test_csv_has_a_row_for_each_query(here: Nmm, index: Path, samples: Path) -> None:
+    file = write(samples / "captions.jsonl", CAPTIONS)
     rows = list(csv.DictReader(here("eval", "retrieval", file, "--csv").stdout.splitlines()))
     assert [row["query"] for row in rows] == list(CAPTIONS)
     queries = said(here("eval", "retrieval", file, "--json"))["results"][0]["queries"]
@@ -294,15 +306,15 @@ def test_csv_has_a_row_for_each_query(here: Nmm, index: Path, sample_data: Path)
     assert both.returncode == 2
 
 
-def test_errors_say_what_to_do(here: Nmm, tmp_path: Path, index: Path, sample_data: Path) -> None:
-    file = write(sample_data / "captions.jsonl", CAPTIONS)
+def test_errors_say_what_to_do(here: Nmm, tmp_path: Path, index: Path, samples: Path) -> None:
+    file = write(samples / "captions.jsonl", CAPTIONS)
     elsewhere = write(tmp_path / "captions.jsonl", CAPTIONS)
     away = here("eval", "retrieval", elsewhere)
     assert away.returncode == 2
     assert "None of 8 paths is in the index" in away.stderr
     assert here("eval", "retrieval", file, "--index", tmp_path / "none").returncode == 4
     assert here("eval", "retrieval", tmp_path / "none.jsonl").returncode == 2
-    picture = here("eval", "retrieval", sample_data / "photos" / "chelsea.jpg")
+    picture = here("eval", "retrieval", samples / "photos" / "chelsea.jpg")
     assert picture.returncode == 2
     assert "is not in UTF-8" in picture.stderr
     unknown = here("eval", "retrieval", file, "--model", "nonesuch")

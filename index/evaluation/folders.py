@@ -18,9 +18,11 @@ from typing import Any
 
 from nmm.index.errors import ModelError, UsageError
 from nmm.index.evaluation.lines import read_text
-from nmm.index.media.image import IMAGE_SUFFIXES
+from nmm.index.media.image import IMAGE_SUFFIXES, looks_like_image
 from nmm.index.walk import SkippedEntry, walk
 
+# What the signature of an image is in.
+HEAD = 64
 _WORDNET = re.compile(r"n\d{8}")
 _VALIDATION = re.compile(r"ILSVRC2012_val_\d{8}\.JPEG")
 
@@ -78,7 +80,7 @@ def labelled_images(folder: Path, names: Mapping[str, str] | None = None) -> Lab
         path = os.path.join(root, entry.path)  # noqa: PTH118 - of many files
         if isinstance(entry, SkippedEntry):
             skipped.append((path, entry.reason))
-        elif os.path.splitext(entry.path)[1].lower() not in IMAGE_SUFFIXES:  # noqa: PTH122
+        elif not _is_image(path):
             others += 1
         elif "/" in entry.path:
             found.append((path, entry.path.partition("/")[0]))
@@ -114,6 +116,17 @@ def labelled_images(folder: Path, names: Mapping[str, str] | None = None) -> Lab
         others,
         len(flat),
     )
+
+
+def _is_image(path: str) -> bool:
+    """Whether a file is called an image, or looks like one."""
+    if os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122 - of many files
+        return True
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            return looks_like_image(file.read(HEAD))
+    except OSError:
+        return False
 
 
 def read_names(file: Path) -> dict[str, str]:
