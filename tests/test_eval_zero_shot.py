@@ -240,14 +240,16 @@ def test_classes_of_one_name_are_told_apart_by_chance(
     here: Nmm, folder: Path, tmp_path: Path
 ) -> None:
     names = tmp_path / "names.tsv"
-    names.write_text("cat\tthing\nrocket\tthing\nespresso\ta cup of espresso\n", "utf-8")
+    names.write_text("rocket\tespresso\ncat\ta small cat\n", "utf-8")
     command = ("eval", "zero-shot", folder, "--model", "mini", "--json", "--names", names)
-    by_class = {one["class"]: one for one in said(here(*command))["results"][0]["classes"]}
-    assert by_class["espresso"]["called"] == "a cup of espresso"
-    for name in ("cat", "rocket"):
-        assert by_class[name]["called"] == "thing"
-        # Of two images of cats one is a photographer.
-        assert by_class[name]["top1"] == 0.5 / by_class[name]["images"]
+    [result] = said(here(*command))["results"]
+    by_class = {one["class"]: one for one in result["classes"]}
+    assert by_class["cat"]["called"] == "a small cat"
+    assert by_class["rocket"]["called"] == by_class["espresso"]["called"] == "espresso"
+    # What is seen is an espresso, and two classes are called so.
+    assert by_class["espresso"]["top1"] == 0.5
+    assert by_class["espresso"]["top5"] == 1
+    assert {"class": "espresso", "predicted": "espresso", "images": 1} in result["confusion"]
     # All of them: one in six is right, whatever is seen.
     names.write_text("".join(f"{name}\tthing\n" for name in CLASSES), "utf-8")
     [result] = said(here(*command))["results"]
