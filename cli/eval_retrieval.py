@@ -110,7 +110,7 @@ def retrieval(
         folders += [index_folder(path) for path in compare or ()]
         found = []
         for folder in dict.fromkeys(folders):
-            progress.advance("Searching", 0, len(folders) * len(captions.relevant))
+            progress.advance("Searching", 0, len(folders) * len(captions.relevant), unit="queries")
             found.append(
                 r.evaluate_retrieval(
                     folder,

@@ -74,7 +74,7 @@ def sts(
         found = []
         for encoder in encoders(model, Backend(device, threads, precision), offline, progress):
             about = f"Embedding with {encoder.model.name}"
-            progress.advance(about, 0, unique)
+            progress.advance(about, 0, unique, unit="sentences")
             found.append(
                 s.evaluate_similarity(
                     pairs, encoder, task, on_embedded=lambda n, a=about: progress.advance(a, n)

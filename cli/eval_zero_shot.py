@@ -130,7 +130,7 @@ def zero_shot(
             skipped[path] = reason
 
         for encoder in encoders(model, Backend(device, threads, precision), offline, progress):
-            progress.advance("Naming classes", 0, len(set(labelled.names)))
+            progress.advance("Naming classes", 0, len(set(labelled.names)), unit="classes")
             done = c.classify(
                 labelled,
                 encoder,

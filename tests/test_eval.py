@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -329,3 +330,16 @@ def test_errors_say_what_to_do(here: Nmm, tmp_path: Path, index: Path, samples: 
     new = here("eval", "retrieval", file, "--index", tmp_path / "new")
     assert new.returncode == 4
     assert "is empty" in new.stderr
+
+
+def test_an_index_without_its_words_is_not_measured_as_if_it_had_them(
+    here: Nmm, index: Path, samples: Path
+) -> None:
+    file = write(samples / "captions.jsonl", CAPTIONS)
+    with sqlite3.connect(index / "catalog.db") as catalog:
+        catalog.execute("DROP TABLE passage_words")
+    catalog.close()
+    done = here("eval", "retrieval", file)
+    assert done.returncode == 4
+    assert "Words cannot be looked up" in done.stderr
+    assert here("eval", "retrieval", file, "--mode", "semantic").returncode == 0

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nmm.index.errors import NoIndexError, UsageError
+from nmm.index.errors import CatalogError, NoIndexError, UsageError
 from nmm.index.evaluation.bootstrap import Statistics, of_means
 from nmm.index.evaluation.metrics import Tied, ndcg, recall, reciprocal_rank
 from nmm.index.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
@@ -111,7 +111,7 @@ def evaluate_retrieval(
         NoIndexError: There is none, or nothing was ever indexed.
         UsageError: A filter makes no sense, or no path is known to the index.
         ModelError: The model of the index is not on this machine, or has other weights.
-        CatalogError: The catalog cannot be read.
+        CatalogError: The catalog cannot be read, or words cannot be looked up in it.
     """
     judged = _judge(folder, relevant, kinds, filters)
     answered = []
@@ -127,6 +127,12 @@ def evaluate_retrieval(
                     _answered(query.label, results, judged, is_by_score=mode is Mode.SEMANTIC)
                 )
                 on_answered()
+        if search.wordless and mode is not Mode.SEMANTIC:
+            raise CatalogError(
+                f"Words cannot be looked up in the index in {folder.path}.",
+                why="Their tables are damaged, and what was measured is not what was asked for.",
+                hint="Make them again with: nmm doctor --repair",
+            )
         model = search.model
     return Retrieval(
         model,
