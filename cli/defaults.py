@@ -106,7 +106,9 @@ def settings_of(words: tuple[str, ...], command: Command) -> Iterator[list[Setti
         if name in NEVER:
             continue
         tables = [words[:length] for length in range(len(words), 0, -1)]
-        yield [Setting(table, name, option) for table in [*tables, *[()] * (name in SHARED)]]
+        # One that may stand several times means something else there.
+        shared = name in SHARED and not option.multiple
+        yield [Setting(table, name, option) for table in [*tables, *[()] * shared]]
 
 
 def all_settings(root: TyperGroup) -> dict[str, Setting]:

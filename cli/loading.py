@@ -33,7 +33,7 @@ COMMANDS = (
     "import",
 )
 # Each has a module of its name, with an app.
-GROUPS = ("roots", "models", "embed", "config")
+GROUPS = ("roots", "models", "embed", "eval", "config")
 # A name that Python keeps for itself.
 MODULES = {"import": "import_"}
 
