@@ -42,6 +42,7 @@ from nmm.index.dupes.find import find_links
 from nmm.index.dupes.pairs import Match
 from nmm.index.encoders.registry import MINI, Encoder, Task
 from nmm.index.encoders.runtime import load_encoder
+from nmm.index.errors import NmmError
 from nmm.index.evaluation.retrieval import METRICS, evaluate_retrieval
 from nmm.index.items import Items, open_items
 from nmm.index.labels import Label
@@ -50,7 +51,6 @@ from nmm.index.model import settings_of
 from nmm.index.neighbours import mixing, neighbours_kept
 from nmm.index.neutral import neutral_vectors
 from nmm.index.projection import check_installed
-from nmm.index.errors import NmmError
 from nmm.index.store import segments
 from nmm.index.store.catalog import KINDS
 from nmm.index.store.location import IndexFolder
@@ -228,7 +228,10 @@ def measure(encoder: Encoder, count: int, can_map: bool) -> None:
         seconds, retrieval = timed(lambda: evaluate_retrieval(folder, relevant))
         ndcg = [one.metrics[METRICS.index("ndcg@10")] for one in retrieval.answered]
         rows.add(
-            "eval retrieval", seconds, ndcg10=float(np.mean(ndcg)), seconds_a_query=seconds / len(ndcg)
+            "eval retrieval",
+            seconds,
+            ndcg10=float(np.mean(ndcg)),
+            seconds_a_query=seconds / len(ndcg),
         )
 
 
