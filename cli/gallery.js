@@ -2,8 +2,10 @@
 {
   const filter = document.getElementById("filter");
   const count = document.getElementById("count");
-  const items = [...document.querySelectorAll("#results > li")];
-  const words = items.map((item) => item.textContent.toLocaleLowerCase());
+  const items = [...document.querySelectorAll("#results li")];
+  const sections = [...document.querySelectorAll("#results section")];
+  const heading = (item) => item.closest("section")?.querySelector("h2").textContent ?? "";
+  const words = items.map((item) => `${item.textContent} ${heading(item)}`.toLocaleLowerCase());
   const shown = () => items.filter((item) => !item.hidden);
   const focus = (item) => item && item.firstElementChild.focus();
 
@@ -11,6 +13,9 @@
     const wanted = filter.value.toLocaleLowerCase().split(/\s+/);
     items.forEach((item, at) => {
       item.hidden = !wanted.every((word) => words[at].includes(word));
+    });
+    sections.forEach((section) => {
+      section.hidden = !section.querySelector("li:not([hidden])");
     });
     count.value = filter.value.trim() ? `${shown().length} of ${items.length}` : "";
   };
@@ -34,7 +39,7 @@
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     const typing = event.target === filter;
     const all = shown();
-    const at = all.indexOf(event.target.closest("#results > li"));
+    const at = all.indexOf(event.target.closest("#results li"));
     let next;
     if (event.key === "Escape") {
       filter.value = "";

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path, PurePath
@@ -64,6 +64,16 @@ def write_page(file: Path, query: str, model: str, results: Sequence[Result]) ->
         UsageError: Something else is there.
         OutputError: It cannot be written.
     """
+    write_parts(file, page(query, model, results))
+
+
+def write_parts(file: Path, parts: Iterable[str]) -> None:
+    """Write a page; it appears, or is replaced, when all is there.
+
+    Raises:
+        UsageError: Something else is there.
+        OutputError: It cannot be written.
+    """
     from nmm.index.replace import replaced
 
     check_place(file)
@@ -71,21 +81,32 @@ def write_page(file: Path, query: str, model: str, results: Sequence[Result]) ->
         replaced(file) as part,
         part.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as out,
     ):
-        out.writelines(page(query, model, results))
+        out.writelines(parts)
 
 
 def page(query: str, model: str, results: Sequence[Result]) -> Iterator[str]:
-    """The page, in parts."""
-    style, script = _resource("gallery.css"), _resource("gallery.js")
-    head, _, tail = _resource("gallery.html").partition("$cards")
+    """The page of a query's results, in parts."""
     weak = sum(result.weak for result in results)
     many = "1 result" if len(results) == 1 else f"{len(results)} results"
     summary = f"{many} with the model {model}" if results else "Nothing found."
     if weak:
         summary += f", {weak} of them weak"
+    yield from document(query, summary, cards(results))
+
+
+def document(heading: str, summary: str, body: Iterable[str]) -> Iterator[str]:
+    """A page, in parts.
+
+    Args:
+        heading: What it is of, as it is.
+        summary: A line, as it is.
+        body: HTML, with the cards in it in lists.
+    """
+    style, script = _resource("gallery.css"), _resource("gallery.js")
+    head, _, tail = _resource("gallery.html").partition("$body")
     values = {
-        "title": escape(f"{printable(query)} – nmm"),
-        "query": escape(printable(query)),
+        "title": escape(f"{printable(heading)} – nmm"),
+        "heading": escape(printable(heading)),
         "summary": escape(printable(summary)),
         "style": style,
         "style_hash": _hash(style),
@@ -93,9 +114,18 @@ def page(query: str, model: str, results: Sequence[Result]) -> Iterator[str]:
         "script_hash": _hash(script),
     }
     yield Template(head).substitute(values)
-    for result in results:
-        yield _card(result)
+    yield from body
     yield Template(tail).substitute(values)
+
+
+def cards(
+    results: Iterable[Result], label: str = "Results", *, scored: bool = True
+) -> Iterator[str]:
+    """A list of files, in parts; with their scores, if they have any."""
+    yield f'<ol aria-label="{escape(printable(label))}">\n'
+    for result in results:
+        yield _card(result, scored=scored)
+    yield "</ol>\n"
 
 
 def _resource(name: str) -> str:
@@ -107,10 +137,10 @@ def _hash(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _card(result: Result) -> str:
+def _card(result: Result, *, scored: bool) -> str:
     path = PurePath(result.path)
     number = result.rank
-    facts = [f'score <span class="score">{result.score:.2f}</span>']
+    facts = [f'score <span class="score">{result.score:.2f}</span>'] if scored else []
     if result.lines:
         facts.append("lines {}–{}".format(*result.lines))
     elif result.width:
@@ -128,7 +158,7 @@ def _card(result: Result) -> str:
         f'<span class="about"><bdi class="name" id="name-{number}">'
         f"{escape(printable(path.name))}</bdi>"
         f'<bdi class="folder">{escape(printable(str(path.parent)))}</bdi>'
-        f'<span class="facts" id="facts-{number}">{number} · {" · ".join(facts)}</span>'
+        f'<span class="facts" id="facts-{number}">{" · ".join([str(number), *facts])}</span>'
         "</span></a></li>\n"
     )
 

@@ -24,6 +24,7 @@ COMMANDS = (
     "similar",
     "save",
     "history",
+    "cluster",
     "status",
     "watch",
     "remove",

@@ -89,7 +89,7 @@ class Table:
         from rich.text import Text
 
         style = Style(
-            color="cyan", dim=result.weak, link=_uri(result.path) if self._terminal else None
+            color="cyan", dim=result.weak, link=uri(result.path) if self._terminal else None
         )
         path = Text(printable(_near(result.path)), style)
         # In a pipe a path stays whole, however long it is.
@@ -137,7 +137,7 @@ def _notes(result: Result) -> Iterator[str]:
         yield "weak"
 
 
-def _uri(path: str) -> str | None:
+def uri(path: str) -> str | None:
     """The file URI of a path, with the host, for the terminal may show another machine's.
 
     None if it is too long, or is a path of another system, where the index was made.

@@ -31,6 +31,7 @@ HEAVY = {
     "safetensors",
     "mteb",
     "scipy",
+    "sklearn",
     "tokenizers",
 }
 
@@ -157,6 +158,12 @@ ALLOWED = {
     "root_list": {"errors", "remove", "roots", "store", "walk"},
     "status": {"errors", "store"},
     "replace": {"errors", "store", "sync"},
+    "gap": {"store"},
+    "spherical": set(),
+    "density": {"spherical"},
+    "telling_words": set(),
+    "vocabulary": {"encoders", "errors", "gap", "items", "replace", "store", "telling_words"},
+    "cluster": {"density", "errors", "gap", "items", "spherical", "vocabulary"},
     "archive": {"errors", "sync", "digest", "store", "roots", "replace"},
     "tables": {"errors", "store", "replace"},
 }

@@ -102,3 +102,25 @@ def first_passages(catalog: Catalog, contents: Sequence[int]) -> Iterator[tuple[
         "ORDER BY id LIMIT 1) AS text FROM json_each(?) WHERE text NOT NULL"
     )
     yield from catalog._rows(sql, (json.dumps([*contents]),))
+
+
+def spoken(catalog: Catalog, contents: Sequence[int], passages: int) -> Iterator[tuple[int, str]]:
+    """The id of each content that has words, and those: its caption, what is seen, its passages.
+
+    Args:
+        catalog: The index.
+        contents: Ids.
+        passages: How many of a text's, from the first on.
+
+    Raises:
+        CatalogError: SQLite cannot read the catalog.
+    """
+    sql = (
+        "SELECT contents.id, ifnull(caption || char(10), '') || ifnull(words || char(10), '') || "
+        "ifnull((SELECT group_concat(text, char(10)) FROM (SELECT text FROM chunks WHERE "
+        "content_id = contents.id AND text NOT NULL ORDER BY id LIMIT ?)), '') "
+        "FROM json_each(?) CROSS JOIN contents ON contents.id = value"
+    )
+    for content, words in catalog._rows(sql, (passages, json.dumps([*contents]))):
+        if words:
+            yield content, words

@@ -1,0 +1,128 @@
+"""Vectors in groups that are known, and how well `nmm cluster`'s ways find these.
+
+Each group lies around a centre of its own, with sizes that differ as real ones do (Dirichlet);
+all lie around a common mean, as those of real models do, and images and texts apart by a gap.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nmm.index import density, spherical
+from nmm.index.cluster import Method
+from nmm.index.gap import closed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nmm.index.store.catalog import Kind
+
+# The squared part of a vector that all have in common, and how far the kinds' means lie apart.
+COMMON, GAP = 0.3, 1.0
+# Of the Dirichlet distribution of sizes: the larger, the more equal.
+EVEN = 3.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of it.
+
+    Attributes:
+        groups: How many were found.
+        truth: How many there are.
+        rand: The adjusted Rand index (Hubert and Arabie, 1985) of what is in a group: 1 if it is
+            divided as it was generated, 0 as by chance.
+        inside: The part that is in a group.
+        mixed: The entropy of the kind within a group, as a part of that among all: 1 if the
+            groups tell nothing about the kind, 0 if each has one kind only.
+        seconds: That it took.
+    """
+
+    groups: int
+    truth: int
+    rand: float
+    inside: float
+    mixed: float
+    seconds: float
+
+
+def generate(
+    count: int, groups: int, *, dimension: int = 768, cosine: float = 0.6, seed: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.int64], list[Kind]]:
+    """Unit vectors, shape (count, dimension), and of each its group and kind.
+
+    `cosine` is about that of a vector with its group's centre, but for what all have in common.
+    """
+    random = np.random.default_rng(seed)
+
+    def directions(number: int) -> NDArray[np.float32]:
+        drawn = random.standard_normal((number, dimension), np.float32)
+        drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+        return drawn
+
+    sizes = np.maximum(random.dirichlet(np.full(groups, EVEN)), 1 / (4 * groups))
+    truth = random.choice(groups, count, p=sizes / sizes.sum())
+    centres, common, side = directions(groups), directions(1), directions(1)
+    vectors = cosine * centres[truth] + (1 - cosine**2) ** 0.5 * directions(count)
+    is_image = random.random(count) < 0.5
+    vectors = (1 - COMMON) ** 0.5 * vectors + COMMON**0.5 * common
+    vectors += np.where(is_image, GAP / 2, -GAP / 2)[:, None].astype(np.float32) * side
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors, truth, ["image" if image else "text" for image in is_image]
+
+
+def measure(
+    count: int,
+    groups: int,
+    *,
+    method: Method = Method.KMEANS,
+    known: bool = False,
+    closing: bool = True,
+    dimension: int = 768,
+    cosine: float = 0.6,
+    seed: int = 0,
+) -> Found:
+    """Generate vectors and divide them.
+
+    Args:
+        count, groups, dimension, cosine, seed: As of :func:`generate`.
+        method: How they are divided.
+        known: Whether it is told how many groups there are.
+        closing: Whether the gap between the kinds is closed first.
+    """
+    from sklearn.metrics import adjusted_rand_score
+
+    vectors, truth, kinds = generate(count, groups, dimension=dimension, cosine=cosine, seed=seed)
+    start = time.perf_counter()
+    moved = closed(vectors, kinds) if closing else vectors
+    if method is Method.HDBSCAN:
+        found = density.divide(moved)
+    else:
+        found = spherical.divide(moved, groups if known else None)
+    seconds = time.perf_counter() - start
+    inside = found.labels >= 0
+    rand = float(adjusted_rand_score(truth[inside], found.labels[inside])) if inside.any() else 0.0
+    images = np.array([kind == "image" for kind in kinds])
+    mixed = mixing(found.labels[inside], images[inside])
+    return Found(len(found.centres), groups, rand, float(inside.mean()), mixed, seconds)
+
+
+def mixing(labels: NDArray[np.int64], images: NDArray[np.bool_]) -> float:
+    """How well the kinds mix in groups, see :class:`Found`; 1 of one kind only, or of nothing."""
+
+    def entropy(part: NDArray[np.float64]) -> NDArray[np.float64]:
+        shares = np.stack([part, 1 - part])
+        logarithms = np.log2(shares, out=np.zeros_like(shares), where=shares > 0)
+        result: NDArray[np.float64] = -(shares * logarithms).sum(axis=0)
+        return result
+
+    if not len(labels) or images.all() or not images.any():
+        return 1.0
+    counts = np.bincount(labels)
+    parts = np.bincount(labels, images) / np.maximum(counts, 1)
+    whole = float(entropy(np.array([images.mean()]))[0])
+    return float((entropy(parts) * counts).sum() / counts.sum() / whole)
