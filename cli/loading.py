@@ -24,6 +24,7 @@ COMMANDS = (
     "similar",
     "save",
     "history",
+    "classify",
     "status",
     "watch",
     "remove",
@@ -33,7 +34,7 @@ COMMANDS = (
     "import",
 )
 # Each has a module of its name, with an app.
-GROUPS = ("roots", "models", "embed", "config")
+GROUPS = ("tags", "roots", "models", "embed", "config")
 # A name that Python keeps for itself.
 MODULES = {"import": "import_"}
 

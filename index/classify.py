@@ -1,0 +1,189 @@
+"""Which of some labels fits each file, without training: zero-shot classification.
+
+As CLIP does it (Radford et al., 2021, section 3.1.4) and LiT (Zhai et al., 2022): a label is put
+into templates ("a photo of a {}"), the vectors of these texts are averaged, and
+
+    p(label | file) = softmax over labels of cos(file, label) / temperature
+
+with the temperature of the model's row. Descriptions of a label are averaged with it (Pratt et al.,
+2023, "What does a platypus look like?"): each counts as much as its name in all templates.
+
+What a label's text begins with, of a model that has prefixes: of images what its vision tower was
+trained to meet, which is `search_query` (nomic puts that before captions in training and before
+classes in its zero-shot ImageNet: contrastors, dataset/image_text_loader.py and
+eval/imagenet/imagenet.py); of texts `classification`.
+
+That no label fits is one more, whose cosine with a file is what the file's best label would reach
+if the two had nothing to do with each other: see :func:`_unfit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nmm.index.encoders.registry import Task
+from nmm.index.labels import HOLE, NONE, Label, check_labels, check_templates
+from nmm.index.scale import NEUTRAL_QUERIES
+from nmm.index.store.catalog import KINDS, Kind
+from nmm.index.store.items import content_sample
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from nmm.index.encoders.registry import Encoder
+    from nmm.index.items import Items
+    from nmm.index.store.items import Item
+
+    Floats = NDArray[np.float32]
+
+# Seven of CLIP's eighty that do as well as all: Prompt_Engineering_for_ImageNet.ipynb in
+# github.com/openai/CLIP, "7 subset". They are for models that were trained on captions.
+CAPTIONS = (
+    "itap of a {}.",
+    "a bad photo of the {}.",
+    "a origami {}.",
+    "a photo of the large {}.",
+    "a {} in a video game.",
+    "art of the {}.",
+    "a photo of the small {}.",
+)
+SUBJECTS = ("{}", "a text about {}.", "notes on {}.", "This is about {}.")
+TASKS: dict[Kind, Task] = {"image": Task.QUERY, "text": Task.CLASSIFICATION}
+
+# Contents of a kind that labels are held against, to know what they fit anyway.
+SAMPLE = 1024
+# Of contents that have nothing to do with the labels, so many get none.
+REFUSED = 0.75
+# The part of the contents that is taken to be of other labels than any one.
+OTHERS = 0.25
+# Contents of which what a label fits anyway counts for a half.
+HALF = 10
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What each of some files is.
+
+    Attributes:
+        files: In the order of their paths.
+        labels: The names; with what no label fits, that is :data:`.labels.NONE`, the last.
+        scores: Probabilities, of each file for each label, shape (files, labels).
+        best: The number of the likeliest label, shape (files,).
+    """
+
+    files: list[Item]
+    labels: tuple[str, ...]
+    scores: Floats
+    best: NDArray[np.int64]
+
+
+def classify(
+    items: Items, labels: Sequence[Label], *, templates: Sequence[str] = (), none: bool = False
+) -> Classification:
+    """Give each file probabilities of being what the labels say.
+
+    Args:
+        items: The files.
+        labels: What they may be.
+        templates: Texts with a :data:`.labels.HOLE` for the label, for both kinds; if none, those
+            that are built in.
+        none: Have one label more, for what no label fits.
+
+    Raises:
+        UsageError: There is nothing to choose from, or a template has no place for a label.
+        ModelError: The model of the index is not on this machine, or has other weights.
+        CatalogError: The catalog cannot be read.
+    """
+    import numpy as np
+
+    check_labels(labels, none=none)
+    check_templates(templates)
+    names = (*(label.name for label in labels), *[NONE] * none)
+    scores = np.empty((len(items.files), len(names)), np.float32)
+    kinds = np.array([item.kind for item in items.files])
+    for kind in KINDS:
+        chosen = np.flatnonzero(kinds == kind)
+        if not len(chosen):
+            continue
+        temperature = getattr(items.encoder.model.temperature, kind)
+        vectors = label_vectors(items.encoder, labels, kind, templates)
+        # By contents, of which files may share one.
+        rows, place = np.unique(items.rows[chosen], return_inverse=True)
+        cosines = items.vectors[rows] @ vectors.T
+        if none:
+            unfit = _unfit(items, kind, vectors, templates)[cosines.argmax(axis=1)]
+            cosines = np.column_stack([cosines, unfit])
+        scores[chosen] = softmax(cosines / temperature)[place]
+    return Classification(items.files, names, scores, scores.argmax(axis=1))
+
+
+def label_vectors(
+    encoder: Encoder, labels: Sequence[Label], kind: Kind, templates: Sequence[str] = ()
+) -> Floats:
+    """The vectors of labels, to be compared with those of a kind, shape (labels, dimension).
+
+    Args:
+        encoder: Of the index.
+        labels: Any number.
+        kind: Of what they are compared with.
+        templates: As of :func:`classify`.
+    """
+    import numpy as np
+
+    forms = templates or _built_in(encoder, kind)
+    named = [form.replace(HOLE, label.name) for label in labels for form in forms]
+    described = [text for label in labels for text in label.descriptions]
+    found = encoder.embed_texts([*named, *described], TASKS[kind])
+    vectors = _unit(found[: len(named)].reshape(len(labels), len(forms), -1).mean(axis=1))
+    owners = np.repeat(np.arange(len(labels)), [len(label.descriptions) for label in labels])
+    np.add.at(vectors, owners, found[len(named) :])
+    return _unit(vectors)
+
+
+def _built_in(encoder: Encoder, kind: Kind) -> Sequence[str]:
+    if kind == "text":
+        return SUBJECTS
+    return CAPTIONS if encoder.model.meets_captions else (HOLE,)
+
+
+def _unfit(items: Items, kind: Kind, labels: Floats, templates: Sequence[str]) -> Floats:
+    """The cosine below which a label does not fit a content of a kind, shape (labels,).
+
+    Neutral queries (:data:`.scale.NEUTRAL_QUERIES`) are made into labels of the same form. Of as
+    many of them as there are labels, the best would reach no more, in so many of four cases as
+    :data:`REFUSED` says: a quantile of their cosines with the index. But a label that fits all of
+    an index a little is nearer to all of it. So both are measured from their own lower quartiles,
+    which are of what has nothing to do with a label as long as that is a quarter of the index. Of
+    few contents a quartile says little: it counts for n / (n + 10).
+
+    `bench/calibration.py` prints how often this is right; quartiles did better there than medians,
+    thresholds without a level, and probabilities that take neutral queries for more labels
+    (NegLabel, Jiang et al., 2024).
+    """
+    import numpy as np
+
+    sample = content_sample(items.catalog, kind, SAMPLE, labels.shape[1])
+    queries = [Label(query) for query in NEUTRAL_QUERIES]
+    neutral = sample @ label_vectors(items.encoder, queries, kind, templates).T
+    lower, reached = np.quantile(neutral, (OTHERS, REFUSED ** (1 / len(labels))))
+    own = np.quantile(sample @ labels.T, OTHERS, axis=0)
+    level = (own - lower) * len(sample) / (len(sample) + HALF)
+    return np.asarray(reached + level, np.float32)
+
+
+def softmax(logits: Floats) -> Floats:
+    """Of each row, shape (n, labels)."""
+    import numpy as np
+
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def _unit(vectors: Floats) -> Floats:
+    import numpy as np
+
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths, lengths, 1))
