@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,19 +11,15 @@ import typer
 from nmm.cli.exit import Exit
 from nmm.cli.filtered import Among, filtered
 from nmm.cli.filters import parse_label, tell_emptied
-from nmm.cli.output import emit
 from nmm.cli.parameters import IndexOption, QuietOption, WaitOption
 from nmm.cli.signals import stopping
-from nmm.cli.text import printable, valid
+from nmm.cli.sorting import counted, put_back, sort
+from nmm.cli.text import valid
 from nmm.index.errors import UsageError
 from nmm.index.labels import NONE, Label, normal, parse_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from nmm.cli.classified import Row
-    from nmm.index.sort_files import Sorted
-    from nmm.index.sort_plan import Plan
 
 EXAMPLES = """\b
 Examples:
@@ -133,7 +128,7 @@ def classify(
     if undo:
         if labels or labels_file or move_to or link_to:
             raise UsageError("--undo is given alone.", hint="Leave out the other options.")
-        _undo(undo, quiet)
+        put_back(undo, quiet=quiet)
         return
     if move_to and link_to:
         raise UsageError("Files are moved or linked, and not both.", hint="Leave one out.")
@@ -168,27 +163,29 @@ def classify(
         found = classify_items(
             items, wanted, templates=[valid(one) for one in templates or ()], none=none
         )
+        roots = [root.path for root in items.catalog.roots()]
         for line in tell_emptied(items.emptied, among.typed, among.kinds):
             note(line)
     shown = classified.rows(found, chosen, least)
     if form or not sorting:
         classified.show(form, found, shown)
     if shown:
-        note(f"{_files(len(shown))}: {classified.counts(shown, found.labels)}.")
+        note(f"{counted(len(shown))}: {classified.counts(shown, found.labels)}.")
     if write_tags:
         from nmm.index.store.lock import Wait
         from nmm.index.tags import give_tags
 
         tagged = {row.place: row.label for row in shown if row.label != NONE or not none}
         given = [(item, tagged.get(place)) for place, item in enumerate(found.files)]
-        choice = list(chosen or (label.name for label in wanted))
+        choice = [name for name in chosen or found.labels if name != NONE or not none]
         with stopping() as stop:
             give_tags(given, choice, folder, wait=Wait(stop) if wait else None)
-        note(f"{_files(len(tagged))} tagged.")
+        note(f"{counted(len(tagged))} tagged.")
     failed = False
     if sorting:
         some = [row for row in shown if row.label != NONE or not none]
-        failed = _sort(some, sorting, moving=move_to is not None, yes=yes, quiet=quiet)
+        moving = move_to is not None
+        failed = sort(some, found.labels, sorting, roots, moving=moving, yes=yes, quiet=quiet)
     if failed:
         raise typer.Exit(Exit.SOME_SKIPPED)
     if not shown:
@@ -223,76 +220,3 @@ def _only(typed: Sequence[str], labels: Sequence[Label], *, none: bool) -> list[
                 f"{name!r} is none of the labels.", hint=f"They are: {', '.join(known.values())}."
             )
     return [known[name.casefold()] for name in wanted]
-
-
-def _sort(shown: Sequence[Row], folder: Path, *, moving: bool, yes: bool, quiet: bool) -> bool:
-    """Sort files into folders, or say how; whether some could not be."""
-    from nmm.index.sort_files import carry_out
-    from nmm.index.sort_plan import Filed, folder_names, plan
-
-    names = folder_names(list(dict.fromkeys(row.label for row in shown)))
-    files = [Filed(row.item.path, row.label, row.item.size, row.item.mtime_ns) for row in shown]
-    todo = plan(files, folder, names, "move" if moving else "link")
-    if not yes:
-        _tell(todo, quiet)
-        return bool(todo.failed)
-    done = carry_out(todo)
-    _tell_failed(done)
-    if not quiet:
-        counts = [f"{done.done} {'moved' if moving else 'linked'}"]
-        if todo.there:
-            counts.append(f"{todo.there} there already")
-        if done.failed:
-            counts.append(f"{len(done.failed)} left where they are")
-        typer.echo(f"{', '.join(counts)}: {printable(str(todo.folder))}", err=True)
-        if done.log:
-            log = shlex.quote(str(done.log))
-            typer.echo(f"Undo it with: nmm classify --undo {printable(log)}", err=True)
-        if moving and done.done:
-            where = shlex.quote(str(todo.folder))
-            typer.echo(
-                f"Tell the index with: nmm index, and nmm index {printable(where)}", err=True
-            )
-    return bool(done.failed)
-
-
-def _tell(todo: Plan, quiet: bool) -> None:
-    """Say what would be done."""
-    from nmm.cli.classified import near
-
-    emit(
-        "".join(
-            f"{printable(near(step.source))} -> {printable(near(step.target))}\n"
-            for step in todo.steps
-        )
-    )
-    for path, reason in todo.failed:
-        typer.echo(f"{printable(path)}: {printable(reason)}", err=True)
-    if not quiet:
-        what = "moved" if todo.action == "move" else "linked"
-        there = f", {todo.there} there already" if todo.there else ""
-        typer.echo(f"{len(todo.steps)} to be {what}{there}. Nothing was done yet.", err=True)
-        if todo.steps:
-            typer.echo("Do it with the same command and: --yes", err=True)
-
-
-def _undo(log: Path, quiet: bool) -> None:
-    from nmm.index.sort_files import undo
-
-    done = undo(log.expanduser())
-    _tell_failed(done)
-    if not quiet:
-        typer.echo(f"{_files(done.done)} put back.", err=True)
-    if done.failed:
-        if not quiet:
-            typer.echo(f"The log is kept: {printable(str(log))}", err=True)
-        raise typer.Exit(Exit.SOME_SKIPPED)
-
-
-def _tell_failed(done: Sorted) -> None:
-    for path, reason in done.failed:
-        typer.echo(f"{printable(path)}: {printable(reason)}", err=True)
-
-
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count} files"
