@@ -238,8 +238,8 @@ def test_a_template_without_a_place_is_refused(items: Items) -> None:
 
 def test_the_command_prints_a_table_by_label(indexed: tuple[Nmm, Path]) -> None:
     nmm, samples = indexed
-    done = nmm("classify", "--labels", "cat, coffee", "--labels", "clock", "--in", "photos",
-               "--type", "image", "--only", "coffee", "--min-score", "0.9", cwd=samples)  # fmt: skip
+    among = ["--in", "photos", "--type", "image", "--only", "coffee", "--min-score", "0.9"]
+    done = nmm("classify", "--labels", "cat, coffee", "--labels", "clock", *among, cwd=samples)
     head, *rows = done.stdout.splitlines()
     assert head.split() == ["score", "label", "file"]
     assert [row.split()[1:] for row in rows] == [["coffee", "photos/espresso.jpg"]]
