@@ -14,7 +14,7 @@ classes in its zero-shot ImageNet: contrastors, dataset/image_text_loader.py and
 eval/imagenet/imagenet.py); of texts `classification`.
 
 That no label fits is one more, whose cosine with a file is what the file's best label would reach
-if the two had nothing to do with each other: see :func:`_unfit`.
+if the two had nothing to do with each other: see :func:`unfit`.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ def classify(
         rows, place = np.unique(items.rows[chosen], return_inverse=True)
         cosines = items.vectors[rows] @ vectors.T
         if none:
-            unfit = _unfit(items, kind, vectors, templates)[cosines.argmax(axis=1)]
-            cosines = np.column_stack([cosines, unfit])
+            bounds = _unfit(items, kind, vectors, templates)
+            cosines = np.column_stack([cosines, bounds[cosines.argmax(axis=1)]])
         scores[chosen] = softmax(cosines / temperature)[place]
     return Classification(items.files, names, scores, scores.argmax(axis=1))
 
@@ -150,27 +150,36 @@ def _built_in(encoder: Encoder, kind: Kind) -> Sequence[str]:
 
 
 def _unfit(items: Items, kind: Kind, labels: Floats, templates: Sequence[str]) -> Floats:
-    """The cosine below which a label does not fit a content of a kind, shape (labels,).
+    """:func:`unfit` of labels and a kind, held against all of the index, shape (labels,)."""
+    sample = content_sample(items.catalog, kind, SAMPLE, labels.shape[1])
+    queries = [Label(query) for query in NEUTRAL_QUERIES]
+    neutral = label_vectors(items.encoder, queries, kind, templates)
+    return unfit(sample @ neutral.T, sample @ labels.T)
+
+
+def unfit(neutral: Floats, own: Floats) -> Floats:
+    """The cosine below which a label does not fit a content, shape (labels,).
 
     Neutral queries (:data:`.scale.NEUTRAL_QUERIES`) are made into labels of the same form. Of as
-    many of them as there are labels, the best would reach no more, in so many of four cases as
-    :data:`REFUSED` says: a quantile of their cosines with the index. But a label that fits all of
-    an index a little is nearer to all of it. So both are measured from their own lower quartiles,
-    which are of what has nothing to do with a label as long as that is a quarter of the index. Of
-    few contents a quartile says little: it counts for n / (n + 10).
+    many of them as there are labels, the best reaches a quantile of their cosines with the index
+    in so few of all cases as :data:`REFUSED` leaves. But a label that fits all of an index a
+    little is nearer to all of it. So both are measured from their own lower quartiles, which are
+    of what has nothing to do with a label as long as that is a quarter of the index. Of few
+    contents a quartile says little: it counts for n / (n + 10).
 
-    `bench/calibration.py` prints how often this is right; quartiles did better there than medians,
-    thresholds without a level, and probabilities that take neutral queries for more labels
-    (NegLabel, Jiang et al., 2024).
+    `bench/calibration.py` prints how often this is right. Tried beside it: medians instead of
+    quartiles, which fail where most of an index is of one label; thresholds without a level; a
+    file's own cosines with neutral queries; and these as more labels of the softmax (NegLabel,
+    Jiang et al., 2024).
+
+    Args:
+        neutral: Cosines of a sample of the index with neutral queries, shape (n, queries).
+        own: With the labels, shape (n, labels).
     """
     import numpy as np
 
-    sample = content_sample(items.catalog, kind, SAMPLE, labels.shape[1])
-    queries = [Label(query) for query in NEUTRAL_QUERIES]
-    neutral = sample @ label_vectors(items.encoder, queries, kind, templates).T
-    lower, reached = np.quantile(neutral, (OTHERS, REFUSED ** (1 / len(labels))))
-    own = np.quantile(sample @ labels.T, OTHERS, axis=0)
-    level = (own - lower) * len(sample) / (len(sample) + HALF)
+    lower, reached = np.quantile(neutral, (OTHERS, REFUSED ** (1 / own.shape[1])))
+    level = (np.quantile(own, OTHERS, axis=0) - lower) * len(own) / (len(own) + HALF)
     return np.asarray(reached + level, np.float32)
 
 
