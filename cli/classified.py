@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Rows that are printed at once.
 BLOCK = 4096
-FORMS = ("json", "jsonl", "csv", "paths", "0")
+DIGITS = 6
 
 
 class Row(NamedTuple):
@@ -94,37 +94,40 @@ def counts(shown: Sequence[Row], labels: Sequence[str]) -> str:
     return ", ".join(said)
 
 
-def _fields(found: Classification, row: Row) -> dict[str, Any]:
-    scores = found.scores[row.place].tolist()
-    return {
-        "path": row.item.path,
-        "label": row.label,
-        "score": round(row.score, 6),
-        "scores": {
-            label: round(score, 6) for label, score in zip(found.labels, scores, strict=True)
-        },
-    }
+def _fields(found: Classification, shown: Sequence[Row]) -> Iterator[dict[str, Any]]:
+    """Rows by the names of the JSON."""
+    import numpy as np
+
+    for start in range(0, len(shown), BLOCK):
+        block = shown[start : start + BLOCK]
+        scores = found.scores[[row.place for row in block]].astype(np.float64)
+        for row, rounded in zip(block, np.round(scores, DIGITS).tolist(), strict=True):
+            yield {
+                "path": row.item.path,
+                "label": row.label,
+                "score": round(row.score, DIGITS),
+                "scores": dict(zip(found.labels, rounded, strict=True)),
+            }
 
 
 def _json(found: Classification, shown: Sequence[Row]) -> Iterator[str]:
     """One object, of which each result has a line of its own."""
     yield f'{{"version": {VERSION}, "results": ['
-    for number, row in enumerate(shown):
-        line = json.dumps(_fields(found, row), ensure_ascii=False)
+    for number, named in enumerate(_fields(found, shown)):
+        line = json.dumps(named, ensure_ascii=False)
         yield f"{',' if number else ''}\n  {line}"
     yield "\n]}\n"
 
 
 def _json_lines(found: Classification, shown: Sequence[Row]) -> Iterator[str]:
-    for row in shown:
-        yield json.dumps(_fields(found, row), ensure_ascii=False) + "\n"
+    for named in _fields(found, shown):
+        yield json.dumps(named, ensure_ascii=False) + "\n"
 
 
 def _csv(found: Classification, shown: Sequence[Row]) -> Iterator[str]:
     """RFC 4180 but for the line ends; a column for each label, after the three that are fixed."""
     yield csv_row(("path", "label", "score", *found.labels))
-    for row in shown:
-        named = _fields(found, row)
+    for named in _fields(found, shown):
         yield csv_row((named["path"], named["label"], named["score"], *named["scores"].values()))
 
 
@@ -143,17 +146,18 @@ def _table(found: Classification, shown: Sequence[Row]) -> Iterator[str]:
         return
     width = max(len("label"), *(len(printable(label)) for label in found.labels))
     yield f"score  {'label':<{width}}  file\n"
+    here = current_folder()
     for row in shown:
-        label = printable(row.label)
-        yield f"{row.score:>5.2f}  {label:<{width}}  {printable(near(row.item.path))}\n"
+        label, path = printable(row.label), printable(row.item.path.removeprefix(here))
+        yield f"{row.score:>5.2f}  {label:<{width}}  {path}\n"
 
 
-def near(path: str) -> str:
-    """A path relative to the current folder, if it is in it."""
+def current_folder() -> str:
+    """What a path begins with that is in the current folder; empty if that is gone."""
     try:
-        return str(Path(path).relative_to(Path.cwd()))
-    except ValueError:
-        return path
+        return str(Path.cwd() / "_")[:-1]
+    except OSError:
+        return ""
 
 
 LINES = {

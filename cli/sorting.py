@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from nmm.cli.classified import near
+from nmm.cli.classified import current_folder
 from nmm.cli.exit import Exit
 from nmm.cli.output import emit
 from nmm.cli.text import printable
@@ -79,12 +79,10 @@ def _indexing(folder: Path, roots: Sequence[Path]) -> str:
 
 def _tell(todo: Plan, quiet: bool) -> None:
     """Say what would be done."""
-    emit(
-        "".join(
-            f"{printable(near(step.source))} -> {printable(near(step.target))}\n"
-            for step in todo.steps
-        )
-    )
+    here = current_folder()
+    for step in todo.steps:
+        source, target = (printable(path.removeprefix(here)) for path in step)
+        emit(f"{source} -> {target}\n")
     for path, reason in todo.failed:
         typer.echo(f"{printable(path)}: {printable(reason)}", err=True)
     if not quiet:
