@@ -98,21 +98,22 @@ def _missing(folders: Sequence[str]) -> list[str]:
 
 def _write_log(todo: Plan, missing: Sequence[str]) -> Path:
     date = datetime.now(timezone.utc).strftime("%Y-%m-%d-%H%M%S")
-    for log in places(todo.folder, LOG.format(date=date)):
-        try:
-            stream = log.open("x", encoding="ascii")
-        except FileExistsError:
-            continue
-        with stream:
-            head = {"format": FORMAT, "version": VERSION, "action": todo.action, "made": missing}
-            lines = (head, *(step._asdict() for step in todo.steps))
+    name = LOG.format(date=date)
+    part = todo.folder / f"{name}.{os.getpid()}"
+    head = {"format": FORMAT, "version": VERSION, "action": todo.action, "made": missing}
+    try:
+        with part.open("x", encoding="ascii") as stream:
             # In ASCII, which has a way to write names that are no UTF-8.
-            stream.writelines(json.dumps(line) + "\n" for line in lines)
-        sync(log)
-        sync(log.parent)
-        sys.audit("nmm.sort_files", "log written")
-        return log
-    raise AssertionError("names do not end")
+            for line in (head, *(step._asdict() for step in todo.steps)):
+                stream.write(json.dumps(line) + "\n")
+        sync(part)
+        sys.audit("nmm.sort_files", "log to be named")
+        log = next(log for log in places(todo.folder, name) if settled(part, log))
+    finally:
+        part.unlink(missing_ok=True)
+    sync(log.parent)
+    sys.audit("nmm.sort_files", "log written")
+    return log
 
 
 def _part(log: Path) -> str:
@@ -128,7 +129,7 @@ def _move(source: Path, target: Path, part: str) -> None:
         OSError: It cannot be done; the file is where it was.
     """
     try:
-        os.link(source, target, follow_symlinks=False)
+        os.link(source, target)
     except FileExistsError:
         raise
     except OSError as error:
@@ -217,6 +218,8 @@ def _put_back(source: Path, target: Path, part: str) -> bool:
         if os.path.lexists(source):
             return False
         raise FileNotFoundError(errno.ENOENT, "it is neither there nor where it was")
+    if target.is_symlink():  # none was moved
+        raise FileExistsError(errno.EEXIST, "it is another file now")
     if not os.path.lexists(source):
         source.parent.mkdir(parents=True, exist_ok=True)
         _move(target, source, part)

@@ -302,6 +302,28 @@ def test_a_run_that_was_killed_is_put_back(
 
 
 @posix
+def test_without_a_log_nothing_is_touched(root: Path, tmp_path: Path) -> None:
+    assert killed("log to be named", 1, "sort", root, tmp_path / "to", Path(__file__).parent)
+    assert not list((tmp_path / "to").glob("*.jsonl"))
+    assert contents(root) == BEFORE
+    log = moved(planned(root, tmp_path / "to"))
+    assert contents(tmp_path / "to") == SORTED
+    assert undo(log).done == 4
+
+
+@posix
+def test_a_link_in_the_new_place_is_not_what_was_moved(root: Path, tmp_path: Path) -> None:
+    log = moved(planned(root, tmp_path / "to"))
+    place = tmp_path / "to" / "dog" / "b.txt"
+    place.rename(tmp_path / "mine.txt")
+    place.symlink_to(tmp_path / "mine.txt")
+    ((path, reason),) = undo(log).failed
+    assert (path, reason) == (str(place), "it is another file now")
+    assert (tmp_path / "mine.txt").read_text() == "I am one/b.txt"
+    assert place.is_symlink()
+
+
+@posix
 @pytest.mark.parametrize(("at", "count"), [("next", 2), ("both names", 1), ("both names", 3)])
 def test_an_undo_that_was_killed_goes_on(root: Path, tmp_path: Path, at: str, count: int) -> None:
     log = moved(planned(root, tmp_path / "to"))
