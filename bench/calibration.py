@@ -25,6 +25,7 @@ import argparse
 import importlib
 import inspect
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -35,10 +36,10 @@ from numpy.typing import NDArray
 from report import Figure, left_out, note
 
 from nmm.index.build import build
-from nmm.index.classify import OTHERS, REFUSED, label_vectors, softmax, unfit
+from nmm.index.classify import OTHERS, REFUSED, classify, label_vectors, softmax, unfit
 from nmm.index.encoders.registry import MINI, Encoder, Task
 from nmm.index.encoders.runtime import load_encoder
-from nmm.index.items import open_items
+from nmm.index.items import Items, open_items
 from nmm.index.labels import Label
 from nmm.index.scale import NEUTRAL_QUERIES
 from nmm.index.store.catalog import Kind
@@ -100,13 +101,31 @@ def main() -> None:
     parser.add_argument("--emoji", action=argparse.BooleanOptionalAction, default=True)
     arguments = parser.parse_args()
     encoder = load_encoder(MINI)
-    sets = [*photos(arguments.folder), numpy_pages(encoder)]
-    if arguments.emoji:
-        sets += emoji_sets(arguments.folder / "emoji", encoder)
-    else:
+    sets = labelled_sets(encoder, arguments.folder, emoji=arguments.emoji)
+    if not arguments.emoji:
         left_out("emoji by what they are", "it was asked for")
     print_temperatures(encoder, sets)
     print_none(encoder, sets)
+
+
+def labelled_sets(encoder: Encoder, folder: Path, *, emoji: bool) -> list[Labelled]:
+    """All sets; their indexes are kept in a folder."""
+    drawn = emoji_sets(folder / "emoji", encoder) if emoji else ()
+    return [*photos(folder), numpy_pages(encoder), *drawn]
+
+
+def accuracy(encoder: Encoder, some: Labelled, *templates: str) -> float:
+    """How often the likeliest label is right."""
+    return float((cosines(encoder, some, *templates).argmax(axis=1) == some.right).mean())
+
+
+def seconds(items: Items, labels: int, *, none: bool = False) -> float:
+    """What it takes to classify items among so many labels, with the model at work already."""
+    items.encoder.embed_texts(["warm"], Task.QUERY)
+    asked = [Label(name) for name in [*THINGS.values(), *BESIDE, *NEUTRAL_QUERIES][:labels]]
+    started = time.perf_counter()
+    classify(items, asked, none=none)
+    return time.perf_counter() - started
 
 
 def photos(folder: Path) -> Iterator[Labelled]:
@@ -195,20 +214,19 @@ def print_temperatures(encoder: Encoder, sets: list[Labelled]) -> None:
     print(f"{'temperatures':28}" + "".join(f"{title:>9}" for title in titles))
     for some in sets:
         logits = cosines(encoder, some)
-        bare = cosines(encoder, some, "{}")
-        accuracy, plain = (float((x.argmax(axis=1) == some.right).mean()) for x in (logits, bare))
+        right, bare = accuracy(encoder, some), accuracy(encoder, some, "{}")
         best = min(TEMPERATURES, key=lambda t: judged(logits, some.right, t)[0])
         used = getattr(MINI.temperature, some.kind)
         (loss, error), (used_loss, used_error) = (
             judged(logits, some.right, temperature) for temperature in (best, used)
         )
         print(
-            f"{some.name:28}{len(some.right):9}{len(some.labels):9}{accuracy:9.3f}{plain:9.3f}"
+            f"{some.name:28}{len(some.right):9}{len(some.labels):9}{right:9.3f}{bare:9.3f}"
             f"{best:9.2f}{loss:9.2f}{error:9.2f}{used:9.2f}{used_loss:9.2f}{used_error:9.2f}"
         )
         what = f"{some.name}: right of {len(some.labels)} labels (mini)"
         chance = 1 / len(some.labels)
-        note(Figure(what, accuracy, "", "by chance", chance, accuracy / chance))
+        note(Figure(what, right, "", "by chance", chance, right / chance))
 
 
 def print_none(encoder: Encoder, sets: list[Labelled]) -> None:

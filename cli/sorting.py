@@ -50,18 +50,23 @@ def sort(
     if not yes:
         _tell(todo, quiet)
         return bool(todo.failed)
-    done = carry_out(todo)
+
+    def tell_log(log: Path) -> None:
+        # Before anything is moved, for whoever stops it in the middle.
+        if not quiet:
+            typer.echo(
+                f"Undo it with: nmm classify --undo {printable(shlex.quote(str(log)))}", err=True
+            )
+
+    done = carry_out(todo, tell_log)
     _tell_failed(done)
     if not quiet:
         counts = [f"{done.done} {'moved' if moving else 'linked'}"]
         if todo.there:
             counts.append(f"{todo.there} there already")
         if done.failed:
-            counts.append(f"{len(done.failed)} left where they are")
+            counts.append(f"{len(done.failed)} failed")
         typer.echo(f"{', '.join(counts)}: {printable(str(todo.folder))}", err=True)
-        if done.log:
-            log = shlex.quote(str(done.log))
-            typer.echo(f"Undo it with: nmm classify --undo {printable(log)}", err=True)
         if moving and done.done:
             typer.echo(f"Tell the index with: {_indexing(todo.folder, roots)}", err=True)
     return bool(done.failed)
@@ -100,7 +105,9 @@ def put_back(log: Path, *, quiet: bool) -> None:
     done = undo(log.expanduser())
     _tell_failed(done)
     if not quiet:
-        typer.echo(f"{counted(done.done)} put back.", err=True)
+        is_moved = done.action == "move"
+        links = "1 link" if done.done == 1 else f"{done.done} links"
+        typer.echo(f"{counted(done.done)} put back." if is_moved else f"{links} removed.", err=True)
     if done.failed:
         if not quiet:
             typer.echo(f"The log is kept: {printable(str(log))}", err=True)

@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -41,20 +41,26 @@ class Sorted:
         done: Files.
         failed: Others, each with the reason.
         log: Where :func:`undo` reads what to undo; None if there is nothing.
+        action: With each.
     """
 
     done: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
     log: Path | None = None
+    action: Action = "move"
 
 
-def carry_out(todo: Plan) -> Sorted:
+def carry_out(todo: Plan, on_log: Callable[[Path], None] = lambda _: None) -> Sorted:
     """Do what was planned, and write down first how to undo it.
+
+    Args:
+        todo: What :func:`.sort_plan.plan` says.
+        on_log: Told where that is written down, before anything is touched.
 
     Raises:
         OutputError: The folders cannot be made, or the log not be written: nothing was moved.
     """
-    done = Sorted(failed=list(todo.failed))
+    done = Sorted(failed=list(todo.failed), action=todo.action)
     if not todo.steps:
         return done
     folders = sorted({str(Path(step.target).parent) for step in todo.steps})
@@ -70,6 +76,7 @@ def carry_out(todo: Plan) -> Sorted:
             why=error.strerror or str(error),
             hint="Name another folder.",
         ) from error
+    on_log(done.log)
     put = _move if todo.action == "move" else _link
     for step in todo.steps:
         sys.audit("nmm.sort_files", "next")
@@ -189,7 +196,7 @@ def undo(log: Path) -> Sorted:
         OutputError: It cannot be deleted in the end.
     """
     action, made, steps = _read_log(log)
-    result = Sorted(log=log)
+    result = Sorted(log=log, action=action)
     back = _put_back if action == "move" else _unlink
     for folder in {str(Path(path).parent) for step in steps for path in step}:
         with suppress(OSError):

@@ -65,11 +65,18 @@ BEFORE = {name: f"I am {name}" for name in LABELS}
 
 
 def moved(todo: Plan) -> Path:
-    """Carry a plan out to the end; the log."""
-    done = carry_out(todo)
+    """Carry a plan out to the end; the log, which is told before anything is touched."""
+    told: list[Path] = []
+
+    def on_log(log: Path) -> None:
+        assert log.is_file()
+        assert not any(os.path.lexists(step.target) for step in todo.steps)
+        told.append(log)
+
+    done = carry_out(todo, on_log)
     assert (done.done, done.failed) == (len(todo.steps), todo.failed)
-    assert done.log
-    return done.log
+    assert [done.log] == told
+    return told[0]
 
 
 # Done and undone
@@ -472,8 +479,8 @@ def test_the_command_says_first_what_it_would_do(nmm: Nmm, sample_data: Path) ->
     top = sample_data.resolve() / "by" / "label"
     (log,) = top.glob(".nmm-undo-*.jsonl")
     assert done.stderr.splitlines()[1:] == [
-        f"3 moved: {top}",
         f"Undo it with: nmm classify --undo {log}",
+        f"3 moved: {top}",
         "Tell the index with: nmm index",
     ]
     assert (top / "cat" / "chelsea.jpg").is_file()
@@ -493,7 +500,7 @@ def test_the_command_tells_what_could_not_be_moved(nmm: Nmm, sample_data: Path) 
     assert done.returncode == 3
     assert done.stderr.splitlines()[1:] == [
         f"{sample_data.resolve()}/photos/chelsea.jpg: {os.strerror(2)}",
-        f"0 moved, 1 left where they are: {sample_data.resolve().parent / 'sorted'}",
+        f"0 moved, 1 failed: {sample_data.resolve().parent / 'sorted'}",
     ]
     assert not (sample_data.parent / "sorted").exists()
 
@@ -509,7 +516,7 @@ def test_a_folder_outside_the_index_is_taken_in_before_the_old_places_go(
     assert f"1 linked: {to}" in linked.stderr
     assert "nmm index" not in linked.stderr
     (log,) = to.glob(".nmm-undo-*")
-    assert nmm("classify", "--undo", log).returncode == 0
+    assert nmm("classify", "--undo", log).stderr == "1 link removed.\n"
     done = nmm(*asked, "--move-to", to, "--yes")
     assert done.stderr.endswith(f"Tell the index with: nmm index '{to}' && nmm index\n")
     before = known(IndexFolder(tmp_path / "index"))
