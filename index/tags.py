@@ -61,8 +61,9 @@ def remove_tags(labels: Sequence[str], folder: IndexFolder, *, wait: Wait | None
         IndexLockedError, StoppedError, CatalogError: As of :func:`give_tags`.
     """
     with open_for_writing(folder.existing(), wait) as writer:
-        known = {tag.label.casefold() for tag in stored.tags(writer)}
+        # As SQLite compares them: of bytes, A to Z are made small and nothing else.
+        known = {tag.label.encode().lower() for tag in stored.tags(writer)}
         for label in labels:
-            if label.casefold() not in known:
+            if label.encode().lower() not in known:
                 raise UsageError(f"No file has the tag {label!r}.", hint="See them with: nmm tags")
         return stored.take_away(writer, labels)

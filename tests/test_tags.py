@@ -116,6 +116,10 @@ def test_tags_are_taken_away_by_name(index: IndexFolder) -> None:
     assert both(index) == KEPT
     assert remove_tags(["Cat", "colour"], index) == 2
     assert list_tags(index) == []
+    tag(index, {"a.txt": "größe"}, "größe")
+    with pytest.raises(UsageError, match="No file has the tag 'GRÖSSE'"):
+        remove_tags(["GRÖSSE"], index)
+    assert remove_tags(["Größe"], index) == 1
 
 
 # Nothing else takes them away
