@@ -184,8 +184,16 @@ def classify(
     failed = False
     if sorting:
         some = [row for row in shown if row.label != NONE or not none]
-        moving = move_to is not None
-        failed = sort(some, found.labels, sorting, roots, moving=moving, yes=yes, quiet=quiet)
+        failed = sort(
+            some,
+            found.labels,
+            sorting,
+            roots,
+            moving=move_to is not None,
+            yes=yes,
+            listed=not form,
+            quiet=quiet,
+        )
     if failed:
         raise typer.Exit(Exit.SOME_SKIPPED)
     if not shown:

@@ -28,6 +28,7 @@ def sort(
     *,
     moving: bool,
     yes: bool,
+    listed: bool,
     quiet: bool,
 ) -> bool:
     """Sort files into folders, or say how; whether some could not be.
@@ -39,6 +40,7 @@ def sort(
         roots: Of the index.
         moving: Move them; else make links.
         yes: Do it.
+        listed: Print what would be done file by file; else standard output is for a script.
         quiet: Leave out notes.
     """
     from nmm.index.sort_files import carry_out
@@ -48,7 +50,7 @@ def sort(
     files = [Filed(row.item.path, row.label, row.item.size, row.item.mtime_ns) for row in shown]
     todo = plan(files, folder, names, "move" if moving else "link")
     if not yes:
-        _tell(todo, quiet)
+        _tell(todo, listed=listed, quiet=quiet)
         return bool(todo.failed)
 
     def tell_log(log: Path) -> None:
@@ -82,10 +84,10 @@ def _indexing(folder: Path, roots: Sequence[Path]) -> str:
     return f"nmm index {printable(shlex.quote(str(folder)))} && nmm index"
 
 
-def _tell(todo: Plan, quiet: bool) -> None:
+def _tell(todo: Plan, *, listed: bool, quiet: bool) -> None:
     """Say what would be done."""
     here = current_folder()
-    for step in todo.steps:
+    for step in todo.steps if listed else ():
         source, target = (printable(path.removeprefix(here)) for path in step)
         emit(f"{source} -> {target}\n")
     for path, reason in todo.failed:

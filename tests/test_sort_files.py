@@ -472,6 +472,9 @@ def test_the_command_says_first_what_it_would_do(nmm: Nmm, sample_data: Path) ->
         "3 to be moved. Nothing was done yet.",
         "Do it with the same command and: --yes",
     ]
+    done = nmm(*asked, "--json", cwd=sample_data)
+    assert len(json.loads(done.stdout)["results"]) >= 3
+    assert done.stderr.splitlines()[-2:][0] == "3 to be moved. Nothing was done yet."
     assert sorted(path.name for path in photos.iterdir()) == there
     assert not (sample_data / "by").exists()
     done = nmm(*asked, "--yes", cwd=sample_data)
