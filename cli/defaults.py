@@ -47,11 +47,15 @@ NEVER = frozenset(
         "link-to",
         "list",
         "minus",
+        "move-to",
         "output",
         "prune",
         "rebuild",
         "remove",
         "repair",
+        "undo",
+        "write-tags",
+        "yes",
     }
 )
 # Commands that work whatever the file says, for they are what puts it right.

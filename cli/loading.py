@@ -24,6 +24,7 @@ COMMANDS = (
     "similar",
     "save",
     "history",
+    "classify",
     "cluster",
     "status",
     "watch",
@@ -34,7 +35,7 @@ COMMANDS = (
     "import",
 )
 # Each has a module of its name, with an app.
-GROUPS = ("roots", "models", "embed", "eval", "config")
+GROUPS = ("tags", "eval", "roots", "models", "embed", "config")
 # A name that Python keeps for itself.
 MODULES = {"import": "import_"}
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-SCHEMA = 3
+SCHEMA = 4
 
 Kind = Literal["image", "text"]
 Form = Literal["flat", "ivf"]
