@@ -76,29 +76,35 @@ def write_page(file: Path, query: str, model: str, results: Sequence[Result]) ->
 
 def page(query: str, model: str, results: Sequence[Result]) -> Iterator[str]:
     """The page, in parts."""
-    style, script = _resource("gallery.css"), _resource("gallery.js")
-    head, _, tail = _resource("gallery.html").partition("$cards")
+    head, _, tail = resource("gallery.html").partition("$cards")
     weak = sum(result.weak for result in results)
     many = "1 result" if len(results) == 1 else f"{len(results)} results"
     summary = f"{many} with the model {model}" if results else "Nothing found."
     if weak:
         summary += f", {weak} of them weak"
-    values = {
-        "title": escape(f"{printable(query)} – nmm"),
-        "query": escape(printable(query)),
-        "summary": escape(printable(summary)),
-        "style": style,
-        "style_hash": _hash(style),
-        "script": script,
-        "script_hash": _hash(script),
-    }
+    values = page_head(query, summary)
     yield Template(head).substitute(values)
     for result in results:
         yield _card(result)
     yield Template(tail).substitute(values)
 
 
-def _resource(name: str) -> str:
+def page_head(title: str, summary: str) -> dict[str, str]:
+    """What every page begins with: its title, what is on it, its style and its script."""
+    style, script = resource("gallery.css"), resource("gallery.js")
+    return {
+        "title": escape(f"{printable(title)} – nmm"),
+        "query": escape(printable(title)),
+        "summary": escape(printable(summary)),
+        "style": style,
+        "style_hash": _hash(style),
+        "script": script,
+        "script_hash": _hash(script),
+    }
+
+
+def resource(name: str) -> str:
+    """A file that comes with this package."""
     return (files("nmm.cli") / name).read_text("utf-8")
 
 
@@ -119,10 +125,14 @@ def _card(result: Result) -> str:
         facts.append(f"+{len(result.copies)} like it")
     if result.weak:
         facts.append("weak")
-    shown = _passage(result) if result.text is not None else _picture(result)
+    shown = (
+        _passage(result)
+        if result.text is not None
+        else thumbnail_of(result.path, f"shown-{number}")
+    )
     return (
         f'<li><a class="card{" weak" if result.weak else ""}"'
-        f" {_link(result.path)}"
+        f" {file_link(result.path)}"
         f' aria-labelledby="name-{number}" aria-describedby="facts-{number} shown-{number}">'
         f"{shown}"
         f'<span class="about"><bdi class="name" id="name-{number}">'
@@ -133,7 +143,7 @@ def _card(result: Result) -> str:
     )
 
 
-def _link(path: str) -> str:
+def file_link(path: str) -> str:
     """The attributes that lead to a file; without an address for a path of another system."""
     try:
         uri = Path(path).as_uri()
@@ -156,21 +166,21 @@ def _passage(result: Result) -> str:
     return f'<span class="passage" id="shown-{result.rank}" dir="auto">{"".join(pieces)}</span>'
 
 
-def _picture(result: Result) -> str:
-    """The thumbnail of an image, or why there is none."""
+def thumbnail_of(path: str, identity: str) -> str:
+    """The thumbnail of an image, or why there is none, in an element of that id."""
     from nmm.index.media.thumbnail import thumbnail
 
-    name = escape(printable(PurePath(result.path).name))
+    name = escape(printable(PurePath(path).name))
     try:
-        image = thumbnail(Path(result.path), SIDE)
+        image = thumbnail(Path(path), SIDE)
     except MediaError as error:
         why = escape(printable(error.what))
-        return f'<span class="picture gone" id="shown-{result.rank}">{why}</span>'
+        return f'<span class="picture gone" id="{identity}">{why}</span>'
     data = io.BytesIO()
     image.save(data, "JPEG", quality=QUALITY)
     source = base64.b64encode(data.getvalue()).decode()
     return (
-        f'<span class="picture" id="shown-{result.rank}"><img alt="{name}"'
+        f'<span class="picture" id="{identity}"><img alt="{name}"'
         f' width="{image.width}" height="{image.height}" decoding="async"'
         f' src="data:image/jpeg;base64,{source}"></span>'
     )

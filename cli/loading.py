@@ -24,6 +24,7 @@ COMMANDS = (
     "similar",
     "save",
     "history",
+    "dupes",
     "status",
     "watch",
     "remove",

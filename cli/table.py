@@ -89,9 +89,9 @@ class Table:
         from rich.text import Text
 
         style = Style(
-            color="cyan", dim=result.weak, link=_uri(result.path) if self._terminal else None
+            color="cyan", dim=result.weak, link=uri(result.path) if self._terminal else None
         )
-        path = Text(printable(_near(result.path)), style)
+        path = Text(printable(near_path(result.path)), style)
         # In a pipe a path stays whole, however long it is.
         lines = list(path.wrap(self._console, room, overflow="fold")) if self._terminal else [path]
         for note in _notes(result):
@@ -137,13 +137,13 @@ def _notes(result: Result) -> Iterator[str]:
         yield "weak"
 
 
-def _uri(path: str) -> str | None:
+def uri(path: str) -> str | None:
     """The file URI of a path, with the host, for the terminal may show another machine's.
 
     None if it is too long, or is a path of another system, where the index was made.
     """
     try:
-        uri = Path(path).as_uri()
+        uri = Path(path).asuri()
     except ValueError:
         return None
     if os.name == "posix":
@@ -151,7 +151,7 @@ def _uri(path: str) -> str | None:
     return uri if len(uri) <= LONGEST_LINK else None
 
 
-def _near(path: str) -> str:
+def near_path(path: str) -> str:
     """A path relative to the current folder, if it is in it."""
     try:
         return str(Path(path).relative_to(Path.cwd()))

@@ -95,6 +95,8 @@ ALLOWED = {
     "fusion": {"found_words", "store"},
     "relevance": {"scale", "store", "query"},
     "fold": {"media", "store"},
+    "items": {"encoders", "errors", "filters", "model", "store"},
+    "dupes": {"digest", "errors", "fold", "items", "media", "store"},
     "result": {"store"},
     "nearest_files": {"store"},
     "search": {
