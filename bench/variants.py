@@ -1,6 +1,6 @@
 """Pictures, what becomes of them when they are saved again, and others like them, for `dupes.py`.
 
-A file is called `ORIGINAL~CHANGE~NUMBER.png`: what has one ORIGINAL is one picture. Originals are
+A file is called `ORIGINAL~CHANGE~.png`: what has one ORIGINAL is one picture. Originals are
 the photos of the sample data, photos of `photos.py` and emoji. The others, no two of which are one
 picture, are hard on purpose: tiles of the sample photos (gravel beside gravel), pages of text of
 one layout, and emoji, many of which differ by a mouth or a hand.
@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 
 from copies import page
 from emoji_set import draw, read_emoji
 from photos import photo
-from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageFont
+from PIL import ExifTags, Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 ORIGINAL = "_"
@@ -108,19 +109,77 @@ CHANGES: dict[str, Change] = {
 }
 
 
-def originals(folder: Path, photos: int, emoji: int) -> dict[str, Image.Image]:
-    found = {
+def sample_photos() -> dict[str, Image.Image]:
+    return {
         path.stem: Image.open(path).convert("RGB")
         for path in sorted(SAMPLE_DATA.glob("photos/*.jpg"))
     }
-    found |= {f"noise {number}": photo(0.3, number) for number in range(photos)}
+
+
+def subjects(photos: int, emoji: dict[str, Image.Image]) -> dict[str, dict[str, Image.Image]]:
+    """Originals that copies are made of, by what they are."""
+    return {
+        "photos": sample_photos(),
+        "noise": {f"noise {number}": photo(0.3, number) for number in range(photos)},
+        "emoji": emoji,
+    }
+
+
+def tiles() -> dict[str, Image.Image]:
+    """Sixteen parts of each sample photo."""
+    found = {}
+    for name, image in sample_photos().items():
+        width, height = image.width // 4, image.height // 4
+        for number in range(16):
+            x, y = number % 4 * width, number // 4 * height
+            found[f"tile {name} {number}"] = image.crop((x, y, x + width, y + height))
     return found
 
 
-def burst(image: Image.Image, number: int) -> Image.Image:
-    """What a camera sees a moment later: it moved by a few hundredths, and turned by less."""
+def pages(count: int) -> dict[str, Image.Image]:
+    return {f"page {number}": page(number) for number in range(count)}
+
+
+def drawings(folder: Path, count: int) -> dict[str, Image.Image]:
+    """So many emoji, no two of one name, on white."""
+    items: dict[str, str] = {}
+    for name, one in sorted(draw(folder, read_emoji()).items()):
+        items.setdefault(one.item, name)
+    found = {}
+    for name in random.Random(0).sample(sorted(items.values()), count):
+        with Image.open(folder / name) as image:
+            white = Image.new("RGBA", image.size, "white")
+            white.alpha_composite(image.convert("RGBA"))
+            found[f"emoji {Path(name).stem}"] = white.convert("RGB")
+    return found
+
+
+def frame(image: Image.Image, number: int) -> Image.Image:
+    """What a camera sees a moment later: it moved by some hundredths, and turned by less."""
     dice = random.Random(number)
     x, y = (round(dice.uniform(-0.03, 0.03) * side) for side in image.size)
     moved = ImageChops.offset(image, x, y).rotate(dice.uniform(-0.8, 0.8), Image.Resampling.BICUBIC)
-    seen = cropped(0.06)(moved)
-    return ImageEnhance.Brightness(seen).enhance(dice.uniform(0.97, 1.03))
+    return ImageEnhance.Brightness(cropped(0.06)(moved)).enhance(dice.uniform(0.97, 1.03))
+
+
+def write(folder: Path, originals: dict[str, Image.Image], copies: bool) -> None:
+    """Write originals, and what becomes of them, as PNG."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, image in originals.items():
+        image.save(folder / f"{name}~{ORIGINAL}~.png", compress_level=1)
+        for change, do in CHANGES.items() if copies else ():
+            do(image).save(folder / f"{name}~{change}~.png", compress_level=1)
+
+
+def write_bursts(folder: Path, frames: int) -> None:
+    """Write a burst of each sample photo, one right after the other, by one camera."""
+    folder.mkdir(parents=True, exist_ok=True)
+    moment = datetime(2024, 5, 1, 10)
+    for name, image in sample_photos().items():
+        for number in range(frames):
+            exif = Image.Exif()
+            exif[ExifTags.Base.Model] = "X100"
+            taken = {ExifTags.Base.DateTimeOriginal: moment.strftime("%Y:%m:%d %H:%M:%S")}
+            exif.get_ifd(ExifTags.IFD.Exif).update(taken)
+            frame(image, number).save(folder / f"{name}~{number}~.jpg", quality=92, exif=exif)
+            moment += timedelta(seconds=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,14 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nmm.index.dupes.find import Dupes
-    from nmm.index.dupes.pairs import Match
 
 EXAMPLES = """\b
 Examples:
   nmm dupes
-  nmm dupes --exact --in holidays
-  nmm dupes --near --gallery --open
-  nmm dupes --exact -0 | xargs -0 gio trash
+  nmm dupes --only exact --in holidays
+  nmm dupes --gallery --open
+  nmm dupes --only exact -0 | xargs -0 gio trash
 """
 COMMAND = GalleryCommand
 # The shape of the JSON; grows when a name in it changes its meaning or goes away.
@@ -38,22 +37,26 @@ MISSING_SHOWN = 10
 PAGE = "nmm-dupes.html"
 
 
+class Only(str, Enum):
+    """How files are alike; :class:`nmm.index.dupes.pairs.Match`, which takes longer to import."""
+
+    EXACT = "exact"
+    NEAR = "near"
+    BURST = "burst"
+
+
 @filtered
 def dupes(
     among: Among,
-    exact: Annotated[bool, typer.Option("--exact", help="Files of one content.")] = False,
-    near: Annotated[
-        bool,
+    only: Annotated[
+        list[Only] | None,
         typer.Option(
-            "--near",
-            help="Images saved again, resized, cropped, turned or recoloured; texts of the same "
-            "words but for a few.",
+            "--only",
+            help="Look for files of one content; for images saved again, resized, cropped, turned "
+            "or recoloured and texts of the same words but for a few; or for pictures of one "
+            "camera taken within seconds. It can be given twice.",
         ),
-    ] = False,
-    burst: Annotated[
-        bool,
-        typer.Option("--bursts", help="Pictures of one camera, taken within seconds, and alike."),
-    ] = False,
+    ] = None,
     bits: Annotated[
         int,
         typer.Option(
@@ -128,8 +131,7 @@ def dupes(
     page = None
     if gallery is not None:
         page = Page(gallery or PAGE, is_printed=as_json or as_paths or as_nul, is_opened=open_page)
-    wanted = {Match.EXACT: exact, Match.NEAR: near, Match.BURST: burst}
-    matches = [match for match, given in wanted.items() if given] or list(Match)
+    matches = [Match(kind.value) for kind in only or Only]
     filters = among.typed.read()
     with open_items(index_folder(index_path), among.kinds, filters) as items:
         thresholds = Thresholds(bits=bits, cosine=cosine, seconds=seconds)
@@ -150,7 +152,7 @@ def dupes(
         for line in tell_emptied(emptied, among.typed, among.kinds):
             typer.echo(line, err=True)
         if not (emptied or found.groups):
-            typer.echo(f"Of {files:,} files, none could go{_kinds(matches)}.", err=True)
+            typer.echo(f"Of {files:,} files, none could go{_kinds(only or list(Only))}.", err=True)
     if not found.groups:
         raise typer.Exit(Exit.NOTHING_FOUND)
     if found.missing or (page is not None and page.failed):
@@ -167,17 +169,18 @@ def _json(found: Dupes) -> str:
     return json.dumps(answer, ensure_ascii=False, indent=2) + "\n"
 
 
-def _kinds(matches: Sequence[Match]) -> str:
+def _kinds(matches: Sequence[Only]) -> str:
     """What was looked for, if not all."""
-    return "" if len(matches) == 3 else f" ({' and '.join(match.value for match in matches)})"
+    return (
+        "" if set(matches) == set(Only) else f" ({' and '.join(match.value for match in matches)})"
+    )
 
 
 def _tell_missing(missing: Sequence[tuple[str, str]]) -> None:
     """Name what is not, or not any more, what was indexed."""
     for path, reason in missing[:MISSING_SHOWN]:
         typer.echo(f"{printable(path)}: {printable(reason)}", err=True)
-    if more := len(missing) - MISSING_SHOWN:
-        if more > 0:
-            typer.echo(f"and {more:,} more, which --json names.", err=True)
+    if (more := len(missing) - MISSING_SHOWN) > 0:
+        typer.echo(f"and {more:,} more, which --json names.", err=True)
     if missing:
         typer.echo("They are in no group. Bring the index up to date with: nmm index", err=True)

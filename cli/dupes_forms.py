@@ -98,13 +98,10 @@ def summary(found: Dupes) -> str:
 
 def amount(size: float) -> str:
     """Bytes in a unit that leaves few digits."""
-    for unit in UNITS[:-1]:
-        if size < 999.5:
-            break
-        size /= 1000
-    else:
-        unit = UNITS[-1]
-    return f"{size:.0f} {unit}" if unit == UNITS[0] or size >= 99.5 else f"{size:.1f} {unit}"
+    step = 0
+    while size >= 999.5 and step < len(UNITS) - 1:
+        size, step = size / 1000, step + 1
+    return f"{size:.{1 if step and size < 99.5 else 0}f} {UNITS[step]}"
 
 
 class Page:

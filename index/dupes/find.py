@@ -193,7 +193,7 @@ def _group(
     # Why it is the best of these, and not of all that they were joined with.
     _, why = judge.best([kept, *(unit for unit, _ in others)])
     files = list(_copies(kept, True, why, None))
-    for unit, how in others:
+    for unit, how in sorted(others, key=lambda other: other[0].paths[0]):
         reason = judge.why_not(unit, kept)
         files += _copies(unit, False, reason, how)
     kinds = {how for _, how in others}

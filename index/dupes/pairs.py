@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 # By how much brightness may be apart where one fits in the other, and colours, which move with it.
 REGISTERED, REGISTERED_COLOURS = 0.04, 6.0
 # Hashes of one that fits in the other differ by no more than this: for speed.
-REGISTERED_BITS = 26
+REGISTERED_BITS = 24
 # Pictures of one burst that each is compared with, at most.
 LONGEST_BURST = 200
 
@@ -105,9 +105,15 @@ def near_images(
         sizes = np.array([(item.width or 0, item.height or 0) for item in contents]).reshape(-1, 2)
         differ = np.unpackbits(turned[ones, 0] ^ turned[others, 0], axis=1).sum(axis=1)
         likely = (sizes[ones] != sizes[others]).any(axis=1) & (differ <= REGISTERED_BITS)
+        likely &= np.array(
+            [pair not in found for pair in zip(ones.tolist(), others.tolist(), strict=True)], bool
+        )
         ones, others = ones[likely], others[likely]
+        # The part has fewer pixels, as a rule.
+        is_part = sizes[ones].prod(axis=1) < sizes[others].prod(axis=1)
+        wholes, parts = np.where(is_part, others, ones), np.where(is_part, ones, others)
         grey, colours = prints.grey, prints.colours
-        fits = apart_registered(grey[ones], grey[others]) <= REGISTERED
+        fits = apart_registered(grey[wholes], grey[parts]) <= REGISTERED
         fits &= colours_apart(colours[ones], colours[others]) <= REGISTERED_COLOURS
         link(ones[fits], others[fits])
     return found

@@ -106,7 +106,7 @@ def patterns(grey: Floats) -> Floats:
     """Brightness around its mean, of unit length, shape (n, pixels); shorter if nearly flat."""
     import numpy as np
 
-    flat = grey.reshape(len(grey), -1)
+    flat = grey.reshape(len(grey), GREY * GREY)
     around = flat - flat.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(around, axis=1, keepdims=True)
     found: Floats = around / np.maximum(lengths, LEAST)
@@ -126,7 +126,7 @@ def colours_apart(ones: Floats, others: Floats) -> Floats:
     """
     import numpy as np
 
-    around = [part.reshape(len(part), 2, -1) for part in (ones, others)]
+    around = [part.reshape(len(part), 2, COLOUR * COLOUR) for part in (ones, others)]
     one, other = (part - part.mean(axis=2, keepdims=True) for part in around)
 
     def left(of: Floats, by: Floats) -> Floats:
