@@ -47,7 +47,7 @@ from nmm.index.store.location import IndexFolder
 
 QUICK = "--no-emoji --photos 3 --sizes 5000"
 KEPT = Path(tempfile.gettempdir(), "nmm-bench-dupes")
-PHOTOS, EMOJI, OTHER_EMOJI, PAGES, FRAMES = 20, 30, 500, 40, 4
+PHOTOS, EMOJI, OTHER_EMOJI, PAGES, FRAMES = 10, 20, 300, 40, 4
 BITS, COSINE = 10, 0.9
 DIMENSION = 384
 RULES = ("vectors", "hash", "in use")

@@ -137,11 +137,15 @@ def tiles() -> dict[str, Image.Image]:
 
 
 def pages(count: int) -> dict[str, Image.Image]:
-    return {f"page {number}": page(number) for number in range(count)}
+    """So many, of sizes that differ a little, as those of scans do."""
+    return {
+        f"page {number}": page(number).crop((0, 0, 850 - number % 7, 1200 - number % 5))
+        for number in range(count)
+    }
 
 
 def drawings(folder: Path, count: int) -> dict[str, Image.Image]:
-    """So many emoji, no two of one name, on white."""
+    """So many emoji, no two of one name, on white; every second one is smaller."""
     items: dict[str, str] = {}
     for name, one in sorted(draw(folder, read_emoji()).items()):
         items.setdefault(one.item, name)
@@ -150,7 +154,9 @@ def drawings(folder: Path, count: int) -> dict[str, Image.Image]:
         with Image.open(folder / name) as image:
             white = Image.new("RGBA", image.size, "white")
             white.alpha_composite(image.convert("RGBA"))
-            found[f"emoji {Path(name).stem}"] = white.convert("RGB")
+            drawn = white.convert("RGB")
+            smaller = resized(0.9 if len(found) % 2 else 1)
+            found[f"emoji {Path(name).stem}"] = smaller(drawn)
     return found
 
 

@@ -141,7 +141,7 @@ def test_a_part_fits_in_its_whole_and_in_no_other_picture() -> None:
 
     whole, other = photo("chelsea.jpg"), photo("espresso.jpg")
     part = whole.crop((20, 10, whole.width - 20, whole.height - 15))
-    assert apart_registered(grey(whole), grey(part))[0] < 0.04
+    assert apart_registered(grey(whole), grey(part))[0] < 0.07
     assert apart_registered(grey(other), grey(part))[0] > 0.3
     empty = np.zeros((0, GREY, GREY), np.float32)
     assert apart_registered(empty, empty).shape == (0,)

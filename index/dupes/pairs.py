@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 # By how much brightness may be apart where one fits in the other, and colours, which move with it.
-REGISTERED, REGISTERED_COLOURS = 0.04, 6.0
+REGISTERED, REGISTERED_COLOURS = 0.06, 6.0
 # Hashes of one that fits in the other differ by no more than this: for speed.
 REGISTERED_BITS = 24
 # Pictures of one burst that each is compared with, at most.
