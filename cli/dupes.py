@@ -152,7 +152,8 @@ def dupes(
         for line in tell_emptied(emptied, among.typed, among.kinds):
             typer.echo(line, err=True)
         if not (emptied or found.groups):
-            typer.echo(f"Of {files:,} files, none could go{_kinds(only or list(Only))}.", err=True)
+            many = "1 file" if files == 1 else f"{files:,} files"
+            typer.echo(f"Of {many}, none could go{_kinds(only or list(Only))}.", err=True)
     if not found.groups:
         raise typer.Exit(Exit.NOTHING_FOUND)
     if found.missing or (page is not None and page.failed):

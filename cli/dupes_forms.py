@@ -72,7 +72,10 @@ def _lines(copy: Copy, width: int | None) -> Iterator[Text]:
 def _folded(text: Text, room: int) -> Sequence[Text]:
     from rich.console import Console
 
-    return list(text.wrap(Console(file=io.StringIO()), room, overflow="fold"))
+    lines = list(text.wrap(Console(file=io.StringIO()), room, overflow="fold"))
+    for line in lines:
+        line.rstrip()
+    return lines
 
 
 def said(group: Group) -> str:

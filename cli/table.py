@@ -143,7 +143,7 @@ def uri(path: str) -> str | None:
     None if it is too long, or is a path of another system, where the index was made.
     """
     try:
-        uri = Path(path).asuri()
+        uri = Path(path).as_uri()
     except ValueError:
         return None
     if os.name == "posix":
