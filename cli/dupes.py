@@ -52,8 +52,9 @@ def dupes(
         list[Only] | None,
         typer.Option(
             "--only",
-            help="Look for files of one content; for images saved again, resized, cropped, turned "
-            "or recoloured and texts of the same words but for a few; or for pictures of one "
+            metavar="KIND",
+            help="exact: files of one content; near: images saved again, resized, cropped, turned "
+            "or recoloured, and texts of the same words but for a few; burst: pictures of one "
             "camera taken within seconds. It can be given twice.",
         ),
     ] = None,
