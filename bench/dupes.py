@@ -14,7 +14,7 @@ installed for emoji. Printed are
 - which thresholds there were to choose from;
 - bursts that follow one another without a pause: frames that are in a group with another of
   their burst, and groups that are of one burst;
-- how often the original is kept, of it and copies that are no larger;
+- how often the original is kept, of it and copies that are no larger, and what is kept else;
 - what proposing pairs takes among so many, and how many of the pairs by vectors it misses.
 """
 
@@ -23,7 +23,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +37,8 @@ from report import Figure, left_out, note
 from variants import CHANGES, ORIGINAL, drawings, pages, subjects, tiles, write, write_bursts
 
 from nmm.index.build import build
+from nmm.index.dupes.best import Judge
+from nmm.index.dupes.disk import look_at
 from nmm.index.dupes.find import find_dupes, find_links
 from nmm.index.dupes.pairs import Match
 from nmm.index.dupes.prints import COLOURS, apart, colours_apart, hashes, unpack
@@ -50,6 +52,8 @@ KEPT = Path(tempfile.gettempdir(), "nmm-bench-dupes")
 PHOTOS, EMOJI, OTHER_EMOJI, PAGES, FRAMES = 10, 20, 300, 40, 4
 BITS, COSINE = 10, 0.9
 DIMENSION = 384
+# Copies with more pixels than the original.
+LARGER = {"twice as wide", "framed"}
 RULES = ("vectors", "hash", "in use")
 # Bits and 1 less the correlation of brightness, to choose from.
 CHOICES = [(bits, brightness) for bits in (6, 8, 10, 12) for brightness in (0.03, 0.06, 0.1, 2.0)]
@@ -309,17 +313,23 @@ def print_bursts(folder: Path) -> None:
 
 
 def print_kept(folder: Path) -> None:
-    """How often the original is the best, of it and copies that are no larger."""
+    """How often the original is the best, of it and all copies of it that are no larger."""
+    kept: Counter[str] = Counter()
     with open_items(IndexFolder(folder / "index")) as items:
-        groups = find_dupes(items, (Match.NEAR,)).groups
-    kept = judged_groups = 0
-    for group in groups:
-        names = [Path(file.path).name.split("~")[:2] for file in group.files]
-        some = [n for n in names if n[1] not in ("twice as wide", "framed")]
-        if names[0] in some and [names[0][0], ORIGINAL] in names:
-            judged_groups += 1
-            kept += names[0][1] == ORIGINAL
-    print(f"the original is kept in {kept} of {judged_groups} groups that no larger copy is in")
+        judge = Judge(items)
+        originals = defaultdict(list)
+        for item in items.files:
+            name, change, _ = Path(item.path).name.split("~")
+            if change not in LARGER:
+                originals[name].append(item)
+        for some in originals.values():
+            if len(some) > 1:
+                units = [unit for units in look_at(some).units.values() for unit in units]
+                best, _ = judge.best(units)
+                kept[Path(best.paths[0]).name.split("~")[1]] += 1
+    told = ", ".join(f"{c} {n}" for c, n in kept.most_common() if c != ORIGINAL) or "none"
+    print(f"the original is kept {kept[ORIGINAL]} times of {kept.total()}, else: {told}")
+    note(Figure("originals that are kept", kept[ORIGINAL] / max(kept.total(), 1), ""))
 
 
 def timed(count: int) -> Times:

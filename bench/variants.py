@@ -1,6 +1,6 @@
 """Pictures, what becomes of them when they are saved again, and others like them, for `dupes.py`.
 
-A file is called `ORIGINAL~CHANGE~.png`: what has one ORIGINAL is one picture. Originals are
+A file is called `ORIGINAL~CHANGE~.png` or `.jpg`: what has one ORIGINAL is one picture. Originals are
 the photos of the sample data, photos of `photos.py` and emoji. The others, no two of which are one
 picture, are hard on purpose: tiles of the sample photos (gravel beside gravel), pages of text of
 one layout, and emoji, many of which differ by a mouth or a hand.
@@ -11,7 +11,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from io import BytesIO
 from pathlib import Path
 
 from copies import page
@@ -22,15 +21,6 @@ from PIL import ExifTags, Image, ImageChops, ImageDraw, ImageEnhance, ImageFilte
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 ORIGINAL = "_"
 Change = Callable[[Image.Image], Image.Image]
-
-
-def jpeg(quality: int) -> Change:
-    def change(image: Image.Image) -> Image.Image:
-        data = BytesIO()
-        image.save(data, "JPEG", quality=quality)
-        return Image.open(data).convert("RGB")
-
-    return change
 
 
 def resized(part: float) -> Change:
@@ -83,13 +73,14 @@ def framed(image: Image.Image) -> Image.Image:
     return whole
 
 
+# Those to JPEG are made when they are saved.
 CHANGES: dict[str, Change] = {
     "half as wide": resized(0.5),
     "a quarter as wide": resized(0.25),
     "twice as wide": resized(2),
-    "JPEG, quality 90": jpeg(90),
-    "JPEG, quality 60": jpeg(60),
-    "JPEG, quality 30": jpeg(30),
+    "JPEG, quality 90": lambda image: image,
+    "JPEG, quality 60": lambda image: image,
+    "JPEG, quality 30": lambda image: image,
     "1 % off each side": cropped(0.01),
     "3 % off each side": cropped(0.03),
     "5 % off each side": cropped(0.05),
@@ -169,12 +160,16 @@ def frame(image: Image.Image, number: int) -> Image.Image:
 
 
 def write(folder: Path, originals: dict[str, Image.Image], copies: bool) -> None:
-    """Write originals, and what becomes of them, as PNG."""
+    """Write originals, and what becomes of them, as PNG but for what is a JPEG."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, image in originals.items():
         image.save(folder / f"{name}~{ORIGINAL}~.png", compress_level=1)
         for change, do in CHANGES.items() if copies else ():
-            do(image).save(folder / f"{name}~{change}~.png", compress_level=1)
+            if change.startswith("JPEG"):
+                quality = int(change.split()[-1])
+                image.save(folder / f"{name}~{change}~.jpg", quality=quality)
+            else:
+                do(image).save(folder / f"{name}~{change}~.png", compress_level=1)
 
 
 def write_bursts(folder: Path, frames: int) -> None:

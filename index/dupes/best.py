@@ -4,9 +4,11 @@ Each criterion leaves some, until one is left. Of images: the most pixels; the s
 that loses least; what says when it was taken; the most bytes. Of texts: the most words. Then age
 and name decide. A picture is read only if others have as many pixels, and then as a thumbnail.
 
-Sharpness is the variance of the Laplacian (Pech-Pacheco and others, 2000), of all copies at one
-size, so that noise of single pixels counts little. It tells what is out of focus, moved or scaled
-up from less than the thumbnail; `bench/dupes.py` prints how often the original is kept.
+Sharpness is the variance of the Laplacian (Pech-Pacheco and others, 2000) by that of the image, so
+that more contrast is not taken for it, of all copies at one size, so that noise of single pixels
+counts little. It tells what is out of focus, moved or scaled up from less than the thumbnail. An
+edited copy may be a little larger than its original: then the older one is kept. `bench/dupes.py`
+prints how often that is the original.
 """
 
 from __future__ import annotations
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
 
 # The longer side of a thumbnail, in pixels.
 THUMBNAIL = 512
-# What has at least this part of the most pixels, and of the greatest sharpness, is as good.
-PIXELS, SHARPNESS = 0.98, 0.8
+# What has at least this part of the most pixels, of the greatest sharpness and of the most bytes is
+# as good.
+PIXELS, SHARPNESS, FILE = 0.98, 0.5, 0.8
 # Formats by what they lose; HEIF is what telephones take pictures in, WebP and AVIF are made of
 # others for the web, and GIF has 256 colours.
 LOSSLESS = {"BMP", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP lossless"}
@@ -84,7 +87,7 @@ class Judge:
                 "it does not say when it was taken",
                 lambda unit: (unit.item.taken_at is not None,),
             ),
-            Criterion("the largest file", "a smaller file", lambda unit: (unit.size,)),
+            Criterion("the largest file", "a smaller file", lambda unit: (unit.size,), FILE),
             *last,
         ]
         self._texts = [
@@ -134,7 +137,7 @@ class Judge:
 
 
 def sharpness(path: Path) -> float:
-    """The variance of the Laplacian of an image, as a thumbnail; 0 if it cannot be read."""
+    """The variance of the Laplacian of an image, as a thumbnail, by its own; 0 if unreadable."""
     import numpy as np
 
     from nmm.index.media.thumbnail import thumbnail
@@ -147,7 +150,8 @@ def sharpness(path: Path) -> float:
         return 0.0
     middle = grey[1:-1, 1:-1]
     around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
-    return float((around - 4 * middle).var())
+    # What is of one brightness has edges of noise alone.
+    return float((around - 4 * middle).var() / max(grey.var(), 1))
 
 
 def _pixels(unit: Unit) -> tuple[float, ...]:

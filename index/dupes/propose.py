@@ -111,6 +111,7 @@ def _index(vectors: NDArray[np.float32]) -> object:
     lists = int(LISTS_PER_ROOT * count**0.5)
     index = faiss.IndexIVFFlat(flat, dimension, lists, faiss.METRIC_INNER_PRODUCT)
     index.cp.max_points_per_centroid = SAMPLE_PER_LIST
+    index.cp.min_points_per_centroid = 1  # else it warns on stderr
     index.cp.niter = 4
     index.train(vectors)
     index.add(vectors)
