@@ -1,7 +1,7 @@
 """Pictures, what becomes of them when they are saved again, and others like them, for `dupes.py`.
 
-A file is called `ORIGINAL~CHANGE~.png` or `.jpg`: what has one ORIGINAL is one picture. Originals are
-the photos of the sample data, photos of `photos.py` and emoji. The others, no two of which are one
+A file is called `ORIGINAL~CHANGE~`, and what has one ORIGINAL is one picture. Originals are the
+photos of the sample data, photos of `photos.py` and emoji. The others, no two of which are one
 picture, are hard on purpose: tiles of the sample photos (gravel beside gravel), pages of text of
 one layout, and emoji, many of which differ by a mouth or a hand.
 """
