@@ -26,6 +26,7 @@ COMMANDS = (
     "history",
     "classify",
     "cluster",
+    "dupes",
     "status",
     "watch",
     "remove",

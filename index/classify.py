@@ -78,7 +78,7 @@ def classify(
     Args:
         items: The files.
         labels: What they may be.
-        templates: Texts with a :data:`.zero_shot.PLACE` for the label, for both kinds; if none, those
+        templates: Texts with a :data:`.zero_shot.PLACE` for the label, for both kinds; else those
             that are built in.
         none: Have one label more, for what no label fits.
 

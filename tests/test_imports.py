@@ -103,6 +103,7 @@ ALLOWED = {
     "fusion": {"found_words", "store"},
     "relevance": {"scale", "store", "query"},
     "fold": {"media", "store"},
+    "dupes": {"digest", "errors", "fold", "items", "media", "store"},
     "result": {"store"},
     "nearest_files": {"store"},
     "ahead": {"query"},
