@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -75,11 +76,8 @@ def sts(
         for encoder in encoders(model, Backend(device, threads, precision), offline, progress):
             about = f"Embedding with {encoder.model.name}"
             progress.advance(about, 0, unique, unit="sentences")
-            found.append(
-                s.evaluate_similarity(
-                    pairs, encoder, task, on_embedded=lambda n, a=about: progress.advance(a, n)
-                )
-            )
+            embedded = partial(progress.advance, about)
+            found.append(s.evaluate_similarity(pairs, encoder, task, on_embedded=embedded))
     systems = [
         evaluated.System(
             one.model,

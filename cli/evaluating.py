@@ -68,8 +68,8 @@ def encoders(
     from nmm.index.encoders.registry import find_model
 
     # All are known before the first one is downloaded.
-    wanted = list(dict.fromkeys(find_model(name).name for name in names or ())) or [None]
-    for name in wanted:
+    wanted = dict.fromkeys(find_model(name).name for name in names or ())
+    for name in wanted or (None,):
         yield opened(name, None, backend, offline, progress)
 
 

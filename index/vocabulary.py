@@ -206,8 +206,7 @@ def _unit(vectors: Floats) -> Floats:
     import numpy as np
 
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    result: Floats = vectors / np.where(lengths > 0, lengths, 1)
-    return result
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
 
 
 def _leads(cosines: Floats) -> list[int | None]:

@@ -7,7 +7,7 @@ looked for in the lists of an inverted file.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nmm.index.dupes.prints import BITS, TURNS
 
@@ -99,7 +99,7 @@ def by_vector(vectors: NDArray[np.float32], cosine: float) -> Proposed:
     return Proposed(every[:, 0], every[:, 1], np.zeros(len(every), np.int64))
 
 
-def _index(vectors: NDArray[np.float32]) -> object:
+def _index(vectors: NDArray[np.float32]) -> Any:
     """What finds the nearest: exact if they are few, else an inverted file."""
     import faiss
 

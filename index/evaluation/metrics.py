@@ -95,8 +95,8 @@ def correlations(measured: Floats, told: Floats) -> Statistics:
     values = [np.unique(column, return_inverse=True)[1] for column in pairs]
 
     def compute(counts: Floats) -> Floats:
-        ranks = [_ranks(places, counts) for places in values]
-        return np.array([_pearson(*ranks, counts), _pearson(*pairs, counts)])
+        one, other = (_ranks(places, counts) for places in values)
+        return np.array([_pearson(one, other, counts), _pearson(*pairs, counts)])
 
     once = np.ones(len(measured))
     ranks = [_ranks(places, once) for places in values]

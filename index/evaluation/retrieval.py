@@ -196,10 +196,10 @@ def _judge(
         else:
             judged.without.append(query)
     judged.unknown += unknown
-    paths = {path for some in relevant.values() for path in some}
-    if len(unknown) == len(paths):
+    every = {path for some in relevant.values() for path in some}
+    if len(unknown) == len(every):
         raise UsageError(
-            f"None of {len(paths):,} paths is in the index in {folder.path}.",
+            f"None of {len(every):,} paths is in the index in {folder.path}.",
             why=f"The first one is {next(iter(unknown))}.",
             hint="Paths are absolute, or relative to the file that they are in; see what is "
             "indexed with: nmm roots",

@@ -136,10 +136,8 @@ def _rows(text: str, suffix: str) -> Iterator[tuple[int, Mapping[str, Any] | Bad
         return
     tabs = "\t" in first and suffix != ".csv"
     # TSV knows no quotes: those of the STS benchmark stand for themselves.
-    rows = csv.reader(
-        io.StringIO(text, newline=""),
-        **({"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {}),
-    )
+    lines = io.StringIO(text, newline="")
+    rows = csv.reader(lines, "excel-tab", quoting=csv.QUOTE_NONE) if tabs else csv.reader(lines)
     header: Sequence[str] | None = None
     try:
         for row in rows:
