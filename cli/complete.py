@@ -89,6 +89,16 @@ def folders(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 @quiet
+def tags(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Labels that files of the index have."""
+    from nmm.index.store.tags import tags as tags_of
+
+    with _catalog(ctx) as catalog:
+        found = [tag.label for tag in tags_of(catalog)]
+    return _as_typed(found, incomplete)
+
+
+@quiet
 def saved_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of saved queries."""
     del ctx

@@ -47,11 +47,15 @@ NEVER = frozenset(
         "link-to",
         "list",
         "minus",
+        "move-to",
         "output",
         "prune",
         "rebuild",
         "remove",
         "repair",
+        "undo",
+        "write-tags",
+        "yes",
     }
 )
 # Commands that work whatever the file says, for they are what puts it right.
@@ -106,7 +110,9 @@ def settings_of(words: tuple[str, ...], command: Command) -> Iterator[list[Setti
         if name in NEVER:
             continue
         tables = [words[:length] for length in range(len(words), 0, -1)]
-        yield [Setting(table, name, option) for table in [*tables, *[()] * (name in SHARED)]]
+        # One that may stand several times means something else there.
+        shared = name in SHARED and not option.multiple
+        yield [Setting(table, name, option) for table in [*tables, *[()] * shared]]
 
 
 def all_settings(root: TyperGroup) -> dict[str, Setting]:

@@ -89,7 +89,7 @@ def text(
     chosen = choose_form(form, output)
     backend = Backend(device, threads, precision)
     with Progress(quiet=quiet) as progress:
-        encoder = _open_encoder(model, dimension, backend, offline, progress)
+        encoder = opened(model, dimension, backend, offline, progress)
     with open_output(output) as write, chosen(write, encoder.model.dimension) as add:
         for batch in _batches(inputs, TEXTS, b"\n", _as_line):
             texts = [valid(one) for one in batch]
@@ -138,7 +138,7 @@ def image(
     chosen = choose_form(form, output)
     backend = Backend(device, threads, precision)
     with Progress(quiet=quiet) as progress:
-        encoder = _open_encoder(model, dimension, backend, offline, progress)
+        encoder = opened(model, dimension, backend, offline, progress)
     end, decode = (b"\0", os.fsdecode) if nul else (b"\n", _as_name)
     count = skipped = 0
     with open_output(output) as write, chosen(write, encoder.model.dimension) as add:
@@ -154,9 +154,10 @@ def image(
         raise typer.Exit(Exit.SOME_SKIPPED)
 
 
-def _open_encoder(
+def opened(
     name: str | None, dimension: int | None, backend: Backend, offline: bool, progress: Progress
 ) -> BatchedEncoder:
+    """A model, downloaded and prepared if it is not; without a name, the default one."""
     from nmm.index.embed import open_encoder
 
     model = (find_model(name) if name is not None else DEFAULT).with_dimension(dimension)

@@ -26,6 +26,7 @@ class Exit(IntEnum):
 
     DONE = 0
     NOTHING_FOUND = 1
+    NOT_REACHED = 1  # the same: not what was asked for
     USAGE = 2
     SOME_SKIPPED = 3
     STILL_WRONG = 3  # the same: done, but not all is well

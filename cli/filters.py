@@ -17,6 +17,7 @@ from nmm.cli.dates import parse_date
 from nmm.cli.text import printable, valid
 from nmm.index.errors import UsageError
 from nmm.index.filters import Filters, Orientation, Place
+from nmm.index.labels import normal
 
 if TYPE_CHECKING:
     from nmm.index.filters import Emptied
@@ -43,6 +44,7 @@ class FilterOptions:
     larger: str | None = None
     ext: Sequence[str] = ()
     has_text: bool | None = None
+    tag: Sequence[str] = ()
 
     def read(self) -> Filters:
         """What they say.
@@ -61,6 +63,7 @@ class FilterOptions:
             larger=None if self.larger is None else parse_size(self.larger),
             ext=tuple(part for each in self.ext for part in parse_suffixes(each)),
             has_text=self.has_text,
+            tag=tuple(parse_label("--tag", each) for each in self.tag),
         )
 
 
@@ -138,6 +141,15 @@ def parse_suffixes(text: str) -> list[str]:
     return found
 
 
+def parse_label(option: str, text: str) -> str:
+    """The name of a label, in the one form that Unicode has for it (NFC).
+
+    Raises:
+        UsageError: It is empty.
+    """
+    return normal(_not_empty(option, valid(text)))
+
+
 def tell_emptied(
     emptied: Sequence[Emptied], typed: FilterOptions, kinds: Sequence[str]
 ) -> Iterator[str]:
@@ -178,6 +190,9 @@ def _hint(emptied: Emptied, kinds: Sequence[str]) -> str:
         "near": f"Images that say where they were taken: {emptied.located:,}.",
         "after": f"The oldest and the newest are of: {there}.",
         "before": f"The oldest and the newest are of: {there}.",
+        "tag": f"Tags in the index: {there}."
+        if there
+        else "Nothing has a tag yet; give some with: nmm classify --labels … --write-tags",
         "within": "See the folders of the index with: nmm roots",
     }
     return hints.get(name, "Leave it out, or change it.")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nmm.index.result import Result
 
 # How the bytes of a name that is no UTF-8 came into a string, and come out of it again.
-_AS_ON_DISK = sys.getfilesystemencodeerrors()
+AS_ON_DISK = sys.getfilesystemencodeerrors()
 
 
 class Form(Protocol):
@@ -104,7 +104,7 @@ class Csv:
 
     def write(self, query: str, model: str, results: Sequence[Result]) -> None:
         del model
-        rows = [_row(self.COLUMNS)] if self._header else []
+        rows = [csv_row(self.COLUMNS)] if self._header else []
         self._header = False
         for result in results:
             named = {"query": query, **fields(result)}
@@ -113,11 +113,11 @@ class Csv:
                     named[name] = json.dumps(named[name], ensure_ascii=False)
             if result.lines:
                 named["lines"] = "{}-{}".format(*result.lines)
-            rows.append(_row([named.get(column) for column in self.COLUMNS]))
-        emit("".join(rows), _AS_ON_DISK)
+            rows.append(csv_row([named.get(column) for column in self.COLUMNS]))
+        emit("".join(rows), AS_ON_DISK)
 
 
-def _row(values: Sequence[object]) -> str:
+def csv_row(values: Sequence[object]) -> str:
     row = io.StringIO()
     # With this line end, which is cut off again, a lone \r in a value is quoted, too.
     csv.writer(row, lineterminator="\r\n").writerow(values)
@@ -131,7 +131,7 @@ class Paths:
 
     def write(self, query: str, model: str, results: Sequence[Result]) -> None:
         del query, model
-        emit("".join(result.path + self.end for result in results), _AS_ON_DISK)
+        emit("".join(result.path + self.end for result in results), AS_ON_DISK)
 
 
 class NulPaths(Paths):
@@ -147,4 +147,4 @@ class Formatted:
         self._template = Template(template)
 
     def write(self, query: str, model: str, results: Sequence[Result]) -> None:
-        emit(self._template.filled(query, model, results), _AS_ON_DISK)
+        emit(self._template.filled(query, model, results), AS_ON_DISK)

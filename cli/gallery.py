@@ -150,10 +150,13 @@ def _card(result: Result, *, scored: bool) -> str:
         facts.append(f"+{len(result.copies)} like it")
     if result.weak:
         facts.append("weak")
-    shown = _passage(result) if result.text is not None else _picture(result)
+    if result.text is not None:
+        shown = _passage(result)
+    else:
+        shown = thumbnail_of(result.path, f"shown-{number}")
     return (
         f'<li><a class="card{" weak" if result.weak else ""}"'
-        f" {_link(result.path)}"
+        f" {file_link(result.path)}"
         f' aria-labelledby="name-{number}" aria-describedby="facts-{number} shown-{number}">'
         f"{shown}"
         f'<span class="about"><bdi class="name" id="name-{number}">'
@@ -164,7 +167,7 @@ def _card(result: Result, *, scored: bool) -> str:
     )
 
 
-def _link(path: str) -> str:
+def file_link(path: str) -> str:
     """The attributes that lead to a file; without an address for a path of another system."""
     try:
         uri = Path(path).as_uri()
@@ -187,21 +190,21 @@ def _passage(result: Result) -> str:
     return f'<span class="passage" id="shown-{result.rank}" dir="auto">{"".join(pieces)}</span>'
 
 
-def _picture(result: Result) -> str:
-    """The thumbnail of an image, or why there is none."""
+def thumbnail_of(path: str, identity: str) -> str:
+    """The thumbnail of an image, or why there is none, in an element of that id."""
     from nmm.index.media.thumbnail import thumbnail
 
-    name = escape(printable(PurePath(result.path).name))
+    name = escape(printable(PurePath(path).name))
     try:
-        image = thumbnail(Path(result.path), SIDE)
+        image = thumbnail(Path(path), SIDE)
     except MediaError as error:
         why = escape(printable(error.what))
-        return f'<span class="picture gone" id="shown-{result.rank}">{why}</span>'
+        return f'<span class="picture gone" id="{identity}">{why}</span>'
     data = io.BytesIO()
     image.save(data, "JPEG", quality=QUALITY)
     source = base64.b64encode(data.getvalue()).decode()
     return (
-        f'<span class="picture" id="shown-{result.rank}"><img alt="{name}"'
+        f'<span class="picture" id="{identity}"><img alt="{name}"'
         f' width="{image.width}" height="{image.height}" decoding="async"'
         f' src="data:image/jpeg;base64,{source}"></span>'
     )

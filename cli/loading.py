@@ -24,7 +24,9 @@ COMMANDS = (
     "similar",
     "save",
     "history",
+    "classify",
     "cluster",
+    "dupes",
     "map",
     "status",
     "watch",
@@ -35,7 +37,7 @@ COMMANDS = (
     "import",
 )
 # Each has a module of its name, with an app.
-GROUPS = ("roots", "models", "embed", "config")
+GROUPS = ("tags", "eval", "roots", "models", "embed", "config")
 # Names that Python has itself.
 MODULES = {"import": "import_", "map": "map_"}
 

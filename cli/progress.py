@@ -150,24 +150,29 @@ class Progress:
         where = () if is_meant else ("--index", str(self._index))
         return shlex.join(("nmm", "index", *options, *where, *([last] if last else [])))
 
-    def advance(self, about: str, by: int = 1, total: int | None = None) -> None:
-        """Count in files."""
+    def advance(
+        self, about: str, by: int = 1, total: int | None = None, *, unit: str = "files"
+    ) -> None:
+        """Count what is done of something."""
         if self._bars:
-            self._bars.update(self._bar_of(self._bars, about), advance=by)
+            bar = self._bar_of(self._bars, about, unit=unit)
+            self._bars.update(bar, advance=by)
             if total is not None:
-                self._bars.update(self._bar_of(self._bars, about), total=total)
+                self._bars.update(bar, total=total)
 
     def _set_bytes(self, model: str, here: int, size: int) -> None:
         if self._bars:
             bar = self._bar_of(self._bars, f"Downloading {model}", in_bytes=True)
             self._bars.update(bar, completed=here, total=size)
 
-    def _bar_of(self, bars: Bars, about: str, *, in_bytes: bool = False) -> TaskID:
+    def _bar_of(
+        self, bars: Bars, about: str, *, in_bytes: bool = False, unit: str = "files"
+    ) -> TaskID:
         """The bar of what is going on, which takes the place of that of what was before."""
         if self._bar is None or about != self._about:
             self._end_bar()
             self._about = about
-            self._bar = bars.add_task(about, total=None, in_bytes=in_bytes)
+            self._bar = bars.add_task(about, total=None, in_bytes=in_bytes, unit=unit)
         return self._bar
 
     def _end_bar(self) -> None:
@@ -212,7 +217,7 @@ def _bars() -> Bars:
                 return Text("")
             if task.fields["in_bytes"]:
                 return Text(f"{task.speed / 1e6:.1f} MB/s")
-            return Text(f"{task.speed:.0f} files/s")
+            return Text(f"{task.speed:.0f} {task.fields['unit']}/s")
 
     return Progress(
         TextColumn("{task.description}"),

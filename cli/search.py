@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nmm.cli import formats
-from nmm.cli.complete import folders, queries
+from nmm.cli.complete import folders, queries, tags
 from nmm.cli.exit import Exit
 from nmm.cli.filters import FilterOptions, tell_emptied
 from nmm.cli.finding import SearchCommand
@@ -142,6 +142,15 @@ def search(
         bool | None,
         typer.Option("--has-text/--no-text", help="Images in which words were seen, or none."),
     ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tag",
+            metavar="LABEL",
+            help="Of this tag, which nmm classify --write-tags gave; of several, of one.",
+            autocompletion=tags,
+        ),
+    ] = None,
     relevant: Annotated[
         bool, typer.Option("--relevant", help="Leave out results that are weak.")
     ] = False,
@@ -257,6 +266,7 @@ def search(
         larger=larger,
         ext=ext or (),
         has_text=has_text,
+        tag=tag or (),
     )
     filters = typed.read()
     found = False

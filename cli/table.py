@@ -91,7 +91,7 @@ class Table:
         style = Style(
             color="cyan", dim=result.weak, link=uri(result.path) if self._terminal else None
         )
-        path = Text(printable(_near(result.path)), style)
+        path = Text(printable(near_path(result.path)), style)
         # In a pipe a path stays whole, however long it is.
         lines = list(path.wrap(self._console, room, overflow="fold")) if self._terminal else [path]
         for note in _notes(result):
@@ -151,7 +151,7 @@ def uri(path: str) -> str | None:
     return uri if len(uri) <= LONGEST_LINK else None
 
 
-def _near(path: str) -> str:
+def near_path(path: str) -> str:
     """A path relative to the current folder, if it is in it."""
     try:
         return str(Path(path).relative_to(Path.cwd()))

@@ -9,6 +9,8 @@ def printable(text: str) -> str:
     A file name may hold a line break, or the sequence that clears the screen; it is shown,
     not carried out. Machine output does without this and keeps every name as it is.
     """
+    if text.isprintable():
+        return text
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float32]
 
 # Of the nearest of a kind, so many take part in a fused ranking, or as many as are asked for.
-NEAREST = 100
+NEAREST = 50
 
 # Files that are looked at for one that is shown, at most, if the others are copies or weak.
 MOST = 32
@@ -164,7 +164,7 @@ class Answers:
         scores = {
             file: (one.kind, standings[one.kind].score(one.score)) for file, one in meant.items()
         }
-        ranked = ranking(scores, words, self._states.now().last_file)
+        ranked = ranking(scores, words, self._states.last.last_file, count + len(without))
         files = self._first([one for one in ranked if one[1] not in without], count)
         hits = self._read(files, meant, words, vector, wanted)
         placed = []
@@ -177,7 +177,7 @@ class Answers:
             standing = standings.get(nearest.kind)
             by_words = words.holds_all(file)
             if standing:
-                score = standing.score(near.score if near else nearest.score)
+                score = standing.score(nearest.score)  # the catalog's, whatever proposed it
                 weak = not by_words and standing.is_weak(score)
             else:
                 score, weak = words.share(self._catalog, file), False
@@ -187,9 +187,6 @@ class Answers:
 
     def _first(self, ranked: Sequence[tuple[Rank, int]], count: int) -> list[int]:
         """So many files of the least ranks; those of one rank in the order of their paths."""
-        if len(ranked) > count:
-            last, _ = ranked[count - 1]
-            ranked = list(itertools.takewhile(lambda one: one[0] <= last, ranked))
         files: list[int] = []
         for _, group in itertools.groupby(ranked, itemgetter(0)):
             equal = [file for _, file in group]

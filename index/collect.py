@@ -82,12 +82,12 @@ def _put(source: Path, folder: Path, done: Collected, *, link: bool) -> str | No
 
 def _copy(source: Path, folder: Path, done: Collected) -> None:
     size = source.stat().st_size
-    if any(_is_same(source, other) for other in done.by_size.get(size, ())):
+    if any(is_same(source, other) for other in done.by_size.get(size, ())):
         done.there += 1
         return
-    for place in _places(folder, source.name):
+    for place in places(folder, source.name):
         if os.path.lexists(place):
-            if _is_same(source, place):
+            if is_same(source, place):
                 done.there += 1
                 return
             continue
@@ -96,7 +96,7 @@ def _copy(source: Path, folder: Path, done: Collected) -> None:
             shutil.copyfile(source, part)
             with suppress(OSError):  # FAT takes no modes
                 shutil.copystat(source, part)
-            if not _settled(part, place):
+            if not settled(part, place):
                 continue  # somebody else took the name meanwhile
         finally:
             part.unlink(missing_ok=True)
@@ -105,7 +105,7 @@ def _copy(source: Path, folder: Path, done: Collected) -> None:
         return
 
 
-def _settled(part: Path, place: Path) -> bool:
+def settled(part: Path, place: Path) -> bool:
     """Give a copy its name, unless that is taken."""
     try:
         place.hardlink_to(part)
@@ -120,7 +120,7 @@ def _settled(part: Path, place: Path) -> bool:
 
 def _link(source: Path, folder: Path, done: Collected) -> None:
     source.stat()  # a link to nothing helps nobody
-    for place in _places(folder, source.name):
+    for place in places(folder, source.name):
         if os.path.lexists(place):
             if _is_same_file(source, place):
                 done.there += 1
@@ -143,7 +143,7 @@ def _link(source: Path, folder: Path, done: Collected) -> None:
         return
 
 
-def _is_same(one: Path, other: Path) -> bool:
+def is_same(one: Path, other: Path) -> bool:
     """Whether both are files of the same content."""
     with suppress(OSError):
         return other.is_file() and filecmp.cmp(one, other, shallow=False)
@@ -156,7 +156,7 @@ def _is_same_file(one: Path, other: Path) -> bool:
     return False
 
 
-def _places(folder: Path, name: str) -> Iterator[Path]:
+def places(folder: Path, name: str) -> Iterator[Path]:
     """The names that a file may get: its own, then with (2), (3) and so on."""
     yield folder / name
     stem, suffix = Path(name).stem, Path(name).suffix

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nmm.index.store import segments
+from nmm.index.store import segments, tags
 from nmm.index.store.writer import open_for_writing
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def compact(folder: IndexFolder) -> Compacted:
     before = folder.existing().size()
     with open_for_writing(folder) as writer:
         writer.drop_orphans()
+        tags.drop_unheld(writer)
         if settings := writer.settings():
             segments.refresh(writer, folder, settings.dimension, compact=True)
         writer.tidy_words()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from nmm.index import scale
-from nmm.index.encoders.registry import Encoder, Task
+from nmm.index.encoders.registry import Encoder
+from nmm.index.neutral import neutral_vectors
 from nmm.index.store import segments
 from nmm.index.store.catalog import KINDS, Catalog, Kind
 from nmm.index.store.location import IndexFolder
@@ -15,7 +16,7 @@ def derive(writer: CatalogWriter, folder: IndexFolder, encoder: Encoder) -> None
     writer.drop_orphans()
     stale = [kind for kind in KINDS if _is_stale(writer, kind)]
     if stale:
-        neutral = encoder.embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY)
+        neutral = neutral_vectors(encoder)
         for kind in stale:
             if measured := scale.measure(writer, kind, neutral):
                 writer.set_scale(kind, measured)

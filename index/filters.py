@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Literal
 
 from nmm.index.store import conditions
 from nmm.index.store.conditions import Condition, any_file, count_files
+from nmm.index.store.tags import tags
 
 if TYPE_CHECKING:
     from nmm.index.store.catalog import Catalog, Kind
 
-# Cameras that are named where none is found.
+# Cameras, and tags, that are named where none is found.
 NAMED = 5
 
 Orientation = Literal["landscape", "portrait", "square"]
@@ -42,6 +43,7 @@ class Filters:
         larger: Bytes of the file, at least.
         ext: Suffixes of names, lower case, without the dot.
         has_text: Words were seen in the picture, or not.
+        tag: Labels, of which its content has one as a tag.
     """
 
     within: tuple[str, ...] = ()
@@ -54,6 +56,7 @@ class Filters:
     larger: int | None = None
     ext: tuple[str, ...] = ()
     has_text: bool | None = None
+    tag: tuple[str, ...] = ()
 
 
 NO_FILTERS = Filters()
@@ -77,6 +80,7 @@ def conditions_of(filters: Filters) -> dict[str, Condition]:
         "larger": filters.larger is not None and conditions.larger(filters.larger),
         "ext": filters.ext and conditions.ext(filters.ext),
         "has_text": filters.has_text is not None and conditions.has_text(filters.has_text),
+        "tag": filters.tag and conditions.tagged(filters.tag),
     }
     return {name: condition for name, condition in given.items() if condition}
 
@@ -101,7 +105,7 @@ class Emptied:
         others: Files that pass all of them but the last; of one alone, all there are.
         unread: Images of which is not known yet what the last is about.
         there: What there is in place of what the last asks for: the commonest cameras; the first
-            and the last date, ``YYYY-MM-DD``.
+            and the last date, ``YYYY-MM-DD``; the tags that most files have.
         located: Images that say where they were taken, if the last is about that.
     """
 
@@ -153,6 +157,8 @@ def _emptied(
         case "near":
             unread, located = images(conditions.UNREAD), images(conditions.LOCATED)
             return Emptied(names, others, unread, located=located)
+        case "tag":
+            return Emptied(names, others, there=tuple(each.label for each in tags(catalog, NAMED)))
         case "has_text":
             return Emptied(names, others, images(conditions.NOT_LOOKED_INTO))
         case "after" | "before":

@@ -93,7 +93,7 @@ def _image_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
                 copies = _is_one_shape(hit, hits[other]) and (
                     _cosine(vectors, hit.content, hits[other].content) >= IMAGE
                 )
-            if copies and not _is_another_time(look, seen[other]):
+            if copies and not is_another_time(look, seen[other]):
                 copy_of[number] = other
                 break
         else:
@@ -101,7 +101,8 @@ def _image_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
     return copy_of
 
 
-def _is_another_time(one: Look, other: Look) -> bool:
+def is_another_time(one: Look, other: Look) -> bool:
+    """Whether two pictures say that they were taken at different times."""
     return None not in (one.taken_at, other.taken_at) and one.taken_at != other.taken_at
 
 
@@ -114,22 +115,22 @@ def _is_one_shape(one: Hit, other: Hit) -> bool:
 
 def _text_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
     """By its number, of which other one before it a text is a copy."""
-    words = [_Words([hit.text or ""]) for hit in hits]
-    whole: dict[int, _Words] = {}
+    words = [Words([hit.text or ""]) for hit in hits]
+    whole: dict[int, Words] = {}
     copy_of: dict[int, int] = {}
     for number, hit in enumerate(hits):
         for other in range(number):
-            if other in copy_of or not _has_same_words(words[number], words[other]):
+            if other in copy_of or not has_same_words(words[number], words[other]):
                 continue
             for content in {hit.content, hits[other].content} - whole.keys():
-                whole[content] = _Words(passages(catalog, content, PASSAGES))
-            if _has_same_words(whole[hit.content], whole[hits[other].content]):
+                whole[content] = Words(passages(catalog, content, PASSAGES))
+            if has_same_words(whole[hit.content], whole[hits[other].content]):
                 copy_of[number] = other
                 break
     return copy_of
 
 
-class _Words:
+class Words:
     """How often words are in some passages, and how many there are."""
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -137,7 +138,7 @@ class _Words:
         self.total = self.counts.total()
 
 
-def _has_same_words(one: _Words, other: _Words) -> bool:
+def has_same_words(one: Words, other: Words) -> bool:
     """Whether two passages have the same words but for a few, and the same numbers."""
     most, both = one.total, other.total
     if not WORDS * most <= both <= most / WORDS:  # for speed

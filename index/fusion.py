@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.store.catalog import KINDS
@@ -43,7 +43,24 @@ class Rank(NamedTuple):
     place: int
 
 
-def ranks(numbers: Mapping[int, float]) -> dict[int, int]:
+def fused(rankings: Iterable[Mapping[int, float]]) -> dict[int, float]:
+    """What things come to in several rankings together: the more, the better.
+
+    Reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009): the sum of 1 / (60 + rank)
+    over the rankings in which a thing is.
+
+    Args:
+        rankings: Each with a number by thing, the least the best. Equal ones share a rank, so
+            that another ranking decides between them.
+    """
+    sums: dict[int, float] = defaultdict(float)
+    for numbers in rankings:
+        for thing, rank in _ranks(numbers).items():
+            sums[thing] += 1 / (K + rank)
+    return dict(sums)
+
+
+def _ranks(numbers: Mapping[int, float]) -> dict[int, int]:
     """The rank of each thing, from 1 for the least number, in that order; equal ones share it."""
     found: dict[int, int] = {}
     last, rank = None, 0
@@ -55,17 +72,17 @@ def ranks(numbers: Mapping[int, float]) -> dict[int, int]:
 
 
 def ranking(
-    scores: Mapping[int, tuple[Kind, float]], words: FoundWords, files: int
+    scores: Mapping[int, tuple[Kind, float]], words: FoundWords, files: int, count: int
 ) -> list[tuple[Rank, int]]:
-    """Files that were found, by their ids, best first.
+    """The `count` best of the files that were found, by their ids, and those as good as the last.
 
-    Within a kind by reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009): the sum of
-    1 / (60 + rank) over the rankings in which a file is. Of equal sums, the nearer file is first.
+    Of what is fused to the same, the nearer file is first.
 
     Args:
         scores: Of files that were found by their meaning.
         words: Those that were found by their words.
         files: About how many there are in the index.
+        count: At least so many, if there are as many.
     """
     strength = _strength(len(words.best), files)
     placed: list[tuple[Rank, int]] = []
@@ -78,22 +95,24 @@ def ranking(
             else table
             for table in words.rankings
         ]
-        sums: dict[int, float] = defaultdict(float)
-        for numbers in (near, *told):
-            for file, rank in ranks(numbers).items():
-                sums[file] -= 1 / (K + rank)
+        sums = fused([near, *told])
         # The least first.
         weaknesses = sorted(
             min(near.get(file, math.inf), -strength if file in words.best else math.inf)
             for file in sums
         )
-        keys = {file: (less, near.get(file, math.inf)) for file, less in sums.items()}
+        keys = {file: (-worth, near.get(file, math.inf)) for file, worth in sums.items()}
+        first = sorted(keys, key=keys.__getitem__)
         place = 0
-        for _, group in itertools.groupby(sorted(keys, key=keys.__getitem__), keys.__getitem__):
+        for _, group in itertools.groupby(first, keys.__getitem__):
             equal = list(group)
             placed += [(Rank(weaknesses[place], place), file) for file in equal]
             place += len(equal)
-    return sorted(placed)
+            if place >= count:
+                break
+    placed.sort()
+    last = placed[count - 1][0] if len(placed) >= count else None
+    return placed if last is None else [one for one in placed if one[0] <= last]
 
 
 def _strength(found: int, files: int) -> float:

@@ -104,7 +104,7 @@ class NearestFiles:
     def damaged(self) -> list[str]:
         """Derived files that were met which are missing, or are not what was written."""
         met = {name for _, nearest in self._nearest.values() for name in nearest.damaged}
-        named = {one.name for some in self._states.now().segments.values() for one in some}
+        named = {one.name for some in self._states.read().segments.values() for one in some}
         return sorted(met & named)  # one that was replaced meanwhile was only deleted
 
     def forget(self) -> None:
@@ -112,7 +112,7 @@ class NearestFiles:
         self._nearest.clear()
 
     def _open(self, kind: Kind) -> NearestVectors:
-        now = self._states.now()
+        now = self._states.last
         state = now.generation, now.segments[kind]
         known, nearest = self._nearest.get(kind, (None, None))
         if nearest is None or known != state:
@@ -123,12 +123,12 @@ class NearestFiles:
     def _known_to_pass(self, kind: Kind, where: Condition) -> NDArray[np.int64] | None:
         """Ids of the chunks that pass, if they were found for a query before; else None."""
         state, ids = self._passed.get(kind, (None, None))
-        return ids if state == (self._states.now().version, where) else None
+        return ids if state == (self._states.last.version, where) else None
 
     def _passing(self, kind: Kind, where: Condition) -> NDArray[np.int64]:
         """Ids of the chunks that pass; kept for the next query, until the catalog changes."""
         ids = passing_chunks(self._catalog, kind, where)
-        self._passed[kind] = (self._states.now().version, where), ids
+        self._passed[kind] = (self._states.last.version, where), ids
         return ids
 
 

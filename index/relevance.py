@@ -162,13 +162,13 @@ class Relevance:
         cosines = np.partition(items @ vector, (lower, upper))
         middle = float(cosines[lower] + cosines[upper]) / 2
         median = (middle - kept.centre) / kept.unit
-        measured = self._states.now().measured[kind]
+        measured = self._states.last.measured[kind]
         level = max(median, 0) * count / (count + HALF)
         return Standing(kept, level, height(max(count, measured[1] if measured else 0)))
 
     def _sample(self, kind: Kind) -> Floats:
         """Vectors of a kind, shape (n, dimension), the same as long as the index is."""
-        generation = self._states.now().generation
+        generation = self._states.last.generation
         if generation != self._generation:
             self._samples.clear()
             self._generation = generation

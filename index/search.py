@@ -24,6 +24,7 @@ from nmm.index.errors import CatalogError, NoIndexError, UsageError
 from nmm.index.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
 from nmm.index.model import check, model_of
 from nmm.index.nearest_files import NearestFiles
+from nmm.index.neutral import neutral_vectors
 from nmm.index.query import Mode, Query, Term
 from nmm.index.query import check as check_query
 from nmm.index.query_vector import QueryEmbedder, texts_of
@@ -208,7 +209,7 @@ class Search:
             vector = self._embed(asked, raw=raw) if by_meaning else None
             words = words_of(asked.words) if by_words else ()
             with self._catalog.snapshot():
-                settings = self._states.now().settings or self._settings
+                settings = self._states.read().settings or self._settings
                 if settings == self._settings:
                     if vector is not None:
                         self._begin(asked, vector, wanted, raw=raw)
@@ -247,7 +248,7 @@ class Search:
 
     def _scale(self, kind: Kind) -> Scale | None:
         """The kept scale; measured now if the first run was cut short before it was."""
-        if kept := self._states.now().scales[kind]:
+        if kept := self._states.last.scales[kind]:
             return kept
         if not self._catalog.vector_count(kind):
             return None
@@ -255,7 +256,7 @@ class Search:
 
     def _neutral_texts(self) -> NDArray[np.float32]:
         if self._neutral is None:
-            self._neutral = self._encoder.embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY)
+            self._neutral = neutral_vectors(self._encoder)
         return self._neutral
 
 

@@ -78,8 +78,7 @@ def mean_directions(vectors: Floats, labels: Ints, count: int) -> Floats:
     for label in range(count):
         sums[label] = vectors[labels == label].sum(axis=0)
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    result: Floats = sums / np.where(lengths > 0, lengths, 1)
-    return result
+    return np.asarray(sums / np.where(lengths > 0, lengths, 1), np.float32)
 
 
 def silhouette(cosines: Floats, labels: Ints) -> tuple[float, float]:

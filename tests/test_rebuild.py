@@ -279,7 +279,7 @@ if where == "before the files are moved":
 elif where == "before the catalog changes":
     writer.CatalogWriter.become = die
 elif where == "while the catalog changes":
-    batches.TABLES = (*batches.TABLES[:5], "none such")
+    batches.MADE_AGAIN = (*batches.MADE_AGAIN[:5], "none such")
     execute = writer.CatalogWriter.become
     def become(self, new):
         try:

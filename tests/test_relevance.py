@@ -25,6 +25,7 @@ from nmm.index.search import Search, open_search
 from nmm.index.store.catalog import KINDS, Catalog, Scale
 from nmm.index.store.compare import sample
 from nmm.index.store.location import IndexFolder
+from nmm.index.store.state import States
 from nmm.index.store.writer import ChunkRow, Content, open_for_writing
 
 NONSENSE = ("asdf qwer zxcv", "blorptang frimbulous", "8f3a9c 77be01", "treaty of Westphalia")
@@ -171,9 +172,12 @@ def photos(mini: OnnxEncoder) -> dict[str, NDArray[np.float32]]:
     )
 
 
-def relevance_of(catalog: Catalog, mini: OnnxEncoder) -> Relevance:
+def relevance_of(catalog: Catalog, mini: OnnxEncoder, states: States | None = None) -> Relevance:
     return Relevance(
-        catalog, catalog.scale, lambda: mini.embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY)
+        catalog,
+        states or States(catalog),
+        catalog.scale,
+        lambda: mini.embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY),
     )
 
 
@@ -303,14 +307,16 @@ def test_what_comes_into_an_open_index_is_in_the_sample(
 ) -> None:
     query = Query((Term(text="a cat"),))
     vector = photos["chelsea.jpg"]
-    with open_for_writing(folder) as writer:
+    with open_for_writing(folder) as writer, Catalog.open(folder.catalog) as catalog:
         writer.set_scale("image", Scale(0.0, 0.1))
         levels = []
-        relevance = relevance_of(writer, mini)
+        states = States(catalog)
+        relevance = relevance_of(catalog, mini, states)
         for number in (1, 2):
             with writer.batch():
                 content = writer.add_content(Content(b"%d" % number, "image"))
                 writer.add_chunk(content, "image", ChunkRow(), vector)
+            states.read()
             standing = relevance.standing("image", query, vector)
             assert standing
             levels.append(standing.level)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from PIL import Image
 
 from nmm.index.build import Kept, build
 from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.neutral import neutral_vectors
+from nmm.index.store.catalog import Catalog
 from nmm.index.store.location import IndexFolder
 
 # Per file of one image or passage: what is known of its path (2) and of its content (3); the
@@ -187,3 +191,45 @@ def test_each_tower_is_opened_once_in_a_process_and_only_if_it_is_needed(
     sessions.clear()
     assert build([root], folder).unchanged == 160
     assert sessions == []
+
+
+def test_neutral_queries_are_embedded_once_for_a_model(
+    root: Path, tmp_path: Path, mini: OnnxEncoder, sessions: list[str]
+) -> None:
+    """So that a run over images alone opens the text tower but the first time."""
+    fill(root, range(3), range(0))
+    for kept in mini.folder.glob("neutral-*.npy"):
+        kept.unlink()
+    scales = []
+    for name, opened in (("first", ["text.onnx", "vision.onnx"]), ("second", ["vision.onnx"])):
+        folder = IndexFolder(tmp_path / name)
+        build([root], folder, model="mini")
+        assert sorted(sessions) == opened
+        sessions.clear()
+        with Catalog.open(folder.catalog) as catalog:
+            scales.append(catalog.scale("image"))
+    assert scales[0] == scales[1]
+    assert scales[0]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda file: file.write_bytes(file.read_bytes()[:1000]),
+        lambda file: file.write_bytes(b""),
+        lambda file: np.save(file, np.zeros((3, 384), np.float32)),
+        lambda file: np.save(file, np.zeros(np.load(file).shape, np.float32)),
+        lambda file: np.save(file, np.array([{"not": "numbers"}], dtype=object)),
+    ],
+    ids=["cut off", "empty", "of another shape", "not of unit length", "a pickle"],
+)
+def test_neutral_vectors_that_are_damaged_are_made_again(
+    mini: OnnxEncoder, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    shutil.copytree(mini.folder, tmp_path / "model")
+    encoder = OnnxEncoder(mini.model, tmp_path / "model")
+    expected = neutral_vectors(encoder)
+    (file,) = encoder.folder.glob("neutral-*.npy")
+    damage(file)
+    assert np.array_equal(neutral_vectors(encoder), expected)
+    assert np.array_equal(np.load(file), expected)

@@ -13,6 +13,7 @@ from nmm.index.timing import span
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future, ThreadPoolExecutor
+    from pathlib import Path
     from typing import TypeAlias
 
     import numpy as np
@@ -88,6 +89,7 @@ class BatchedEncoder(abc.ABC):
 
     Args:
         model: The row, with the dimension that is wanted.
+        folder: Its compiled form.
         weights: Hash of the weights and the recipe.
         images_per_run: Images in one run of the vision tower.
         tokens_per_run: Tokens, padding included, in one run of the text tower.
@@ -95,9 +97,17 @@ class BatchedEncoder(abc.ABC):
     """
 
     def __init__(
-        self, model: Model, weights: str, *, images_per_run: int, tokens_per_run: int, runs: int = 1
+        self,
+        model: Model,
+        folder: Path,
+        weights: str,
+        *,
+        images_per_run: int,
+        tokens_per_run: int,
+        runs: int = 1,
     ) -> None:
         self.model = model
+        self.folder = folder
         self.weights = weights
         self._images_per_run = images_per_run
         self._tokens_per_run = tokens_per_run

@@ -50,6 +50,7 @@ class TorchEncoder(BatchedEncoder):
     ) -> None:
         super().__init__(
             model,
+            folder,
             weights=read_manifest(folder)["weights"],
             images_per_run=IMAGES_PER_RUN,
             tokens_per_run=TOKENS_PER_RUN,

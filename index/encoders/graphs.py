@@ -37,7 +37,7 @@ class GraphEncoder(OnnxEncoder):
 
     def _unusable(self, file: Path, error: Exception) -> ModelError:
         unusable = super()._unusable(file, error)
-        if file.parent == self._folder:
+        if file.parent == self.folder:
             return unusable
         name = self.model.name
         unusable.hint = f"Get it again with: nmm models remove {name}; nmm models pull {name}"

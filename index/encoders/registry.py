@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nmm.index.errors import ModelError, UsageError
 
@@ -89,6 +89,20 @@ class Published:
     source: str
 
 
+class Temperature(NamedTuple):
+    """What cosines with labels are divided by, so that their softmax is a probability.
+
+    The inverse of what CLIP calls the logit scale (Radford et al., 2021).
+
+    Attributes:
+        image: Of images.
+        text: Of texts.
+    """
+
+    image: float
+    text: float
+
+
 @dataclass(frozen=True)
 class Model:
     """One model, as data.
@@ -107,9 +121,11 @@ class Model:
         chunk: Tokens of a passage when a text is cut up; a vector of a short passage
             says more about it than one of a whole page.
         pooling: How the text tower's tokens become one vector.
+        temperature: Of a softmax over labels, see :mod:`nmm.index.classify`.
         definition: The module that builds its towers, see :mod:`.compile`; None if its
             files are ONNX graphs that run as they are, see :mod:`.graphs`.
         recipe: Counts changes of the definition that change vectors.
+        meets_captions: Whether images were trained to meet captions; else they meet names.
         prefixes: What a text begins with, by task; none for most models.
         sources: Where the files are downloaded from; none if they are here anyway.
         published: What its card claims.
@@ -125,9 +141,11 @@ class Model:
     context: int
     chunk: int
     pooling: str
+    temperature: Temperature
     definition: str | None
     recipe: int
     dimensions: tuple[int, ...] = ()
+    meets_captions: bool = True
     prefixes: Mapping[Task, str] = field(default_factory=lambda: MappingProxyType({}))
     sources: tuple[Source, ...] = ()
     published: Published | None = None
@@ -183,6 +201,10 @@ class Encoder(Protocol):
         """Hash of the weights and the recipe: equal hashes, equal vectors."""
 
     @property
+    def folder(self) -> Path:
+        """Its compiled form; what follows from the weights alone may be kept there."""
+
+    @property
     def tokenizer(self) -> Tokenizer:
         """The text tower's tokenizer, without truncation and padding."""
 
@@ -229,6 +251,10 @@ MINI = Model(
     # of the passage shown is what was asked for.
     chunk=64,
     pooling="mean",
+    # `bench/calibration.py` prints what others come to, and templates of captions: of images,
+    # photos would have less, and drawings more.
+    temperature=Temperature(image=0.12, text=0.05),
+    meets_captions=False,
     definition="nmm.index.encoders.mini",
     recipe=1,
 )
@@ -260,6 +286,11 @@ def _nomic(version: str, *, dimensions: tuple[int, ...], published: Published) -
         context=2048,
         chunk=256,
         pooling="mean",
+        # Of nomic's own code (github.com/nomic-ai/contrastors): its zero-shot ImageNet takes
+        # logits of 100 times the cosine (eval/imagenet/imagenet.py), and texts were trained with
+        # a fixed logit scale of 50 (configs/train/contrastive_finetune.yaml). What the vision
+        # tower was trained with was learned, and is not in its weights.
+        temperature=Temperature(image=1 / 100, text=1 / 50),
         definition="nmm.index.encoders.nomic",
         recipe=1,
         dimensions=dimensions,
@@ -293,6 +324,8 @@ CLIP_VIT_B_16 = Model(
     context=77,
     chunk=64,
     pooling="end of text",
+    # Its learned logit scale came to its limit of 100; of texts with texts it learned nothing.
+    temperature=Temperature(image=1 / 100, text=1 / 100),
     definition="nmm.index.encoders.clip",
     recipe=1,
     sources=(_CLIP,),
@@ -313,6 +346,8 @@ JINA_CLIP_V1 = Model(
     context=8192,
     chunk=256,
     pooling="mean",
+    # Learned, and not in its graphs: taken to have come to CLIP's limit.
+    temperature=Temperature(image=1 / 100, text=1 / 100),
     definition=None,
     recipe=1,
     sources=(_JINA,),

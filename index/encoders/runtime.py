@@ -87,18 +87,18 @@ class OnnxEncoder(BatchedEncoder):
         threads = threads or available_cpus()
         super().__init__(
             model,
+            folder,
             weights=read_manifest(folder)["weights"],
             images_per_run=IMAGES_PER_RUN,
             tokens_per_run=TOKENS_PER_RUN,
             runs=threads if use is Use.ITEMS else 1,
         )
-        self._folder = folder
         self._use = use
         self._threads_per_run = 1 if use is Use.ITEMS else threads
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        return self._open_tokenizer(self._folder / TOKENIZER)
+        return self._open_tokenizer(self.folder / TOKENIZER)
 
     @property
     def _vision(self) -> Callable[[Pixels], Vectors]:
@@ -113,20 +113,20 @@ class OnnxEncoder(BatchedEncoder):
     @cached_property
     def _truncating_tokenizer(self) -> Tokenizer:
         # From the file, which is as fast as to copy another one, and needs none.
-        tokenizer = self._open_tokenizer(self._folder / TOKENIZER)
+        tokenizer = self._open_tokenizer(self.folder / TOKENIZER)
         tokenizer.enable_truncation(self.model.context)
         return tokenizer
 
     @cached_property
     def _text_session(self) -> InferenceSession:
-        return self._open(self._folder / TEXT)
+        return self._open(self.folder / TEXT)
 
     @cached_property
     def _vision_session(self) -> InferenceSession:
-        session = self._open(self._folder / VISION)
+        session = self._open(self.folder / VISION)
         for provider in () if self._use is Use.QUERY else _accelerators():
             with suppress(Exception):  # of onnxruntime's own types; the CPU can do it all
-                faster = self._open(self._folder / VISION, provider)
+                faster = self._open(self.folder / VISION, provider)
                 if self._agree(session, faster):
                     return faster
         return session
@@ -183,7 +183,7 @@ class OnnxEncoder(BatchedEncoder):
         return ModelError(
             f"The model {self.model.name} cannot be opened.",
             why=f"{file}: {error}",
-            hint=f"Delete the folder {self._folder}; it is made again when it is needed.",
+            hint=f"Delete the folder {self.folder}; it is made again when it is needed.",
         )
 
     @staticmethod

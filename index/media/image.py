@@ -37,6 +37,7 @@ __all__ = [
     "DecodedImage",
     "decode",
     "details_of",
+    "format_of",
     "looks_like_image",
     "upright_rgb",
 ]
@@ -172,6 +173,16 @@ def details_of(file: BinaryIO) -> Details:
         if isinstance(error, OSError) and error.errno:
             raise  # the system's, not Pillow's
         raise MediaError(_reason(error, formats[-1])) from error
+
+
+def format_of(head: bytes) -> str:
+    """The format of a file whose first 64 bytes are `head`, by Pillow's name; empty if unknown.
+
+    Of WebP, whose files may lose what is seen or not, "WEBP" or "WEBP lossless".
+    """
+    formats = _formats(head)
+    lossless = " lossless" if formats == ("WEBP",) and head[12:16] == b"VP8L" else ""
+    return f"{formats[-1]}{lossless}" if formats else ""
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:

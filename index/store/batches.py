@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
     from typing_extensions import Self
 
-# All that a catalog holds but the record of its schema.
-TABLES = (
+# What a rebuild makes again. What hangs on hashes is not of it, and stays.
+MADE_AGAIN = (
     "settings",
     "roots",
     "mounts",
@@ -33,6 +33,8 @@ TABLES = (
     "segments",
     "loose",  # the last: what is done to the others puts rows into it
 )
+# All that a catalog holds but the record of its schema.
+TABLES = ("tags", *MADE_AGAIN)
 # A catalog is written anew without its free pages when one in so many of all is free.
 FREE = 10
 
@@ -154,7 +156,7 @@ class BatchWriter(Catalog):
             try:
                 with self._database.atomic():
                     words.drop(self._connection)
-                    for table in TABLES:
+                    for table in MADE_AGAIN:
                         self._database.execute(f"DELETE FROM main.{table}")  # noqa: S608
                         self._database.execute(
                             f"INSERT INTO main.{table} SELECT * FROM new.{table}"  # noqa: S608

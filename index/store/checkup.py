@@ -54,9 +54,13 @@ CONTRADICTIONS = {
     "abs(y) < 1e9 AND boxes.width BETWEEN 0 AND 1e9 AND boxes.height BETWEEN 0 AND 1e9)",
     "file name that is not UTF-8": "SELECT content_id FROM files "
     "WHERE NOT is_utf8(CAST(path AS BLOB))",
+    "tag without a name": "SELECT hash FROM tags WHERE trim(label) = '' "
+    "OR NOT is_utf8(CAST(label AS BLOB)) OR typeof(label) != 'text' OR typeof(hash) != 'blob'",
     "scale without a unit": "SELECT kind FROM scales WHERE NOT unit BETWEEN 1e-9 AND 1e9 "
     "OR NOT centre BETWEEN -1e9 AND 1e9",
 }
+# What of these is wrong with other rows than those of a content.
+OF_NO_CONTENT = {"scale", "tag"}
 # Rows that refer to what is not there, or name what cannot be.
 DANGLING = (
     "DELETE FROM mounts WHERE root_id NOT IN (SELECT id FROM roots)",
@@ -228,10 +232,12 @@ class Mender(Checkup, CatalogWriter):
         """Drop what :meth:`contradictions` counts; says what went, if anything did."""
         if not self.contradictions():
             return ""
-        ids = [sql for name, sql in CONTRADICTIONS.items() if not name.startswith("scale")]
+        ids = [sql for name, sql in CONTRADICTIONS.items() if name.split()[0] not in OF_NO_CONTENT]
         scales = CONTRADICTIONS["scale without a unit"]
+        tags = CONTRADICTIONS["tag without a name"]
         with self.batch():
             self._database.execute(f"DELETE FROM scales WHERE kind IN ({scales})")  # noqa: S608
+            self._database.execute(tags.replace("SELECT hash", "DELETE", 1))
             self._database.execute(DANGLING[1])
             return _dropped(*self._drop_contents(" UNION ".join(ids)))
 

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 
 class Look(NamedTuple):
-    """What an image looks like, see :mod:`nmm.index.media.fingerprint`, and when it was taken."""
+    """What an image looks like, see :mod:`nmm.index.media.fingerprint`; its time and camera."""
 
     fingerprint: bytes | None
     taken_at: str | None
+    camera: str | None = None
 
 
 def sample(catalog: Catalog, kind: Kind, count: int) -> Floats:
@@ -80,12 +81,12 @@ def looks(catalog: Catalog, contents: Sequence[int]) -> dict[int, Look]:
         CatalogError: SQLite cannot read the file.
     """
     sql = (
-        "SELECT contents.id, fingerprint, taken_at "
+        "SELECT contents.id, fingerprint, taken_at, camera "
         "FROM json_each(?) CROSS JOIN contents ON contents.id = value"
     )
     return {
-        content: Look(fingerprint if isinstance(fingerprint, bytes) else None, taken_at)
-        for content, fingerprint, taken_at in catalog._rows(sql, (json.dumps(contents),))
+        content: Look(fingerprint if isinstance(fingerprint, bytes) else None, taken_at, camera)
+        for content, fingerprint, taken_at, camera in catalog._rows(sql, (json.dumps(contents),))
     }
 
 

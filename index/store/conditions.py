@@ -173,6 +173,15 @@ def has_text(seen: bool) -> Condition:
     return Condition(f"contents.words {'<>' if seen else '='} ''")
 
 
+def tagged(labels: Sequence[str]) -> Condition:
+    """Of a content that has one of some tags; A to Z are a to z."""
+    places = ", ".join("?" * len(labels))
+    return Condition(
+        f"contents.hash IN (SELECT hash FROM tags WHERE label IN ({places}))",  # noqa: S608
+        tuple(labels),
+    )
+
+
 def passing_chunks(catalog: Catalog, kind: Kind, condition: Condition) -> NDArray[np.int64]:
     """Ids of the chunks of a kind that a file holds which passes, in order, shape (n,).
 

@@ -59,6 +59,10 @@ WRONG = (
         "a box of words is not in a picture",
     ),
     (
+        "SELECT 1 FROM tags WHERE trim(label) = '' OR hash NOT IN (SELECT hash FROM contents)",
+        "a tag has no name, or is on nothing",
+    ),
+    (
         "SELECT 1 FROM sqlite_sequence WHERE typeof(seq) != 'integer'",
         "a number is none",
     ),

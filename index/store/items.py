@@ -91,6 +91,26 @@ def content_vectors(
     return result
 
 
+def content_sample(catalog: Catalog, kind: Kind, count: int, dimension: int) -> NDArray[np.float32]:
+    """The vectors of some `count` contents of a kind, spread over all, as :func:`content_vectors`.
+
+    The same ones as long as none come or go; all if there are no more.
+
+    Raises:
+        CatalogError: SQLite cannot read the catalog.
+    """
+    import numpy as np
+
+    sql = (
+        "SELECT id FROM contents WHERE kind = ? AND EXISTS "
+        "(SELECT 1 FROM files WHERE content_id = contents.id) ORDER BY id"
+    )
+    ids = np.fromiter((row[0] for row in catalog._rows(sql, (kind,))), np.int64)
+    if len(ids) > count:
+        ids = ids[np.linspace(0, len(ids) - 1, count).astype(np.int64)]
+    return content_vectors(catalog, ids.tolist(), dimension)
+
+
 def first_passages(catalog: Catalog, contents: Sequence[int]) -> Iterator[tuple[int, str]]:
     """The id of each content that is a text, and its first passage.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Collection, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from nmm.index.store.catalog import Catalog, Kind
@@ -90,7 +91,7 @@ def look_up(
         f"SELECT files.id, {kind_of}, closeness, files.content_id, row "  # noqa: S608
         f"FROM (SELECT rowid AS row, rank AS closeness FROM {table.name} "
         f"WHERE {table.name} MATCH ? {among}ORDER BY +rank LIMIT ?) AS found {joins} "
-        f"WHERE {condition} ORDER BY closeness LIMIT ?"
+        f"WHERE {condition} LIMIT ?"
     )
     some = () if contents is None else (json.dumps([*contents]),)
     limit = ALL if contents is not None else 2 * count
@@ -98,7 +99,8 @@ def look_up(
         # Joined to what they lead to, if anything, so that their number is known. A condition
         # may leave few of them.
         ranked = ALL if where else limit
-        rows = list(catalog._rows(sql, (expression, *some, ranked, *parameters, limit)))
+        rows = catalog._all(sql, (expression, *some, ranked, *parameters, limit))
+        rows.sort(key=itemgetter(2))  # as they are, whatever way SQLite has joined them
         best: dict[int, Worded] = {}
         for file, kind, closeness, content, row in rows:
             if file is not None and kind in kinds and file not in best:

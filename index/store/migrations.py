@@ -6,6 +6,8 @@ the number of the last one, which a reader checks without importing anything.
 ::
 
     roots ─< files >─ contents ─< chunks ─ vectors
+                         ·
+                        tags
 
 A file is a path below a root. Its content is known by hash, and vectors hang on the
 content: a file that was renamed, moved or copied is not embedded again, and two paths of
@@ -166,6 +168,25 @@ def m003_pictures(db: Database) -> None:
     nmm did not read is read later. `words` is null until somebody has looked for any.
     """
     _run(db, THIRD, 3)
+
+
+FOURTH = """
+CREATE TABLE tags (
+    label TEXT NOT NULL COLLATE NOCASE,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (label, hash)
+) WITHOUT ROWID;
+"""
+
+
+@migrations()
+def m004_tags(db: Database) -> None:
+    """Labels that were given to contents.
+
+    By the hash of a content, and not by its id: what was chosen by a person outlives the rows
+    that can be made again, as by a rebuild or a repair, and a file that comes back has its tags.
+    """
+    _run(db, FOURTH, 4)
 
 
 def schema_at(version: int) -> list[tuple[str, str, str, str | None]]:

@@ -40,7 +40,7 @@ def places(
         if where
         else ""
     )
-    rows = catalog._rows(
+    rows = catalog._all(
         "SELECT files.id, chunks.content_id, chunks.id "  # noqa: S608
         "FROM json_each(?) CROSS JOIN chunks ON chunks.id = value "
         f"CROSS JOIN files ON files.content_id = chunks.content_id {more} WHERE {condition}",

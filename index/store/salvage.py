@@ -25,7 +25,7 @@ from nmm.index.sync import sync
 # What is read; `segments` and `loose` follow from it.
 READ = tuple(table for table in TABLES if table not in ("segments", "loose"))
 # What is of use when it is not known which model the vectors are of.
-WITHOUT_MODEL = ("roots", "mounts")
+WITHOUT_MODEL = ("tags", "roots", "mounts")
 # Times that a table may refuse to be read: ranges that were never used are looked into, too.
 REFUSALS = 1_000_000
 ROWS_PER_PAGE = 1000
@@ -181,7 +181,7 @@ class _Reading:
     def __iter__(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
         if not self._columns:
             return
-        if self._table in {"settings", "mounts", "boxes"}:  # they have no ids
+        if self._table in {"settings", "mounts", "boxes", "tags"}:  # they have no ids
             for row in self._from_both_ends():
                 yield self._columns, row
             return

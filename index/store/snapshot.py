@@ -9,6 +9,7 @@ from pathlib import Path
 from nmm.index.errors import NoIndexError, OutputError
 from nmm.index.store import words
 from nmm.index.store.catalog import Catalog, Settings, translated
+from nmm.index.store.tags import DROP_UNHELD
 
 
 def settings_of(catalog: Catalog) -> Settings:
@@ -70,6 +71,8 @@ def _strip(connection: sqlite3.Connection) -> int:
         words.drop(connection)
         if connection.execute("PRAGMA table_info(segments)").fetchone():
             connection.execute("DELETE FROM segments")
+        if connection.execute("PRAGMA table_info(tags)").fetchone():
+            connection.execute(DROP_UNHELD)
         # What ANALYZE has counted, which `nmm compact` asks for.
         for (name,) in connection.execute(
             "SELECT name FROM sqlite_schema WHERE name GLOB 'sqlite_stat[0-9]'"

@@ -39,7 +39,12 @@ class States:
         self._catalog = catalog
         self._last: State | None = None
 
-    def now(self) -> State:
+    @property
+    def last(self) -> State:
+        """The one that was read last."""
+        return self._last or self.read()
+
+    def read(self) -> State:
         """The present one; inside :meth:`.Catalog.snapshot`, that of the snapshot.
 
         Raises:

@@ -1,0 +1,370 @@
+"""How well `nmm dupes` tells copies from others, by vectors, by hash and as it does; and its time.
+
+    python bench/dupes.py [--folder DIR] [--no-emoji] [--sizes 10000 100000]
+
+DIR keeps the pictures and the indexes for the next run. The model is `mini`. `variants.py` says
+what copies are made of which pictures, and what they are told from; `emoji_set.py` what has to be
+installed for emoji. Printed are
+
+- of each change, how many copies are found beside their original: by vectors alone (cosine 0.9),
+  by the hash alone (10 bits of 64, in any quarter turn), and by the rule in use, which the
+  constants of `nmm.index.dupes` are;
+- of pictures that are not of one another, how many pairs each rule takes for copies;
+- what the hash of the kept fingerprint is worth beside that of the whole image by imagehash;
+- which thresholds there were to choose from;
+- bursts that follow one another without a pause: frames that are in a group with another of
+  their burst, and groups that are of one burst;
+- how often the original is kept, of it and copies that are no larger, and what is kept else;
+- what proposing pairs takes among so many, and how many of the pairs by vectors it misses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections import Counter, defaultdict
+from itertools import combinations
+from pathlib import Path
+from typing import NamedTuple
+
+import imagehash
+import numpy as np
+from emoji_set import FONT
+from numpy.typing import NDArray
+from PIL import Image
+from report import Figure, left_out, note
+from variants import CHANGES, ORIGINAL, drawings, pages, subjects, tiles, write, write_bursts
+
+from nmm.index.build import build
+from nmm.index.dupes.best import Judge
+from nmm.index.dupes.disk import look_at
+from nmm.index.dupes.find import find_dupes, find_links
+from nmm.index.dupes.pairs import Match
+from nmm.index.dupes.prints import COLOURS, apart, colours_apart, hashes, unpack
+from nmm.index.dupes.propose import by_hash, by_vector
+from nmm.index.items import Items, open_items
+from nmm.index.store.compare import looks
+from nmm.index.store.location import IndexFolder
+
+QUICK = "--no-emoji --photos 3 --sizes 5000"
+KEPT = Path(tempfile.gettempdir(), "nmm-bench-dupes")
+PHOTOS, EMOJI, OTHER_EMOJI, PAGES, FRAMES = 10, 20, 300, 40, 4
+BITS, COSINE = 10, 0.9
+DIMENSION = 384
+# Copies with more pixels than the original.
+LARGER = {"twice as wide", "framed"}
+RULES = ("vectors", "hash", "in use")
+# Bits and 1 less the correlation of brightness, to choose from.
+CHOICES = [(bits, brightness) for bits in (6, 8, 10, 12) for brightness in (0.03, 0.06, 0.1, 2.0)]
+
+Pairs = NDArray[np.int64]
+# Of pairs: bits that hashes differ by, and how far brightness and colours are apart.
+Measured = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
+
+
+class Set(NamedTuple):
+    """Pictures with what is known of each: original, change, subject.
+
+    Attributes:
+        turned: Hashes by quarter turns, shape (n, 4, 64) bits.
+        whole: The hash of the whole image, by imagehash, shape (n, 64).
+        links: Pairs that the rule in use takes for copies.
+    """
+
+    names: list[tuple[str, str, str]]
+    paths: list[str]
+    vectors: NDArray[np.float32]
+    grey: NDArray[np.float32]
+    colours: NDArray[np.float32]
+    turned: NDArray[np.uint8]
+    whole: NDArray[np.uint8]
+    links: set[tuple[int, int]]
+
+
+class Times(NamedTuple):
+    """Seconds that proposing pairs took among so many, and the part of pairs by vectors found."""
+
+    hashed: float
+    by_hash: float
+    by_vector: float
+    recall: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--folder", type=Path, default=KEPT, metavar="DIR")
+    parser.add_argument("--emoji", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--photos", type=int, default=PHOTOS)
+    parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 100_000])
+    arguments = parser.parse_args()
+    if arguments.emoji and not FONT.is_file():
+        left_out("copies of emoji, and emoji that look alike", f"{FONT} is missing")
+    emoji = arguments.emoji and FONT.is_file()
+    folder = arguments.folder / f"{arguments.photos}{'' if emoji else ' without emoji'}"
+    if not (folder / "made").exists():
+        make(folder, arguments.photos, emoji)
+        (folder / "made").touch()
+    found = read(folder / "index", folder / "files")
+    print_copies(found)
+    print_choices(found)
+    print_bursts(folder)
+    print_kept(folder)
+    for size in arguments.sizes:
+        print_times(size)
+
+
+def make(folder: Path, photos: int, emoji: bool) -> None:
+    drawn = drawings(folder / "emoji", EMOJI + OTHER_EMOJI) if emoji else {}
+    names = list(drawn)
+    for subject, originals in subjects(photos, {n: drawn[n] for n in names[:EMOJI]}).items():
+        write(folder / "files" / subject, originals, copies=True)
+    others = {
+        "emoji": {n: drawn[n] for n in names[EMOJI:]},
+        "tiles": tiles(),
+        "pages": pages(PAGES),
+    }
+    for subject, pictures in others.items():
+        write(folder / "files" / subject, pictures, copies=False)
+    write_bursts(folder / "bursts", FRAMES)
+    for part in ("files", "bursts"):
+        index = IndexFolder(folder / ("index" if part == "files" else "index of bursts"))
+        build([folder / part], index, model="mini", offline=True)
+
+
+def read(index: Path, files: Path) -> Set:
+    with open_items(IndexFolder(index)) as items:
+        # Of files of one content, as a few copies of flat pictures are, the first.
+        places = first_of_each(items)
+        paths = [items.files[place].path for place in places]
+        contents = [items.files[place].content for place in places]
+        known = looks(items.catalog, contents)
+        prints = unpack([known[content].fingerprint for content in contents])
+        number = {content: place for place, content in enumerate(contents)}
+        links = find_links(items, (Match.NEAR,))
+        vectors = items.file_vectors[places]
+    names = []
+    for path in paths:
+        original, change, _ = Path(path).name.split("~")
+        names.append((original, change, Path(path).relative_to(files.resolve()).parts[0]))
+    whole = [imagehash.phash(Image.open(path).convert("RGB")).hash.ravel() for path in paths]
+    return Set(
+        names,
+        paths,
+        vectors,
+        prints.grey,
+        prints.colours,
+        np.unpackbits(hashes(prints.grey), axis=2),
+        np.array(whole, np.uint8),
+        {(min(p), max(p)) for p in ((number[a], number[b]) for a, b in links)},
+    )
+
+
+def first_of_each(items: Items) -> list[int]:
+    first: dict[int, int] = {}
+    for place, item in enumerate(items.files):
+        first.setdefault(item.content, place)
+    return list(first.values())
+
+
+def bits_apart(found: Set, pairs: Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The bits that pairs are apart by in the best quarter turn, and this turn."""
+    ones, others = pairs.T
+    each = (found.turned[ones] != found.turned[others, :1]).sum(axis=2)
+    return each.min(axis=1), each.argmin(axis=1)
+
+
+def judged(found: Set, pairs: Pairs) -> dict[str, NDArray[np.bool_]]:
+    """By rule, which pairs it takes for copies; the hash of the whole image as one more."""
+    ones, others = pairs.T
+    in_use = [(min(pair), max(pair)) in found.links for pair in pairs.tolist()]
+    whole = (found.whole[ones] != found.whole[others]).sum(axis=1) <= BITS
+    upright = (found.turned[ones, 0] != found.turned[others, 0]).sum(axis=1) <= BITS
+    return {
+        "vectors": (found.vectors[ones] * found.vectors[others]).sum(axis=1) >= COSINE,
+        "hash": bits_apart(found, pairs)[0] <= BITS,
+        "in use": np.array(in_use, np.bool_),
+        "upright": upright,
+        "whole": whole,
+    }
+
+
+def copy_pairs(found: Set) -> tuple[Pairs, list[tuple[str, str]]]:
+    """Each copy with its original; and of what subject and change it is."""
+    originals = {
+        name: place for place, (name, change, _) in enumerate(found.names) if change == ORIGINAL
+    }
+    pairs, about = [], []
+    for place, (name, change, subject) in enumerate(found.names):
+        if change != ORIGINAL and name in originals:
+            pairs.append((originals[name], place))
+            about.append((subject, change))
+    return np.array(pairs), about
+
+
+def other_pairs(found: Set) -> dict[str, Pairs]:
+    """Originals with one another, by what they are."""
+    by_subject = defaultdict(list)
+    for place, (_, change, subject) in enumerate(found.names):
+        if change == ORIGINAL:
+            by_subject[subject].append(place)
+    return {
+        subject: np.array(list(combinations(places, 2)))
+        for subject, places in by_subject.items()
+        if len(places) > 1
+    }
+
+
+def print_copies(found: Set) -> None:
+    pairs, about = copy_pairs(found)
+    right = judged(found, pairs)
+    head = "".join(f"{rule:>10}" for rule in RULES)
+    print(f"{'copies found beside their original, %':38}{'of':>8}{head}")
+    for change in CHANGES:
+        at = np.array([what == change for _, what in about])
+        print(
+            f"  {change:36}{at.sum():8}"
+            + "".join(f"{100 * right[r][at].mean():10.0f}" for r in RULES)
+        )
+    for subject in sorted({subject for subject, _ in about}):
+        at = np.array([what == subject for what, _ in about])
+        print(
+            f"  {'all ' + subject:36}{at.sum():8}"
+            + "".join(f"{100 * right[r][at].mean():10.0f}" for r in RULES)
+        )
+    recall = {rule: float(right[rule].mean()) for rule in RULES}
+    print(f"  {'all':36}{len(pairs):8}" + "".join(f"{100 * recall[r]:10.0f}" for r in RULES))
+    still = np.array(["turned" not in what for _, what in about])
+    kept, whole = (100 * float(right[rule][still].mean()) for rule in ("upright", "whole"))
+    print(f"  not turned: hash of the fingerprint {kept:.1f}, of the whole image {whole:.1f}")
+    print(f"\n{'others taken for copies':38}{'pairs':>8}{head}{'whole':>10}")
+    wrong = dict.fromkeys(RULES, 0)
+    for subject, others in other_pairs(found).items():
+        taken = judged(found, others)
+        counts = [int(taken[rule].sum()) for rule in (*RULES, "whole")]
+        print(f"  {subject:36}{len(others):8}" + "".join(f"{count:10}" for count in counts))
+        for rule in RULES:
+            wrong[rule] += int(taken[rule].sum())
+    precision = {r: float(right[r].sum() / max(right[r].sum() + wrong[r], 1)) for r in RULES}
+    print(f"  {'precision, %':44}  " + "".join(f"{100 * precision[r]:8.1f}  " for r in RULES))
+    for what, figures in (("recall", recall), ("precision", precision)):
+        other = max(figures["vectors"], 1e-9)
+        note(
+            Figure(
+                f"near images: {what} of copies",
+                figures["in use"],
+                "",
+                "vectors alone",
+                figures["vectors"],
+                figures["in use"] / other,
+            )
+        )
+
+
+def print_choices(found: Set) -> None:
+    """What each pair of thresholds finds, of images that fill the same frame, and takes wrongly."""
+    pairs, _ = copy_pairs(found)
+    others = other_pairs(found)
+    print(f"\n{'bits and brightness apart, at most':38}{'recall %':>10}", end="")
+    print("".join(f"{subject:>10}" for subject in others))
+
+    def measures(some: Pairs) -> Measured:
+        bits, turns = bits_apart(found, some)
+        grey, colours = np.empty(len(some), np.float32), np.empty(len(some), np.float32)
+        for turn in range(4):
+            at = turns == turn
+            ones, two = some[at].T
+            grey[at] = apart(np.rot90(found.grey[ones], turn, (1, 2)), found.grey[two])
+            turned = np.rot90(found.colours[ones], turn, (2, 3))
+            colours[at] = colours_apart(turned, found.colours[two])
+        return bits, grey, colours
+
+    of_copies = measures(pairs)
+    of_others = {subject: measures(some) for subject, some in others.items()}
+    for most, brightness in CHOICES:
+        recall = 100 * passing(of_copies, most, brightness).mean()
+        counts = [int(passing(measured, most, brightness).sum()) for measured in of_others.values()]
+        print(
+            f"  {f'{most} bits, {brightness}':36}{recall:10.1f}"
+            + "".join(f"{c:10}" for c in counts)
+        )
+
+
+def passing(measured: Measured, most: int, brightness: float) -> NDArray[np.bool_]:
+    """Which pairs are within some thresholds, and within that of colours."""
+    bits, grey, colours = measured
+    passed: NDArray[np.bool_] = (bits <= most) & (grey <= brightness) & (colours <= COLOURS)
+    return passed
+
+
+def print_bursts(folder: Path) -> None:
+    with open_items(IndexFolder(folder / "index of bursts")) as items:
+        found = find_dupes(items, (Match.BURST,))
+    groups = [[Path(file.path).name.split("~")[0] for file in g.files] for g in found.groups]
+    together = sum(names.count(name) > 1 for names in groups for name in names)
+    frames = len(list((folder / "bursts").iterdir()))
+    pure = sum(len(set(names)) == 1 for names in groups)
+    print(
+        f"\nbursts: {together} of {frames} frames in a group with another of their burst; ", end=""
+    )
+    print(f"{pure} of {len(groups)} groups of one burst alone")
+    note(Figure("frames of bursts that are found", together / frames, ""))
+    note(Figure("groups that are of one burst alone", pure / max(len(groups), 1), ""))
+
+
+def print_kept(folder: Path) -> None:
+    """How often the original is the best, of it and all copies of it that are no larger."""
+    kept: Counter[str] = Counter()
+    with open_items(IndexFolder(folder / "index")) as items:
+        judge = Judge(items)
+        originals = defaultdict(list)
+        for item in items.files:
+            name, change, _ = Path(item.path).name.split("~")
+            if change not in LARGER:
+                originals[name].append(item)
+        for some in originals.values():
+            if len(some) > 1:
+                units = [unit for units in look_at(some).units.values() for unit in units]
+                best, _ = judge.best(units)
+                kept[Path(best.paths[0]).name.split("~")[1]] += 1
+    told = ", ".join(f"{c} {n}" for c, n in kept.most_common() if c != ORIGINAL) or "none"
+    print(f"the original is kept {kept[ORIGINAL]} times of {kept.total()}, else: {told}")
+    note(Figure("originals that are kept", kept[ORIGINAL] / max(kept.total(), 1), ""))
+
+
+def timed(count: int) -> Times:
+    """Propose pairs among so many images, a tenth of which are copies of others."""
+    chance = np.random.default_rng(0)
+    grey = chance.standard_normal((count, 16, 16), np.float32).cumsum(1).cumsum(2)
+    vectors = chance.standard_normal((count, DIMENSION), np.float32)
+    vectors += vectors[chance.integers(0, max(count // 100, 1), count)]
+    copies = np.arange(count // 10)
+    vectors[-len(copies) :] = vectors[copies] + 0.2 * vectors[-len(copies) :]
+    grey[-len(copies) :] = grey[copies] * 1.1
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    started = time.perf_counter()
+    every = hashes(grey)
+    hashed = time.perf_counter()
+    for _ in by_hash(every, BITS):
+        pass
+    looked_up = time.perf_counter()
+    near = by_vector(vectors, COSINE)
+    done = time.perf_counter()
+    pairs = set(zip(near.ones.tolist(), near.others.tolist(), strict=True))
+    wanted = [(one, count - len(copies) + one) for one in copies.tolist()]
+    true = [p for p in wanted if float(vectors[p[0]] @ vectors[p[1]]) >= COSINE]
+    recall = sum(pair in pairs for pair in true) / max(len(true), 1)
+    return Times(hashed - started, looked_up - hashed, done - looked_up, recall)
+
+
+def print_times(count: int) -> None:
+    took = timed(count)
+    print(
+        f"\namong {count:,}: hashes {took.hashed:.1f} s, pairs by hash {took.by_hash:.1f} s, "
+        f"by vector {took.by_vector:.1f} s, which finds {100 * took.recall:.1f} %"
+    )
+    note(Figure(f"pairs of near images proposed among {count:,}", sum(took[:3]), "s"))
+
+
+if __name__ == "__main__":
+    main()

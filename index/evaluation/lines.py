@@ -1,0 +1,56 @@
+"""Files of one case a line: read with what is wrong in them named, and not hidden."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nmm.index.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that was left out: its number, from 1, and why."""
+
+    line: int
+    reason: str
+
+
+def read_text(file: Path) -> str:
+    """A file in UTF-8, with a byte order mark or without.
+
+    Raises:
+        UsageError: It cannot be read, or is something else.
+    """
+    try:
+        return file.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{file} is not in UTF-8.", hint="Save it in UTF-8, and try again."
+        ) from error
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be read.", why=f"{error.strerror or error}.", hint="Name another file."
+        ) from error
+
+
+def json_lines(text: str) -> Iterator[tuple[int, dict[str, Any] | BadLine]]:
+    """The objects of JSON lines, each with the number of its line; blank lines are passed over."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+        except ValueError as error:
+            yield number, BadLine(number, f"not JSON: {error}")
+            continue
+        except RecursionError:
+            yield number, BadLine(number, "not JSON that can be read: too deeply nested")
+            continue
+        if isinstance(found, dict):
+            yield number, found
+        else:
+            yield number, BadLine(number, "not an object of JSON")

@@ -1,0 +1,107 @@
+"""A whole index with a vector for each file, as the commands that look at all of it take it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import SAMPLE_DATA, Nmm
+
+from nmm.index.encoders.registry import Task
+from nmm.index.errors import NoIndexError
+from nmm.index.filters import Filters
+from nmm.index.items import open_items
+from nmm.index.store.catalog import KINDS, Catalog
+from nmm.index.store.items import content_vectors, first_passages
+from nmm.index.store.location import IndexFolder
+from nmm.index.store.writer import ChunkRow, Content, open_for_writing
+
+
+@pytest.fixture(scope="module")
+def samples(indexed: tuple[Nmm, Path]) -> IndexFolder:
+    return IndexFolder(indexed[1].parent / "index")
+
+
+def test_all_files_are_there_in_the_order_of_their_paths(samples: IndexFolder) -> None:
+    with open_items(samples) as items:
+        paths = [item.path for item in items.files]
+        assert items.model == "mini"
+        assert not items.emptied
+    assert paths == sorted(paths)
+    with Catalog.open(samples.catalog) as catalog:
+        counts = catalog.file_counts()
+    assert len(paths) == counts["image"] + counts["text"] > 20
+
+
+def test_an_image_has_its_vector_and_a_text_the_mean_of_its_passages(samples: IndexFolder) -> None:
+    with open_items(samples) as items:
+        catalog = items.catalog
+        for number, item in enumerate(items.files):
+            ((_, vectors),) = catalog.vectors_of_content(item.hash)
+            mean = vectors.mean(axis=0)
+            expected = mean / np.linalg.norm(mean)
+            assert np.allclose(items.file_vectors[number], expected, atol=1e-6)
+            assert item.kind == ("text" if Path(item.path).suffix != ".jpg" else "image")
+            stat = Path(item.path).stat()
+            assert (item.size, item.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+            assert bool(item.width) == (item.kind == "image")
+
+
+def test_kinds_and_filters_leave_some(samples: IndexFolder) -> None:
+    with open_items(samples, ["image"], Filters(within=("photos",))) as items:
+        assert {Path(item.path).suffix for item in items.files} == {".jpg"}
+        assert len(items.files) == len(list((SAMPLE_DATA / "photos").glob("*.jpg")))
+    with open_items(samples, KINDS, Filters(ext=("mp3",))) as items:
+        assert (items.files, items.vectors.shape[0], items.rows.shape) == ([], 0, (0,))
+        assert [emptied.filters for emptied in items.emptied] == [("ext",)]
+
+
+def test_what_is_asked_of_the_model_is_in_its_space(samples: IndexFolder) -> None:
+    with open_items(samples, ["image"]) as items:
+        query = items.encoder.embed_texts(["a cat"], Task.QUERY)[0]
+        best = items.files[int((items.file_vectors @ query).argmax())]
+    assert Path(best.path).name == "chelsea.jpg"
+
+
+def test_copies_share_a_row(nmm: Nmm, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("b.jpg", "a.jpg"):
+        shutil.copyfile(SAMPLE_DATA / "photos" / "chelsea.jpg", folder / name)
+    shutil.copyfile(SAMPLE_DATA / "photos" / "espresso.jpg", folder / "c.jpg")
+    assert nmm("index", folder, "--model", "mini").returncode == 0
+    with open_items(IndexFolder(tmp_path / "index")) as items:
+        assert [Path(item.path).name for item in items.files] == ["a.jpg", "b.jpg", "c.jpg"]
+        first, second, third = items.rows.tolist()
+        assert first == second != third
+        assert len(items.vectors) == 2
+
+
+def test_vectors_are_those_of_each_content_in_whatever_order(folder: IndexFolder) -> None:
+    random = np.random.default_rng(0)
+    with open_for_writing(folder) as writer:
+        known = []
+        with writer.batch():
+            for number, passages in enumerate((1, 300, 2, 0, 9000)):
+                content = writer.add_content(Content(b"%d" % number, "text"))
+                rows = random.standard_normal((passages, 8)).astype(np.float32)
+                for line, row in enumerate(rows):
+                    writer.add_chunk(content, "text", ChunkRow(line, line, f"{number}.{line}"), row)
+                known.append((content, rows.sum(axis=0)))
+        known = [known[place] for place in (4, 1, 3, 0, 2)]
+        found = content_vectors(writer, [content for content, _ in known], 8)
+        texts = dict(first_passages(writer, [content for content, _ in known]))
+    lengths = [np.linalg.norm(total) for _, total in known]
+    for row, (_, total), length in zip(found, known, lengths, strict=True):
+        assert np.allclose(row, total / (length or 1), atol=2e-3)
+    assert not found[2].any()
+    assert sorted(texts.values()) == ["0.0", "1.0", "2.0", "4.0"]
+
+
+def test_an_empty_index_is_said_to_be_empty(folder: IndexFolder) -> None:
+    with open_for_writing(folder):
+        pass
+    with pytest.raises(NoIndexError, match="is empty"), open_items(folder):
+        pass
