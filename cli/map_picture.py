@@ -36,7 +36,7 @@ def check_place(file: Path) -> None:
         UsageError: Something else is there, or the name is not that of a PNG.
         OutputError: What is there cannot be read.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     if file.suffix.lower() != ".png":
         raise UsageError(f"{file} is no name for a PNG.", hint="Name it so: map.png")
@@ -45,7 +45,7 @@ def check_place(file: Path) -> None:
             return
         with Image.open(file, formats=["PNG"]) as there:
             is_own = there.info.get("Software") == SOFTWARE
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         is_own = False
     except (OSError, SyntaxError, ValueError) as error:
         raise OutputError(f"{file} cannot be read.", why=str(error)) from error
