@@ -24,7 +24,9 @@ def replaced(file: Path) -> Iterator[Path]:
     """
     # Through a link, for what it leads to is meant.
     target = Path(os.path.realpath(file.expanduser()))
-    if target.exists() and not target.is_file():
+    with written(file):
+        is_other = target.exists() and not target.is_file()
+    if is_other:
         raise UsageError(
             f"{file} cannot be written.",
             why="It is not a file." if not target.is_dir() else "It is a folder.",

@@ -61,6 +61,16 @@ def tiny_pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def own_cache(mini: OnnxEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache with the built-in model as it was compiled, and nothing else that is kept of it."""
+    folder = tmp_path / "cache" / "models" / mini.folder.name
+    left_out = shutil.ignore_patterns("neutral-*")
+    shutil.copytree(mini.folder, folder, ignore=left_out)
+    monkeypatch.setenv("NMM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
 def short_tail(monkeypatch: pytest.MonkeyPatch) -> None:
     """Vectors come into FAISS files from the first on; a few thousand would stay without."""
     monkeypatch.setattr(segments, "TAIL", 1)

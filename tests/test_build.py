@@ -1108,7 +1108,7 @@ def test_the_scale_follows_what_was_removed(tmp_path: Path, folder: IndexFolder)
 
 
 def test_a_second_run_over_images_embeds_no_text(
-    tmp_path: Path, folder: IndexFolder, mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, folder: IndexFolder, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neutral queries are embedded to measure a scale, and there is no new one to measure."""
     photos = tmp_path / "photos"

@@ -595,9 +595,9 @@ def test_a_hit_is_each_file_that_holds_a_chunk_with_its_cosine(folder: IndexFold
         hits = writer.hits([1, 2, 99], np.array([1, 0], np.float32))
     cosine = float(np.float16(0.6))
     assert sorted(hits, key=lambda hit: hit.path) == [
-        Hit(str(Path("/photos/a.txt")), "text", cosine, 1, 1, "a.txt", None, None, 1, 1),
-        Hit(str(Path("/photos/i.png")), "image", 1.0, None, None, None, 640, 480, 2, 2),
-        Hit(str(Path("/single.txt")), "text", cosine, 1, 1, "a.txt", None, None, 1, 1),
+        Hit(str(Path("/photos/a.txt")), "text", cosine, 1, 1, "a.txt", None, None, 1, 1, 1),
+        Hit(str(Path("/photos/i.png")), "image", 1.0, None, None, None, 640, 480, 2, 2, 3),
+        Hit(str(Path("/single.txt")), "text", cosine, 1, 1, "a.txt", None, None, 1, 1, 2),
     ]
 
 

@@ -153,8 +153,9 @@ class Listening:
         self.asked: list[tuple[list[str], Task]] = []
 
     def embed_texts(self, texts: list[str], task: Task) -> NDArray[np.float32]:
+        before = sum(len(some) for some, _ in self.asked)
         self.asked.append((list(texts), task))
-        return np.eye(len(texts), self.model.dimension, dtype=np.float32)
+        return np.eye(len(texts), self.model.dimension, before, dtype=np.float32)
 
 
 def test_labels_for_images_are_queries_and_for_texts_classifications() -> None:
