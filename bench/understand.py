@@ -11,6 +11,8 @@ What is printed, beside seconds:
 - classify: the part of the files that get their own label, of all labels;
 - cluster: the adjusted Rand index to the truth (1 is all right, 0 is chance), with the number of
   groups given and chosen;
+- groups found by k-means and by HDBSCAN in vectors that lie in more of them (`bench/clusters.py`):
+  the same index, how many were found, and the part of the files that is in one;
 - dupes: the part of the copies that are found, and of what is found that is one;
 - map: how many of ten neighbours are kept in the picture, and how the kinds mix (1 is chance);
 - eval retrieval: nDCG@10 of the names, with its seconds a query.
@@ -30,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import clusters
 import numpy as np
 from collection import VECTORS_PER_BATCH, passages
 from numpy.typing import NDArray
@@ -37,7 +40,7 @@ from report import Figure, left_out, note
 
 from nmm.index import scale
 from nmm.index.classify import classify
-from nmm.index.cluster import cluster
+from nmm.index.cluster import Method, cluster
 from nmm.index.dupes.find import find_links
 from nmm.index.dupes.pairs import Match
 from nmm.index.encoders.registry import MINI, Encoder, Task
@@ -46,6 +49,7 @@ from nmm.index.errors import NmmError
 from nmm.index.evaluation.retrieval import METRICS, evaluate_retrieval
 from nmm.index.items import Items, open_items
 from nmm.index.labels import Label
+from nmm.index.map import laid_out
 from nmm.index.media.fingerprint import BYTES
 from nmm.index.model import settings_of
 from nmm.index.neighbours import mixing, neighbours_kept
@@ -67,7 +71,7 @@ THINGS = (
     "pizza", "rugby ball", "scorpion", "snowmobile", "submarine", "teapot", "umbrella", "violin",
 )  # fmt: skip
 # Of unit vectors: the noise of a file, the gap between the kinds, and what a copy differs by.
-NOISE, GAP, COPY = 1.2, 0.6, 0.05
+NOISE, GAP, COPY = 3.0, 0.6, 0.05
 # One image in so many is a copy of another.
 COPIES = 50
 # Levels, and pixels to a side, of the patterns that fingerprints are of; of a copy, levels more.
@@ -175,17 +179,17 @@ def rand_index(items: Items, groups: list[NDArray[np.int64]], truth: NDArray[np.
 
 
 class Rows:
-    """A table that is printed and noted as it comes."""
+    """A table that is printed as it comes; its seconds are noted of the largest collection."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, noted: bool) -> None:
         self._count = count
+        self._noted = noted
 
     def add(self, what: str, seconds: float, **quality: float) -> None:
         told = "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in quality.items())
         print(f"{self._count:>8,}  {what:26}{seconds:9.2f} s  {told}", flush=True)
-        note(Figure(f"{what}, {self._count:,} files", seconds, "s"))
-        for name, value in quality.items():
-            note(Figure(f"{what}, {self._count:,} files: {name.replace('_', ' ')}", value))
+        if self._noted:
+            note(Figure(f"{what}, {self._count:,} files", seconds, "s"))
 
 
 @contextmanager
@@ -195,10 +199,10 @@ def filled(encoder: Encoder, count: int) -> Iterator[tuple[IndexFolder, Truth]]:
         yield folder, fill(folder, encoder, count)
 
 
-def measure(encoder: Encoder, count: int, can_map: bool) -> None:
+def measure(encoder: Encoder, count: int, *, can_map: bool, noted: bool) -> None:
     """Everything, over one index."""
     with filled(encoder, count) as (folder, truth):
-        rows = Rows(count)
+        rows = Rows(count, noted=noted)
         with open_items(folder) as items:
             seconds, _ = timed(lambda: reread(folder))
             rows.add("all vectors read", seconds)
@@ -222,6 +226,17 @@ def measure(encoder: Encoder, count: int, can_map: bool) -> None:
             )
             if can_map:
                 draw(items, rows)
+        groups = max(4, round(count**0.5 / 3))
+        for method in Method:
+            known = clusters.measure(count, groups, method=method)
+            rows.add(
+                f"{method.value}, {groups} groups",
+                known.seconds,
+                rand_index=known.rand,
+                groups=known.groups,
+                inside=known.inside,
+                mixing=known.mixed,
+            )
         relevant: dict[str, list[str]] = {thing: [] for thing in THINGS}
         for path, thing in truth.things.items():
             relevant[THINGS[thing]].append(path)
@@ -241,8 +256,6 @@ def reread(folder: IndexFolder) -> None:
 
 
 def draw(items: Items, rows: Rows) -> None:
-    from nmm.index.map import laid_out
-
     kinds = [item.kind for item in items.files]
     by_row = dict(zip(items.rows.tolist(), kinds, strict=True))
     each = [by_row[row] for row in range(len(items.vectors))]
@@ -263,12 +276,14 @@ def main() -> None:
     encoder = load_encoder(MINI)
     try:
         check_installed()
+        # What lays out is compiled when it first runs; `bench/map.py` counts that in.
+        laid_out(np.eye(64, dtype=np.float32), ["image"] * 64)
         can_map = True
     except NmmError:
         can_map = False
         left_out("nmm map", "what lays it out is not installed")
     for count in arguments.sizes:
-        measure(encoder, count, can_map)
+        measure(encoder, count, can_map=can_map, noted=count == max(arguments.sizes))
 
 
 if __name__ == "__main__":
