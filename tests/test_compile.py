@@ -91,7 +91,7 @@ SITE_CUSTOMIZE = f"""
 from types import MappingProxyType as mappingproxy
 
 from nmm.index.encoders import registry
-from nmm.index.encoders.registry import ImageInput, Model
+from nmm.index.encoders.registry import ImageInput, Model, Temperature
 
 registry.MODELS = {{row.name: row for row in {[TINY, BROKEN, UNFAITHFUL, NOT_NUMBERS]!r}}}
 """

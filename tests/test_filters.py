@@ -221,6 +221,17 @@ def test_a_root_may_be_a_file_or_all_there_is() -> None:
 def test_what_is_no_pattern_is_named() -> None:
     with pytest.raises(UsageError, match=r"'\[z-a\]' is no pattern"):
         check_glob("[z-a]")
+    with pytest.raises(UsageError, match="is no pattern"):
+        check_glob("[?--]")
+
+
+@pytest.mark.parametrize(
+    ("glob", "ins", "outs"),
+    [("[?-[]", "?A[", "-/a"), ("[--a]", "-Aa", "&b"), ("[]a]", "]a", "b"), ("[a-]", "a-", "b")],
+)
+def test_hyphens_and_brackets_among_characters(glob: str, ins: str, outs: str) -> None:
+    assert all(is_within("/r", f"{name}.txt", f"{glob}.txt") for name in ins)
+    assert not any(is_within("/r", f"{name}.txt", f"{glob}.txt") for name in outs)
 
 
 @settings(max_examples=300, deadline=None)

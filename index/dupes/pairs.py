@@ -56,7 +56,7 @@ class Match(str, Enum):
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What is alike. Each was chosen from what `bench/dupes.py` prints.
+    """What is alike. `bench/dupes.py` prints what that finds, on pictures that it was chosen with.
 
     Attributes:
         bits: Of 64, that the hashes of two images may differ by.

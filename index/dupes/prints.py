@@ -4,7 +4,7 @@ The perceptual hash is pHash as the package imagehash computes it (`phash` with 
 the lowest 8 by 8 coefficients of a discrete cosine transform, each above their median or not.
 It is computed of the 16 by 16 pixels of brightness that the catalog keeps
 (:mod:`nmm.index.media.fingerprint`), so that no image is read; `bench/dupes.py` prints that
-it is as good as that of the whole image. All at once, which takes a hundredth of the time.
+it is as good as that of the whole image.
 
 A hash alone takes one page of text for another. So the brightness has to correlate, too, and
 the colours may be paler or shifted, but not others.

@@ -22,6 +22,8 @@ from nmm.index.errors import UsageError
 
 _WILDCARD = re.compile(r"[*?\[]")
 _PIECE = re.compile(r"\*+|\?|\[[!^]?\]?[^\]]*\]|.", re.DOTALL)
+# In brackets: a range, or a character.
+_MEMBER = re.compile(r"(.)-(.)|(.)", re.DOTALL)
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/" if os.sep == "\\" else "/")
 
 
@@ -96,8 +98,11 @@ def _piece(glob: str) -> str:
     negated = body[:1] in {"!", "^"}
     if not glob.startswith("[") or not body[negated:]:
         return re.escape(glob)
-    escaped = re.sub(r"[\\\[\]^&~|]", r"\\\g<0>", body[negated:])
-    return f"(?!/)[{'^' * negated}{escaped}]"
+    members = "".join(
+        "-".join(map(re.escape, (first, last))) if last else re.escape(alone)
+        for first, last, alone in _MEMBER.findall(body[negated:])
+    )
+    return f"(?!/)[{'^' * negated}{members}]"
 
 
 def _composed(text: str) -> str:
