@@ -32,7 +32,7 @@ def neutral_vectors(encoder: Encoder) -> NDArray[np.float32]:
         :16
     ]
     file = encoder.folder / f"neutral-{name}.npy"
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, EOFError):
         kept = np.load(file, allow_pickle=False)
         lengths = np.linalg.norm(kept, axis=-1)
         if (kept.shape, kept.dtype) == (shape, np.float32) and np.allclose(lengths, 1, atol=1e-3):

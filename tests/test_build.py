@@ -1108,9 +1108,10 @@ def test_the_scale_follows_what_was_removed(tmp_path: Path, folder: IndexFolder)
 
 
 def test_a_second_run_over_images_embeds_no_text(
-    tmp_path: Path, folder: IndexFolder, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, folder: IndexFolder, mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neutral queries are embedded to measure a scale, and there is no new one to measure."""
+    monkeypatch.setattr(mini, "folder", tmp_path)  # where they are not kept yet
     photos = tmp_path / "photos"
     photos.mkdir()
     Image.new("RGB", (40, 30), "red").save(photos / "red.png")

@@ -39,6 +39,7 @@ class Fed(BatchedEncoder):
     def __init__(self, model: Model, file: Path, tokens_per_run: int) -> None:
         super().__init__(
             replace(model, dimension=model.context),
+            file.parent,
             weights="",
             images_per_run=1,
             tokens_per_run=tokens_per_run,
