@@ -137,10 +137,11 @@ def translated(file: Path) -> Iterator[None]:
     """Turn SQLite's errors into :class:`CatalogError`."""
     try:
         yield
-    except sqlite3.Error as error:
+    # What is damaged may ask for more memory than there is.
+    except (sqlite3.Error, MemoryError) as error:
         raise CatalogError(
             f"The catalog {file} cannot be used.",
-            why=f"SQLite says: {error}",
+            why=f"SQLite says: {str(error) or 'out of memory'}",
             hint="If the disk is sound and has room, see what can be saved with: "
             "nmm doctor --repair",
         ) from error
