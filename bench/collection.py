@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nmm.index import scale
-from nmm.index.encoders.registry import MINI, Encoder, Task
+from nmm.index.derive import derive
+from nmm.index.encoders.registry import MINI, Encoder
 from nmm.index.encoders.weights import weight_files
 from nmm.index.media.fingerprint import BYTES
 from nmm.index.model import settings_of
 from nmm.index.store import segments
-from nmm.index.store.catalog import KINDS, Root
+from nmm.index.store.catalog import Root
 from nmm.index.store.location import IndexFolder
 from nmm.index.store.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 
@@ -68,7 +68,6 @@ def passages(count: int, seed: int) -> list[str]:
 
 def fill(folder: IndexFolder, encoder: Encoder, count: int) -> None:
     """Make an index of so many vectors, as after a whole run with that encoder."""
-    neutral = encoder.embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY)
     root = Path("nowhere").absolute()
     chance = np.random.default_rng(0)
     with open_for_writing(folder) as writer:
@@ -80,10 +79,7 @@ def fill(folder: IndexFolder, encoder: Encoder, count: int) -> None:
                 with writer.batch():
                     _add(writer, adopted, start, _units(chance, size, encoder.model.dimension))
                 poll(size)
-        segments.refresh(writer, folder, encoder.model.dimension)
-        for kind in KINDS:
-            if measured := scale.measure(writer, kind, neutral):
-                writer.set_scale(kind, measured)
+        derive(writer, folder, encoder)
         writer.tidy_words()
         writer.tidy()
 

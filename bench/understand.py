@@ -37,10 +37,11 @@ import numpy as np
 from collection import VECTORS_PER_BATCH, passages
 from numpy.typing import NDArray
 from report import Figure, left_out, note
+from sklearn.metrics import adjusted_rand_score
 
-from nmm.index import scale
 from nmm.index.classify import classify
 from nmm.index.cluster import Method, cluster
+from nmm.index.derive import derive
 from nmm.index.dupes.find import find_links
 from nmm.index.dupes.pairs import Match
 from nmm.index.encoders.registry import MINI, Encoder, Task
@@ -53,10 +54,7 @@ from nmm.index.map import laid_out
 from nmm.index.media.fingerprint import BYTES
 from nmm.index.model import settings_of
 from nmm.index.neighbours import mixing, neighbours_kept
-from nmm.index.neutral import neutral_vectors
 from nmm.index.projection import check_installed
-from nmm.index.store import segments
-from nmm.index.store.catalog import KINDS
 from nmm.index.store.location import IndexFolder
 from nmm.index.store.writer import ChunkRow, Content, open_for_writing
 
@@ -132,10 +130,7 @@ def fill(folder: IndexFolder, encoder: Encoder, count: int) -> Truth:
                     writer.add_chunk(content, "text" if is_text else "image", chunk, vector)
                     writer.put_file(adopted, name, 1, 2, status="indexed", content_id=content)
                     truth.things[str(root / name)] = thing
-        segments.refresh(writer, folder, dimension)
-        for kind in KINDS:
-            if measured := scale.measure(writer, kind, neutral_vectors(encoder)):
-                writer.set_scale(kind, measured)
+        derive(writer, folder, encoder)
         writer.tidy_words()
         writer.tidy()
     return truth
@@ -167,15 +162,7 @@ def rand_index(items: Items, groups: list[NDArray[np.int64]], truth: NDArray[np.
     labels = np.full(len(items.files), len(groups))
     for number, files in enumerate(groups):
         labels[files] = number
-    table = np.zeros((len(groups) + 1, truth.max() + 1))
-    np.add.at(table, (labels, truth), 1)
-
-    def pairs(counts: NDArray[np.float64]) -> float:
-        return float((counts * (counts - 1) / 2).sum())
-
-    both, ours, theirs = pairs(table), pairs(table.sum(axis=1)), pairs(table.sum(axis=0))
-    expected = ours * theirs / pairs(np.array([truth.size], np.float64))
-    return (both - expected) / ((ours + theirs) / 2 - expected)
+    return float(adjusted_rand_score(truth, labels))
 
 
 class Rows:
@@ -256,11 +243,8 @@ def reread(folder: IndexFolder) -> None:
 
 
 def draw(items: Items, rows: Rows) -> None:
-    kinds = [item.kind for item in items.files]
-    by_row = dict(zip(items.rows.tolist(), kinds, strict=True))
-    each = [by_row[row] for row in range(len(items.vectors))]
-    seconds, points = timed(lambda: laid_out(items.vectors, each))
-    is_image = np.array([kind == "image" for kind in each])
+    seconds, points = timed(lambda: laid_out(items.vectors, items.kinds))
+    is_image = np.array([kind == "image" for kind in items.kinds])
     rows.add(
         "map",
         seconds,

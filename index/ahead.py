@@ -66,8 +66,8 @@ class Ahead:
         place = self._place.get(id(query), len(self._queries)) + 1
         if place >= len(self._queries):
             return None
-        (term, *more) = self._queries[place].terms
-        return self._vectors.get(term.text) if term.weight > 0 and not more else None
+        terms = self._queries[place].terms
+        return self._vectors.get(terms[0].text) if len(terms) == 1 and terms[0].weight > 0 else None
 
     def _begin(self, group: int) -> Future[Vectors]:
         return _thread().submit(self._embed, self._queries[group * GROUP : (group + 1) * GROUP])

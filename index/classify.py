@@ -141,7 +141,7 @@ def _built_in(encoder: Encoder, kind: Kind) -> Sequence[str]:
 
 def _unfit(items: Items, kind: Kind, labels: Floats, templates: Sequence[str]) -> Floats:
     """:func:`unfit` of labels and a kind, held against all of the index, shape (labels,)."""
-    sample = content_sample(items.catalog, kind, SAMPLE, labels.shape[1])
+    sample = content_sample(items.catalog, kind, SAMPLE)
     queries = [Label(query) for query in NEUTRAL_QUERIES]
     neutral = label_vectors(items.encoder, queries, kind, templates)
     return unfit(sample @ neutral.T, sample @ labels.T)

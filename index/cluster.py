@@ -89,12 +89,11 @@ def cluster(
     import numpy as np
 
     # Of each content once, or a file of which there are many copies would draw a centre to it.
-    kinds = dict(zip(items.rows.tolist(), (file.kind for file in items.files), strict=True))
     there = items.vectors.any(axis=1)
     if not there.any():
         return []
     with span("images and texts brought together"):
-        vectors = closed(items.vectors, [kinds[row] for row in range(len(items.vectors))])
+        vectors = closed(items.vectors, items.kinds)
     labels = np.full(len(vectors), -1, np.int64)
     with span("groups found"):
         found = _divided(vectors[there], count, method, seed)

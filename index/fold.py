@@ -21,13 +21,11 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from nmm.index.media.fingerprint import copies as copies_among
-from nmm.index.store.compare import Look, looks, mean_vectors, passages
+from nmm.index.store.compare import Look, looks, passages
+from nmm.index.store.items import content_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from nmm.index.store.catalog import Catalog, Hit
 
@@ -81,7 +79,7 @@ def _image_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
     prints = [look.fingerprint or b"" for look in seen]
     bare = [hit.content for hit, print_ in zip(hits, prints, strict=True) if not print_]
     # One without is compared by vectors to all.
-    vectors = mean_vectors(catalog, [hit.content for hit in hits]) if bare else {}
+    vectors = content_vectors(catalog, [hit.content for hit in hits]) if bare else None
     alike = copies_among(prints)
     copy_of: dict[int, int] = {}
     originals: list[int] = []
@@ -91,7 +89,7 @@ def _image_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
                 copies = other in alike[number]
             else:
                 copies = _is_one_shape(hit, hits[other]) and (
-                    _cosine(vectors, hit.content, hits[other].content) >= IMAGE
+                    vectors is not None and float(vectors[number] @ vectors[other]) >= IMAGE
                 )
             if copies and not is_another_time(look, seen[other]):
                 copy_of[number] = other
@@ -151,7 +149,3 @@ def has_same_words(one: Words, other: Words) -> bool:
     if not most or common < WORDS * (most + both - common):
         return False
     return all(word.isalpha() for word in (one.counts - other.counts) + (other.counts - one.counts))
-
-
-def _cosine(vectors: dict[int, NDArray[np.float32]], one: int, other: int) -> float:
-    return float(vectors[one] @ vectors[other]) if one in vectors and other in vectors else 0.0

@@ -62,6 +62,12 @@ class Items:
         """
         return self._load()
 
+    @cached_property
+    def kinds(self) -> list[Kind]:
+        """The kind of each content, in the order of `vectors`."""
+        of = dict(zip(self.rows.tolist(), (item.kind for item in self.files), strict=True))
+        return [of[row] for row in range(len(self.vectors))]
+
     @property
     def file_vectors(self) -> NDArray[np.float32]:
         """The vector of each file, shape (files, dimension)."""
@@ -99,7 +105,7 @@ def open_items(
             found = items(catalog, kinds, where)
             contents, rows = np.unique([item.content for item in found], return_inverse=True)
             numbers = contents.astype(np.int64).tolist()
-            vectors = content_vectors(catalog, numbers, settings.dimension)
+            vectors = content_vectors(catalog, numbers)
             emptied = [] if found else emptied_by(catalog, filters, kinds)
 
         def load(settings: Settings = settings) -> Encoder:

@@ -68,7 +68,7 @@ def draw(
     if not items.files:
         raise UsageError("There is nothing to draw.")
     with span("projected"):
-        points = laid_out(items.vectors, _kinds(items), seed=seed)
+        points = laid_out(items.vectors, items.kinds, seed=seed)
     groups: list[Cluster] = []
     if clusters != 0:
         with span("grouped"):
@@ -81,14 +81,6 @@ def laid_out(
 ) -> NDArray[np.float32]:
     """The points of contents, with the gap between images and texts closed, shape (n, 2)."""
     return project(closed(vectors, kinds), seed=seed)
-
-
-def _kinds(items: Items) -> list[Kind]:
-    """Of each content."""
-    kinds: list[Kind] = ["text"] * len(items.vectors)
-    for item, row in zip(items.files, items.rows.tolist(), strict=True):
-        kinds[row] = item.kind
-    return kinds
 
 
 def spread(points: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ queries are embedded, and what was opened is followed when a rebuild replaces it
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -161,8 +161,10 @@ class Search:
         """
         self._ahead = {}
         if len(queries) > 1 and any(map(texts_of, queries)):
-            _ = self._encoder  # loaded here, for it is embedded in a thread
-            self._ahead = {raw: Ahead(queries, partial(self._embedder({}).embed_texts, raw=raw))}
+            # Of this thread, which may take another one while the other thread embeds.
+            encoder = self._encoder
+            embedder = QueryEmbedder(lambda: encoder, self._settings, self._catalog)
+            self._ahead = {raw: Ahead(queries, partial(embedder.embed_texts, raw=raw))}
 
     def find(
         self,
@@ -228,14 +230,12 @@ class Search:
             self._nearest.forget()
             self._relevance.forget()
 
-    def _embedder(self, ahead: Mapping[str, NDArray[np.float32]]) -> QueryEmbedder:
-        return QueryEmbedder(lambda: self._encoder, self._settings, self._catalog, ahead)
-
     def _embed(self, query: Query, *, raw: bool) -> NDArray[np.float32]:
         """The vector of a query, shape (dimension,)."""
         with span("query embedded"):
             ahead = self._ahead[raw].of(query) if raw in self._ahead else {}
-            return self._embedder(ahead).embed(query, raw=raw)
+            embedder = QueryEmbedder(lambda: self._encoder, self._settings, self._catalog, ahead)
+            return embedder.embed(query, raw=raw)
 
     def _begin(
         self, query: Query, vector: NDArray[np.float32], wanted: Wanted, *, raw: bool

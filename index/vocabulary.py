@@ -15,7 +15,6 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path, PurePath
@@ -23,9 +22,9 @@ from typing import TYPE_CHECKING
 
 from nmm.index.encoders.cache import cache_folder
 from nmm.index.encoders.registry import Task
-from nmm.index.errors import NmmError, UsageError
+from nmm.index.errors import UsageError
 from nmm.index.gap import closed
-from nmm.index.replace import replaced
+from nmm.index.kept_vectors import kept_vectors
 from nmm.index.store.items import spoken
 from nmm.index.telling_words import telling_words
 
@@ -149,24 +148,15 @@ def _common_vectors(
     encoder: Encoder, words: Sequence[str], on_embed: Callable[[int], None]
 ) -> Floats:
     """The vectors of the words that nmm brings, kept from the first time on."""
-    import numpy as np
-
     seen = json.dumps([encoder.weights, encoder.model.dimension, Task.CLUSTERING.value, *words])
     name = f"{hashlib.sha256(seen.encode()).hexdigest()[:32]}.npy"
-    file = cache_folder() / "vocabulary" / name
+
+    def make() -> Floats:
+        on_embed(len(words))
+        return encoder.embed_texts(words, Task.CLUSTERING)
+
     shape = (len(words), encoder.model.dimension)
-    with suppress(OSError, ValueError, EOFError):  # not there, or damaged: made again
-        kept = np.load(file, allow_pickle=False)
-        if kept.shape == shape and kept.dtype == np.float32:
-            vectors: Floats = kept
-            return vectors
-    on_embed(len(words))
-    vectors = encoder.embed_texts(words, Task.CLUSTERING)
-    with suppress(OSError, NmmError):  # it can be done without
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replaced(file) as part, part.open("wb") as out:
-            np.save(out, vectors, allow_pickle=False)
-    return vectors
+    return kept_vectors(cache_folder() / "vocabulary" / name, shape, make)
 
 
 def _own_words(items: Items, groups: Sequence[Ints]) -> list[list[str]]:

@@ -91,7 +91,7 @@ def test_vectors_are_those_of_each_content_in_whatever_order(folder: IndexFolder
                     writer.add_chunk(content, "text", ChunkRow(line, line, f"{number}.{line}"), row)
                 known.append((content, rows.sum(axis=0)))
         known = [known[place] for place in (4, 1, 3, 0, 2)]
-        found = content_vectors(writer, [content for content, _ in known], 8)
+        found = content_vectors(writer, [content for content, _ in known])
         texts = dict(first_passages(writer, [content for content, _ in known]))
     lengths = [np.linalg.norm(total) for _, total in known]
     for row, (_, total), length in zip(found, known, lengths, strict=True):

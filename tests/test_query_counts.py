@@ -23,9 +23,10 @@ from nmm.index import nearest_files
 from nmm.index.ahead import GROUP
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.errors import UsageError
 from nmm.index.filters import Filters
 from nmm.index.model import settings_of
-from nmm.index.query import Mode
+from nmm.index.query import Mode, Query, Term
 from nmm.index.scale import NEUTRAL_QUERIES
 from nmm.index.search import open_search
 from nmm.index.store import segments
@@ -61,6 +62,7 @@ def counting(owner, name, what=lambda *a, **k: ""):
 import faiss
 from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.errors import UsageError
 counting(faiss, "read_index")
 counting(OnnxEncoder, "_open", lambda self, file, *rest: ":" + file.name)
 counting(load_onnxruntime().InferenceSession, "run")
@@ -207,6 +209,15 @@ def test_what_makes_no_sense_is_refused_when_those_before_it_are_answered(
     done = indexed[0]("search", "-", "--json", "-k1", stdin='cat\ndog\n"a + b\nboat\n')
     assert [answer["query"] for answer in answers(done.stdout)] == ["cat", "dog"]
     assert (done.returncode, done.stderr.count("not closed")) == (2, 1)
+
+
+def test_a_query_of_nothing_is_refused_when_it_is_its_turn(filled: IndexFolder) -> None:
+    queries = [Query((Term(text="cat"),)), Query(())]
+    with open_search(filled) as search:
+        search.embed_ahead(queries)
+        assert search.find(queries[0])
+        with pytest.raises(UsageError, match="The query is empty"):
+            search.find(queries[1])
 
 
 def test_what_is_indexed_meanwhile_is_found(nmm: Nmm, tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ class Catalog:
             yield from cursor
 
     def _all(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """As :meth:`_rows`, in a third of the time where they are many."""
+        """As :meth:`_rows`, as a list: many come sooner so."""
         with translated(self.file), closing(self._connection.execute(sql, parameters)) as cursor:
             return cursor.fetchall()
 

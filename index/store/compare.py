@@ -54,26 +54,6 @@ def sample(catalog: Catalog, kind: Kind, count: int) -> Floats:
     return np.concatenate(blocks) if blocks else np.empty((0, 0), np.float32)
 
 
-def mean_vectors(catalog: Catalog, contents: Sequence[int]) -> dict[int, Floats]:
-    """By its id, the mean of a content's vectors, of unit length, shape (dimension,).
-
-    Raises:
-        CatalogError: SQLite cannot read the file.
-    """
-    import numpy as np
-
-    sql = (
-        "SELECT content_id, vector FROM json_each(?) CROSS JOIN chunks ON content_id = value "
-        "JOIN vectors ON chunk_id = chunks.id"
-    )
-    sums: dict[int, Floats] = {}
-    for owners, vectors in catalog._blocks(sql, (json.dumps(contents),)):
-        for owner in np.unique(owners).tolist():
-            part = vectors[owners == owner].sum(axis=0)
-            sums[owner] = sums[owner] + part if owner in sums else part
-    return {owner: total / (np.linalg.norm(total) or 1) for owner, total in sums.items()}
-
-
 def looks(catalog: Catalog, contents: Sequence[int]) -> dict[int, Look]:
     """By its id, what is known of an image's looks.
 

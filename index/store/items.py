@@ -61,12 +61,10 @@ def items(catalog: Catalog, kinds: Sequence[Kind], where: Condition | None = Non
     return sorted(found, key=lambda item: item.path)
 
 
-def content_vectors(
-    catalog: Catalog, contents: Sequence[int], dimension: int
-) -> NDArray[np.float32]:
+def content_vectors(catalog: Catalog, contents: Sequence[int]) -> NDArray[np.float32]:
     """The mean of each content's vectors, of unit length, shape (contents, dimension).
 
-    A content without vectors, or whose vectors cancel out, has zeros.
+    Each content is given once. One without vectors, or whose vectors cancel out, has zeros.
 
     Raises:
         CatalogError: SQLite cannot read the catalog.
@@ -75,13 +73,15 @@ def content_vectors(
 
     order = np.argsort(np.asarray(contents, np.int64), kind="stable")
     known = np.asarray(contents, np.int64)[order]
-    sums = np.zeros((len(known), dimension), np.float32)
+    sums = np.zeros((len(known), 0), np.float32)
     # Crossed, and so in the order of the ids: those of a content lie together.
     sql = (
         "SELECT content_id, vector FROM json_each(?) CROSS JOIN chunks ON content_id = value "
         "CROSS JOIN vectors ON chunk_id = chunks.id"
     )
     for owners, vectors in catalog._blocks(sql, (json.dumps(known.tolist()),)):
+        if not sums.size:
+            sums = np.zeros((len(known), vectors.shape[1]), np.float32)
         starts = np.flatnonzero(np.diff(owners, prepend=owners[0] - 1))
         sums[np.searchsorted(known, owners[starts])] += np.add.reduceat(vectors, starts, axis=0)
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)
@@ -91,7 +91,7 @@ def content_vectors(
     return result
 
 
-def content_sample(catalog: Catalog, kind: Kind, count: int, dimension: int) -> NDArray[np.float32]:
+def content_sample(catalog: Catalog, kind: Kind, count: int) -> NDArray[np.float32]:
     """The vectors of some `count` contents of a kind, spread over all, as :func:`content_vectors`.
 
     The same ones as long as none come or go; all if there are no more.
@@ -108,7 +108,7 @@ def content_sample(catalog: Catalog, kind: Kind, count: int, dimension: int) -> 
     ids = np.fromiter((row[0] for row in catalog._rows(sql, (kind,))), np.int64)
     if len(ids) > count:
         ids = ids[np.linspace(0, len(ids) - 1, count).astype(np.int64)]
-    return content_vectors(catalog, ids.tolist(), dimension)
+    return content_vectors(catalog, ids.tolist())
 
 
 def first_passages(catalog: Catalog, contents: Sequence[int]) -> Iterator[tuple[int, str]]:
