@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nmm.cli.fields import VERSION
 from nmm.cli.formats import AS_ON_DISK, csv_row
 from nmm.cli.output import emit
-from nmm.cli.text import printable
-from nmm.index.errors import UsageError
+from nmm.cli.text import current_folder, printable
 
 if TYPE_CHECKING:
     from nmm.index.classify import Classification
@@ -60,23 +58,8 @@ def rows(found: Classification, only: Sequence[str], least: float) -> list[Row]:
     ]
 
 
-def form(**given: bool) -> str:
-    """The form that was asked for; empty for the table.
-
-    Raises:
-        UsageError: More than one was.
-    """
-    wanted = [name for name, is_given in given.items() if is_given]
-    if len(wanted) > 1:
-        raise UsageError(
-            "Only one form of output can be printed.",
-            hint="Give one of --json, --jsonl, --csv, --paths and -0.",
-        )
-    return wanted[0] if wanted else ""
-
-
 def show(name: str, found: Classification, shown: Sequence[Row]) -> None:
-    """Print rows in a form."""
+    """Print rows in the form of an option; in a table, if it is empty."""
     lines = LINES[name](found, shown)
     block = []
     for line in lines:
@@ -152,21 +135,13 @@ def _table(found: Classification, shown: Sequence[Row]) -> Iterator[str]:
         yield f"{row.score:>5.2f}  {label:<{width}}  {path}\n"
 
 
-def current_folder() -> str:
-    """What a path begins with that is in the current folder; empty if that is gone."""
-    try:
-        return str(Path.cwd() / "_")[:-1]
-    except OSError:
-        return ""
-
-
 LINES = {
     "": _table,
-    "json": _json,
-    "jsonl": _json_lines,
-    "csv": _csv,
-    "paths": _paths,
-    "0": _nul_paths,
+    "--json": _json,
+    "--jsonl": _json_lines,
+    "--csv": _csv,
+    "--paths": _paths,
+    "-0": _nul_paths,
 }
 # A name that is no UTF-8 comes out as it is on disk, where it stands by itself.
-AS_PATHS = {"csv", "paths", "0"}
+AS_PATHS = {"--csv", "--paths", "-0"}

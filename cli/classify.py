@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,15 +10,27 @@ import typer
 from nmm.cli.exit import Exit
 from nmm.cli.filtered import Among, filtered
 from nmm.cli.filters import parse_label, tell_emptied
-from nmm.cli.parameters import IndexOption, QuietOption, WaitOption
+from nmm.cli.formats import only_one
+from nmm.cli.input_file import read_text
+from nmm.cli.parameters import (
+    IndexOption,
+    NulOption,
+    PathsOption,
+    QuietOption,
+    WaitOption,
+)
 from nmm.cli.signals import stopping
-from nmm.cli.sorting import counted, put_back, sort
-from nmm.cli.text import valid
+from nmm.cli.sorting import put_back, sort
+from nmm.cli.text import count, valid
 from nmm.index.errors import UsageError
 from nmm.index.labels import NONE, Label, normal, parse_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from nmm.cli.classified import Row
+    from nmm.index.store.items import Item
+    from nmm.index.store.location import IndexFolder
 
 EXAMPLES = """\b
 Examples:
@@ -77,12 +88,8 @@ def classify(
         bool, typer.Option("--jsonl", help="Print a JSON object a line for each file.")
     ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
-    as_paths: Annotated[
-        bool, typer.Option("--paths", help="Print absolute paths, one a line.")
-    ] = False,
-    as_nul: Annotated[
-        bool, typer.Option("-0", help="Print absolute paths, each ended by NUL.")
-    ] = False,
+    as_paths: PathsOption = False,
+    as_nul: NulOption = False,
     write_tags: Annotated[
         bool,
         typer.Option(
@@ -143,8 +150,14 @@ def classify(
     from nmm.index.items import open_items
     from nmm.index.store.location import index_folder
 
-    form = classified.form(
-        **{"json": as_json, "jsonl": as_jsonl, "csv": as_csv, "paths": as_paths, "0": as_nul}
+    form = only_one(
+        {
+            "--json": as_json,
+            "--jsonl": as_jsonl,
+            "--csv": as_csv,
+            "--paths": as_paths,
+            "-0": as_nul,
+        }
     )
     wanted = _labels(labels or (), labels_file)
     chosen = _only(only or (), wanted, none=none)
@@ -170,22 +183,16 @@ def classify(
     if form or not sorting:
         classified.show(form, found, shown)
     if shown:
-        note(f"{counted(len(shown))}: {classified.counts(shown, found.labels)}.")
+        note(f"{count(len(shown), 'file')}: {classified.counts(shown, found.labels)}.")
+    fitting = [row for row in shown if row.label != NONE or not none]
     if write_tags:
-        from nmm.index.store.lock import Wait
-        from nmm.index.tags import give_tags
-
-        tagged = {row.place: row.label for row in shown if row.label != NONE or not none}
-        given = [(item, tagged.get(place)) for place, item in enumerate(found.files)]
         choice = [name for name in chosen or found.labels if name != NONE or not none]
-        with stopping() as stop:
-            give_tags(given, choice, folder, wait=Wait(stop) if wait else None)
-        note(f"{counted(len(tagged))} tagged.")
+        _tag(found.files, fitting, choice, folder, wait=wait)
+        note(f"{count(len(fitting), 'file')} tagged.")
     failed = False
     if sorting:
-        some = [row for row in shown if row.label != NONE or not none]
         failed = sort(
-            some,
+            fitting,
             found.labels,
             sorting,
             roots,
@@ -200,22 +207,31 @@ def classify(
         raise typer.Exit(Exit.NOTHING_FOUND)
 
 
+def _tag(
+    files: Sequence[Item],
+    fitting: Sequence[Row],
+    choice: Sequence[str],
+    folder: IndexFolder,
+    *,
+    wait: bool,
+) -> None:
+    """Keep the labels of some files as tags, in the place of what all had of these labels."""
+    from nmm.index.store.lock import Wait
+    from nmm.index.tags import give_tags
+
+    labels = {row.place: row.label for row in fitting}
+    given = [(item, labels.get(place)) for place, item in enumerate(files)]
+    with stopping() as stop:
+        give_tags(given, choice, folder, wait=Wait(stop) if wait else None)
+
+
 def _labels(typed: Sequence[str], file: Path | None) -> list[Label]:
     """The labels that were typed, and those of a file."""
     names = [normal(part) for text in typed for part in valid(text).split(",")]
     found = [Label(name) for name in names if name]
     if file is None:
         return found
-    try:
-        data = sys.stdin.buffer.read() if str(file) == "-" else file.expanduser().read_bytes()
-        return found + parse_labels(data.decode("utf-8-sig"))
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise UsageError(f"{file} cannot be read.", why=why, hint="Check its spelling.") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{file} is no text in UTF-8.", why=str(error), hint="Save it as UTF-8."
-        ) from error
+    return found + parse_labels(read_text(file, "Check its spelling."))
 
 
 def _only(typed: Sequence[str], labels: Sequence[Label], *, none: bool) -> list[str]:

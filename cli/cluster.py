@@ -79,14 +79,18 @@ def cluster(
     make the same groups.
     """
     from nmm.cli import cluster_forms
-    from nmm.cli.cluster_page import GroupPage
-    from nmm.cli.vocabulary_file import read_words
+    from nmm.cli.cluster_page import page as page_of
+    from nmm.cli.gallery import page_name
+    from nmm.cli.input_file import read_words
+    from nmm.cli.page import Page
     from nmm.index.cluster import cluster as divide
     from nmm.index.items import open_items
     from nmm.index.store.location import index_folder
 
     write = cluster_forms.chosen(as_json=as_json, as_jsonl=as_jsonl, as_csv=as_csv)
-    page = None if gallery is None else GroupPage(gallery, alone=write is None)
+    page = None
+    if gallery is not None:
+        page = Page(gallery, page_name("clusters"), form=write is not None)
     words = None if vocabulary is None else read_words(vocabulary)
 
     def tell(text: str) -> None:
@@ -109,15 +113,13 @@ def cluster(
         )
         left = len(items.files) - sum(len(one.files) for one in found)
         if page:
-            page.write(items, found)
+            page.write(page_of(items, found), tell)
         if write:
             write(items, found, method)
         elif not page and found:
             cluster_forms.print_table(items, found)
         for line in tell_emptied(items.emptied, among.typed, among.kinds):
             tell(line)
-        if page and (note := page.note):
-            tell(note)
         if not items.files:
             raise typer.Exit(Exit.NOTHING_FOUND)
     if left and method is Method.HDBSCAN:

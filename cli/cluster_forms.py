@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import shutil
@@ -11,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from nmm.cli.formats import AS_ON_DISK, csv_row, only_one
 from nmm.cli.output import emit
 from nmm.cli.text import printable
-from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     Write: TypeAlias = Callable[[Items, Sequence[Cluster], Method], None]
 
 VERSION = 1
-# How the bytes of a name that is no UTF-8 came into a string, and come out of it again.
-_AS_ON_DISK = sys.getfilesystemencodeerrors()
 UNKNOWN_WIDTH, LEAST_WIDTH = 160, 40
 # Central files that the table names.
 NAMED = 4
@@ -37,14 +34,8 @@ def chosen(*, as_json: bool, as_jsonl: bool, as_csv: bool) -> Write | None:
     Raises:
         UsageError: More than one was.
     """
-    forms = [(as_json, print_json), (as_jsonl, print_lines), (as_csv, print_csv)]
-    wanted = [form for given, form in forms if given]
-    if len(wanted) > 1:
-        raise UsageError(
-            "Only one form of output can be printed.",
-            hint="Give one of --json, --jsonl and --csv.",
-        )
-    return wanted[0] if wanted else None
+    forms = {"--json": print_json, "--jsonl": print_lines, "--csv": print_csv}
+    return forms.get(only_one({"--json": as_json, "--jsonl": as_jsonl, "--csv": as_csv}))
 
 
 def print_json(items: Items, clusters: Sequence[Cluster], method: Method) -> None:
@@ -79,16 +70,8 @@ def print_lines(items: Items, clusters: Sequence[Cluster], method: Method) -> No
 def print_csv(items: Items, clusters: Sequence[Cluster], method: Method) -> None:
     """The same in RFC 4180, but for the line ends; a file in no group has an empty number."""
     del method
-    out = io.StringIO()
-    # With these line ends a lone \r in a name is quoted, too; they become those of all output.
-    rows = csv.writer(out, lineterminator="\r\n")
-    pieces = []
-    for values in (COLUMNS, *(row.values() for row in _rows(items, clusters))):
-        rows.writerow(values)
-        pieces.append(out.getvalue()[:-2] + "\n")
-        out.seek(0)
-        out.truncate()
-    emit("".join(pieces), _AS_ON_DISK)
+    rows = (csv_row(tuple(row.values())) for row in _rows(items, clusters))
+    emit("".join([csv_row(COLUMNS), *rows]), AS_ON_DISK)
 
 
 COLUMNS = ("path", "type", "cluster", "name", "rank")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
@@ -15,8 +14,7 @@ from nmm.cli.filtered import Among, filtered
 from nmm.cli.optional_value import GalleryCommand
 from nmm.cli.output import emit
 from nmm.cli.parameters import IndexOption, JsonOption, QuietOption
-from nmm.cli.text import printable
-from nmm.index.errors import UsageError
+from nmm.cli.text import count, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,22 +114,27 @@ def dupes(
     from nmm.index.blas import import_numpy
 
     import_numpy()
-    from nmm.cli.dupes_forms import Page, table
+    from nmm.cli.dupes_forms import page as page_of
+    from nmm.cli.dupes_forms import table
     from nmm.cli.filters import tell_emptied
+    from nmm.cli.formats import AS_ON_DISK, only_one
+    from nmm.cli.page import Page
     from nmm.index.dupes.find import find_dupes
     from nmm.index.dupes.pairs import Match, Thresholds
     from nmm.index.items import open_items
     from nmm.index.store.location import index_folder
 
-    if as_json + as_paths + as_nul > 1:
-        raise UsageError(
-            "Only one form of output can be printed.", hint="Give one of --json, --paths and -0."
-        )
+    form = only_one({"--json": as_json, "--paths": as_paths, "-0": as_nul})
+
+    def tell(text: str) -> None:
+        if not quiet:
+            typer.echo(text, err=True)
+
     if open_page and gallery is None:
         gallery = ""
     page = None
     if gallery is not None:
-        page = Page(gallery or PAGE, is_printed=as_json or as_paths or as_nul, is_opened=open_page)
+        page = Page(gallery, PAGE, form=bool(form), opened=open_page)
     matches = [Match(kind.value) for kind in only or Only]
     filters = among.typed.read()
     with open_items(index_folder(index_path), among.kinds, filters) as items:
@@ -143,18 +146,16 @@ def dupes(
     elif as_paths or as_nul:
         end = "\0" if as_nul else "\n"
         going = [copy.path for group in found.groups for copy in group.files if not copy.keep]
-        emit("".join(path + end for path in going), sys.getfilesystemencodeerrors())
+        emit("".join(path + end for path in going), AS_ON_DISK)
     elif page is None:
         emit(table(found))
     if page is not None:
-        page.write(found)
+        page.write(page_of(found), tell)
     _tell_missing(found.missing)
-    if not quiet:
-        for line in tell_emptied(emptied, among.typed, among.kinds):
-            typer.echo(line, err=True)
-        if not (emptied or found.groups):
-            many = "1 file" if files == 1 else f"{files:,} files"
-            typer.echo(f"Of {many}, none could go{_kinds(only or list(Only))}.", err=True)
+    for line in tell_emptied(emptied, among.typed, among.kinds):
+        tell(line)
+    if not (emptied or found.groups):
+        tell(f"Of {count(files, 'file')}, none could go{_kinds(only or list(Only))}.")
     if not found.groups:
         raise typer.Exit(Exit.NOTHING_FOUND)
     if found.missing or (page is not None and page.failed):

@@ -7,23 +7,18 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from html import escape
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-import typer
-
-from nmm.cli.gallery import check_place, document, file_link, thumbnail_of, write_parts
-from nmm.cli.output import emit
-from nmm.cli.table import LEAST_ROOM, UNKNOWN_WIDTH, near_path, uri
-from nmm.cli.text import printable
-from nmm.index.errors import UsageError
+from nmm.cli.gallery import document, file_link, thumbnail_of
+from nmm.cli.table import LEAST_ROOM, UNKNOWN_WIDTH, uri
+from nmm.cli.text import count, near_path, printable
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from nmm.index.dupes.find import Copy, Dupes, Group
 
-STDOUT = "-"
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 INDENT = "      "
 
@@ -88,14 +83,9 @@ def facts(copy: Copy) -> str:
 
 
 def summary(found: Dupes) -> str:
-    groups, going = (
-        len(found.groups),
-        sum(not copy.keep for group in found.groups for copy in group.files),
-    )
-    return (
-        f"{groups:,} {'group' if groups == 1 else 'groups'}; "
-        f"{going:,} {'file' if going == 1 else 'files'} could go, {amount(found.bytes)}."
-    )
+    going = sum(not copy.keep for group in found.groups for copy in group.files)
+    groups = count(len(found.groups), "group")
+    return f"{groups}; {count(going, 'file')} could go, {amount(found.bytes)}."
 
 
 def amount(size: float) -> str:
@@ -104,50 +94,6 @@ def amount(size: float) -> str:
     while size >= 999.5 and step < len(UNITS) - 1:
         size, step = size / 1000, step + 1
     return f"{size:.{1 if step and size < 99.5 else 0}f} {UNITS[step]}"
-
-
-class Page:
-    """A page of the groups, whose files are side by side.
-
-    Args:
-        place: The file, or "-" for standard output.
-        is_printed: Whether something else is printed.
-        is_opened: Whether to open it.
-
-    Raises:
-        UsageError: These do not go together, or something else is there.
-        OutputError: What is there cannot be read.
-    """
-
-    def __init__(self, place: str, *, is_printed: bool, is_opened: bool) -> None:
-        if place == STDOUT and (is_printed or is_opened):
-            raise UsageError(
-                "The page is to go to standard output, and so is something else."
-                if is_printed
-                else "A page on standard output cannot be opened.",
-                hint="Name a file for the page: --gallery FILE.html",
-            )
-        self.failed = False
-        self._file = None if place == STDOUT else Path(place).expanduser()
-        self._is_printed, self._is_opened = is_printed, is_opened
-        if self._file:
-            check_place(self._file)
-
-    def write(self, found: Dupes) -> None:
-        """Write the page; it appears, or is replaced, when all is there."""
-        from nmm.cli.viewer import view
-
-        if self._file is None:
-            emit("".join(page(found)))
-            return
-        write_parts(self._file, page(found))
-        if self._is_printed:
-            typer.echo(f"The page is {printable(str(self._file))}", err=True)
-        else:
-            emit(f"{self._file}\n")
-        if self._is_opened and (reason := view(self._file.absolute())):
-            typer.echo(f"{printable(str(self._file))} was not opened: {reason}.", err=True)
-            self.failed = True
 
 
 def page(found: Dupes) -> Iterator[str]:

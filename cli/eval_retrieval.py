@@ -15,7 +15,6 @@ from nmm.cli.evaluating import (
     ResamplesOption,
     SeedOption,
     bad_lines,
-    check_form,
     end,
     tell,
     tell_lines,
@@ -23,6 +22,7 @@ from nmm.cli.evaluating import (
 from nmm.cli.exit import Exit
 from nmm.cli.filtered import Among, filtered
 from nmm.cli.filters import tell_emptied
+from nmm.cli.formats import only_one
 from nmm.cli.parameters import (
     DeviceOption,
     IndexOption,
@@ -95,7 +95,7 @@ def retrieval(
     from nmm.index.evaluation.captions import read_captions
     from nmm.index.store.location import index_folder
 
-    check_form(as_json, as_csv)
+    only_one({"--json": as_json, "--csv": as_csv})
     wanted = evaluated.limits(fail_under or (), r.METRICS)
     filters = among.typed.read()
     captions = read_captions(file)

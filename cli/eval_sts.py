@@ -15,11 +15,11 @@ from nmm.cli.evaluating import (
     ResamplesOption,
     SeedOption,
     bad_lines,
-    check_form,
     encoders,
     end,
     tell_lines,
 )
+from nmm.cli.formats import only_one
 from nmm.cli.parameters import (
     DeviceOption,
     JsonOption,
@@ -67,7 +67,7 @@ def sts(
     from nmm.index.evaluation import sts as s
     from nmm.index.evaluation.bootstrap import Sampling
 
-    check_form(as_json, as_csv)
+    only_one({"--json": as_json, "--csv": as_csv})
     wanted = evaluated.limits(fail_under or (), s.METRICS)
     pairs = s.read_pairs(file)
     unique = len({sentence for pair in pairs.sentences for sentence in pair})

@@ -15,10 +15,10 @@ from nmm.cli.evaluating import (
     ModelsOption,
     ResamplesOption,
     SeedOption,
-    check_form,
     encoders,
     end,
 )
+from nmm.cli.formats import only_one
 from nmm.cli.parameters import (
     DeviceOption,
     JsonOption,
@@ -114,7 +114,7 @@ def zero_shot(
     from nmm.index.events import Skipped
     from nmm.index.media.image import MAX_PIXELS
 
-    check_form(as_json, as_csv)
+    only_one({"--json": as_json, "--csv": as_csv})
     wanted = evaluated.limits(fail_under or (), c.METRICS)
     labelled = labelled_images(folder, read_names(names) if names else None)
     sentences = _templates(template, templates, labelled)

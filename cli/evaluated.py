@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -11,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nmm.cli.formats import csv_row
 from nmm.cli.output import emit
 from nmm.cli.text import printable
 from nmm.index.errors import UsageError
@@ -190,8 +189,4 @@ def _number(value: float) -> float | None:
 
 def print_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """RFC 4180 but for the line ends, as of every other output here."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    emit(text.getvalue())
+    emit("".join(map(csv_row, [header, *rows])))

@@ -11,7 +11,6 @@ import typer
 from nmm.cli import complete
 from nmm.cli.exit import Exit
 from nmm.cli.text import printable
-from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
     from nmm.cli.progress import Progress
@@ -46,18 +45,6 @@ ResamplesOption = Annotated[
     int, typer.Option("--resamples", min=100, metavar="N", help="Samples that intervals are of.")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Of these samples.")]
-
-
-def check_form(as_json: bool, as_csv: bool) -> None:
-    """Refuse two forms of output at once.
-
-    Raises:
-        UsageError: Both are asked for.
-    """
-    if as_json and as_csv:
-        raise UsageError(
-            "Only one form of output can be printed.", hint="Give one of --json and --csv."
-        )
 
 
 def encoders(

@@ -37,9 +37,6 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def filtering(**given: Any) -> None:
         values = {name: given.pop(name) for name in NAMES}
-        values["within"] = values["within"] or ()
-        values["ext"] = values["ext"] or ()
-        values["tag"] = values["tag"] or ()
         kind = given.pop("kind")
         kinds = [one for one in KINDS if kind in (Type.ALL, one)]
         command(**given, among=Among(FilterOptions(**values), kinds))

@@ -34,7 +34,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)(i?)b?", re.IGNORECASE)
 class FilterOptions:
     """The options as they were typed, by the names of :class:`nmm.index.filters.Filters`."""
 
-    within: Sequence[str] = ()
+    within: Sequence[str] | None = None
     after: str | None = None
     before: str | None = None
     near: str | None = None
@@ -42,9 +42,9 @@ class FilterOptions:
     min_width: int | None = None
     orientation: Orientation | None = None
     larger: str | None = None
-    ext: Sequence[str] = ()
+    ext: Sequence[str] | None = None
     has_text: bool | None = None
-    tag: Sequence[str] = ()
+    tag: Sequence[str] | None = None
 
     def read(self) -> Filters:
         """What they say.
@@ -53,7 +53,7 @@ class FilterOptions:
             UsageError: One of them makes no sense.
         """
         return Filters(
-            within=tuple(map(parse_within, self.within)),
+            within=tuple(map(parse_within, self.within or ())),
             after=None if self.after is None else parse_date(self.after),
             before=None if self.before is None else parse_date(self.before),
             near=None if self.near is None else parse_place(self.near),
@@ -61,9 +61,9 @@ class FilterOptions:
             min_width=self.min_width,
             orientation=self.orientation,
             larger=None if self.larger is None else parse_size(self.larger),
-            ext=tuple(part for each in self.ext for part in parse_suffixes(each)),
+            ext=tuple(part for each in self.ext or () for part in parse_suffixes(each)),
             has_text=self.has_text,
-            tag=tuple(parse_label("--tag", each) for each in self.tag),
+            tag=tuple(parse_label("--tag", each) for each in self.tag or ()),
         )
 
 

@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from nmm.cli.fields import VERSION, fields
@@ -46,21 +46,32 @@ def chosen(
     Raises:
         UsageError: More than one was, or the template is none.
     """
-    wanted: list[tuple[bool, Callable[[], Form]]] = [
-        (as_json, lambda: Json(several)),
-        (as_jsonl, JsonLines),
-        (as_csv, Csv),
-        (as_paths, Paths),
-        (as_nul, NulPaths),
-        (template is not None, lambda: Formatted(template or "")),
-    ]
-    forms = [form for given, form in wanted if given]
-    if len(forms) > 1:
+    forms: dict[str, tuple[bool, Callable[[], Form]]] = {
+        "--json": (as_json, lambda: Json(several)),
+        "--jsonl": (as_jsonl, JsonLines),
+        "--csv": (as_csv, Csv),
+        "--paths": (as_paths, Paths),
+        "-0": (as_nul, NulPaths),
+        "--format": (template is not None, lambda: Formatted(template or "")),
+    }
+    wanted = only_one({option: given for option, (given, _) in forms.items()})
+    return forms[wanted][1]() if wanted else None
+
+
+def only_one(given: Mapping[str, bool]) -> str:
+    """The option that was given, of some of which each is a form of output; empty if none was.
+
+    Raises:
+        UsageError: More than one was.
+    """
+    wanted = [option for option, is_given in given.items() if is_given]
+    if len(wanted) > 1:
+        *first, last = given
         raise UsageError(
             "Only one form of output can be printed.",
-            hint="Give one of --json, --jsonl, --csv, --paths, -0 and --format.",
+            hint=f"Give one of {', '.join(first)} and {last}.",
         )
-    return forms[0]() if forms else None
+    return wanted[0] if wanted else ""
 
 
 class Json:

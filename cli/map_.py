@@ -17,7 +17,7 @@ from nmm.cli.filters import tell_emptied
 from nmm.cli.output import emit
 from nmm.cli.parameters import IndexOption, JsonOption, QuietOption
 from nmm.cli.progress import Progress
-from nmm.cli.text import printable
+from nmm.cli.text import count, printable
 from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
@@ -227,8 +227,6 @@ def _as_json(items: Items, drawn: Map) -> str:
 
 def _tell(items: Items, drawn: Map, thumbnails: Sprites | None) -> None:
     """Say what is on the map, and what is missing there."""
-    from nmm.cli.map_page import count
-
     images = sum(item.kind == "image" for item in items.files)
     said = f"{count(images, 'image')} and {count(len(items.files) - images, 'text')}"
     if drawn.clusters:

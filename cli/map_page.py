@@ -22,9 +22,9 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from nmm.cli.gallery import check_place, content_hash, resource
+from nmm.cli.gallery import content_hash, resource, write_parts
 from nmm.cli.palette import palette
-from nmm.cli.text import printable
+from nmm.cli.text import count, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,14 +64,7 @@ class Page:
             UsageError: Something else is there.
             OutputError: It cannot be written.
         """
-        from nmm.index.replace import replaced
-
-        check_place(file)
-        with (
-            replaced(file) as part,
-            part.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as out,
-        ):
-            out.writelines(self.parts())
+        write_parts(file, self.parts())
 
     def parts(self) -> Iterator[str]:
         """The page, piece by piece."""
@@ -172,8 +165,3 @@ def _uri(folder: str) -> str | None:
 
 def _packed(numbers: NDArray[np.generic]) -> str:
     return base64.b64encode(numbers.tobytes()).decode()
-
-
-def count(number: int, noun: str) -> str:
-    """A number of things, in words."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -62,6 +62,8 @@ WaitOption = Annotated[
     typer.Option("--wait", help="Wait while another process writes to the index."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+PathsOption = Annotated[bool, typer.Option("--paths", help="Print absolute paths, one a line.")]
+NulOption = Annotated[bool, typer.Option("-0", help="Print absolute paths, each ended by NUL.")]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but results and errors.")
 ]

@@ -14,7 +14,7 @@ from nmm.cli.exit import Exit
 from nmm.cli.filters import FilterOptions, tell_emptied
 from nmm.cli.finding import SearchCommand
 from nmm.cli.history import note
-from nmm.cli.parameters import IndexOption, QuietOption
+from nmm.cli.parameters import IndexOption, NulOption, PathsOption, QuietOption
 from nmm.cli.showing import Showing
 from nmm.index.filters import Orientation
 from nmm.index.query import Mode
@@ -170,12 +170,8 @@ def search(
         bool, typer.Option("--jsonl", help="Print a JSON object a line for each result.")
     ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
-    as_paths: Annotated[
-        bool, typer.Option("--paths", help="Print absolute paths, one a line.")
-    ] = False,
-    as_nul: Annotated[
-        bool, typer.Option("-0", help="Print absolute paths, each ended by NUL.")
-    ] = False,
+    as_paths: PathsOption = False,
+    as_nul: NulOption = False,
     history: Annotated[
         bool | None,
         typer.Option(
@@ -256,7 +252,7 @@ def search(
             typer.echo("Preparing the model for this machine, once.", err=True)
 
     typed = FilterOptions(
-        within=within or (),
+        within=within,
         after=after,
         before=before,
         near=near,
@@ -264,9 +260,9 @@ def search(
         min_width=min_width,
         orientation=orientation,
         larger=larger,
-        ext=ext or (),
+        ext=ext,
         has_text=has_text,
-        tag=tag or (),
+        tag=tag,
     )
     filters = typed.read()
     found = False

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from nmm.cli.classified import current_folder
 from nmm.cli.exit import Exit
 from nmm.cli.output import emit
-from nmm.cli.text import printable
+from nmm.cli.text import count, current_folder, printable
 
 if TYPE_CHECKING:
     from nmm.cli.classified import Row
@@ -108,8 +107,8 @@ def put_back(log: Path, *, quiet: bool) -> None:
     _tell_failed(done)
     if not quiet:
         is_moved = done.action == "move"
-        links = "1 link" if done.done == 1 else f"{done.done} links"
-        typer.echo(f"{counted(done.done)} put back." if is_moved else f"{links} removed.", err=True)
+        files, links = count(done.done, "file"), count(done.done, "link")
+        typer.echo(f"{files} put back." if is_moved else f"{links} removed.", err=True)
     if done.failed:
         if not quiet:
             typer.echo(f"The log is kept: {printable(str(log))}", err=True)
@@ -119,8 +118,3 @@ def put_back(log: Path, *, quiet: bool) -> None:
 def _tell_failed(done: Sorted) -> None:
     for path, reason in done.failed:
         typer.echo(f"{printable(path)}: {printable(reason)}", err=True)
-
-
-def counted(count: int) -> str:
-    """A number of files."""
-    return "1 file" if count == 1 else f"{count} files"

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from nmm.cli.excerpt import excerpt
 from nmm.cli.output import emit
-from nmm.cli.text import printable
+from nmm.cli.text import near_path, printable
 from nmm.index.timing import span
 
 if TYPE_CHECKING:
@@ -149,11 +149,3 @@ def uri(path: str) -> str | None:
     if os.name == "posix":
         uri = f"file://{quote(socket.gethostname())}{uri.removeprefix('file://')}"
     return uri if len(uri) <= LONGEST_LINK else None
-
-
-def near_path(path: str) -> str:
-    """A path relative to the current folder, if it is in it."""
-    try:
-        return str(Path(path).relative_to(Path.cwd()))
-    except ValueError:
-        return path

@@ -1,6 +1,8 @@
-"""Text from outside: of files and file names made safe for a terminal, of queries valid."""
+"""Text from outside: of files and file names made safe and short for people, of queries valid."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 
 def printable(text: str) -> str:
@@ -19,3 +21,21 @@ def printable(text: str) -> str:
 def valid(text: str) -> str:
     """Text with question marks for bytes that were no UTF-8 when they were typed or piped."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things, in words."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def near_path(path: str) -> str:
+    """A path relative to the current folder, if it is in it."""
+    return path.removeprefix(current_folder())
+
+
+def current_folder() -> str:
+    """What a path begins with that is in the current folder; empty if that is gone."""
+    try:
+        return str(Path.cwd() / "_")[:-1]
+    except OSError:
+        return ""
