@@ -15,6 +15,7 @@ from nmm.cli.exit import Exit
 from nmm.cli.parameters import (
     DeviceOption,
     DimensionOption,
+    MaxPixelsOption,
     ModelOption,
     OfflineOption,
     PrecisionOption,
@@ -109,15 +110,7 @@ def image(
     model: ModelOption = None,
     dimension: DimensionOption = None,
     nul: Annotated[bool, typer.Option("-0", help="Names on stdin end in NUL.")] = False,
-    max_pixels: Annotated[
-        int | None,
-        typer.Option(
-            "--max-pixels",
-            min=1,
-            metavar="N",
-            help="Skip images with more pixels; 89 million if not given.",
-        ),
-    ] = None,
+    max_pixels: MaxPixelsOption = None,
     form: FormatOption = None,
     output: OutputOption = None,
     device: DeviceOption = Device.AUTO,

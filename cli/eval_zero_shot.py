@@ -22,6 +22,7 @@ from nmm.cli.formats import only_one
 from nmm.cli.parameters import (
     DeviceOption,
     JsonOption,
+    MaxPixelsOption,
     OfflineOption,
     PrecisionOption,
     QuietOption,
@@ -80,15 +81,7 @@ def zero_shot(
     task: Annotated[
         Task, typer.Option("--task", help="What names are embedded for, which decides a prefix.")
     ] = Task.QUERY,
-    max_pixels: Annotated[
-        int | None,
-        typer.Option(
-            "--max-pixels",
-            min=1,
-            metavar="N",
-            help="Skip images with more pixels; 89 million if not given.",
-        ),
-    ] = None,
+    max_pixels: MaxPixelsOption = None,
     fail_under: LimitsOption = None,
     resamples: ResamplesOption = 2000,
     seed: SeedOption = 0,

