@@ -158,9 +158,10 @@ def gaps(count: int) -> None:
     for name, given in (("with the gap", vectors), ("closed", closed(vectors, kinds))):
         points = project(given, seed=SEED)
         is_image = np.array([kind == "image" for kind in kinds])
-        from nmm.index.neighbours import nearest, sample_of
+        from nmm.index.neighbours import SAMPLE, nearest
+        from nmm.index.sample import sample_of
 
-        asked = sample_of(count)
+        asked = sample_of(count, SAMPLE)
         same = float(np.mean(subjects[nearest(points, asked)] == subjects[asked][:, None]))
         shares.append(mixing(points, is_image))
         print(f"{name:14} {mixing(given, is_image):.2f} in space  {shares[-1]:.2f} in the picture"

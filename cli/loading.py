@@ -14,30 +14,38 @@ from nmm.cli.defaults import name_variables
 from nmm.index.timing import span
 
 if TYPE_CHECKING:
-    from typer._click import Command
+    from typer._click import Command, Context, HelpFormatter
 
-# In the order of `nmm --help`. Each has a module of its name, in that a function of its name and
-# EXAMPLES; COMMAND is its class, and SETTINGS are those of its context, if it has any.
-COMMANDS = (
-    "index",
-    "search",
-    "similar",
-    "save",
-    "history",
-    "classify",
-    "cluster",
-    "dupes",
-    "map",
-    "status",
-    "watch",
-    "remove",
-    "doctor",
-    "compact",
-    "export",
-    "import",
-)
+# In the order of `nmm --help`, each with what that says of it, which is known so before any
+# is imported. Each has a module of its name, in that a function of its name and EXAMPLES;
+# COMMAND is its class, and SETTINGS are those of its context, if it has any.
+COMMANDS = {
+    "index": "Index folders of images and texts, or update their index.",
+    "search": "Find the images and texts that fit a query best.",
+    "similar": "Find the images and texts that are most like a file.",
+    "save": "Save a query and options under a name, for nmm search @NAME.",
+    "history": "List the searches you made, the last one last.",
+    "classify": "Tell which of some labels fits each file best, and how surely.",
+    "cluster": "Group the files by what they are of, and name the groups.",
+    "dupes": "Find files of which one would do, and say which to keep.",
+    "map": "Draw a map on which files that are alike lie together.",
+    "status": "Show where the index is and what it holds.",
+    "watch": "Bring the index up to date, then keep it so until Ctrl-C.",
+    "remove": "Take files or whole folders out of the index; on disk they stay.",
+    "doctor": "Check all of the index, and repair what can be.",
+    "compact": "Make the index smaller and its searches faster.",
+    "export": "Write the index to a file: an archive, or a table.",
+    "import": "Make an index of an archive that nmm export wrote.",
+}
 # Each has a module of its name, with an app.
-GROUPS = ("tags", "eval", "roots", "models", "embed", "config")
+GROUPS = {
+    "tags": "List the tags that nmm classify gave, and remove them.",
+    "eval": "Measure how good results are, where the answers are known.",
+    "roots": "List the folders of the index, add, move and forget them.",
+    "models": "List the models, download them, check them, delete them.",
+    "embed": "Print the vectors of texts or images, for other programs.",
+    "config": "See and set what options are by default.",
+}
 # Names that Python has itself.
 MODULES = {"import": "import_", "map": "map_"}
 
@@ -48,6 +56,12 @@ class Loading(commands.Commands):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = Loaded()
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write what there is to choose from, of which nothing is loaded."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([*COMMANDS.items(), *GROUPS.items()])
 
 
 class Loaded(MutableMapping[str, "Command"]):
@@ -88,10 +102,11 @@ def load(name: str) -> Command:
         for one in module.app.registered_commands:
             if one.cls in (None, TyperCommand):
                 one.cls = commands.Command
-        app.add_typer(module.app, name=name)
+        app.add_typer(module.app, name=name, short_help=GROUPS[name])
     else:
         app.command(
             name,
+            short_help=COMMANDS[name],
             epilog=module.EXAMPLES,
             cls=getattr(module, "COMMAND", commands.Command),
             context_settings=getattr(module, "SETTINGS", None),

@@ -28,6 +28,7 @@ from nmm.index.labels import NONE, Label, check_labels
 from nmm.index.scale import NEUTRAL_QUERIES
 from nmm.index.store.catalog import KINDS, Kind
 from nmm.index.store.items import content_sample
+from nmm.index.unit import make_unit
 from nmm.index.zero_shot import CLIP_7, PLACE, check_templates, class_vectors
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ def label_vectors(
     if described:
         owners = np.repeat(np.arange(len(labels)), [len(label.descriptions) for label in labels])
         np.add.at(vectors, owners, encoder.embed_texts(described, TASKS[kind]))
-    return _unit(vectors)
+    make_unit(vectors)
+    return vectors
 
 
 def _built_in(encoder: Encoder, kind: Kind) -> Sequence[str]:
@@ -179,10 +181,3 @@ def softmax(logits: Floats) -> Floats:
 
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
-def _unit(vectors: Floats) -> Floats:
-    import numpy as np
-
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths, lengths, 1))

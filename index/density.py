@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nmm.index.sample import sample_of
 from nmm.index.spherical import Groups, mean_directions
 
 if TYPE_CHECKING:
@@ -42,9 +43,8 @@ def divide(vectors: Floats, *, seed: int = 0) -> Groups:
     from sklearn.cluster import HDBSCAN
 
     reduced = _principal(vectors)
-    rows = np.arange(len(vectors))
-    if len(rows) > SAMPLE:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, SAMPLE, replace=False))
+    rows = sample_of(len(vectors), SAMPLE, seed)
+    if len(rows) < len(vectors):
         least = max(NEIGHBOURS, least * SAMPLE // len(vectors))
     found = HDBSCAN(min_cluster_size=least, min_samples=NEIGHBOURS, copy=True)
     labels = np.full(len(vectors), -1, np.int64)

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nmm.index.unit import make_unit
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -56,6 +58,5 @@ def closed(vectors: NDArray[np.float32], kinds: Sequence[Kind]) -> NDArray[np.fl
         square = float(apart @ apart)
         part = max(1 - variance / side.sum() / square, 0) if square else 0
         result[side] = vectors[side] - (whole + part * apart)
-    lengths = np.linalg.norm(result, axis=1, keepdims=True)
-    result /= np.where(lengths > NOWHERE, lengths, np.inf)
+    make_unit(result, nowhere=NOWHERE)
     return result

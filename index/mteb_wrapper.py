@@ -21,6 +21,7 @@ from nmm.index.embed import IMAGES, open_encoder, vectors_of_images
 from nmm.index.encoders.backend import Backend, Device
 from nmm.index.encoders.registry import Task, find_model
 from nmm.index.errors import MediaError
+from nmm.index.unit import make_unit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,8 +125,8 @@ class MtebEncoder:
         if len(parts) == 1:
             return parts[0]
         sums = np.add.reduce(parts)
-        unit: Vectors = sums / np.linalg.norm(sums, axis=1, keepdims=True)
-        return unit
+        make_unit(sums)
+        return sums
 
     def _images(self, images: list[Any]) -> Vectors:
         vectors, bad = vectors_of_images(self._encoder, images)

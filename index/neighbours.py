@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nmm.index.sample import sample_of
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -33,14 +35,6 @@ def nearest(points: NDArray[np.float32], asked: NDArray[np.int64], k: int = K) -
     # Of copies that lie on one another a point itself need not be found: the last is left out.
     others[others.all(axis=1), -1] = False
     return np.asarray(found[others].reshape(len(asked), k), np.int64)
-
-
-def sample_of(count: int, size: int = SAMPLE, seed: int = 0) -> NDArray[np.int64]:
-    """Positions of a sample without repetition, in order."""
-    import numpy as np
-
-    rng = np.random.default_rng(seed)
-    return np.sort(rng.choice(count, min(count, size), replace=False)).astype(np.int64)
 
 
 def neighbours_kept(
@@ -106,7 +100,7 @@ def mixing(
     shares = []
     for side in (True, False):
         (own,) = np.nonzero(is_image == side)
-        asked = own[sample_of(len(own), sample)].astype(np.int64)
+        asked = own[sample_of(len(own), sample)]
         other = float(np.mean(is_image[nearest(points, asked, k)] != side))
         chance = (len(points) - len(own)) / (len(points) - 1)
         shares.append(other / chance)

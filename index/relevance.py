@@ -38,6 +38,7 @@ from nmm.index import scale
 from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale
 from nmm.index.store.compare import sample
 from nmm.index.store.state import States
+from nmm.index.unit import make_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -196,8 +197,7 @@ class Relevance:
             neutral += np.float32(term.weight / greatest) * pool[chosen]
             if source == kind:
                 own[np.arange(NEUTRAL), chosen] = True
-        lengths = np.linalg.norm(neutral, axis=1, keepdims=True)
-        neutral /= np.where(lengths, lengths, 1)
+        make_unit(neutral)
         cosines = (neutral @ items.T)[~own]
         if not len(cosines):
             return None

@@ -15,6 +15,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from nmm.index.sample import sample_of
+from nmm.index.unit import make_unit
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -55,11 +58,8 @@ def divide(vectors: Floats, count: int | None = None, *, seed: int = 0) -> Group
         count: Groups; chosen if None. There are never more than different vectors.
         seed: Of the sample.
     """
-    import numpy as np
 
-    rows = np.arange(len(vectors))
-    if len(rows) > SAMPLE:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, SAMPLE, replace=False))
+    rows = sample_of(len(vectors), SAMPLE, seed)
     sample = _Sample(vectors[rows])
     if count is None:
         count = sample.best_count(len(vectors))
@@ -77,8 +77,8 @@ def mean_directions(vectors: Floats, labels: Ints, count: int) -> Floats:
     sums = np.zeros((count, vectors.shape[1]), np.float32)
     for label in range(count):
         sums[label] = vectors[labels == label].sum(axis=0)
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    return np.asarray(sums / np.where(lengths > 0, lengths, 1), np.float32)
+    make_unit(sums)
+    return sums
 
 
 def silhouette(cosines: Floats, labels: Ints) -> tuple[float, float]:

@@ -27,6 +27,7 @@ from nmm.index.imagenet import imagenet_table
 from nmm.index.kept_vectors import kept_vectors
 from nmm.index.store.items import spoken
 from nmm.index.telling_words import telling_words
+from nmm.index.unit import make_unit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,7 +99,8 @@ def named(
     if more:
         vectors = np.concatenate([vectors, items.encoder.embed_texts(more, Task.CLUSTERING)])
     words = [*common, *more]
-    vectors = _unit(vectors - mean)
+    vectors = vectors - mean
+    make_unit(vectors)
     centres = _centres(items, groups)
     cosines = centres @ vectors.T
     known |= {word: place for place, word in enumerate(more, len(common))}
@@ -186,14 +188,8 @@ def _centres(items: Items, groups: Sequence[Ints]) -> Floats:
         # Of all files, or as good as all, the mean is nowhere: then it is as they lie.
         if len(group) > len(vectors) / 2 and np.linalg.norm(centres[row]) < 0.05:
             centres[row] = vectors[group].mean(axis=0)
-    return _unit(centres)
-
-
-def _unit(vectors: Floats) -> Floats:
-    import numpy as np
-
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
+    make_unit(centres)
+    return centres
 
 
 def _leads(cosines: Floats) -> list[int | None]:

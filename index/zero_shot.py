@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from nmm.index.encoders.registry import Task
 from nmm.index.errors import UsageError
+from nmm.index.unit import make_unit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,8 +97,8 @@ def class_vectors(
         sentences = [template.replace(PLACE, name) for name in some for template in templates]
         embedded = encoder.embed_texts(sentences, task)
         means = embedded.reshape(len(some), len(templates), -1).mean(axis=1)
-        norms = np.linalg.norm(means, axis=1, keepdims=True)
-        vectors[start : start + len(some)] = means / np.maximum(norms, np.finfo(np.float32).tiny)
+        make_unit(means)
+        vectors[start : start + len(some)] = means
         on_embedded(len(some))
     return vectors[[unique[name] for name in names]]
 

@@ -115,11 +115,17 @@ def test_what_an_index_lists_is_listed_without_a_model(at: dict[str, str]) -> No
         assert NEEDED & Watched(*arguments, **at).heavy == set(), arguments
 
 
-def test_a_command_imports_its_own_module_and_help_of_all_imports_all(at: dict[str, str]) -> None:
+def test_a_command_imports_its_own_module_and_help_of_all_imports_none(at: dict[str, str]) -> None:
     assert Watched("--version", **at).commands == set()
     # history also writes a search down.
     assert Watched("search", "a cat", "--paths", **at).commands == {"search", "history"}
-    assert Watched("--help", **at).commands == {*COMMANDS, *GROUPS}
+    assert Watched("--help", **at).commands == set()
+
+
+def test_help_of_all_names_every_command_in_one_line(nmm: Nmm) -> None:
+    lines = nmm("--help", COLUMNS="80").stdout.splitlines()
+    for name, line in {**COMMANDS, **GROUPS}.items():
+        assert f"  {name:8}  {line}" in lines
 
 
 def test_a_search_opens_the_catalog_once_and_reads_no_file_of_the_index(

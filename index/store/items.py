@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.store.catalog import Catalog, Kind, locate
 from nmm.index.store.conditions import FILES, Condition
+from nmm.index.unit import make_unit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,8 +85,7 @@ def content_vectors(catalog: Catalog, contents: Sequence[int]) -> NDArray[np.flo
             sums = np.zeros((len(known), vectors.shape[1]), np.float32)
         starts = np.flatnonzero(np.diff(owners, prepend=owners[0] - 1))
         sums[np.searchsorted(known, owners[starts])] += np.add.reduceat(vectors, starts, axis=0)
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    sums /= np.where(lengths, lengths, 1)
+    make_unit(sums)
     result = np.empty_like(sums)
     result[order] = sums
     return result
