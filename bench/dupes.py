@@ -41,7 +41,7 @@ from nmm.index.dupes.best import Judge
 from nmm.index.dupes.disk import look_at
 from nmm.index.dupes.find import find_dupes, find_links
 from nmm.index.dupes.pairs import Match
-from nmm.index.dupes.prints import COLOURS, apart, colours_apart, hashes, unpack
+from nmm.index.dupes.prints import COLOURS, apart, colours_apart, hashes, patterns, unpack
 from nmm.index.dupes.propose import by_hash, by_vector
 from nmm.index.items import Items, open_items
 from nmm.index.store.compare import looks
@@ -75,7 +75,7 @@ class Set(NamedTuple):
     names: list[tuple[str, str, str]]
     paths: list[str]
     vectors: NDArray[np.float32]
-    grey: NDArray[np.float32]
+    grey: NDArray[np.uint8]
     colours: NDArray[np.float32]
     turned: NDArray[np.uint8]
     whole: NDArray[np.uint8]
@@ -274,7 +274,8 @@ def print_choices(found: Set) -> None:
         for turn in range(4):
             at = turns == turn
             ones, two = some[at].T
-            grey[at] = apart(np.rot90(found.grey[ones], turn, (1, 2)), found.grey[two])
+            turned = np.rot90(found.grey[ones], turn, (1, 2))
+            grey[at] = apart(patterns(turned), patterns(found.grey[two]))
             turned = np.rot90(found.colours[ones], turn, (2, 3))
             colours[at] = colours_apart(turned, found.colours[two])
         return bits, grey, colours

@@ -124,7 +124,7 @@ class MtebEncoder:
             parts.append(np.concatenate([self._images(block) for block in blocks]))
         if len(parts) == 1:
             return parts[0]
-        sums = np.add.reduce(parts)
+        sums: Vectors = np.add.reduce(parts)
         make_unit(sums)
         return sums
 

@@ -113,7 +113,8 @@ def near_images(
         is_part = sizes[ones].prod(axis=1) < sizes[others].prod(axis=1)
         wholes, parts = np.where(is_part, others, ones), np.where(is_part, ones, others)
         grey, colours = prints.grey, prints.colours
-        fits = apart_registered(grey[wholes], grey[parts]) <= REGISTERED
+        laid = apart_registered(grey[wholes].astype(np.float32), grey[parts].astype(np.float32))
+        fits = laid <= REGISTERED
         fits &= colours_apart(colours[ones], colours[others]) <= REGISTERED_COLOURS
         link(ones[fits], others[fits])
     return found

@@ -36,18 +36,22 @@ TURNS = 4
 BRIGHTNESS, COLOURS = 0.06, 3.0
 # The least variation, in levels times pixels, that correlation is not the noise of.
 LEAST = 16.0
+# Pairs whose brightness is compared at once: both sides of so many stay in a core's cache.
+PAIRS_AT_ONCE = 1024
 
 
 class Prints(NamedTuple):
     """Fingerprints, unpacked.
 
     Attributes:
-        grey: Brightness in levels, shape (n, 16, 16).
+        grey: Brightness in levels, uint8 of shape (n, 16, 16).
+        patterns: Of the brightness, see :func:`patterns`.
         colours: Cb and Cr around 0, shape (n, 2, 4, 4).
         known: Of which there is a fingerprint, shape (n,); the others are grey.
     """
 
-    grey: Floats
+    grey: NDArray[np.uint8]
+    patterns: Floats
     colours: Floats
     known: NDArray[np.bool_]
 
@@ -58,12 +62,13 @@ def unpack(prints: Sequence[bytes | None]) -> Prints:
 
     known = np.array([len(print_ or b"") == BYTES for print_ in prints], np.bool_)
     proper = (print_ if print_ and len(print_) == BYTES else bytes(BYTES) for print_ in prints)
-    every = np.frombuffer(b"".join(proper), np.uint8).reshape(-1, BYTES).astype(np.float32)
-    grey, colours = every[:, : GREY * GREY], every[:, GREY * GREY :]
-    return Prints(grey.reshape(-1, GREY, GREY), colours.reshape(-1, 2, COLOUR, COLOUR) - 128, known)
+    every = np.frombuffer(b"".join(proper), np.uint8).reshape(-1, BYTES)
+    grey = every[:, : GREY * GREY].reshape(-1, GREY, GREY)
+    colours = every[:, GREY * GREY :].reshape(-1, 2, COLOUR, COLOUR).astype(np.float32) - 128
+    return Prints(grey, patterns(grey), colours, known)
 
 
-def hashes(grey: Floats) -> NDArray[np.uint8]:
+def hashes(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The perceptual hash of each, by quarter turns to the left, shape (n, 4, 8): 64 bits.
 
     Args:
@@ -94,28 +99,46 @@ def is_one_picture(
 
     found = np.zeros(len(ones), np.bool_)
     for turn in range(TURNS):
-        at = np.flatnonzero(turns == turn)
-        grey = np.rot90(prints.grey[ones[at]], turn, (1, 2))
+        at = np.flatnonzero((turns == turn) & prints.known[ones] & prints.known[others])
+        # Of what a hash proposes, this leaves little.
+        at = at[_apart_of(prints.patterns, ones[at], others[at], turn) <= BRIGHTNESS]
         colours = np.rot90(prints.colours[ones[at]], turn, (2, 3))
-        near = apart(grey, prints.grey[others[at]]) <= BRIGHTNESS
-        found[at] = near & (colours_apart(colours, prints.colours[others[at]]) <= COLOURS)
-    return found & prints.known[ones] & prints.known[others]
+        found[at] = colours_apart(colours, prints.colours[others[at]]) <= COLOURS
+    return found
 
 
-def patterns(grey: Floats) -> Floats:
+def patterns(grey: Floats | NDArray[np.uint8]) -> Floats:
     """Brightness around its mean, of unit length, shape (n, pixels); shorter if nearly flat."""
     import numpy as np
 
     flat = grey.reshape(len(grey), GREY * GREY)
-    around = flat - flat.mean(axis=1, keepdims=True)
+    around: Floats = flat - flat.mean(axis=1, keepdims=True, dtype=np.float32)
     lengths = np.linalg.norm(around, axis=1, keepdims=True)
-    found: Floats = around / np.maximum(lengths, LEAST)
-    return found
+    around /= np.maximum(lengths, LEAST)
+    return around
 
 
 def apart(ones: Floats, others: Floats) -> Floats:
-    """1 less the correlation of each pair, shape (m,). What is nearly flat is near to nothing."""
-    found: Floats = 1 - (patterns(ones) * patterns(others)).sum(axis=1)
+    """1 less the correlation of each pair of patterns, shape (m,).
+
+    What is nearly flat is near to nothing.
+    """
+    import numpy as np
+
+    found: Floats = 1 - np.einsum("ij,ij->i", ones, others)
+    return found
+
+
+def _apart_of(every: Floats, ones: Integers, others: Integers, turn: int) -> Floats:
+    """As of :func:`apart`, of pairs given by their places, of which the ones are turned."""
+    import numpy as np
+
+    # Where the pixels of a turned picture are in that which is not.
+    turned = np.rot90(np.arange(GREY * GREY).reshape(GREY, GREY), turn).ravel()
+    found = np.empty(len(ones), np.float32)
+    for start in range(0, len(ones), PAIRS_AT_ONCE):
+        some = slice(start, start + PAIRS_AT_ONCE)
+        found[some] = apart(every[ones[some]][:, turned], every[others[some]])
     return found
 
 
