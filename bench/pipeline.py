@@ -3,7 +3,8 @@
 Generates photos (`photos.py`), and texts of the sample's paragraphs, and times in turn, several
 times over, each on all cores:
 
-- `nmm index` as a process, from start to end, into a new index;
+- `nmm index` as a process, from start to end, into a new index; and over two of the files alone,
+  which is as good as its start, so that it is told what is left of a loss in a large collection;
 - the encoder alone, in this process, on the same inputs decoded or cut up beforehand;
 - reading and decoding alone: the files' bytes, hashed, decoded and resized.
 
@@ -68,6 +69,8 @@ QUICK = "--only mini --scale 0.01 --rounds 1"
 
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 NMM = Path(sys.executable).with_name("nmm")
+# Files of a run that is as good as its start.
+FEW = 2
 
 
 class Way(NamedTuple):
@@ -98,7 +101,7 @@ def cases(pair: Model, scale: float) -> list[Case]:
         Case("nomic, texts", pair, "", 0, 80),
         Case("mini, texts", MINI, "", 0, 400),
     ]
-    return [case._replace(count=max(2, round(case.count * scale))) for case in every]
+    return [case._replace(count=max(2 * FEW, round(case.count * scale))) for case in every]
 
 
 def write_texts(folder: Path, count: int) -> list[Path]:
@@ -179,31 +182,40 @@ def texts_alone(paths: Sequence[Path], model: Model) -> tuple[Callable[[], objec
 
 
 def measure(case: Case, folder: Path, rounds: int) -> None:
-    """Time the whole and its parts in turn, and print a row."""
+    """Time the whole, its start and its parts in turn, and print a row."""
     if case.form:
         paths = write_photos(folder, case.count, case.megapixels, case.form)
         encode, _ = images_alone(paths, case.model)
     else:
         paths = write_texts(folder, case.count)
         encode, _ = texts_alone(paths, case.model)
+    few = folder.with_name("few")
+    few.mkdir()
+    for path in paths[:FEW]:
+        shutil.copy(path, few)
     runs = [
         lambda: index(folder, case.count, case.model),
         encode,
         lambda: decode_all(paths, case.model),
+        lambda: index(few, min(FEW, case.count), case.model),
     ]
-    index(folder, case.count, case.model)
+    index(few, min(FEW, case.count), case.model)
     encode()
     times = [tuple(seconds(run) for run in runs) for _ in range(rounds)]
-    shutil.rmtree(folder)
-    whole, encoder, decoder = (
+    for made in (folder, few):
+        shutil.rmtree(made)
+    whole, encoder, decoder, _ = (
         case.count / statistics.median(column) for column in zip(*times, strict=True)
     )
-    to_encoder = statistics.median(e / w for w, e, _ in times)
-    to_decoder = statistics.median(d / w for w, _, d in times)
-    to_cores = statistics.median((e + d) / w for w, e, d in times)
+    start = statistics.median(s for *_, s in times)
+    to_encoder = statistics.median(e / w for w, e, _, _ in times)
+    to_decoder = statistics.median(d / w for w, _, d, _ in times)
+    to_cores = statistics.median((e + d) / w for w, e, d, _ in times)
+    later = (case.count - FEW) / case.count
+    after_start = statistics.median(later * (e + d) / (w - s) for w, e, d, s in times)
     print(
-        f"{case.name:20}{case.count:6}{whole:11.2f}{encoder:11.2f}{decoder:11.2f}"
-        f"{to_encoder:10.2f}{to_decoder:9.2f}{to_cores:9.2f}",
+        f"{case.name:20}{case.count:6}{whole:11.2f}{encoder:11.2f}{decoder:11.2f}{start:9.2f}"
+        f"{to_encoder:10.2f}{to_decoder:9.2f}{to_cores:9.2f}{after_start:8.2f}",
         flush=True,
     )
     unit = "images/s" if case.form else "texts/s"
@@ -215,6 +227,7 @@ def measure(case: Case, folder: Path, rounds: int) -> None:
     note(
         Figure(f"index: {case.name}", whole, unit, f"{bound} alone", rate, ratio, goal),
         Figure(f"index: {case.name}", whole, unit, "what the cores allow", None, to_cores),
+        Figure(f"index: {case.name}", whole, unit, "the same, without the start", None, after_start),
     )
 
 
@@ -347,7 +360,7 @@ def main() -> None:
             write_pair(pair)
         nomic = find_model(str(pair))
         print(f"{'':20}{'files':>6}{'nmm index':>11}{'encoder':>11}{'decoding':>11}", end="")
-        print(f"{'/encoder':>10}{'/decod.':>9}{'/cores':>9}")
+        print(f"{'start, s':>9}{'/encoder':>10}{'/decod.':>9}{'/cores':>9}{'- start':>8}")
         for case in cases(nomic, arguments.scale):
             if arguments.only in case.name:
                 measure(case, temporary / "files", arguments.rounds)
