@@ -227,7 +227,9 @@ def measure(case: Case, folder: Path, rounds: int) -> None:
     note(
         Figure(f"index: {case.name}", whole, unit, f"{bound} alone", rate, ratio, goal),
         Figure(f"index: {case.name}", whole, unit, "what the cores allow", None, to_cores),
-        Figure(f"index: {case.name}", whole, unit, "the same, without the start", None, after_start),
+        Figure(
+            f"index: {case.name}", whole, unit, "the same, without the start", None, after_start
+        ),
     )
 
 

@@ -181,6 +181,16 @@ def test_hdbscan_leaves_out_what_lies_alone(sample: int, monkeypatch: pytest.Mon
     assert (density.divide(vectors[:6]).labels == -1).all()
 
 
+def test_hdbscan_tells_many_groups_apart_by_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(density, "SAMPLE", 2000)
+    vectors, truth, _ = generated(5000, 72, cosine=0.6)
+    found = density.divide(vectors)
+    inside = found.labels >= 0
+    assert len(found.centres) == pytest.approx(72, abs=2)
+    assert inside.mean() > 0.9
+    assert rand(truth[inside], found.labels[inside]) > 0.98
+
+
 # Words
 
 
