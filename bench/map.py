@@ -7,7 +7,8 @@ how many of the ten nearest vectors are among the ten nearest points, how far it
 (Venna and Kaski), and how well it mixes the kinds (1 is chance), with the gap and with it closed.
 
 Then a page of so many points, with thumbnails, is moved about and zoomed in a headless Chromium
-without a graphics card, and its frames are counted.
+without a graphics card, and its frames are counted: as it draws them, with fewer points where frames
+take long, and with all points in each.
 
     python bench/map.py [--sizes 1000 10000] [--large 100000] [--points 100000]
 """
@@ -23,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -227,7 +229,7 @@ MOVING = """
   const began = performance.now();
   const before = frames();
   const step = (now) => {
-    const part = (now - began) / MILLISECONDS;
+    const part = (now - began) / LASTING;
     const angle = 2 * Math.PI * part;
     view.move(0.3 * Math.sin(angle), 0.3 - 0.3 * Math.cos(angle), home + 2.5 * Math.sin(angle / 2));
     moved();
@@ -238,9 +240,28 @@ MOVING = """
 })()
 """
 
+# Has all points drawn, however long that takes.
+WHOLE = "{ const pace = nmmMap.pace(); pace.most = pace.count; pace.took = () => {}; }"
 
-def frame_rate(page: Path, seconds: float) -> tuple[float, float]:
-    """Frames a second while a page is panned and zoomed, and how long it takes to open, in s."""
+
+class Frames(NamedTuple):
+    """How a page moves.
+
+    Attributes:
+        opening: Seconds that it takes to open.
+        rate: Frames a second while it is panned and zoomed.
+        drawn: Points of a frame then, in the end: fewer where frames are slow.
+        whole: Frames a second with all points in each.
+    """
+
+    opening: float
+    rate: float
+    drawn: int
+    whole: float
+
+
+def frame_rate(page: Path, seconds: float) -> Frames:
+    """Move a page in a browser without a graphics card."""
     from chromium import browser
 
     with browser() as opened:
@@ -249,10 +270,16 @@ def frame_rate(page: Path, seconds: float) -> tuple[float, float]:
         opened.open(page.as_uri())
         wait(lambda: opened.evaluate("nmmMap.frames?.() > 0"))
         opening = time.perf_counter() - started
-        opened.evaluate(MOVING.replace("MILLISECONDS", str(1000 * seconds)))
-        wait(lambda: opened.evaluate("window.rate !== undefined"))
-        rate: float = opened.evaluate("window.rate")
-        return rate, opening
+
+        def rate() -> float:
+            opened.evaluate("delete window.rate;" + MOVING.replace("LASTING", str(1000 * seconds)))
+            wait(lambda: opened.evaluate("window.rate !== undefined"))
+            found: float = opened.evaluate("window.rate")
+            return found
+
+        own, drawn = rate(), opened.evaluate("nmmMap.pace().most")
+        opened.evaluate(WHOLE)
+        return Frames(opening, own, drawn, rate())
 
 
 def wait(is_so: Callable[[], bool], seconds: float = 60) -> None:
@@ -275,17 +302,22 @@ def pages(counts: list[int], seconds: float) -> None:
     if BINARY is None:
         left_out("the page", "Chromium is not there: apt-get install chromium")
         return
-    print(f"\n{'points':>8}      page  written   opened  frames a second")
-    rates = []
+    print(f"\n{'points':>8}      page  written   opened  frames a second    of points  of all")
+    found = []
     for count in counts:
         with tempfile.TemporaryDirectory() as temporary:
             page, written = write_generated(count, Path(temporary))
-            rate, opening = frame_rate(page, seconds)
+            one = frame_rate(page, seconds)
             size = page.stat().st_size / 1e6
-        rates.append(rate)
-        print(f"{count:8,}  {size:5.1f} MB  {written:6.1f}s  {opening:6.1f}s  {rate:6.1f}")
+        found.append(one)
+        print(f"{count:8,}  {size:5.1f} MB  {written:6.1f}s  {one.opening:6.1f}s  ", end="")
+        print(f"{one.rate:15.1f}  {one.drawn:11,}  {one.whole:6.1f}")
+    few, many = found
     what = f"a page of {counts[-1]:,} points moved, without a graphics card"
-    note(Figure(what, rates[-1], "frames/s", f"{counts[0]:,} points", rates[0]))
+    note(
+        Figure(what, many.rate, "frames/s", f"{counts[0]:,} points", few.rate),
+        Figure(what, many.rate, "frames/s", "all points in each frame", many.whole),
+    )
 
 
 def main() -> None:

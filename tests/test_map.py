@@ -474,6 +474,37 @@ def test_dragging_and_the_wheel_move_the_map(chromium: Browser, tmp_path: Path) 
 
 
 @in_browser
+def test_a_moving_map_has_fewer_points_where_frames_are_slow_and_all_once_it_is_still(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    count = 20_000
+    place = (np.arange(count) / count * 2 - 1).astype(np.float32)
+    none = np.full(count, -1)
+    drawn = Map(np.column_stack([place, -place]), [], none, np.empty((0, 2), np.float32))
+    files = files_of(*(tmp_path / f"{number}.txt" for number in range(count)))
+    open_page(chromium, tmp_path, Page(files, "mini", {}, drawn, None))
+    points = "nmmMap.pace().points"
+    assert chromium.evaluate(points) == count
+
+    whole = chromium.look(width=1200)
+
+    def move(milliseconds: int, steps: int) -> int:
+        """The most points of a moving map, after steps whose frames are said to take so long."""
+        took = f"this.constructor.prototype.took.call(this, {milliseconds})"
+        chromium.evaluate(f"nmmMap.pace().took = function () {{ {took} }}")
+        for step in range(steps):
+            chromium.evaluate(f"nmmMap.view.panBy({(-1) ** step}, 0), nmmMap.moved()")
+            time.sleep(0.1)
+        most: int = chromium.evaluate("nmmMap.pace().most")
+        return most
+
+    assert move(1000, 8) == 5000
+    until(lambda: chromium.evaluate(points) == count)
+    until(lambda: chromium.look(width=1200) == whole)
+    assert move(10, 16) == count
+
+
+@in_browser
 def test_keys_move_point_select_and_open(chromium: Browser, tmp_path: Path) -> None:
     open_page(chromium, tmp_path, a_page(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg"))
     chromium.evaluate(OPENED + "document.getElementById('map').focus()")

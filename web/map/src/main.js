@@ -451,4 +451,5 @@ async function begin() {
 export const ready = begin().catch(fail);
 export { data, selection, view, moved };
 export const frames = () => picture?.drawn ?? 0;
+export const pace = () => picture.pace;
 export const pointedAt = () => card.at;

@@ -5,6 +5,7 @@ import { Deck, OrthographicView, log } from "@deck.gl/core";
 import { IconLayer, ScatterplotLayer } from "@deck.gl/layers";
 
 import { levels } from "./levels.js";
+import { Pace } from "./pace.js";
 import { PointsLayer } from "./points.js";
 
 log.level = -1; // it greets in the console
@@ -24,6 +25,7 @@ export class Picture {
     this.isPlain = new Uint8Array(data.count).fill(1); // without a thumbnail now
     this.marks = [];
     this.drawn = 0;
+    this.pace = new Pace(data.count, () => this.draw());
     this.canDrag = true;
     this.rearrange();
     this.deck = new Deck({
@@ -35,7 +37,10 @@ export class Picture {
         view.move(viewState.target[0], viewState.target[1], viewState.zoom);
         onView();
       },
-      onAfterRender: () => this.drawn++,
+      onAfterRender: () => {
+        this.drawn++;
+        this.pace.drew();
+      },
       onError: (error) => onFail(error),
       getCursor: ({ isDragging }) =>
         !this.canDrag ? "crosshair" : isDragging ? "grabbing" : this.pointing ? "pointer" : "grab",
@@ -124,6 +129,9 @@ export class Picture {
   draw() {
     const { data, view, sheet } = this;
     const thumbnails = this.thumbnails; // may change colours
+    const seen = [view.x, view.y, view.zoom];
+    if (this.seen && seen.some((value, n) => value !== this.seen[n])) this.pace.moved();
+    this.seen = seen;
     const subset = (places) => ({
       length: places.length,
       attributes: {
@@ -137,6 +145,7 @@ export class Picture {
         colours: this.colours,
         middle: [view.x, view.y],
         radius: this.radius,
+        count: this.pace.points,
       }),
     ];
     if (data.sprites && sheet) {
