@@ -7,8 +7,8 @@ how many of the ten nearest vectors are among the ten nearest points, how far it
 (Venna and Kaski), and how well it mixes the kinds (1 is chance), with the gap and with it closed.
 
 Then a page of so many points, with thumbnails, is moved about and zoomed in a headless Chromium
-without a graphics card, and its frames are counted: as it draws them, with fewer points where frames
-take long, and with all points in each.
+without a graphics card, and its frames are counted: as it draws them, with fewer points where
+frames take long, and with all points in each.
 
     python bench/map.py [--sizes 1000 10000] [--large 100000] [--points 100000]
 """

@@ -502,6 +502,7 @@ def test_a_moving_map_has_fewer_points_where_frames_are_slow_and_all_once_it_is_
     until(lambda: chromium.evaluate(points) == count)
     until(lambda: chromium.look(width=1200) == whole)
     assert move(10, 16) == count
+    until(lambda: chromium.look(width=1200) == whole)
 
 
 @in_browser

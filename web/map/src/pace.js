@@ -24,7 +24,7 @@ export class Pace {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
       this.isMoving = false;
-      if (this.most < this.count) this.onStill();
+      this.onStill();
     }, STILL);
   }
 
