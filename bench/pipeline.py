@@ -197,9 +197,9 @@ def measure(case: Case, folder: Path, rounds: int) -> None:
         lambda: index(folder, case.count, case.model),
         encode,
         lambda: decode_all(paths, case.model),
-        lambda: index(few, min(FEW, case.count), case.model),
+        lambda: index(few, FEW, case.model),
     ]
-    index(few, min(FEW, case.count), case.model)
+    index(few, FEW, case.model)
     encode()
     times = [tuple(seconds(run) for run in runs) for _ in range(rounds)]
     for made in (folder, few):

@@ -32,7 +32,7 @@ COMMANDS = {
     "status": "Show where the index is and what it holds.",
     "watch": "Bring the index up to date, then keep it so until Ctrl-C.",
     "remove": "Take files or whole folders out of the index; on disk they stay.",
-    "doctor": "Check all of the index, and repair what can be.",
+    "doctor": "Check all of the index; with --repair, mend what can be.",
     "compact": "Make the index smaller and its searches faster.",
     "export": "Write the index to a file: an archive, or a table.",
     "import": "Make an index of an archive that nmm export wrote.",

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 # Vectors that are grouped; the time grows with their square.
 SAMPLE = 10_000
-# In half as many, a hundred groups lie on one another; twice as many take twice the time and tell
-# no more of them apart. Emoji, which `mini` embeds, fall into groups that are as good in any.
+# In too few, the groups of a large collection lie on one another; the time grows with them.
 DIMENSIONS = 64
 # Neighbours that say how dense it is around a vector, itself among them.
 NEIGHBOURS = 5

@@ -68,7 +68,7 @@ def unpack(prints: Sequence[bytes | None]) -> Prints:
     return Prints(grey, patterns(grey), colours, known)
 
 
-def hashes(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def hashes(grey: Floats | NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The perceptual hash of each, by quarter turns to the left, shape (n, 4, 8): 64 bits.
 
     Args:

@@ -40,7 +40,9 @@ export class Pace {
   }
 
   took(milliseconds) {
-    const part = milliseconds > SLOW ? Math.max(SLOW / milliseconds, 0.5) : milliseconds < SLOW / 2 ? 1.25 : 1;
+    let part = 1;
+    if (milliseconds > SLOW) part = Math.max(SLOW / milliseconds, 0.5);
+    else if (milliseconds < SLOW / 2) part = 1.25;
     this.most = Math.round(Math.min(Math.max(part * this.most, LEAST), this.count));
   }
 }

@@ -95,7 +95,6 @@ export class PointsLayer extends Layer {
         { name: "colors", format: "unorm8x4" },
       ],
       attributes: buffers,
-      vertexCount: positions.length / 2,
       isInstanced: false,
     });
     this.setState({ model, buffers, order });
