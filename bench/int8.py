@@ -24,9 +24,9 @@ from nmm.index.encoders import quantize
 from nmm.index.encoders.backend import FORMS
 from nmm.index.encoders.cache import compiled_folder
 from nmm.index.encoders.compile import MANIFEST, TEXT, TOKENIZER, VISION
-from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.encoders.registry import MINI, Model, Task
 from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.onnx import load_onnxruntime
 
 QUICK = "--layers 1 --photos 4 --texts 4 --rounds 1"
 Recipe = Callable[[Path, Path], None]

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float32]
     Vectors = Mapping[str, Vector]
 
-# Queries that are embedded together: of more, one is not embedded sooner.
-GROUP = 8
+# Queries that are embedded together, and compared with all vectors together: of more, each takes
+# hardly less, and the first of them waits for its answer longer.
+GROUP = 16
 
 
 @cache
@@ -61,13 +62,25 @@ class Ahead:
             self._underway = self._begin(self._group + 1)
         return self._vectors
 
-    def after(self, query: Query) -> Vector | None:
-        """The vector of the query that follows one, if that is a text and embedded already."""
-        place = self._place.get(id(query), len(self._queries)) + 1
-        if place >= len(self._queries):
-            return None
-        terms = self._queries[place].terms
-        return self._vectors.get(terms[0].text) if len(terms) == 1 and terms[0].weight > 0 else None
+    def after(self, query: Query) -> list[Vector]:
+        """The vectors of the queries that follow one, in their order, as far as they are there.
+
+        Of those that are one text, whose vector is that of the query.
+        """
+        place = self._place.get(id(query))
+        if place is None:
+            return []
+        known = self._vectors
+        if self._underway.done() and not self._underway.exception():
+            known = {**self._underway.result(), **known}
+        following = self._queries[place + 1 : (self._group + 2) * GROUP]
+        texts = [one.terms[0].text for one in following if _is_text(one)]
+        return [known[text] for text in texts if text in known]
 
     def _begin(self, group: int) -> Future[Vectors]:
         return _thread().submit(self._embed, self._queries[group * GROUP : (group + 1) * GROUP])
+
+
+def _is_text(query: Query) -> bool:
+    """Whether a query's vector is that of its one text."""
+    return len(query.terms) == 1 and query.terms[0].weight > 0

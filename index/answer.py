@@ -82,11 +82,11 @@ class Answers:
         self._nearest = nearest
         self._relevance = relevance
 
-    def begin(self, vector: Vector, wanted: Wanted) -> None:
-        """Begin to compare vectors with that of a query, in threads."""
+    def begin(self, vectors: Sequence[Vector], wanted: Wanted) -> None:
+        """Begin to compare vectors with those of the next query and of those after it."""
         if not wanted.where:
             for kind in wanted.kinds:
-                self._nearest.begin(vector, max(wanted.candidates, NEAREST), kind)
+                self._nearest.begin(vectors, max(wanted.candidates, NEAREST), kind)
 
     def answer(
         self, query: Query, vector: Vector | None, words: Sequence[str], wanted: Wanted

@@ -16,6 +16,7 @@ them one, nor does one form in which two amounts were filled in. Vectors do not 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -39,6 +40,8 @@ SHAPE = 0.01
 # The least part of all words of two texts that is in both.
 WORDS = 0.9
 WORD = re.compile(r"\w+")
+# Of a passage's words, by which most of the others are told from it.
+BITS = 256
 # Passages of a text that are compared, at most.
 PASSAGES = 256
 
@@ -129,11 +132,22 @@ def _text_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
 
 
 class Words:
-    """How often words are in some passages, and how many there are."""
+    """How often words are in some passages, and how many there are.
+
+    Attributes:
+        counts: How often each word is there.
+        total: Of all words.
+        bits: One for each word, which it shares with others: where two passages differ in a bit,
+            a word is in one of them alone.
+    """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self.counts = Counter(word for text in texts for word in WORD.findall(text.casefold()))
+        found = [WORD.findall(text.casefold()) for text in texts]
+        self.counts = Counter(itertools.chain.from_iterable(found))
         self.total = self.counts.total()
+        self.bits = 0
+        for word in self.counts:
+            self.bits |= 1 << (hash(word) % BITS)
 
 
 def has_same_words(one: Words, other: Words) -> bool:
@@ -142,7 +156,7 @@ def has_same_words(one: Words, other: Words) -> bool:
     if not WORDS * most <= both <= most / WORDS:  # for speed
         return False
     # So many are in one of them alone, at least, and so many in both, at most: for speed, too.
-    alone, shared = len(one.counts.keys() ^ other.counts.keys()), min(most, both)
+    alone, shared = (one.bits ^ other.bits).bit_count(), min(most, both)
     if shared < WORDS * (shared + alone):
         return False
     common = (one.counts & other.counts).total()

@@ -97,9 +97,10 @@ def ranking(
         ]
         sums = fused([near, *told])
         # The least first.
+        alone = [-strength] * len(sums.keys() - near.keys())
         weaknesses = sorted(
-            min(near.get(file, math.inf), -strength if file in words.best else math.inf)
-            for file in sums
+            [min(one, -strength) if file in words.best else one for file, one in near.items()]
+            + alone
         )
         keys = {file: (-worth, near.get(file, math.inf)) for file, worth in sums.items()}
         first = sorted(keys, key=keys.__getitem__)

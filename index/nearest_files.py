@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from nmm.index.store.catalog import Catalog, Kind, Segment
@@ -37,9 +37,12 @@ class NearestFiles:
         self._nearest: dict[Kind, tuple[tuple[int, list[Segment]], NearestVectors]] = {}
         self._passed: dict[Kind, tuple[tuple[int, Condition], NDArray[np.int64]]] = {}
 
-    def begin(self, query: NDArray[np.float32], count: int, kind: Kind) -> None:
-        """Begin to look for as many files as :meth:`best` will be asked for, without a filter."""
-        self._open(kind).begin(query, _candidates(count, kind))
+    def begin(self, queries: Sequence[NDArray[np.float32]], count: int, kind: Kind) -> None:
+        """Begin to look for as many files as :meth:`best` will be asked for, without a filter.
+
+        `queries` are the next one and those after it, in their order, each of shape (dimension,).
+        """
+        self._open(kind).begin(queries, _candidates(count, kind))
 
     def best(
         self,

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nmm.index.encoders.backend import available_cpus
-from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.errors import MediaError, ModelError
+from nmm.index.onnx import load_onnxruntime
 from nmm.index.store.seen import Line
 
 if TYPE_CHECKING:

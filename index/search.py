@@ -73,9 +73,8 @@ def open_search(
                 f"The index in {folder.path} is empty.", hint="Fill it with: nmm index FOLDER"
             )
 
-        use = Use.QUERY if once else Use.QUERIES
-
-        def load(settings: Settings) -> Encoder:
+        def load(settings: Settings, grouped: bool) -> Encoder:
+            use = Use.GROUPS if grouped else Use.QUERY if once else Use.QUERIES
             encoder = load_encoder(
                 model_of(settings), backend=backend, use=use, on_compile=on_compile
             )
@@ -91,7 +90,8 @@ class Search:
     Args:
         folder, catalog: The index.
         settings: What it is made with.
-        load: The encoder of an index with some settings, which can be others after a rebuild.
+        load: The encoder of an index with some settings, which can be others after a rebuild; and
+            whether it is for groups of queries.
 
     Attributes:
         wordless: Whether words could not be looked up, for their tables are damaged. What was
@@ -103,7 +103,7 @@ class Search:
         folder: IndexFolder,
         catalog: Catalog,
         settings: Settings,
-        load: Callable[[Settings], Encoder],
+        load: Callable[[Settings, bool], Encoder],
     ) -> None:
         self.wordless = False
         self._catalog = catalog
@@ -120,8 +120,12 @@ class Search:
     @property
     def _encoder(self) -> Encoder:
         """What embeds queries; loaded when something is to be embedded."""
+        return self._embeds(grouped=False)
+
+    def _embeds(self, *, grouped: bool) -> Encoder:
+        """As :attr:`_encoder`; what it is loaded for first, it is best at."""
         if self._loaded is None:
-            self._loaded = self._load(self._settings)
+            self._loaded = self._load(self._settings, grouped)
         return self._loaded
 
     @property
@@ -162,7 +166,7 @@ class Search:
         self._ahead = {}
         if len(queries) > 1 and any(map(texts_of, queries)):
             # Of this thread, which may take another one while the other thread embeds.
-            encoder = self._encoder
+            encoder = self._embeds(grouped=True)
             embedder = QueryEmbedder(lambda: encoder, self._settings, self._catalog)
             self._ahead = {raw: Ahead(queries, partial(embedder.embed_texts, raw=raw))}
 
@@ -214,7 +218,8 @@ class Search:
                 settings = self._states.read().settings or self._settings
                 if settings == self._settings:
                     if vector is not None:
-                        self._begin(asked, vector, wanted, raw=raw)
+                        after = self._ahead[raw].after(asked) if raw in self._ahead else []
+                        self._answers.begin([vector, *after], wanted)
                     try:
                         return self._answers.answer(asked, vector, words, wanted)
                     except CatalogError:
@@ -236,15 +241,6 @@ class Search:
             ahead = self._ahead[raw].of(query) if raw in self._ahead else {}
             embedder = QueryEmbedder(lambda: self._encoder, self._settings, self._catalog, ahead)
             return embedder.embed(query, raw=raw)
-
-    def _begin(
-        self, query: Query, vector: NDArray[np.float32], wanted: Wanted, *, raw: bool
-    ) -> None:
-        """Begin to compare vectors with a query's, and with that of the one after it."""
-        self._answers.begin(vector, wanted)
-        following = self._ahead[raw].after(query) if raw in self._ahead else None
-        if following is not None:
-            self._answers.begin(following, wanted)
 
     def _scale(self, kind: Kind) -> Scale | None:
         """The kept scale; measured now if the first run was cut short before it was."""

@@ -42,6 +42,8 @@ HEAVY = {
 ALLOWED = {
     "timing": set(),
     "blas": set(),
+    "onnx": set(),
+    "byte_product": {"onnx"},
     "unit": set(),
     "sample": set(),
     "errors": set(),
@@ -50,8 +52,8 @@ ALLOWED = {
     "ignore": {"errors"},
     "walk": {"errors", "ignore"},
     "media": {"errors", "digest"},
-    "encoders": {"errors", "sync", "digest"},
-    "store": {"errors", "sync", "digest", "unit"},
+    "encoders": {"byte_product", "errors", "sync", "digest", "onnx"},
+    "store": {"byte_product", "errors", "sync", "digest", "unit"},
     "events": set(),
     "history": {"errors"},
     "scale": {"errors", "store"},
@@ -64,7 +66,7 @@ ALLOWED = {
     "roots": {"errors", "walk", "store"},
     "model": {"errors", "encoders", "store"},
     "obtain": {"errors", "encoders", "events"},
-    "ocr": {"errors", "encoders", "media", "store"},
+    "ocr": {"errors", "encoders", "media", "onnx", "store"},
     "ocr_pass": {"errors", "events", "media", "ocr", "roots", "run", "store"},
     "run": {
         "roots",

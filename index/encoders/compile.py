@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any, cast
 from nmm.index.encoders.backend import FORMS, Precision, check_precision
 from nmm.index.encoders.cache import compiled_folder, compiled_forms
 from nmm.index.encoders.hub_graph import check_graphs
-from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.encoders.registry import Model, find_model
 from nmm.index.encoders.weights import weight_files
 from nmm.index.errors import ModelError, StoppedError
+from nmm.index.onnx import load_onnxruntime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,7 +22,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from nmm.index.encoders.instructions import saturates
-from nmm.index.encoders.onnx import load_onnxruntime
+from nmm.index.onnx import load_onnxruntime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,8 +23,8 @@ from nmm.index.encoders.compile import (
     ensure_compiled,
     read_manifest,
 )
-from nmm.index.encoders.onnx import load_onnxruntime
 from nmm.index.errors import ModelError
+from nmm.index.onnx import load_onnxruntime
 from nmm.index.timing import span
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 # what one layer hands to the next then does not stay in its caches; and they take more memory.
 IMAGES_PER_RUN = 2
 TOKENS_PER_RUN = 512
+# Queries are short, and of the more lengths together, the more of a run is padding.
+QUERY_TOKENS_PER_RUN = 64
 
 CPU = "CPUExecutionProvider"
 # What runs fixed shapes faster than the CPU of the same machine, where ONNX Runtime has it:
@@ -59,13 +61,19 @@ class Use(enum.Enum):
         QUERY: A query or two: the weights are used as they lie on disk, for repacking them takes
             longer than it saves. All cores work at one run.
         QUERIES: Many of them, one after the other: all cores work at one run.
-        ITEMS: Many items at once: each core works at a run of its own, for cores that work at
-            one wait for each other, the more so where something else needs them, too.
+        GROUPS: Many of them, some at a time: each core works at a run of its own, for cores that
+            work at one wait for each other, the more so where something else needs them, too.
+        ITEMS: Many items at once: likewise, of more in a run.
     """
 
     QUERY = enum.auto()
     QUERIES = enum.auto()
+    GROUPS = enum.auto()
     ITEMS = enum.auto()
+
+
+# Those in which cores work at runs of their own.
+AT_ONCE = Use.GROUPS, Use.ITEMS
 
 
 class OnnxEncoder(BatchedEncoder):
@@ -90,11 +98,11 @@ class OnnxEncoder(BatchedEncoder):
             folder,
             weights=read_manifest(folder)["weights"],
             images_per_run=IMAGES_PER_RUN,
-            tokens_per_run=TOKENS_PER_RUN,
-            runs=threads if use is Use.ITEMS else 1,
+            tokens_per_run=TOKENS_PER_RUN if use is Use.ITEMS else QUERY_TOKENS_PER_RUN,
+            runs=threads if use in AT_ONCE else 1,
         )
         self._use = use
-        self._threads_per_run = 1 if use is Use.ITEMS else threads
+        self._threads_per_run = 1 if use in AT_ONCE else threads
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -161,8 +169,8 @@ class OnnxEncoder(BatchedEncoder):
         options.enable_mem_pattern = False
         if self._use is Use.QUERY:
             options.add_session_config_entry("session.disable_prepacking", "1")
-        if self._use is Use.ITEMS:
-            # Threads that wait for work in a loop take the cores from those that decode.
+        if self._use in AT_ONCE:
+            # Threads that wait for work in a loop take the cores from those that have some.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         else:
             # For one text they are faster; but what follows its run needs the cores.

@@ -66,8 +66,7 @@ class FileRow:
     content_id: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """A chunk in a file: one place where a vector can be found.
 
     `line_start`, `line_end` and `text` are of a text; `width` and `height` of an image.

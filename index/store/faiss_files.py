@@ -234,6 +234,30 @@ def nearest(
     return ids[found].astype(np.int64), scores[found]
 
 
+def nearest_at(
+    index: Any, query: NDArray[np.float32], count: int, places: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """As of :func:`nearest`, among the vectors at some places in a flat file, in this thread."""
+    import faiss
+
+    flat = faiss.downcast_index(index.index)
+    scores, at = _alone(flat, query, count, faiss.SearchParameters(sel=_selector(places)))
+    found = at >= 0
+    ids = faiss.rev_swig_ptr(index.id_map.data(), index.ntotal)
+    return ids[at[found]], scores[found]
+
+
+def halves(index: Any) -> NDArray[np.float16]:
+    """The vectors in a flat file, shape (vectors, dimension); not for longer than that is open."""
+    import faiss
+    import numpy as np
+
+    flat = faiss.downcast_index(index.index)
+    codes = faiss.rev_swig_ptr(flat.codes.data(), flat.codes.size())
+    vectors: NDArray[np.float16] = codes.view(np.float16).reshape(flat.ntotal, flat.d)
+    return vectors
+
+
 def _in_parts(
     index: Any, query: NDArray[np.float32], count: int, selector: Any | None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

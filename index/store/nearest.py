@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nmm.index.store.catalog import VECTORS_PER_BLOCK, Catalog, Kind, Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from concurrent.futures import Future, ThreadPoolExecutor
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from nmm.index.store.codes import Codes
     from nmm.index.store.location import IndexFolder
 
     Vector = NDArray[np.float32]
@@ -29,8 +29,9 @@ CHECKED = 8
 # Ids within which a search reads every vector from the catalog, rather than ask an inverted
 # file, which can miss some. A hundred thousand take about a tenth of a second.
 EXACT = 100_000
-# Queries at most of which scans are kept that were begun: the one that is answered, and the next.
-SCANS = 2
+# Queries from which on codes of flat files are kept, which takes as long as a dozen queries do
+# without them; and bytes of codes at most of a kind: what is more is looked through without.
+MANY, CODED = 16, 1 << 27
 # A tail of more vectors is read again at each search, for memory's sake.
 KEPT = 4 * VECTORS_PER_BLOCK
 
@@ -44,15 +45,28 @@ def _scanners() -> ThreadPoolExecutor:
 
 
 class Scan(NamedTuple):
-    """What flat files propose for a query, or will: at most so many of each, by its name."""
+    """What flat files propose for a query, or will: at most so many of each.
+
+    Attributes:
+        query: The very one that is asked for.
+        most: So many at most.
+        place: Of the query among those that are looked for together.
+        proposed: By the name of a file, what it proposes for each of these.
+    """
 
     query: Vector
     most: int
-    proposed: Mapping[str, Future[Found]]
+    place: int
+    proposed: Mapping[str, Future[list[Found]]]
 
     def serves(self, query: Vector, count: int) -> bool:
         """Whether it tells of that very query what :meth:`NearestVectors.nearest` asks for."""
         return self.query is query and self.most >= count
+
+    def of(self, name: str, count: int) -> Found:
+        """The best that a file proposes."""
+        ids, scores = self.proposed[name].result()[self.place]
+        return ids[:count], scores[:count]
 
 
 class NearestVectors:
@@ -82,7 +96,9 @@ class NearestVectors:
         self._segments = catalog.segments(kind)
         self._last = self._segments[-1].last_chunk if self._segments else 0
         self._tail: list[Found] | None = None
-        self._scans: deque[Scan] = deque(maxlen=SCANS)
+        self._scans: list[Scan] = []
+        self._asked: int = before._asked if before else 0
+        self._codes: Future[dict[str, Codes]] | None = None
         kept = before._open if before else {}
         self._open: dict[str, Any | None] = {
             one.name: kept[one.name] for one in self._segments if one.name in kept
@@ -92,18 +108,43 @@ class NearestVectors:
     def damaged(self) -> list[str]:
         return [name for name, index in self._open.items() if index is None]
 
-    def begin(self, query: Vector, count: int) -> None:
-        """Begin to look through flat files for what :meth:`nearest` will be asked for."""
-        from nmm.index.store import faiss_files
+    def begin(self, queries: Sequence[Vector], count: int) -> None:
+        """Begin to look through flat files for what :meth:`nearest` will be asked for.
 
-        if any(scan.serves(query, count) for scan in self._scans):
-            return
-        scanning = {
-            segment.name: _scanners().submit(faiss_files.nearest, index, query, count)
-            for segment in self._segments
-            if segment.form == "flat" and (index := self._index(segment)) is not None
-        }
-        self._scans.append(Scan(query, count, scanning))
+        Of many queries, some are looked for at once, by codes: see :mod:`.codes`.
+
+        Args:
+            queries: The next one, and those after it, in the order in which they will be asked.
+            count: As of :meth:`nearest`, of each of them.
+        """
+        self._asked += 1
+        wanted = {id(query) for query in queries}
+        self._scans = [scan for scan in self._scans if id(scan.query) in wanted]
+        begun = {id(scan.query) for scan in self._scans if scan.most >= count}
+        codes = self._coded(len(queries))
+        # Without codes, one after the other.
+        new = [one for one in (queries if codes else queries[:2]) if id(one) not in begun]
+        for together in [new] if codes and new else [[one] for one in new]:
+            scanning = {
+                segment.name: _scanners().submit(
+                    _propose, codes.get(segment.name), index, together, count
+                )
+                for segment in self._segments
+                if segment.form == "flat" and (index := self._index(segment)) is not None
+            }
+            self._scans += [
+                Scan(query, count, place, scanning) for place, query in enumerate(together)
+            ]
+
+    def _coded(self, queries: int) -> Mapping[str, Codes]:
+        """By their names, the codes of flat files that have any; none yet, of few queries."""
+        flat = [segment for segment in self._segments if segment.form == "flat"]
+        if self._codes is None and max(queries, self._asked) >= MANY:
+            indexes = {one.name: self._index(one) for one in flat}
+            self._codes = _scanners().submit(_encode, indexes)
+        if self._codes is None or not self._codes.done():
+            return {}
+        return self._codes.result()
 
     def search(
         self, query: Vector, count: int, among: NDArray[np.int64] | None = None
@@ -186,8 +227,7 @@ class NearestVectors:
 
         for scan in self._scans:
             if among is None and scan.serves(query, count):
-                ids, scores = scan.proposed[segment.name].result()
-                return ids[:count], scores[:count]
+                return scan.of(segment.name, count)
         return faiss_files.nearest(self._index(segment), query, count, among)
 
     def _from_segment(
@@ -229,6 +269,29 @@ class NearestVectors:
             return blocks
         self._tail = list(blocks)
         return self._tail
+
+
+def _encode(indexes: Mapping[str, Any | None]) -> dict[str, Codes]:
+    """The codes of flat files, by their names, as far as they are not too many."""
+    from nmm.index.store.codes import encode
+
+    found, left = {}, CODED
+    for name, index in indexes.items():
+        if index is not None and index.ntotal * index.d <= left and (codes := encode(index)):
+            found[name] = codes
+            left -= codes.codes.nbytes
+    return found
+
+
+def _propose(codes: Codes | None, index: Any, queries: Sequence[Vector], count: int) -> list[Found]:
+    """The best in a flat file for each of some queries."""
+    import numpy as np
+
+    from nmm.index.store import faiss_files
+
+    if codes:
+        return codes.nearest(np.stack(queries), count)
+    return [faiss_files.nearest(index, query, count) for query in queries]
 
 
 def _only(block: Found, among: NDArray[np.int64]) -> Found:

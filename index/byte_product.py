@@ -1,0 +1,48 @@
+"""The product of two matrices of bytes, by ONNX Runtime: many times as fast as one of floats."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from nmm.index.onnx import load_onnxruntime
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from onnxruntime import InferenceSession
+
+
+def multiply(a: NDArray[np.uint8], b: NDArray[np.int8]) -> NDArray[np.int32]:
+    """The product of matrices (m, k) and (k, n), shape (m, n), in this thread alone.
+
+    On x86 without VNNI, two neighbours' products are added in 16 bits. With 255 in one of the
+    matrices the other may hold 64 at most, or it is wrong there.
+    """
+    product: NDArray[np.int32] = _session().run(None, {"a": a, "b": b})[0]
+    return product
+
+
+@cache
+def _session() -> InferenceSession:
+    from onnx import TensorProto, helper
+
+    model = helper.make_model(
+        helper.make_graph(
+            [helper.make_node("MatMulInteger", ["a", "b"], ["product"])],
+            "product",
+            [
+                helper.make_tensor_value_info("a", TensorProto.UINT8, ("m", "k")),
+                helper.make_tensor_value_info("b", TensorProto.INT8, ("k", "n")),
+            ],
+            [helper.make_tensor_value_info("product", TensorProto.INT32, ("m", "n"))],
+        ),
+        opset_imports=[helper.make_opsetid("", 20)],
+        ir_version=10,
+    )
+    onnxruntime = load_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
