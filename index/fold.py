@@ -16,9 +16,9 @@ them one, nor does one form in which two amounts were filled in. Vectors do not 
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import Counter
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from nmm.index.media.fingerprint import copies as copies_among
@@ -132,22 +132,25 @@ def _text_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
 
 
 class Words:
-    """How often words are in some passages, and how many there are.
+    """The words of some passages.
 
     Attributes:
-        counts: How often each word is there.
-        total: Of all words.
-        bits: One for each word, which it shares with others: where two passages differ in a bit,
-            a word is in one of them alone.
+        total: How many there are.
+        bits: One for each word, which it may share with others: where two passages differ in
+            one, a word is in one of them alone.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        found = [WORD.findall(text.casefold()) for text in texts]
-        self.counts = Counter(itertools.chain.from_iterable(found))
-        self.total = self.counts.total()
+        self._all = [word for text in texts for word in WORD.findall(text.casefold())]
+        self.total = len(self._all)
         self.bits = 0
-        for word in self.counts:
-            self.bits |= 1 << (hash(word) % BITS)
+        for word in set(self._all):
+            self.bits |= 1 << hash(word) % BITS
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """How often each is there."""
+        return Counter(self._all)
 
 
 def has_same_words(one: Words, other: Words) -> bool:

@@ -22,7 +22,7 @@ from support import Nmm
 from nmm.index import nearest_files
 from nmm.index.ahead import GROUP
 from nmm.index.encoders.registry import Task
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime import QUERY_TOKENS_PER_RUN, OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.filters import Filters
 from nmm.index.model import settings_of
@@ -65,7 +65,8 @@ from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import UsageError
 counting(faiss, "read_index")
 counting(OnnxEncoder, "_open", lambda self, file, *rest: ":" + file.name)
-counting(load_onnxruntime().InferenceSession, "run")
+session = load_onnxruntime().InferenceSession
+counting(session, "run", lambda self, outputs, fed: ":" + "+".join(fed))
 connect = sqlite3.connect
 
 def connected(*arguments, **more):
@@ -141,9 +142,11 @@ def test_files_and_models_are_opened_once_however_many_queries_come(filled: Inde
 
 
 def test_queries_that_wait_are_embedded_together(filled: IndexFolder) -> None:
-    assert counted(filled, queries(1))["run"] == 1
-    # Those that came with the first bytes, which tell lines from an image, are a batch, too.
-    assert counted(filled, queries(40))["run"] <= 40 // GROUP + 1
+    assert counted(filled, queries(1))["run:ids+mask"] == 1
+    # Those that came with the first bytes, which tell lines from an image, are a batch, too. Of a
+    # group, all are in a run or two, for they have some six tokens each.
+    assert 8 * GROUP <= 2 * QUERY_TOKENS_PER_RUN
+    assert counted(filled, queries(40))["run:ids+mask"] <= 2 * (40 // GROUP + 2)
 
 
 def test_the_statements_of_a_query_are_few(filled: IndexFolder) -> None:

@@ -125,6 +125,81 @@ def test_a_flat_file_is_compared_in_parts_by_threads_with_the_same_result(
     assert set(parts) == {7}
 
 
+def begun(search: NearestVectors, queries: list[Vectors], count: int) -> None:
+    """Begin to look for many queries, by codes, which are there by then."""
+    search.begin(queries, count)
+    assert search._codes is not None
+    search._codes.result()
+    search._scans.clear()
+    search.begin(queries, count)
+    assert all(len(scan.proposed) == 1 for scan in search._scans)
+    assert [scan.place for scan in search._scans] == list(range(len(queries)))
+
+
+def test_many_queries_are_looked_for_at_once_with_the_same_result(filled: IndexFolder) -> None:
+    queries = [*unit_vectors(nearest_module.MANY, seed=5)]
+    with Catalog.open(filled.catalog) as catalog:
+        search, alone = (NearestVectors(catalog, filled, "image") for _ in range(2))
+        begun(search, queries, 20)
+        for place, query in enumerate(queries):
+            ids, scores = search.nearest(query, 20)
+            expected_ids, expected_scores = alone.nearest(query, 20)
+            assert (ids.tolist(), scores.tolist()) == (
+                expected_ids.tolist(),
+                expected_scores.tolist(),
+            )
+            search.begin(queries[place + 1 :], 20)
+            assert len(search._scans) == len(queries) - place - 1
+        assert alone._codes is None
+
+
+def test_codes_are_made_when_many_queries_have_come_one_by_one(filled: IndexFolder) -> None:
+    with Catalog.open(filled.catalog) as catalog:
+        search = NearestVectors(catalog, filled, "image")
+        for number, query in enumerate(unit_vectors(nearest_module.MANY, seed=5), 1):
+            search.begin([query], 20)
+            assert (search._codes is not None) == (number == nearest_module.MANY)
+            ids, _ = search.nearest(query, 20)
+            assert ids.tolist() == brute_force(filled, "image", 20, query)
+        later = NearestVectors(catalog, filled, "image", search)
+        later.begin([QUERY], 20)
+        assert later._codes is not None
+
+
+def test_a_file_has_no_codes_if_they_were_too_many(
+    filled: IndexFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nearest_module, "CODED", 299 * DIMENSION)
+    queries = [*unit_vectors(nearest_module.MANY, seed=5)]
+    with Catalog.open(filled.catalog) as catalog:
+        search = NearestVectors(catalog, filled, "image")
+        search.begin(queries, 20)
+        assert search._codes is not None
+        assert search._codes.result() == {}
+        for query in queries:
+            search.begin([query], 20)
+            ids, _ = search.nearest(query, 20)
+            assert ids.tolist() == brute_force(filled, "image", 20, query)
+
+
+def test_what_codes_propose_of_a_damaged_file_is_found_out(filled: IndexFolder) -> None:
+    path = derived(filled, "image")
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    at = content.index(unit_vectors(1, seed=1).astype(np.float16).tobytes()[:8])
+    content[at : at + 64 * 299] = np.roll(unit_vectors(299, seed=7).astype(np.float16), 1).tobytes()
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_mtime_ns, before.st_mtime_ns))
+    queries = [*unit_vectors(nearest_module.MANY, seed=5)]
+    with Catalog.open(filled.catalog) as catalog:
+        search = NearestVectors(catalog, filled, "image")
+        begun(search, queries, 300)
+        for query in queries:
+            expected = brute_force(filled, "image", 300, query)
+            assert search.search(query, 300).tolist() == expected
+        assert search.damaged == [path.name]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_empty_index_has_nothing_near(folder: IndexFolder, kind: Kind) -> None:
     with open_for_writing(folder) as writer:

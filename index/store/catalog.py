@@ -213,10 +213,16 @@ class Catalog:
         with translated(self.file), closing(self._connection.execute(sql, parameters)) as cursor:
             yield from cursor
 
-    def _all(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """As :meth:`_rows`, as a list: many come sooner so."""
-        with translated(self.file), closing(self._connection.execute(sql, parameters)) as cursor:
-            return cursor.fetchall()
+    def _all(self, columns: str, sql: str, parameters: Sequence[object] = ()) -> list[list[Any]]:
+        """Columns of all rows of a query, by the names that they have in it; bytes cannot be any.
+
+        As one value: with every row, SQLite gives Python's lock back and waits for it again,
+        which other threads may hold for a while.
+        """
+        one = f"SELECT json_group_array(json_array({columns})) FROM ({sql})"  # noqa: S608
+        found = self._first(one, parameters)
+        rows: list[list[Any]] = json.loads(found[0]) if found else []
+        return rows
 
     def _first(self, sql: str, parameters: Sequence[object] = ()) -> tuple[Any, ...] | None:
         return next(self._rows(sql, parameters), None)

@@ -88,7 +88,7 @@ def look_up(
     # than SQLite, which keeps the best alone; and it would look every row up that it may find.
     among = "" if contents is None else f"AND +rowid IN ({ROWS[table]}) "
     sql = (
-        f"SELECT files.id, {kind_of}, closeness, files.content_id, row "  # noqa: S608
+        f"SELECT files.id AS file, {kind_of} AS kind, closeness, files.content_id AS content, row "  # noqa: S608
         f"FROM (SELECT rowid AS row, rank AS closeness FROM {table.name} "
         f"WHERE {table.name} MATCH ? {among}ORDER BY +rank LIMIT ?) AS found {joins} "
         f"WHERE {condition} LIMIT ?"
@@ -99,7 +99,11 @@ def look_up(
         # Joined to what they lead to, if anything, so that their number is known. A condition
         # may leave few of them.
         ranked = ALL if where else limit
-        rows = catalog._all(sql, (expression, *some, ranked, *parameters, limit))
+        rows = catalog._all(
+            "file, kind, closeness, content, row",
+            sql,
+            (expression, *some, ranked, *parameters, limit),
+        )
         rows.sort(key=itemgetter(2))  # as they are, whatever way SQLite has joined them
         best: dict[int, Worded] = {}
         for file, kind, closeness, content, row in rows:

@@ -37,11 +37,23 @@ KEPT = 4 * VECTORS_PER_BLOCK
 
 
 @cache
-def _scanners() -> ThreadPoolExecutor:
-    """Threads in which flat files are looked through while SQLite is asked for something else."""
+def _scanner() -> ThreadPoolExecutor:
+    """A thread in which flat files are looked through while SQLite is asked for something else.
+
+    One, for what is looked through without codes has threads of its own, and for the rest several
+    would wait for each other and for Python's lock.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
-    return ThreadPoolExecutor(thread_name_prefix="nmm-scan")
+    return ThreadPoolExecutor(1, thread_name_prefix="nmm-scan")
+
+
+@cache
+def _encoder() -> ThreadPoolExecutor:
+    """A thread in which codes are made, while queries are looked for without."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(1, thread_name_prefix="nmm-encode")
 
 
 class Scan(NamedTuple):
@@ -126,7 +138,7 @@ class NearestVectors:
         new = [one for one in (queries if codes else queries[:2]) if id(one) not in begun]
         for together in [new] if codes and new else [[one] for one in new]:
             scanning = {
-                segment.name: _scanners().submit(
+                segment.name: _scanner().submit(
                     _propose, codes.get(segment.name), index, together, count
                 )
                 for segment in self._segments
@@ -141,7 +153,7 @@ class NearestVectors:
         flat = [segment for segment in self._segments if segment.form == "flat"]
         if self._codes is None and max(queries, self._asked) >= MANY:
             indexes = {one.name: self._index(one) for one in flat}
-            self._codes = _scanners().submit(_encode, indexes)
+            self._codes = _encoder().submit(_encode, indexes)
         if self._codes is None or not self._codes.done():
             return {}
         return self._codes.result()

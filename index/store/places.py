@@ -41,7 +41,8 @@ def places(
         else ""
     )
     rows = catalog._all(
-        "SELECT files.id, chunks.content_id, chunks.id "  # noqa: S608
+        "file, content, chunk",
+        "SELECT files.id AS file, chunks.content_id AS content, chunks.id AS chunk "  # noqa: S608
         "FROM json_each(?) CROSS JOIN chunks ON chunks.id = value "
         f"CROSS JOIN files ON files.content_id = chunks.content_id {more} WHERE {condition}",
         (json.dumps([*scores]), *parameters),
