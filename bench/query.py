@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 QUICK = "--only mini --count 2000 --queries 20 --rounds 1"
 SHOWN = 10
-WARM = 20  # queries that are not timed, after a process has started
+WARM = 48  # queries that are not timed, after a process has started, sent as those that are
 GOALS = {"pair": 30, "mini": 200}  # queries a second
 
 
@@ -103,13 +103,9 @@ class Searching:
 
 
 @contextmanager
-def searching(
-    folder: IndexFolder, warm: Sequence[str], option: str = "--json", lines: int = 1
-) -> Iterator[Searching]:
-    """A process that has answered some queries already."""
+def searching(folder: IndexFolder, option: str = "--json", lines: int = 1) -> Iterator[Searching]:
+    """A process that answers queries."""
     running = Searching(folder, option, lines)
-    for query in warm:
-        running.ask(query)
     yield running
     running.close()
 
@@ -156,12 +152,15 @@ def measure(name: str, model: Model, temporary: Path, count: int, asked: int, ro
     for query in some(WARM):
         theirs and theirs(query)
     for _ in range(rounds):
-        with searching(folder, some(WARM)) as running:
+        with searching(folder) as running:
+            for query in some(WARM):
+                running.ask(query)
             spent = [seconds(partial(running.ask, query)) for query in some(asked)]
         alone += spent
         rates["alone"].append(asked / sum(spent))
         for option in ("--jsonl", "--paths"):
-            with searching(folder, some(WARM), option, SHOWN) as running:
+            with searching(folder, option, SHOWN) as running:
+                running.ask_all(some(WARM))
                 rates[option].append(asked / seconds(partial(running.ask_all, some(asked))))
         if theirs:
             rates["peer"].append(asked / seconds(lambda: [theirs(q) for q in some(asked)]))

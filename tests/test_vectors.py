@@ -128,8 +128,7 @@ def test_a_flat_file_is_compared_in_parts_by_threads_with_the_same_result(
 def begun(search: NearestVectors, queries: list[Vectors], count: int) -> None:
     """Begin to look for many queries, by codes, which are there by then."""
     search.begin(queries, count)
-    assert search._codes is not None
-    search._codes.result()
+    assert [made.result() is not None for made in search._codes.values()] == [True]
     search._scans.clear()
     search.begin(queries, count)
     assert all(len(scan.proposed) == 1 for scan in search._scans)
@@ -150,20 +149,34 @@ def test_many_queries_are_looked_for_at_once_with_the_same_result(filled: IndexF
             )
             search.begin(queries[place + 1 :], 20)
             assert len(search._scans) == len(queries) - place - 1
-        assert alone._codes is None
+        assert not alone._codes
 
 
-def test_codes_are_made_when_many_queries_have_come_one_by_one(filled: IndexFolder) -> None:
+def test_codes_are_kept_when_others_are_added(filled: IndexFolder) -> None:
+    queries = [*unit_vectors(nearest_module.MANY, seed=5)]
     with Catalog.open(filled.catalog) as catalog:
         search = NearestVectors(catalog, filled, "image")
-        for number, query in enumerate(unit_vectors(nearest_module.MANY, seed=5), 1):
-            search.begin([query], 20)
-            assert (search._codes is not None) == (number == nearest_module.MANY)
+        begun(search, queries, 20)
+        with open_for_writing(filled) as writer:
+            add(writer, "image", unit_vectors(60, seed=3), b"more")
+            segments.refresh(writer, filled, DIMENSION)
+        later = NearestVectors(catalog, filled, "image", search)
+        assert later._codes == search._codes
+        later.begin(queries, 20)
+        assert len(later._codes) == len(derived_files(filled, "image")) == 2
+        for query in queries:
+            ids, _ = later.nearest(query, 20)
+            assert ids.tolist() == brute_force(filled, "image", 20, query)
+
+
+def test_there_are_no_codes_for_few_queries(filled: IndexFolder) -> None:
+    with Catalog.open(filled.catalog) as catalog:
+        search = NearestVectors(catalog, filled, "image")
+        for query in unit_vectors(nearest_module.MANY, seed=5):
+            search.begin([query, QUERY], 20)
             ids, _ = search.nearest(query, 20)
             assert ids.tolist() == brute_force(filled, "image", 20, query)
-        later = NearestVectors(catalog, filled, "image", search)
-        later.begin([QUERY], 20)
-        assert later._codes is not None
+        assert not search._codes
 
 
 def test_a_file_has_no_codes_if_they_were_too_many(
@@ -173,11 +186,9 @@ def test_a_file_has_no_codes_if_they_were_too_many(
     queries = [*unit_vectors(nearest_module.MANY, seed=5)]
     with Catalog.open(filled.catalog) as catalog:
         search = NearestVectors(catalog, filled, "image")
-        search.begin(queries, 20)
-        assert search._codes is not None
-        assert search._codes.result() == {}
-        for query in queries:
-            search.begin([query], 20)
+        for place, query in enumerate(queries):
+            search.begin(queries[place:], 20)
+            assert not search._codes
             ids, _ = search.nearest(query, 20)
             assert ids.tolist() == brute_force(filled, "image", 20, query)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from nmm.index.store.catalog import VECTORS_PER_BLOCK, Catalog, Kind, Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future, ThreadPoolExecutor
 
     import numpy as np
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float32]
     Found = tuple[NDArray[np.int64], Vector]
 
+T = TypeVar("T")
+
 # What a product of the same halves may differ by, computed here and in FAISS.
 TOLERANCE = 1e-3
 # Of what a flat file proposes, so many are compared with the catalog. What is damaged elsewhere is
@@ -29,9 +31,9 @@ CHECKED = 8
 # Ids within which a search reads every vector from the catalog, rather than ask an inverted
 # file, which can miss some. A hundred thousand take about a tenth of a second.
 EXACT = 100_000
-# Queries from which on codes of flat files are kept, which takes as long as a dozen queries do
-# without them; and bytes of codes at most of a kind: what is more is looked through without.
-MANY, CODED = 16, 1 << 27
+# Queries that wait, from which on codes of flat files are made, which takes as long as some dozens
+# of them without; and bytes of codes at most of a kind: what is more is looked through without.
+MANY, CODED = 20, 1 << 27
 # A tail of more vectors is read again at each search, for memory's sake.
 KEPT = 4 * VECTORS_PER_BLOCK
 
@@ -109,12 +111,11 @@ class NearestVectors:
         self._last = self._segments[-1].last_chunk if self._segments else 0
         self._tail: list[Found] | None = None
         self._scans: list[Scan] = []
-        self._asked: int = before._asked if before else 0
-        self._codes: Future[dict[str, Codes]] | None = None
-        kept = before._open if before else {}
-        self._open: dict[str, Any | None] = {
-            one.name: kept[one.name] for one in self._segments if one.name in kept
-        }
+        names = {one.name for one in self._segments}
+        self._open: dict[str, Any | None] = _only_of(names, before._open if before else {})
+        self._codes: dict[str, Future[Codes | None]] = _only_of(
+            names, before._codes if before else {}
+        )
 
     @property
     def damaged(self) -> list[str]:
@@ -129,7 +130,6 @@ class NearestVectors:
             queries: The next one, and those after it, in the order in which they will be asked.
             count: As of :meth:`nearest`, of each of them.
         """
-        self._asked += 1
         wanted = {id(query) for query in queries}
         self._scans = [scan for scan in self._scans if id(scan.query) in wanted]
         begun = {id(scan.query) for scan in self._scans if scan.most >= count}
@@ -138,25 +138,32 @@ class NearestVectors:
         new = [one for one in (queries if codes else queries[:2]) if id(one) not in begun]
         for together in [new] if codes and new else [[one] for one in new]:
             scanning = {
-                segment.name: _scanner().submit(
-                    _propose, codes.get(segment.name), index, together, count
-                )
-                for segment in self._segments
-                if segment.form == "flat" and (index := self._index(segment)) is not None
+                name: _scanner().submit(_propose, codes.get(name), index, together, count)
+                for name, index in self._flat()
             }
             self._scans += [
                 Scan(query, count, place, scanning) for place, query in enumerate(together)
             ]
 
-    def _coded(self, queries: int) -> Mapping[str, Codes]:
-        """By their names, the codes of flat files that have any; none yet, of few queries."""
-        flat = [segment for segment in self._segments if segment.form == "flat"]
-        if self._codes is None and max(queries, self._asked) >= MANY:
-            indexes = {one.name: self._index(one) for one in flat}
-            self._codes = _encoder().submit(_encode, indexes)
-        if self._codes is None or not self._codes.done():
-            return {}
-        return self._codes.result()
+    def _coded(self, queries: int) -> dict[str, Codes]:
+        """By their names, the codes of flat files that are there; made for so many queries."""
+        if queries >= MANY:
+            left = CODED
+            for name, index in self._flat():
+                left -= index.ntotal * index.d
+                if name not in self._codes and left >= 0:
+                    self._codes[name] = _encoder().submit(_encode, index)
+        return {
+            name: codes
+            for name, made in self._codes.items()
+            if made.done() and (codes := made.result())
+        }
+
+    def _flat(self) -> Iterator[tuple[str, Any]]:
+        """The names of flat files that are sound, and their indexes."""
+        for segment in self._segments:
+            if segment.form == "flat" and (index := self._index(segment)) is not None:
+                yield segment.name, index
 
     def search(
         self, query: Vector, count: int, among: NDArray[np.int64] | None = None
@@ -283,16 +290,14 @@ class NearestVectors:
         return self._tail
 
 
-def _encode(indexes: Mapping[str, Any | None]) -> dict[str, Codes]:
-    """The codes of flat files, by their names, as far as they are not too many."""
+def _only_of(names: Collection[str], named: Mapping[str, T]) -> dict[str, T]:
+    return {name: one for name, one in named.items() if name in names}
+
+
+def _encode(index: Any) -> Codes | None:
     from nmm.index.store.codes import encode
 
-    found, left = {}, CODED
-    for name, index in indexes.items():
-        if index is not None and index.ntotal * index.d <= left and (codes := encode(index)):
-            found[name] = codes
-            left -= codes.codes.nbytes
-    return found
+    return encode(index)
 
 
 def _propose(codes: Codes | None, index: Any, queries: Sequence[Vector], count: int) -> list[Found]:
@@ -301,7 +306,7 @@ def _propose(codes: Codes | None, index: Any, queries: Sequence[Vector], count: 
 
     from nmm.index.store import faiss_files
 
-    if codes:
+    if codes and len(queries) > 1:  # one is found sooner in the file, by all cores
         return codes.nearest(np.stack(queries), count)
     return [faiss_files.nearest(index, query, count) for query in queries]
 
