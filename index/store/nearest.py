@@ -39,23 +39,19 @@ KEPT = 4 * VECTORS_PER_BLOCK
 
 
 @cache
-def _scanner() -> ThreadPoolExecutor:
-    """A thread in which flat files are looked through while SQLite is asked for something else.
-
-    One, for what is looked through without codes has threads of its own, and for the rest several
-    would wait for each other and for Python's lock.
-    """
+def _scanners() -> ThreadPoolExecutor:
+    """Threads in which flat files are looked through while SQLite is asked for something else."""
     from concurrent.futures import ThreadPoolExecutor
 
-    return ThreadPoolExecutor(1, thread_name_prefix="nmm-scan")
+    return ThreadPoolExecutor(thread_name_prefix="nmm-scan")
 
 
 @cache
-def _encoder() -> ThreadPoolExecutor:
-    """A thread in which codes are made, while queries are looked for without."""
+def _coder() -> ThreadPoolExecutor:
+    """A thread in which codes are made and compared: several would wait for Python's lock."""
     from concurrent.futures import ThreadPoolExecutor
 
-    return ThreadPoolExecutor(1, thread_name_prefix="nmm-encode")
+    return ThreadPoolExecutor(1, thread_name_prefix="nmm-codes")
 
 
 class Scan(NamedTuple):
@@ -136,9 +132,10 @@ class NearestVectors:
         codes = self._coded(len(queries))
         # Without codes, one after the other.
         new = [one for one in (queries if codes else queries[:2]) if id(one) not in begun]
+        threads = _coder() if codes else _scanners()
         for together in [new] if codes and new else [[one] for one in new]:
             scanning = {
-                name: _scanner().submit(_propose, codes.get(name), index, together, count)
+                name: threads.submit(_propose, codes.get(name), index, together, count)
                 for name, index in self._flat()
             }
             self._scans += [
@@ -152,7 +149,7 @@ class NearestVectors:
             for name, index in self._flat():
                 left -= index.ntotal * index.d
                 if name not in self._codes and left >= 0:
-                    self._codes[name] = _encoder().submit(_encode, index)
+                    self._codes[name] = _coder().submit(_encode, index)
         return {
             name: codes
             for name, made in self._codes.items()
