@@ -32,7 +32,7 @@ from nmm.index.store.codes import encode
 from nmm.index.unit import make_unit
 
 QUICK = "--count 3000 --dimensions 64 --rounds 1"
-TOGETHER = (1, GROUP, 4 * GROUP)
+TOGETHER = (1, GROUP // 4, GROUP)
 NEAREST = 60  # of each kind, in a search for ten results
 
 Vectors = NDArray[np.float32]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Queries that are embedded together, and compared with all vectors together: of more, each takes
 # hardly less, and the first of them waits for its answer longer.
-GROUP = 16
+GROUP = 32
 
 
 @cache

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 IMAGES_PER_RUN = 2
 TOKENS_PER_RUN = 512
 # Queries are short, and of the more lengths together, the more of a run is padding.
-QUERY_TOKENS_PER_RUN = 64
+QUERY_TOKENS_PER_RUN = 128
 
 CPU = "CPUExecutionProvider"
 # What runs fixed shapes faster than the CPU of the same machine, where ONNX Runtime has it:
