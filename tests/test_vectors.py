@@ -4,6 +4,8 @@ what a crash or a bad disk has left of them."""
 from __future__ import annotations
 
 import os
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -209,6 +211,43 @@ def test_what_codes_propose_of_a_damaged_file_is_found_out(filled: IndexFolder) 
             expected = brute_force(filled, "image", 300, query)
             assert search.search(query, 300).tolist() == expected
         assert search.damaged == [path.name]
+
+
+def resident(path: Path) -> int:
+    """KiB of a mapped file that count as this process's memory."""
+    text = Path("/proc/self/smaps").read_text()
+    blocks = re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", text, flags=re.MULTILINE)
+    mapped = [block for block in blocks if block.partition("\n")[0].endswith(str(path))]
+    assert mapped
+    return sum(
+        int(found[1]) for one in mapped if (found := re.search(r"^Rss: +(\d+)", one, re.MULTILINE))
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are given back on Linux alone")
+def test_the_pages_of_a_large_file_are_given_back(
+    folder: IndexFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dimension = 256
+    with open_for_writing(folder) as writer:
+        add(writer, "image", unit_vectors(8000, seed=1, dimension=dimension))
+        segments.refresh(writer, folder, dimension)
+    path = derived(folder, "image")
+    query = unit_vectors(1, seed=9, dimension=dimension)[0]
+    expected = brute_force(folder, "image", 50, query)
+    size = path.stat().st_size // 1024
+    for large, least, most in ((1 << 30, size // 2, 2 * size), (1 << 20, 0, size // 4)):
+        monkeypatch.setattr(faiss_files, "LARGE", large)
+        monkeypatch.setattr(faiss_files, "AT_ONCE", 1 << 18)
+        with Catalog.open(folder.catalog) as catalog:
+            search = NearestVectors(catalog, folder, "image")
+            for _ in range(2):  # they are read again
+                found, _ = search.nearest(query, 50)
+                assert found.tolist() == expected
+            assert least <= resident(path) <= most
+            among = np.array(expected[::2], np.int64)
+            monkeypatch.setattr(nearest_module, "EXACT", 0)
+            assert search.nearest(query, 9, among)[0].tolist() == expected[::2][:9]
 
 
 @pytest.mark.parametrize("kind", KINDS)

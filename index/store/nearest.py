@@ -33,7 +33,7 @@ CHECKED = 8
 EXACT = 100_000
 # Queries that wait, from which on codes of flat files are made, which takes as long as some dozens
 # of them without; and bytes of codes at most of a kind: what is more is looked through without.
-MANY, CODED = 20, 1 << 27
+MANY, CODED = 20, 1 << 26
 # A tail of more vectors is read again at each search, for memory's sake.
 KEPT = 4 * VECTORS_PER_BLOCK
 
