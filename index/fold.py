@@ -141,16 +141,20 @@ class Words:
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self._all = [word for text in texts for word in WORD.findall(text.casefold())]
-        self.total = len(self._all)
+        self._texts = texts
+        words = self._words()
+        self.total = len(words)
         self.bits = 0
-        for word in set(self._all):
+        for word in set(words):
             self.bits |= 1 << hash(word) % BITS
 
     @cached_property
     def counts(self) -> Counter[str]:
-        """How often each is there."""
-        return Counter(self._all)
+        """How often each is there; most passages are told apart without."""
+        return Counter(self._words())
+
+    def _words(self) -> list[str]:
+        return [word for text in self._texts for word in WORD.findall(text.casefold())]
 
 
 def has_same_words(one: Words, other: Words) -> bool:
@@ -158,9 +162,11 @@ def has_same_words(one: Words, other: Words) -> bool:
     most, both = one.total, other.total
     if not WORDS * most <= both <= most / WORDS:  # for speed
         return False
-    # So many are in one of them alone, at least, and so many in both, at most: for speed, too.
-    alone, shared = (one.bits ^ other.bits).bit_count(), min(most, both)
-    if shared < WORDS * (shared + alone):
+    # So many are in both, at most, and so many in one of them alone, at least: for speed, too.
+    shared = min(most, both)
+    if shared < WORDS * (shared + (one.bits ^ other.bits).bit_count()):
+        return False
+    if shared < WORDS * (shared + len(one.counts.keys() ^ other.counts.keys())):
         return False
     common = (one.counts & other.counts).total()
     if not most or common < WORDS * (most + both - common):

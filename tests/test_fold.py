@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+import re
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from io import BytesIO
@@ -16,6 +19,7 @@ from nmm.index import build as build_module
 from nmm.index import search as search_module
 from nmm.index.build import build
 from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.fold import Words, has_same_words
 from nmm.index.media.fingerprint import BYTES, copies, fingerprint
 from nmm.index.search import Result, open_search
 from nmm.index.store.location import IndexFolder
@@ -258,6 +262,35 @@ def test_texts_are_one_row_if_all_their_words_are_nearly_the_same(
     build([notes], folder)
     found = rows(find(folder, "the plan for the long bed"))
     assert sorted(map(sorted, found)) == ([["a.md", "b.md"]] if is_one else [["a.md"], ["b.md"]])
+
+
+def changed(seed: int, share: float) -> tuple[str, str]:
+    """Two passages, of which one has a share of other words, and some more."""
+    chance = random.Random(seed)
+    one = [
+        chance.choice(["Über", "die", "Brücke", "12", "ways:", "7", "it's", "2023", "and", "cats"])
+        for _ in range(99)
+    ]
+    one += [f"w{chance.randrange(400)}" for _ in range(chance.randrange(300))]
+    other = [chance.choice([*one, "x", "9"]) if chance.random() < share else word for word in one]
+    other += one[: chance.randrange(1 + int(2 * share * len(one)))]
+    return " ".join(one), " ".join(other)
+
+
+def test_what_tells_passages_apart_soon_tells_them_apart_rightly() -> None:
+    """As the definition has it, word by word."""
+    found = Counter[bool]()
+    for seed in range(400):
+        one, other = changed(seed, share=random.Random(seed).choice((0, 0.02, 0.05, 0.1, 0.4)))
+        counts = [Counter(re.findall(r"\w+", text.casefold())) for text in (one, other)]
+        common = (counts[0] & counts[1]).total()
+        every = (counts[0] | counts[1]).total()
+        differ = (counts[0] | counts[1]) - (counts[0] & counts[1])
+        same = common >= 0.9 * every and all(word.isalpha() for word in differ)
+        assert has_same_words(Words([one]), Words([other])) == same, (one, other)
+        assert has_same_words(Words(other.split(" ", 9)), Words([one])) == same
+        found[same] += 1
+    assert min(found.values()) > 40
 
 
 def test_two_programs_with_one_licence_are_two(tmp_path: Path, folder: IndexFolder) -> None:
