@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nmm.index.store import faiss_files
-from nmm.index.store.pages import give_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,8 +129,7 @@ def encode(index: Any) -> Codes | None:
             codes[start : start + len(block)] = code
             np.subtract(block, np.multiply(code, step, out=code), out=block)
             np.maximum(squares, np.einsum("ij,ij->i", block, block).max(), out=squares)
-    if faiss_files.is_mapped(index):
-        give_back(halves)  # of which few are read from now on
+    faiss_files.release(index, 0, len(halves))  # of which few are read from now on
     error = float(squares[0]) ** 0.5
     return Codes(index, codes, step, error) if math.isfinite(error) else None
 

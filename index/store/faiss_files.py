@@ -59,8 +59,8 @@ ROOMY = 4
 PER_THREAD = 10_000
 # Bytes of a flat file beyond which its pages are given back when they were compared, so many at a
 # time: a search that kept them would seem to need as much memory as all vectors take. To map them
-# again for another query takes a third as long as to compare them. With smaller parts it would
-# take as long again, for FAISS goes through all places for each.
+# again for another query takes its time, and smaller parts would take more, for FAISS goes through
+# all places for each.
 LARGE, AT_ONCE = 1 << 27, 1 << 26
 SEED = 1
 
@@ -271,6 +271,12 @@ def is_mapped(index: Any) -> bool:
     return not faiss.downcast_index(index.index).codes.is_owned
 
 
+def release(index: Any, first: int, end: int) -> None:
+    """Give back the pages of a range of the vectors in a flat file; nothing if it is not mapped."""
+    if is_mapped(index):
+        give_back(halves(index)[first:end])
+
+
 def _in_parts(
     index: Any, query: NDArray[np.float32], count: int, selector: Any | None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -282,10 +288,10 @@ def _in_parts(
     import numpy as np
 
     total, flat = index.ntotal, faiss.downcast_index(index.index)
-    vectors = halves(index)
-    is_large = vectors.nbytes > LARGE and is_mapped(index)
+    size = total * flat.code_size
+    is_large = size > LARGE
     threads = max(1, min(faiss.omp_get_max_threads(), total // PER_THREAD))
-    parts = max(threads, vectors.nbytes // AT_ONCE) if is_large else threads
+    parts = max(threads, size // AT_ONCE) if is_large else threads
     if parts == 1:
         return _alone(index, query, count, faiss.SearchParameters(sel=selector))
     places = None if selector is None else faiss.IDSelectorTranslated(index.id_map, selector)
@@ -296,7 +302,7 @@ def _in_parts(
         both = within if places is None else faiss.IDSelectorAnd(within, places)
         found = _alone(flat, query, count, faiss.SearchParameters(sel=both))
         if is_large:
-            give_back(vectors[first:end])
+            release(index, first, end)
         return found
 
     found = list(_threads(threads).map(search, borders[:-1], borders[1:]))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nmm.index.store.catalog import VECTORS_PER_BLOCK, Catalog, Kind, Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from concurrent.futures import Future, ThreadPoolExecutor
 
     import numpy as np
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float32]
     Found = tuple[NDArray[np.int64], Vector]
-
-T = TypeVar("T")
 
 # What a product of the same halves may differ by, computed here and in FAISS.
 TOLERANCE = 1e-3
@@ -108,10 +106,13 @@ class NearestVectors:
         self._tail: list[Found] | None = None
         self._scans: list[Scan] = []
         names = {one.name for one in self._segments}
-        self._open: dict[str, Any | None] = _only_of(names, before._open if before else {})
-        self._codes: dict[str, Future[Codes | None]] = _only_of(
-            names, before._codes if before else {}
-        )
+        opened, coded = (before._open, before._codes) if before else ({}, {})
+        self._open: dict[str, Any | None] = {
+            name: index for name, index in opened.items() if name in names
+        }
+        self._codes: dict[str, Future[Codes | None]] = {
+            name: codes for name, codes in coded.items() if name in names
+        }
 
     @property
     def damaged(self) -> list[str]:
@@ -132,11 +133,15 @@ class NearestVectors:
         codes = self._coded(len(queries))
         # Without codes, one after the other.
         new = [one for one in (queries if codes else queries[:2]) if id(one) not in begun]
-        threads = _coder() if codes else _scanners()
-        for together in [new] if codes and new else [[one] for one in new]:
+        if not new:
+            return
+        threads = _coder if codes else _scanners  # which an index without flat files need not have
+        for together in [new] if codes else [[one] for one in new]:
             scanning = {
-                name: threads.submit(_propose, codes.get(name), index, together, count)
-                for name, index in self._flat()
+                one.name: threads().submit(
+                    _look_through, codes.get(one.name), self._index(one), together, count
+                )
+                for one in self._flat()
             }
             self._scans += [
                 Scan(query, count, place, scanning) for place, query in enumerate(together)
@@ -146,21 +151,24 @@ class NearestVectors:
         """By their names, the codes of flat files that are there; made for so many queries."""
         if queries >= MANY:
             left = CODED
-            for name, index in self._flat():
+            for segment in self._flat():
+                index: Any = self._index(segment)
                 left -= index.ntotal * index.d
-                if name not in self._codes and left >= 0:
-                    self._codes[name] = _coder().submit(_encode, index)
+                if segment.name not in self._codes and left >= 0:
+                    self._codes[segment.name] = _coder().submit(_encode, index)
         return {
             name: codes
             for name, made in self._codes.items()
             if made.done() and (codes := made.result())
         }
 
-    def _flat(self) -> Iterator[tuple[str, Any]]:
-        """The names of flat files that are sound, and their indexes."""
-        for segment in self._segments:
-            if segment.form == "flat" and (index := self._index(segment)) is not None:
-                yield segment.name, index
+    def _flat(self) -> list[Segment]:
+        """The flat files that are sound."""
+        return [
+            segment
+            for segment in self._segments
+            if segment.form == "flat" and self._index(segment) is not None
+        ]
 
     def search(
         self, query: Vector, count: int, among: NDArray[np.int64] | None = None
@@ -210,11 +218,7 @@ class NearestVectors:
         import numpy as np
 
         while True:
-            flat = [
-                segment
-                for segment in self._segments
-                if segment.form == "flat" and self._index(segment) is not None
-            ]
+            flat = self._flat()
             each = [self._propose(segment, query, count, among) for segment in flat]
             if not each:
                 return np.empty(0, np.int64), np.empty(0, np.float32)
@@ -287,17 +291,15 @@ class NearestVectors:
         return self._tail
 
 
-def _only_of(names: Collection[str], named: Mapping[str, T]) -> dict[str, T]:
-    return {name: one for name, one in named.items() if name in names}
-
-
 def _encode(index: Any) -> Codes | None:
     from nmm.index.store.codes import encode
 
     return encode(index)
 
 
-def _propose(codes: Codes | None, index: Any, queries: Sequence[Vector], count: int) -> list[Found]:
+def _look_through(
+    codes: Codes | None, index: Any, queries: Sequence[Vector], count: int
+) -> list[Found]:
     """The best in a flat file for each of some queries."""
     import numpy as np
 
