@@ -27,9 +27,9 @@ from report import Figure, note
 from store import Space
 
 from nmm.index.ahead import GROUP
+from nmm.index.common.linalg import make_unit
 from nmm.index.store import faiss_files
 from nmm.index.store.codes import encode
-from nmm.index.unit import make_unit
 
 QUICK = "--count 3000 --dimensions 64 --rounds 1"
 TOGETHER = (1, GROUP // 4, GROUP)

@@ -18,6 +18,7 @@ from models import (
 )
 from numpy.typing import NDArray
 
+from nmm.index.common.onnx_runtime import load_onnxruntime
 from nmm.index.encoders import nomic
 from nmm.index.encoders.backend import Precision, available_cpus
 from nmm.index.encoders.cache import compiled_folder
@@ -25,7 +26,6 @@ from nmm.index.encoders.compile import TEXT, VISION, _export_towers
 from nmm.index.encoders.quantize import ZERO, quantize
 from nmm.index.encoders.registry import Model
 from nmm.index.encoders.weights import weight_files
-from nmm.index.onnx import load_onnxruntime
 
 CORES = available_cpus()
 # One thread each, as many at once as there are cores: images, or padded tokens, in one run.

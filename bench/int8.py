@@ -20,13 +20,13 @@ from models import Way, beside, compare, encoder_of, paragraphs, photos, pixels_
 from random_pair import open_pair
 from report import Figure, note
 
+from nmm.index.common.onnx_runtime import load_onnxruntime
 from nmm.index.encoders import quantize
 from nmm.index.encoders.backend import FORMS
 from nmm.index.encoders.cache import compiled_folder
 from nmm.index.encoders.compile import MANIFEST, TEXT, TOKENIZER, VISION
 from nmm.index.encoders.registry import MINI, Model, Task
 from nmm.index.encoders.runtime import OnnxEncoder
-from nmm.index.onnx import load_onnxruntime
 
 QUICK = "--layers 1 --photos 4 --texts 4 --rounds 1"
 Recipe = Callable[[Path, Path], None]

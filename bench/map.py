@@ -160,8 +160,8 @@ def gaps(count: int) -> None:
     for name, given in (("with the gap", vectors), ("closed", closed(vectors, kinds))):
         points = project(given, seed=SEED)
         is_image = np.array([kind == "image" for kind in kinds])
+        from nmm.index.common.linalg import sample_of
         from nmm.index.neighbours import SAMPLE, nearest
-        from nmm.index.sample import sample_of
 
         asked = sample_of(count, SAMPLE)
         same = float(np.mean(subjects[nearest(points, asked)] == subjects[asked][:, None]))

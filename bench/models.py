@@ -230,7 +230,7 @@ OPEN = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from nmm.index.onnx import load_onnxruntime
+from nmm.index.common.onnx_runtime import load_onnxruntime
 from nmm.index.encoders.registry import Task, find_model
 from nmm.index.encoders.runtime import OnnxEncoder, Use
 

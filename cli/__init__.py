@@ -18,7 +18,7 @@ def main() -> None:
 
 def _run() -> None:
     try:
-        from nmm.index.timing import span
+        from nmm.index.common.tracing import span
 
         with span("import nmm.cli"):
             from nmm.cli.app import run

@@ -143,7 +143,7 @@ def classify(
     if yes and not sorting:
         raise UsageError("--yes has nothing to do.", hint="Say what: --move-to or --link-to DIR")
     from nmm.cli import classified
-    from nmm.index.blas import import_numpy
+    from nmm.index.common.numpy_threads import import_numpy
 
     import_numpy()
     from nmm.index.classify import classify as classify_items

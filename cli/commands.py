@@ -11,8 +11,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from nmm.cli.defaults import UNREACHED, Setting, all_settings, default_map
 from nmm.cli.values import converting
+from nmm.index.common.tracing import span
 from nmm.index.errors import UsageError
-from nmm.index.timing import span
 
 if TYPE_CHECKING:
     from typer._click import Command as AnyCommand

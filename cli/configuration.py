@@ -134,7 +134,7 @@ def edit(file: Path, change: Callable[[TOMLDocument], None]) -> None:
     """
     import tomlkit
 
-    from nmm.index.replace import replaced, written
+    from nmm.index.common.atomic_files import replaced, written
 
     document = tomlkit.parse(read(file).text)
     change(document)

@@ -111,7 +111,7 @@ def dupes(
     with the most words. All others were compared with that very one. Files that are gone or
     changed since they were indexed are named, and count for nothing.
     """
-    from nmm.index.blas import import_numpy
+    from nmm.index.common.numpy_threads import import_numpy
 
     import_numpy()
     from nmm.cli.dupes_forms import page as page_of

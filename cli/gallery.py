@@ -74,7 +74,7 @@ def write_parts(file: Path, parts: Iterable[str]) -> None:
         UsageError: Something else is there.
         OutputError: It cannot be written.
     """
-    from nmm.index.replace import replaced
+    from nmm.index.common.atomic_files import replaced
 
     check_place(file)
     with (

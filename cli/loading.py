@@ -11,7 +11,7 @@ from typer.core import TyperCommand
 
 from nmm.cli import commands
 from nmm.cli.defaults import name_variables
-from nmm.index.timing import span
+from nmm.index.common.tracing import span
 
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter

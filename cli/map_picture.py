@@ -64,7 +64,7 @@ def write_picture(file: Path, picture: Image.Image) -> None:
     """
     from PIL.PngImagePlugin import PngInfo
 
-    from nmm.index.replace import replaced
+    from nmm.index.common.atomic_files import replaced
 
     check_place(file)
     about = PngInfo()

@@ -16,9 +16,9 @@ from nmm.cli.finding import SearchCommand
 from nmm.cli.history import note
 from nmm.cli.parameters import IndexOption, NulOption, PathsOption, QuietOption
 from nmm.cli.showing import Showing
+from nmm.index.common.tracing import span
 from nmm.index.filters import Orientation
 from nmm.index.query import Mode
-from nmm.index.timing import span
 
 if TYPE_CHECKING:
     from nmm.index.store.location import IndexFolder
@@ -215,7 +215,7 @@ def search(
     Images and texts come in one list. A score of 1 is what one in a thousand items
     reaches that have nothing to do with the query.
     """
-    from nmm.index.blas import import_numpy
+    from nmm.index.common.numpy_threads import import_numpy
 
     import_numpy()
     with span("import nmm.index.search"):

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from nmm.cli.excerpt import excerpt
 from nmm.cli.output import emit
 from nmm.cli.text import near_path, printable
-from nmm.index.timing import span
+from nmm.index.common.tracing import span
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nmm.index import timing
+    from nmm.index.common import tracing
 
 VARIABLE = "NMM_TIMING"
 # Imports that are worth a row: those that take some milliseconds.
@@ -36,9 +36,9 @@ def timed(run: Callable[[], None]) -> None:
 
     NMM_TIMING=json has it said as one line of JSON, for programs.
     """
-    from nmm.index import timing
+    from nmm.index.common import tracing
 
-    timing.start(MODULES)
+    tracing.start(MODULES)
     try:
         run()
     finally:
@@ -47,12 +47,12 @@ def timed(run: Callable[[], None]) -> None:
 
 def _print() -> None:
     """Print what was recorded, and how much of the whole is in no span."""
-    from nmm.index import timing
+    from nmm.index.common import tracing
 
-    whole = timing.whole()
-    python = timing.Row(("start of Python",), 0.0)
-    python.seconds, python.times = timing.began(), 1
-    found = [python, *timing.rows()]
+    whole = tracing.whole()
+    python = tracing.Row(("start of Python",), 0.0)
+    python.seconds, python.times = tracing.began(), 1
+    found = [python, *tracing.rows()]
     told = sum(row.seconds for row in found if len(row.path) == 1 and not row.is_beside)
     if os.environ[VARIABLE] == "json":
         import json
@@ -73,7 +73,7 @@ def _print() -> None:
     print(said, file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _table(found: list[timing.Row], whole: float, told: float) -> list[str]:
+def _table(found: list[tracing.Row], whole: float, told: float) -> list[str]:
     lines = [f"{'ms':>8}  {'from':>8}"]
     beside = False
     for row in found:

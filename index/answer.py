@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from nmm.index.common.tracing import span
 from nmm.index.fold import fold as fold_copies
 from nmm.index.found_words import FoundWords, find_words
 from nmm.index.fusion import Rank, ranking
@@ -22,7 +23,6 @@ from nmm.index.nearest_files import NearestFiles
 from nmm.index.relevance import Relevance, Standing
 from nmm.index.result import Placed, Result, result
 from nmm.index.store.places import Place, files_at, paths_of
-from nmm.index.timing import span
 
 if TYPE_CHECKING:
     import numpy as np

@@ -24,17 +24,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
 
-from nmm.index.digest import sha256_of_stream
+from nmm.index.common.atomic_files import replaced, sync, written
+from nmm.index.common.hashing import sha256_of_stream
 from nmm.index.errors import CatalogError, IndexLockedError, OutputError, UsageError
-from nmm.index.replace import not_within, replaced, written
 from nmm.index.roots import is_there
 from nmm.index.store import segments
 from nmm.index.store.catalog import Catalog, Settings
 from nmm.index.store.foreign import check_made, check_rows, damaged, newer, not_ours
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.location import IndexFolder, not_within
 from nmm.index.store.snapshot import settings_of, write_snapshot
 from nmm.index.store.writer import open_for_writing
-from nmm.index.sync import sync
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from nmm.index.common.tracing import span
 from nmm.index.encoders.registry import Encoder, Task
 from nmm.index.store.writer import CatalogWriter, ChunkRow, Content
-from nmm.index.timing import span
 
 if TYPE_CHECKING:
     import threading

@@ -23,12 +23,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nmm.index.common.linalg import make_unit
 from nmm.index.encoders.registry import Task
 from nmm.index.labels import NONE, Label, check_labels
 from nmm.index.scale import NEUTRAL_QUERIES
 from nmm.index.store.catalog import KINDS, Kind
 from nmm.index.store.items import content_sample
-from nmm.index.unit import make_unit
 from nmm.index.zero_shot import CLIP_7, PLACE, check_templates, class_vectors
 
 if TYPE_CHECKING:

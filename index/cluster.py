@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nmm.index.common.tracing import span
 from nmm.index.errors import UsageError
 from nmm.index.gap import closed
-from nmm.index.timing import span
 from nmm.index.vocabulary import named
 
 if TYPE_CHECKING:

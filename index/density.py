@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nmm.index.sample import sample_of
+from nmm.index.common.linalg import sample_of
 from nmm.index.spherical import Groups, mean_directions
 
 if TYPE_CHECKING:

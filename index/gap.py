@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nmm.index.unit import make_unit
+from nmm.index.common.linalg import make_unit
 
 if TYPE_CHECKING:
     import numpy as np

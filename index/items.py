@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from nmm.index.common.tracing import span
 from nmm.index.encoders.runtime import Use, load_encoder
 from nmm.index.errors import NoIndexError
 from nmm.index.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
@@ -19,7 +20,6 @@ from nmm.index.model import check, model_of
 from nmm.index.store.catalog import KINDS, Catalog, Kind, Settings
 from nmm.index.store.items import Item, content_vectors, items
 from nmm.index.store.writer import open_for_reading
-from nmm.index.timing import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nmm.index.common.tracing import span
 from nmm.index.errors import UsageError
 from nmm.index.gap import closed
 from nmm.index.projection import check_installed, project, scaled
-from nmm.index.timing import span
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,11 +17,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from nmm.index.common.linalg import make_unit
 from nmm.index.embed import IMAGES, open_encoder, vectors_of_images
 from nmm.index.encoders.backend import Backend, Device
 from nmm.index.encoders.registry import Task, find_model
 from nmm.index.errors import MediaError
-from nmm.index.unit import make_unit
 
 if TYPE_CHECKING:
     import numpy as np

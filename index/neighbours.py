@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nmm.index.sample import sample_of
+from nmm.index.common.linalg import sample_of
 
 if TYPE_CHECKING:
     import numpy as np

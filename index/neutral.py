@@ -10,8 +10,8 @@ import hashlib
 from functools import partial
 from typing import TYPE_CHECKING
 
+from nmm.index.common.array_cache import kept_vectors
 from nmm.index.encoders.registry import Encoder, Task
-from nmm.index.kept_vectors import kept_vectors
 from nmm.index.scale import NEUTRAL_QUERIES
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nmm.index.common.onnx_runtime import load_onnxruntime
 from nmm.index.encoders.backend import available_cpus
 from nmm.index.errors import MediaError, ModelError
-from nmm.index.onnx import load_onnxruntime
 from nmm.index.store.seen import Line
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmm.index.digest import sha256_of_stream
+from nmm.index.common.hashing import sha256_of_stream
 from nmm.index.encoders.registry import Encoder, Task
 from nmm.index.errors import MediaError, UsageError
 

@@ -35,10 +35,10 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index import scale
+from nmm.index.common.linalg import make_unit
 from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale
 from nmm.index.store.compare import sample
 from nmm.index.store.state import States
-from nmm.index.unit import make_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from nmm.index.batch import Batch, Change, FileEntry
+from nmm.index.common.tracing import span
 from nmm.index.encoders.backend import available_cpus
 from nmm.index.errors import MediaError, NotMediaError, UnreadableError, UsageError
 from nmm.index.events import Counted, Event, Passed, Skipped, Summary
@@ -29,7 +30,6 @@ from nmm.index.ready import Media, ReadyImage, read_ready
 from nmm.index.roots import Scope, is_there
 from nmm.index.store.catalog import Catalog, FileRow, Root, locate
 from nmm.index.store.location import IndexFolder
-from nmm.index.timing import span
 from nmm.index.walk import FoundFile, SkippedEntry, walk
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from nmm.index import scale
 from nmm.index.ahead import Ahead
 from nmm.index.answer import Answers, Wanted
-from nmm.index.blas import import_numpy
+from nmm.index.common.numpy_threads import import_numpy
+from nmm.index.common.tracing import span
 from nmm.index.encoders.registry import Encoder, Task
 from nmm.index.encoders.runtime import Use, load_encoder
 from nmm.index.errors import CatalogError, NoIndexError, UsageError
@@ -33,7 +34,6 @@ from nmm.index.result import Result
 from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale, Settings
 from nmm.index.store.state import States
 from nmm.index.store.writer import open_for_reading
-from nmm.index.timing import span
 from nmm.index.words import words_of
 
 if TYPE_CHECKING:

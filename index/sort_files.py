@@ -23,9 +23,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from nmm.index.collect import is_same, places, settled
+from nmm.index.common.atomic_files import sync
 from nmm.index.errors import OutputError, UsageError
 from nmm.index.sort_plan import Action, Plan, Step, is_one, leads_to
-from nmm.index.sync import sync
 
 FORMAT = "nmm sorted files"
 VERSION = 1

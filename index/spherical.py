@@ -15,8 +15,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from nmm.index.sample import sample_of
-from nmm.index.unit import make_unit
+from nmm.index.common.linalg import make_unit, sample_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,9 +13,10 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nmm.index.common.atomic_files import replaced
 from nmm.index.errors import UsageError
-from nmm.index.replace import not_within, replaced
 from nmm.index.store.catalog import Catalog
+from nmm.index.store.location import not_within
 from nmm.index.store.rows import VectorRow, count_rows, vector_rows
 from nmm.index.store.snapshot import settings_of
 

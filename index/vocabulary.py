@@ -19,15 +19,15 @@ from importlib.resources import files
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from nmm.index.common.array_cache import kept_vectors
+from nmm.index.common.linalg import make_unit
 from nmm.index.encoders.cache import cache_folder
 from nmm.index.encoders.registry import Task
 from nmm.index.errors import UsageError
 from nmm.index.gap import closed
 from nmm.index.imagenet import imagenet_table
-from nmm.index.kept_vectors import kept_vectors
 from nmm.index.store.items import spoken
 from nmm.index.telling_words import telling_words
-from nmm.index.unit import make_unit
 
 if TYPE_CHECKING:
     import numpy as np

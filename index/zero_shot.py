@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from nmm.index.common.linalg import make_unit
 from nmm.index.encoders.registry import Task
 from nmm.index.errors import UsageError
-from nmm.index.unit import make_unit
 
 if TYPE_CHECKING:
     import numpy as np

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from support import Nmm
 
 from nmm.index import archive as archive_module
-from nmm.index import replace as replace_module
 from nmm.index.archive import Imported, export_archive, import_archive
+from nmm.index.common import atomic_files as replace_module
 from nmm.index.errors import ArchiveError, NoIndexError, OutputError, UsageError
 from nmm.index.store import migrations as migrations_module
 from nmm.index.store import words

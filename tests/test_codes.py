@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nmm.index.byte_product import multiply
+from nmm.index.common.int8_matmul import multiply
 from nmm.index.store import codes as codes_module
 from nmm.index.store import faiss_files
 from nmm.index.store.codes import Codes, encode

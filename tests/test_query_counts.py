@@ -60,7 +60,7 @@ def counting(owner, name, what=lambda *a, **k: ""):
     setattr(owner, name, count)
 
 import faiss
-from nmm.index.onnx import load_onnxruntime
+from nmm.index.common.onnx_runtime import load_onnxruntime
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import UsageError
 counting(faiss, "read_index")

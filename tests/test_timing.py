@@ -13,25 +13,25 @@ from threading import Thread
 import pytest
 from support import Nmm
 
-from nmm.index import timing
-from nmm.index.timing import span
+from nmm.index.common import tracing
+from nmm.index.common.tracing import span
 
 
 @pytest.fixture
 def recording() -> Iterator[None]:
-    timing.start()
+    tracing.start()
     yield
-    timing.stop()
+    tracing.stop()
 
 
 def told() -> dict[tuple[str, ...], int]:
-    return {row.path: row.times for row in timing.rows()}
+    return {row.path: row.times for row in tracing.rows()}
 
 
 def test_nothing_is_recorded_before_it_is_started() -> None:
     with span("a"):
         pass
-    assert (timing.rows(), timing.whole()) == ([], 0.0)
+    assert (tracing.rows(), tracing.whole()) == ([], 0.0)
     # One object for all, so that a span costs nothing.
     assert span("a") is span("b")
 
@@ -53,9 +53,9 @@ def test_a_span_takes_at_least_what_the_spans_in_it_take() -> None:
         for _ in range(2):
             with span("inner"):
                 time.sleep(0.002)
-    outer, inner = timing.rows()
+    outer, inner = tracing.rows()
     assert outer.seconds > inner.seconds >= 0.004
-    assert 0 <= outer.start <= inner.start <= timing.whole()
+    assert 0 <= outer.start <= inner.start <= tracing.whole()
 
 
 @pytest.mark.usefixtures("recording")
@@ -71,7 +71,7 @@ def test_another_thread_has_spans_of_its_own_which_stand_apart() -> None:
         with span("embedded"):
             for thread in threads:
                 thread.join()
-    rows = [(row.path, row.times, row.is_beside) for row in timing.rows()]
+    rows = [(row.path, row.times, row.is_beside) for row in tracing.rows()]
     assert rows == [
         (("indexed",), 1, False),
         (("indexed", "embedded"), 1, False),
@@ -96,14 +96,14 @@ def test_an_import_is_a_span_where_it_happens(
     (tmp_path / "a_light_module.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     finders = list(sys.meta_path)
-    timing.start(["a_heavy_module"])
+    tracing.start(["a_heavy_module"])
     try:
         with span("opened"):
             import a_heavy_module  # type: ignore[import-not-found]
         assert a_heavy_module.a_light_module
         assert told() == {("opened",): 1, ("opened", "import a_heavy_module"): 1}
     finally:
-        timing.stop()
+        tracing.stop()
     assert sys.meta_path == finders
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmm.index.digest import sha256_of
+from nmm.index.common.hashing import sha256_of
 
 if TYPE_CHECKING:
     from os import stat_result

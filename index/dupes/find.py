@@ -15,10 +15,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nmm.index.common.tracing import span
 from nmm.index.dupes.best import Judge
 from nmm.index.dupes.disk import Unit, look_at
 from nmm.index.dupes.pairs import Links, Match, Thresholds, bursts, near_images, near_texts
-from nmm.index.timing import span
 
 if TYPE_CHECKING:
     from nmm.index.items import Items

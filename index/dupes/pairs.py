@@ -19,12 +19,12 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from nmm.index.common.tracing import span
 from nmm.index.dupes.prints import colours_apart, hashes, is_one_picture, unpack
 from nmm.index.dupes.propose import by_hash, by_vector
 from nmm.index.dupes.register import apart_registered
 from nmm.index.fold import Words, has_same_words, is_another_time
 from nmm.index.store.compare import looks, passages
-from nmm.index.timing import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from nmm.index.timing import span
+from nmm.index.common.tracing import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -21,13 +21,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from nmm.index.common.onnx_runtime import load_onnxruntime
 from nmm.index.encoders.backend import FORMS, Precision, check_precision
 from nmm.index.encoders.cache import compiled_folder, compiled_forms
 from nmm.index.encoders.hub_graph import check_graphs
 from nmm.index.encoders.registry import Model, find_model
 from nmm.index.encoders.weights import weight_files
 from nmm.index.errors import ModelError, StoppedError
-from nmm.index.onnx import load_onnxruntime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

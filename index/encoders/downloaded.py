@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from nmm.index.common.atomic_files import sync
 from nmm.index.errors import ModelError, StoppedError
-from nmm.index.sync import sync
 
 MANIFEST = "manifest.json"
 POLL = 0.2  # seconds

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from nmm.index.digest import sha256_of
+from nmm.index.common.hashing import sha256_of
 from nmm.index.encoders.hub_client import read_file
 from nmm.index.errors import HubError, StoppedError, UnreachableError
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
+from nmm.index.common.atomic_files import sync
 from nmm.index.encoders.cache import compiled_forms, weights_folder
 from nmm.index.encoders.downloaded import (
     MANIFEST,
@@ -28,7 +29,6 @@ from nmm.index.encoders.fetch import RemoteFile, check, fetch
 from nmm.index.encoders.hub_client import endpoint, list_repository, within
 from nmm.index.encoders.registry import Model, Source
 from nmm.index.errors import HubError, UnreachableError, UsageError
-from nmm.index.sync import sync
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo

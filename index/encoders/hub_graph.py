@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nmm.index.common.onnx_runtime import load_onnxruntime
 from nmm.index.encoders.processor import check_image_input
 from nmm.index.errors import ModelError
-from nmm.index.onnx import load_onnxruntime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,7 +11,7 @@ import platform
 import sys
 from pathlib import Path
 
-from nmm.index.byte_product import multiply
+from nmm.index.common.int8_matmul import multiply
 
 PROBE = 64  # rows and columns
 MOST = 255, 127  # of uint8 and int8

@@ -21,8 +21,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from nmm.index.common.onnx_runtime import load_onnxruntime
 from nmm.index.encoders.instructions import saturates
-from nmm.index.onnx import load_onnxruntime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

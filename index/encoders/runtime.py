@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
+from nmm.index.common.onnx_runtime import load_onnxruntime
+from nmm.index.common.tracing import span
 from nmm.index.encoders.backend import (
     Backend,
     Device,
@@ -24,8 +26,6 @@ from nmm.index.encoders.compile import (
     read_manifest,
 )
 from nmm.index.errors import ModelError
-from nmm.index.onnx import load_onnxruntime
-from nmm.index.timing import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

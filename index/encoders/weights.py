@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.digest import sha256_of
+from nmm.index.common.hashing import sha256_of
 from nmm.index.encoders.cache import compiled_forms, weights_folder
 from nmm.index.encoders.downloaded import (
     is_whole,

@@ -19,7 +19,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from nmm.index.digest import BLOCK, sha256_of_stream
+from nmm.index.common.hashing import BLOCK, sha256_of_stream
 from nmm.index.errors import MediaError, NotMediaError, UnreadableError
 from nmm.index.media.chunk import Chunk, chunk_lines
 from nmm.index.media.html import OWN_PAGE, html_lines, looks_like_html

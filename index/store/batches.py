@@ -10,10 +10,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nmm.index.common.atomic_files import sync
 from nmm.index.errors import CatalogError
 from nmm.index.store import words
 from nmm.index.store.catalog import SCHEMA, Catalog, Settings, translated
-from nmm.index.sync import sync
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

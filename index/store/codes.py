@@ -93,7 +93,7 @@ class Codes:
         """The products of the digits of queries with all codes, shape (queries, vectors)."""
         import numpy as np
 
-        from nmm.index.byte_product import multiply
+        from nmm.index.common.int8_matmul import multiply
 
         total, queries = len(self.codes), digits.shape[1] // 2
         products = np.empty((queries, total), np.float32)

@@ -21,11 +21,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.digest import sha256_of
+from nmm.index.common.atomic_files import sync
+from nmm.index.common.hashing import sha256_of
 from nmm.index.errors import CatalogError
 from nmm.index.store.catalog import Form, Segment
 from nmm.index.store.pages import give_back
-from nmm.index.sync import sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

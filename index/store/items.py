@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from nmm.index.common.linalg import make_unit
 from nmm.index.store.catalog import Catalog, Kind, locate
 from nmm.index.store.conditions import FILES, Condition
-from nmm.index.unit import make_unit
 
 if TYPE_CHECKING:
     import numpy as np

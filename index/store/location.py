@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nmm.index.errors import CatalogError, NoIndexError
+from nmm.index.errors import CatalogError, NoIndexError, UsageError
 
 
 @dataclass(frozen=True)
@@ -108,3 +108,14 @@ def index_folder(path: Path | None = None) -> IndexFolder:
 
         path = user_data_path("nmm", appauthor=False) / "index"
     return IndexFolder(path.expanduser().absolute())
+
+
+def not_within(folder: IndexFolder, file: Path) -> None:
+    """Refuse to write an export over a part of the index that is exported.
+
+    Raises:
+        UsageError: It would.
+    """
+    target = Path(os.path.realpath(file.expanduser()))
+    if IndexFolder(Path(os.path.realpath(folder.path))).owns(target):
+        raise UsageError(f"{file} is a part of the index itself.", hint="Name another file.")

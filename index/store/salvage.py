@@ -16,11 +16,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from nmm.index.common.atomic_files import sync
 from nmm.index.store.batches import TABLES
 from nmm.index.store.catalog import Settings, translated
 from nmm.index.store.location import IndexFolder
 from nmm.index.store.writer import CatalogWriter
-from nmm.index.sync import sync
 
 # What is read; `segments` and `loose` follow from it.
 READ = tuple(table for table in TABLES if table not in ("segments", "loose"))

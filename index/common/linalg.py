@@ -1,4 +1,4 @@
-"""Vectors of unit length, whose inner products are cosines."""
+"""Arrays of vectors: normalise rows, draw samples."""
 
 from __future__ import annotations
 
@@ -20,3 +20,12 @@ def make_unit(vectors: NDArray[np.float32], *, nowhere: float = 0) -> None:
 
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors /= np.where(lengths > nowhere, lengths, np.inf)
+
+
+def sample_of(count: int, size: int, seed: int = 0) -> NDArray[np.int64]:
+    """Places from 0 to `count`, in order: `size` of them by chance, none twice; all if no more."""
+    import numpy as np
+
+    if count <= size:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, size, replace=False))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from nmm.index.onnx import load_onnxruntime
+from nmm.index.common.onnx_runtime import load_onnxruntime
 
 if TYPE_CHECKING:
     import numpy as np

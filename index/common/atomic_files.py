@@ -1,4 +1,4 @@
-"""A file that somebody asked for: it appears, or is replaced, when all of it is there."""
+"""Write files atomically and durably: a file appears, or is replaced, once it is whole."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nmm.index.errors import OutputError, UsageError
-from nmm.index.store.location import IndexFolder
-from nmm.index.sync import sync
 
 
 @contextmanager
@@ -43,17 +41,6 @@ def replaced(file: Path) -> Iterator[Path]:
         sync(target.parent)
 
 
-def not_within(folder: IndexFolder, file: Path) -> None:
-    """Refuse to write an export over a part of the index that is exported.
-
-    Raises:
-        UsageError: It would.
-    """
-    target = Path(os.path.realpath(file.expanduser()))
-    if IndexFolder(Path(os.path.realpath(folder.path))).owns(target):
-        raise UsageError(f"{file} is a part of the index itself.", hint="Name another file.")
-
-
 @contextmanager
 def written(file: Path) -> Iterator[None]:
     """Turn the system's errors of writing into :class:`OutputError`."""
@@ -65,3 +52,14 @@ def written(file: Path) -> Iterator[None]:
             why=error.strerror or str(error),
             hint="See that its folder is there, may be written to, and its disk has room.",
         ) from error
+
+
+def sync(path: Path) -> None:
+    """Have a file's content, or the names in a folder, survive a loss of power."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folders
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

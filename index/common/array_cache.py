@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nmm.index.common.atomic_files import replaced
 from nmm.index.errors import OutputError, UsageError
-from nmm.index.replace import replaced
 
 if TYPE_CHECKING:
     import numpy as np
