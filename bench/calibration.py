@@ -42,8 +42,8 @@ from nmm.index.encoders.runtime import load_encoder
 from nmm.index.items import Items, open_items
 from nmm.index.labels import Label
 from nmm.index.scale import NEUTRAL_QUERIES
-from nmm.index.store.catalog import Kind
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.catalog.reader import Kind
+from nmm.index.store.layout import IndexFolder
 
 QUICK = "--no-emoji"
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"

@@ -1,7 +1,7 @@
 """What codes of bytes save where many queries wait, beside the flat file that they stand for.
 
 A flat file is looked through once for each query. By its codes, a byte a component, some queries
-find their candidates at once, and these alone are compared in the file (`nmm.index.store.codes`).
+find their candidates at once, and these alone are compared in the file (`nmm.index.store.vectors.quantized_scan`).
 What is found has to be the same, to the last bit of its score, and the bench fails if it is not.
 
 Times are those that all cores work, for a query, without what a search does beside. Vectors are
@@ -28,8 +28,8 @@ from store import Space
 
 from nmm.index.ahead import GROUP
 from nmm.index.common.linalg import make_unit
-from nmm.index.store import faiss_files
-from nmm.index.store.codes import encode
+from nmm.index.store.vectors import faiss_files
+from nmm.index.store.vectors.quantized_scan import encode
 
 QUICK = "--count 3000 --dimensions 64 --rounds 1"
 TOGETHER = (1, GROUP // 4, GROUP)

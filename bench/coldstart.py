@@ -50,9 +50,9 @@ from nmm.index.encoders.folder import folder_model
 from nmm.index.encoders.registry import MINI, Model, Task
 from nmm.index.encoders.runtime import load_encoder
 from nmm.index.model import settings_of
-from nmm.index.store import segments
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.writer import open_for_writing
+from nmm.index.store.catalog.writer import open_for_writing
+from nmm.index.store.layout import IndexFolder
+from nmm.index.store.vectors import segments
 
 QUICK = "--counts 50 --rounds 1 --layers 1"
 

@@ -22,10 +22,10 @@ from nmm.index.encoders.registry import MINI, Encoder
 from nmm.index.encoders.weights import weight_files
 from nmm.index.media.fingerprint import BYTES
 from nmm.index.model import settings_of
-from nmm.index.store import segments
-from nmm.index.store.catalog import Root
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.writer import CatalogWriter, ChunkRow, Content, open_for_writing
+from nmm.index.store.catalog.reader import Root
+from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
+from nmm.index.store.layout import IndexFolder
+from nmm.index.store.vectors import segments
 
 VECTORS_PER_BATCH = 5000
 FILES_PER_FOLDER = 200

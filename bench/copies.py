@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 from nmm.index.build import build
 from nmm.index.fold import COMPARED, fold
-from nmm.index.store.catalog import Catalog, Hit, Kind
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.catalog.reader import Catalog, Hit, Kind
+from nmm.index.store.layout import IndexFolder
 
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 EMOJI, PAGES = 40, 20

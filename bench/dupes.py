@@ -44,8 +44,8 @@ from nmm.index.dupes.pairs import Match
 from nmm.index.dupes.prints import COLOURS, apart, colours_apart, hashes, patterns, unpack
 from nmm.index.dupes.propose import by_hash, by_vector
 from nmm.index.items import Items, open_items
-from nmm.index.store.compare import looks
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.catalog.comparison_data import looks
+from nmm.index.store.layout import IndexFolder
 
 QUICK = "--no-emoji --photos 3 --sizes 5000"
 KEPT = Path(tempfile.gettempdir(), "nmm-bench-dupes")

@@ -25,10 +25,10 @@ from report import Figure, note
 from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime import load_encoder
 from nmm.index.model import settings_of
-from nmm.index.store import segments
-from nmm.index.store.catalog import Root
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.writer import CatalogWriter, ChunkRow, Content, open_for_writing
+from nmm.index.store.catalog.reader import Root
+from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
+from nmm.index.store.layout import IndexFolder
+from nmm.index.store.vectors import segments
 
 QUICK = "--unchanged 500 --sizes 0 1000 --added 50 --rounds 1 --memory 50 100"
 NMM = Path(sys.executable).with_name("nmm")

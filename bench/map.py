@@ -35,8 +35,8 @@ from nmm.index.gap import closed
 from nmm.index.map import Map
 from nmm.index.neighbours import mixing, neighbours_kept, trustworthiness
 from nmm.index.projection import principal, project, scaled
-from nmm.index.store.catalog import Kind
-from nmm.index.store.items import Item
+from nmm.index.store.catalog.file_vectors import Item
+from nmm.index.store.catalog.reader import Kind
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 

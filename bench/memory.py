@@ -39,7 +39,7 @@ from report import Figure, note
 from nmm.index.encoders.folder import folder_model
 from nmm.index.encoders.registry import Model
 from nmm.index.encoders.runtime import Use, load_encoder
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.layout import IndexFolder
 
 QUICK = "--layers 1 --only search --vectors 1000"
 GOALS = {"index": 2.5, "search": 1.0}  # GB

@@ -37,7 +37,7 @@ from nmm.index.encoders.weights import weight_files
 from nmm.index.media.image import MAX_PIXELS, decode
 from nmm.index.media.read import Chunking, TextMedia, read_media
 from nmm.index.scale import NEUTRAL_QUERIES, fit
-from nmm.index.store.catalog import Scale
+from nmm.index.store.catalog.reader import Scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

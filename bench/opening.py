@@ -23,8 +23,8 @@ from report import Figure, note
 from nmm.index import scale
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.encoders.runtime import load_encoder
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.writer import open_for_writing
+from nmm.index.store.catalog.writer import open_for_writing
+from nmm.index.store.layout import IndexFolder
 
 QUICK = "--count 1000 --times 3"
 TIMES = 15

@@ -41,8 +41,8 @@ from report import Figure, left_out, note
 from nmm.index.encoders.folder import folder_model
 from nmm.index.encoders.registry import MINI, Model, Task
 from nmm.index.encoders.runtime import load_encoder
-from nmm.index.store.catalog import KINDS, Catalog
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.catalog.reader import KINDS, Catalog
+from nmm.index.store.layout import IndexFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

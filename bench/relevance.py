@@ -45,8 +45,8 @@ from report import Figure, note
 from nmm.index.build import build
 from nmm.index.query import Mode
 from nmm.index.search import Search, open_search
-from nmm.index.store.catalog import KINDS, Catalog, Scale
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.catalog.reader import KINDS, Catalog, Scale
+from nmm.index.store.layout import IndexFolder
 
 QUICK = "--no-emoji"
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"

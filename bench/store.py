@@ -31,11 +31,11 @@ import numpy as np
 from numpy.typing import NDArray
 from report import Figure, left_out, note
 
-from nmm.index.store import segments
-from nmm.index.store.catalog import Catalog
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.nearest import NearestVectors
-from nmm.index.store.writer import ChunkRow, Content, open_for_writing
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
+from nmm.index.store.layout import IndexFolder
+from nmm.index.store.vectors import segments
+from nmm.index.store.vectors.searcher import NearestVectors
 
 QUICK = "--sizes 5000 --no-both --no-peers"
 DIMENSION = 768

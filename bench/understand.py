@@ -55,8 +55,8 @@ from nmm.index.media.fingerprint import BYTES
 from nmm.index.model import settings_of
 from nmm.index.neighbours import mixing, neighbours_kept
 from nmm.index.projection import check_installed
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.writer import ChunkRow, Content, open_for_writing
+from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
+from nmm.index.store.layout import IndexFolder
 
 QUICK = "--sizes 300"
 T = TypeVar("T")

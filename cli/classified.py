@@ -14,7 +14,7 @@ from nmm.cli.text import current_folder, printable
 
 if TYPE_CHECKING:
     from nmm.index.classify import Classification
-    from nmm.index.store.items import Item
+    from nmm.index.store.catalog.file_vectors import Item
 
 # Rows that are printed at once.
 BLOCK = 4096

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nmm.cli.classified import Row
-    from nmm.index.store.items import Item
-    from nmm.index.store.location import IndexFolder
+    from nmm.index.store.catalog.file_vectors import Item
+    from nmm.index.store.layout import IndexFolder
 
 EXAMPLES = """\b
 Examples:
@@ -148,7 +148,7 @@ def classify(
     import_numpy()
     from nmm.index.classify import classify as classify_items
     from nmm.index.items import open_items
-    from nmm.index.store.location import index_folder
+    from nmm.index.store.layout import index_folder
 
     form = only_one(
         {

@@ -85,7 +85,7 @@ def cluster(
     from nmm.cli.page import Page
     from nmm.index.cluster import cluster as divide
     from nmm.index.items import open_items
-    from nmm.index.store.location import index_folder
+    from nmm.index.store.layout import index_folder
 
     write = cluster_forms.chosen(as_json=as_json, as_jsonl=as_jsonl, as_csv=as_csv)
     page = None

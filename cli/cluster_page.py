@@ -27,7 +27,7 @@ def page(items: Items, clusters: Sequence[Cluster]) -> Iterator[str]:
 
 
 def _sections(items: Items, clusters: Sequence[Cluster]) -> Iterator[str]:
-    from nmm.index.store.items import first_passages
+    from nmm.index.store.catalog.file_vectors import first_passages
 
     shown = [items.files[file].content for one in clusters for file in one.central]
     texts = dict(first_passages(items.catalog, shown))

@@ -22,7 +22,7 @@ def compact(index_path: IndexOption = None, as_json: JsonOption = False) -> None
     on meanwhile. As much room as the index takes may be needed while it is done.
     """
     from nmm.index.compact import compact as make_compact
-    from nmm.index.store.location import index_folder
+    from nmm.index.store.layout import index_folder
 
     done = make_compact(index_folder(index_path))
     if as_json:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from nmm.index.store.catalog import Catalog
+    from nmm.index.store.catalog.reader import Catalog
 
 Completion = Callable[[typer.Context, str], list[str]]
 # Entries of a root that are looked at for its folders.
@@ -91,7 +91,7 @@ def folders(ctx: typer.Context, incomplete: str) -> list[str]:
 @quiet
 def tags(ctx: typer.Context, incomplete: str) -> list[str]:
     """Labels that files of the index have."""
-    from nmm.index.store.tags import tags as tags_of
+    from nmm.index.store.catalog.tags import tags as tags_of
 
     with _catalog(ctx) as catalog:
         found = [tag.label for tag in tags_of(catalog)]
@@ -123,8 +123,8 @@ def queries(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def _catalog(ctx: typer.Context) -> Catalog:
     """The catalog as it is: one of an older nmm is not brought up to date for this."""
-    from nmm.index.store.catalog import Catalog
-    from nmm.index.store.location import index_folder
+    from nmm.index.store.catalog.reader import Catalog
+    from nmm.index.store.layout import index_folder
 
     return Catalog.open(index_folder(ctx.params.get("index_path")).existing().catalog)
 

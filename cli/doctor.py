@@ -33,7 +33,7 @@ def doctor(
     catalog that is damaged it saves what can be read, and keeps the damaged file.
     """
     from nmm.index.doctor import doctor as examine
-    from nmm.index.store.location import index_folder
+    from nmm.index.store.layout import index_folder
 
     report = examine(index_folder(index_path), repair=repair)
     if as_json:

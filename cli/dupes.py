@@ -122,7 +122,7 @@ def dupes(
     from nmm.index.dupes.find import find_dupes
     from nmm.index.dupes.pairs import Match, Thresholds
     from nmm.index.items import open_items
-    from nmm.index.store.location import index_folder
+    from nmm.index.store.layout import index_folder
 
     form = only_one({"--json": as_json, "--paths": as_paths, "-0": as_nul})
 

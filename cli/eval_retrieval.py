@@ -38,7 +38,7 @@ from nmm.index.query import Mode
 if TYPE_CHECKING:
     from nmm.cli.progress import Progress
     from nmm.index.evaluation.retrieval import Retrieval
-    from nmm.index.store.location import IndexFolder
+    from nmm.index.store.layout import IndexFolder
 
 
 @filtered
@@ -93,7 +93,7 @@ def retrieval(
     from nmm.index.evaluation import retrieval as r
     from nmm.index.evaluation.bootstrap import Sampling
     from nmm.index.evaluation.captions import read_captions
-    from nmm.index.store.location import index_folder
+    from nmm.index.store.layout import index_folder
 
     only_one({"--json": as_json, "--csv": as_csv})
     wanted = evaluated.limits(fail_under or (), r.METRICS)

@@ -70,7 +70,7 @@ def export(
     the files themselves. Another process may be writing to the index meanwhile.
     """
     from nmm.index.archive import export_archive
-    from nmm.index.store.location import index_folder
+    from nmm.index.store.layout import index_folder
     from nmm.index.tables import Dtype as TableDtype
     from nmm.index.tables import Table, export_table
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from nmm.cli.filters import FilterOptions
 from nmm.cli.search import Type, search
-from nmm.index.store.catalog import KINDS, Kind
+from nmm.index.store.catalog.reader import KINDS, Kind
 
 NAMES = tuple(field.name for field in fields(FilterOptions))
 

@@ -35,7 +35,7 @@ def import_(
     machine, say so with nmm roots move.
     """
     from nmm.index.archive import import_archive
-    from nmm.index.store.location import index_folder
+    from nmm.index.store.layout import index_folder
 
     interrupt_on_sigterm()
     done = import_archive(file, index_folder(index_path))

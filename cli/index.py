@@ -133,7 +133,7 @@ def index(
     from nmm.index.build import build
     from nmm.index.media.image import MAX_PIXELS
     from nmm.index.run import Options
-    from nmm.index.store.location import index_folder
+    from nmm.index.store.layout import index_folder
 
     backend = Backend(device, threads, precision)
     # Of an index that has a model, that one is here: the default stands for it.

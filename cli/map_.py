@@ -92,7 +92,7 @@ def map_(
     from nmm.index.items import open_items
     from nmm.index.map import draw
     from nmm.index.projection import check_installed
-    from nmm.index.store.location import index_folder
+    from nmm.index.store.layout import index_folder
 
     check_installed()
     with Progress(quiet=quiet, index=index_path) as progress:
@@ -174,7 +174,7 @@ def _sprites(items: Items, drawn: Map, progress: Progress, *, is_page: bool) -> 
 
 def _write(where: str | None, items: Items, drawn: Map, thumbnails: Sprites | None) -> None:
     from nmm.cli.map_page import Page
-    from nmm.index.store.items import first_passages
+    from nmm.index.store.catalog.file_vectors import first_passages
 
     if where is None:
         return

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from nmm.cli.sprites import Sprites
     from nmm.index.map import Map
-    from nmm.index.store.items import Item
+    from nmm.index.store.catalog.file_vectors import Item
 
 PASSAGE, SHORT, MANY = 300, 100, 20_000
 # What could begin or end a tag or a comment in a script element, and what ends lines in scripts.

@@ -8,7 +8,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from nmm.cli.text import printable
-from nmm.index.store.location import index_folder
+from nmm.index.store.layout import index_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

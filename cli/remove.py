@@ -34,7 +34,7 @@ def remove(
     for good, name them in a file called .nmmignore.
     """
     from nmm.index.remove import remove as take_out
-    from nmm.index.store.location import index_folder
+    from nmm.index.store.layout import index_folder
     from nmm.index.store.lock import Wait
 
     with stopping() as stop:

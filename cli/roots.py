@@ -50,7 +50,7 @@ def list_(index_path: IndexOption = None, as_json: JsonOption = False) -> None:
     """List the roots: files in the index, and whether the folder is there."""
     from nmm.index.root_list import list_roots
     from nmm.index.roots import State
-    from nmm.index.store.location import index_folder
+    from nmm.index.store.layout import index_folder
 
     found = list_roots(index_folder(index_path))
     if as_json:
@@ -74,7 +74,7 @@ def add(
 ) -> None:
     """Add roots without indexing them yet: nmm index without a path does."""
     from nmm.index.root_list import add_roots
-    from nmm.index.store.location import index_folder
+    from nmm.index.store.layout import index_folder
     from nmm.index.store.lock import Wait
 
     with stopping() as stop:
@@ -106,7 +106,7 @@ def move(
     embedded again, and nothing is moved on disk.
     """
     from nmm.index.root_list import move_roots
-    from nmm.index.store.location import index_folder
+    from nmm.index.store.layout import index_folder
     from nmm.index.store.lock import Wait
 
     with stopping() as stop:
@@ -133,7 +133,7 @@ def remove(
 ) -> None:
     """Forget a root and its files; on disk they stay."""
     from nmm.index.root_list import remove_root
-    from nmm.index.store.location import index_folder
+    from nmm.index.store.layout import index_folder
     from nmm.index.store.lock import Wait
 
     with stopping() as stop:

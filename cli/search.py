@@ -21,7 +21,7 @@ from nmm.index.filters import Orientation
 from nmm.index.query import Mode
 
 if TYPE_CHECKING:
-    from nmm.index.store.location import IndexFolder
+    from nmm.index.store.layout import IndexFolder
 
 EXAMPLES = """\b
 Examples:
@@ -222,8 +222,8 @@ def search(
         from nmm.cli.explain import explanation
         from nmm.cli.queries import read_queries
         from nmm.index.search import open_search
-        from nmm.index.store.catalog import KINDS
-        from nmm.index.store.location import index_folder
+        from nmm.index.store.catalog.reader import KINDS
+        from nmm.index.store.layout import index_folder
 
     asked, several = read_queries(words or [], images or [], add or [], minus or [], like)
     form = formats.chosen(

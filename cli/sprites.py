@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from nmm.index.map import Map
-    from nmm.index.store.items import Item
+    from nmm.index.store.catalog.file_vectors import Item
 
 SHEET = 4096
 SIDES = (256, 192, 128, 96, 64, 48)

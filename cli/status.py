@@ -33,7 +33,7 @@ def status(
 ) -> None:
     """Show where the index is and what it holds."""
     from nmm.index.status import status as look
-    from nmm.index.store.location import index_folder
+    from nmm.index.store.layout import index_folder
 
     found = look(index_folder(index_path))
     if as_json:

@@ -45,7 +45,7 @@ def tags(
 @app.command("list")
 def list_(index_path: IndexOption = None, as_json: JsonOption = False) -> None:
     """List the tags, and how many files have each."""
-    from nmm.index.store.location import index_folder
+    from nmm.index.store.layout import index_folder
     from nmm.index.tags import list_tags
 
     found = list_tags(index_folder(index_path))
@@ -70,7 +70,7 @@ def remove(
 ) -> None:
     """Take tags from all files that have them; the files stay as they are."""
     from nmm.cli.filters import parse_label
-    from nmm.index.store.location import index_folder
+    from nmm.index.store.layout import index_folder
     from nmm.index.store.lock import Wait
     from nmm.index.tags import remove_tags
 

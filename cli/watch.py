@@ -71,7 +71,7 @@ def watch(
     """
     from nmm.cli.progress import Progress
     from nmm.index.run import Options
-    from nmm.index.store.location import index_folder
+    from nmm.index.store.layout import index_folder
     from nmm.index.watch import watch as follow
 
     with stopping() as stop:

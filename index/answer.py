@@ -22,16 +22,16 @@ from nmm.index.fusion import Rank, ranking
 from nmm.index.nearest_files import NearestFiles
 from nmm.index.relevance import Relevance, Standing
 from nmm.index.result import Placed, Result, result
-from nmm.index.store.places import Place, files_at, paths_of
+from nmm.index.store.catalog.file_lookup import Place, files_at, paths_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from nmm.index.query import Query
-    from nmm.index.store.catalog import Catalog, Hit, Kind
-    from nmm.index.store.conditions import Condition
-    from nmm.index.store.state import States
+    from nmm.index.store.catalog.filters import Condition
+    from nmm.index.store.catalog.read_cache import States
+    from nmm.index.store.catalog.reader import Catalog, Hit, Kind
 
     Vector = NDArray[np.float32]
 

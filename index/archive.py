@@ -2,7 +2,7 @@
 
 An archive is a zip of two members: the catalog, without what is derived from it, and a
 manifest that says what the catalog is. Of the images there is nothing in it but their vectors
-and names. Whoever imports one need not trust it: see :mod:`nmm.index.store.foreign`.
+and names. Whoever imports one need not trust it: see :mod:`nmm.index.store.recovery.untrusted`.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from nmm.index.common.atomic_files import replaced, sync, written
 from nmm.index.common.hashing import sha256_of_stream
 from nmm.index.errors import CatalogError, IndexLockedError, OutputError, UsageError
 from nmm.index.roots import is_there
-from nmm.index.store import segments
-from nmm.index.store.catalog import Catalog, Settings
-from nmm.index.store.foreign import check_made, check_rows, damaged, newer, not_ours
-from nmm.index.store.location import IndexFolder, not_within
-from nmm.index.store.snapshot import settings_of, write_snapshot
-from nmm.index.store.writer import open_for_writing
+from nmm.index.store.catalog.backup import settings_of, write_snapshot
+from nmm.index.store.catalog.reader import Catalog, Settings
+from nmm.index.store.catalog.writer import open_for_writing
+from nmm.index.store.layout import IndexFolder, not_within
+from nmm.index.store.recovery.untrusted import check_made, check_rows, damaged, newer, not_ours
+from nmm.index.store.vectors import segments
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from nmm.index.common.tracing import span
 from nmm.index.encoders.registry import Encoder, Task
-from nmm.index.store.writer import CatalogWriter, ChunkRow, Content
+from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content
 
 if TYPE_CHECKING:
     import threading
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nmm.index.encoders.batched import Underway
     from nmm.index.media.chunk import Chunk
     from nmm.index.ready import ReadyImage
-    from nmm.index.store.catalog import Root
+    from nmm.index.store.catalog.reader import Root
 
 # Batches that are embedded or wait for it: when the first is done, the second is begun already.
 UNDERWAY = 2

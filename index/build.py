@@ -35,13 +35,14 @@ from nmm.index.obtain import obtain_default, prepare
 from nmm.index.ocr_pass import read_words
 from nmm.index.roots import Coverage, Scope, cover, mount_point, resolve
 from nmm.index.run import Options, Run
-from nmm.index.store import seen, segments
-from nmm.index.store.catalog import Catalog, Settings, locate
+from nmm.index.store.catalog import ocr_text
+from nmm.index.store.catalog.reader import Catalog, Settings, locate
+from nmm.index.store.catalog.writer import CatalogWriter, open_for_writing
 from nmm.index.store.lock import Wait
-from nmm.index.store.writer import CatalogWriter, open_for_writing
+from nmm.index.store.vectors import segments
 
 if TYPE_CHECKING:
-    from nmm.index.store.location import IndexFolder
+    from nmm.index.store.layout import IndexFolder
 
 
 @dataclass
@@ -116,7 +117,7 @@ def build(
         ocr.check_installed()
     with open_for_writing(folder, todo.waiting() if wait else None) as writer:
         if todo.options.ocr is not None:
-            seen.set_reads_words(writer, todo.options.ocr)
+            ocr_text.set_reads_words(writer, todo.options.ocr)
         settings = writer.settings()
         try:
             if settings is None:
@@ -271,7 +272,7 @@ class _Todo:
                 new.adopt_root(root.path)
             summary = self._index(new, beside, encoder, [*roots, *self.present])
             if not summary.interrupted:
-                seen.take_words(new, writer.file)
+                ocr_text.take_words(new, writer.file)
         summary.rebuild = True
         if not summary.interrupted:
             sys.audit("nmm.store", "rebuild whole")
@@ -347,7 +348,7 @@ class _Todo:
         unseen: Collection[Scope],
         summary: Summary,
     ) -> None:
-        if not seen.reads_words(writer):
+        if not ocr_text.reads_words(writer):
             return
         try:
             read_words(

@@ -15,8 +15,8 @@ from nmm.index.walk import CACHE_TAG, is_met
 
 if TYPE_CHECKING:
     from nmm.index.run import Options
-    from nmm.index.store.catalog import Root
-    from nmm.index.store.writer import CatalogWriter
+    from nmm.index.store.catalog.reader import Root
+    from nmm.index.store.catalog.writer import CatalogWriter
 
 # Of more changed files in one folder, the folder is walked: what is the same costs a stat.
 ONE_BY_ONE = 50

@@ -27,8 +27,8 @@ from nmm.index.common.linalg import make_unit
 from nmm.index.encoders.registry import Task
 from nmm.index.labels import NONE, Label, check_labels
 from nmm.index.scale import NEUTRAL_QUERIES
-from nmm.index.store.catalog import KINDS, Kind
-from nmm.index.store.items import content_sample
+from nmm.index.store.catalog.file_vectors import content_sample
+from nmm.index.store.catalog.reader import KINDS, Kind
 from nmm.index.zero_shot import CLIP_7, PLACE, check_templates, class_vectors
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from nmm.index.encoders.registry import Encoder
     from nmm.index.items import Items
-    from nmm.index.store.items import Item
+    from nmm.index.store.catalog.file_vectors import Item
 
     Floats = NDArray[np.float32]
 

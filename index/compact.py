@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nmm.index.store import segments, tags
-from nmm.index.store.writer import open_for_writing
+from nmm.index.store.catalog import tags
+from nmm.index.store.catalog.writer import open_for_writing
+from nmm.index.store.vectors import segments
 
 if TYPE_CHECKING:
-    from nmm.index.store.location import IndexFolder
+    from nmm.index.store.layout import IndexFolder
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from nmm.index import scale
 from nmm.index.encoders.registry import Encoder
 from nmm.index.neutral import neutral_vectors
-from nmm.index.store import segments
-from nmm.index.store.catalog import KINDS, Catalog, Kind
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.writer import CatalogWriter
+from nmm.index.store.catalog.reader import KINDS, Catalog, Kind
+from nmm.index.store.catalog.writer import CatalogWriter
+from nmm.index.store.layout import IndexFolder
+from nmm.index.store.vectors import segments
 
 
 def derive(writer: CatalogWriter, folder: IndexFolder, encoder: Encoder) -> None:

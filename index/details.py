@@ -13,14 +13,14 @@ from nmm.index.errors import MediaError, UnreadableError
 from nmm.index.events import ReadingDetails
 from nmm.index.media.exif import NO_DETAILS, Details
 from nmm.index.media.read import read_details
-from nmm.index.store.unread import Copy, count_unread, keep_read, unread
+from nmm.index.store.catalog.missing_metadata import Copy, count_unread, keep_read, unread
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
     from nmm.index.events import Event
-    from nmm.index.store.writer import CatalogWriter
+    from nmm.index.store.catalog.writer import CatalogWriter
 
 # Images whose details are committed together.
 BATCH = 256

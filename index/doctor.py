@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.errors import CatalogError
 from nmm.index.roots import is_there
-from nmm.index.store import segment_check, segments
-from nmm.index.store.catalog import KINDS, SCHEMA, locate
-from nmm.index.store.checkup import Checkup, Mender, counted
+from nmm.index.store.catalog.reader import KINDS, SCHEMA, locate
 from nmm.index.store.lock import locked
-from nmm.index.store.salvage import Salvaged, salvage
+from nmm.index.store.recovery.integrity import Checkup, Mender, counted
+from nmm.index.store.recovery.salvage import Salvaged, salvage
+from nmm.index.store.vectors import segments, verify
 
 if TYPE_CHECKING:
-    from nmm.index.store.location import IndexFolder
+    from nmm.index.store.layout import IndexFolder
 
 NAMED = 3
 MEND = "Mend it with: nmm doctor --repair"
@@ -194,7 +194,7 @@ def _words(catalog: Checkup, _: IndexFolder) -> _Verdict:
 
 
 def _search_files(catalog: Checkup, folder: IndexFolder) -> _Verdict:
-    faults = segment_check.faults(catalog, folder)
+    faults = verify.faults(catalog, folder)
     count = sum(len(catalog.segments(kind)) for kind in KINDS)
     wrong = [f"{name}: {fault}" for name, fault in faults.items()]
     return _Verdict(
@@ -206,7 +206,7 @@ def _search_files(catalog: Checkup, folder: IndexFolder) -> _Verdict:
 
 
 def _leftovers(catalog: Checkup, folder: IndexFolder) -> _Verdict:
-    paths = segment_check.unnamed(catalog, folder)
+    paths = verify.unnamed(catalog, folder)
     if not paths:
         return _Verdict("", "none")
     said = f"{counted(len(paths), 'search file')} that nothing names"
@@ -328,14 +328,14 @@ def _mend_rows(mender: Mender) -> dict[str, str]:
 
 def _mend_search_files(mender: Mender, folder: IndexFolder) -> dict[str, str]:
     done = {}
-    bad = segment_check.faults(mender, folder)
-    stray = segment_check.unnamed(mender, folder)
+    bad = verify.faults(mender, folder)
+    stray = verify.unnamed(mender, folder)
     if bad:
         segments.distrust(mender, folder, bad)
         done["search files"] = "They were written again from the catalog."
     if settings := mender.settings():
         segments.refresh(mender, folder, settings.dimension)
-    for path in segment_check.unnamed(mender, folder):
+    for path in verify.unnamed(mender, folder):
         with suppress(OSError):
             path.rmdir() if path.is_dir() else path.unlink()
     if stray:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from nmm.index.store import conditions
-from nmm.index.store.conditions import Condition, any_file, count_files
-from nmm.index.store.tags import tags
+from nmm.index.store.catalog import filters
+from nmm.index.store.catalog.filters import Condition, any_file, count_files
+from nmm.index.store.catalog.tags import tags
 
 if TYPE_CHECKING:
-    from nmm.index.store.catalog import Catalog, Kind
+    from nmm.index.store.catalog.reader import Catalog, Kind
 
 # Cameras, and tags, that are named where none is found.
 NAMED = 5
@@ -70,17 +70,17 @@ def conditions_of(filters: Filters) -> dict[str, Condition]:
     """
     place = filters.near
     given = {
-        "within": filters.within and conditions.within(filters.within),
-        "after": filters.after is not None and conditions.after(filters.after),
-        "before": filters.before is not None and conditions.before(filters.before),
-        "near": place and conditions.near(place.latitude, place.longitude, place.kilometres),
-        "camera": filters.camera is not None and conditions.camera(filters.camera),
-        "min_width": filters.min_width is not None and conditions.min_width(filters.min_width),
-        "orientation": filters.orientation and conditions.orientation(filters.orientation),
-        "larger": filters.larger is not None and conditions.larger(filters.larger),
-        "ext": filters.ext and conditions.ext(filters.ext),
-        "has_text": filters.has_text is not None and conditions.has_text(filters.has_text),
-        "tag": filters.tag and conditions.tagged(filters.tag),
+        "within": filters.within and filters.within(filters.within),
+        "after": filters.after is not None and filters.after(filters.after),
+        "before": filters.before is not None and filters.before(filters.before),
+        "near": place and filters.near(place.latitude, place.longitude, place.kilometres),
+        "camera": filters.camera is not None and filters.camera(filters.camera),
+        "min_width": filters.min_width is not None and filters.min_width(filters.min_width),
+        "orientation": filters.orientation and filters.orientation(filters.orientation),
+        "larger": filters.larger is not None and filters.larger(filters.larger),
+        "ext": filters.ext and filters.ext(filters.ext),
+        "has_text": filters.has_text is not None and filters.has_text(filters.has_text),
+        "tag": filters.tag and filters.tagged(filters.tag),
     }
     return {name: condition for name, condition in given.items() if condition}
 
@@ -92,7 +92,7 @@ def condition_of(filters: Filters) -> Condition | None:
         UsageError: A pattern is none, or a time.
     """
     given = conditions_of(filters)
-    return conditions.every(given.values()) if given else None
+    return filters.every(given.values()) if given else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def emptied_by(catalog: Catalog, filters: Filters, kinds: Sequence[Kind]) -> lis
     """
 
     def together(names: Iterable[str]) -> Condition:
-        return conditions.every(given[name] for name in names)
+        return filters.every(given[name] for name in names)
 
     given = conditions_of(filters)
     if not any_file(catalog, kinds, together([])) or any_file(catalog, kinds, together(given)):
@@ -152,16 +152,16 @@ def _emptied(
 
     match names[-1]:
         case "camera":
-            there = tuple(conditions.cameras(catalog, NAMED))
-            return Emptied(names, others, images(conditions.UNREAD), there)
+            there = tuple(filters.cameras(catalog, NAMED))
+            return Emptied(names, others, images(filters.UNREAD), there)
         case "near":
-            unread, located = images(conditions.UNREAD), images(conditions.LOCATED)
+            unread, located = images(filters.UNREAD), images(filters.LOCATED)
             return Emptied(names, others, unread, located=located)
         case "tag":
             return Emptied(names, others, there=tuple(each.label for each in tags(catalog, NAMED)))
         case "has_text":
-            return Emptied(names, others, images(conditions.NOT_LOOKED_INTO))
+            return Emptied(names, others, images(filters.NOT_LOOKED_INTO))
         case "after" | "before":
-            return Emptied(names, others, there=tuple(conditions.dates(catalog, kinds)))
+            return Emptied(names, others, there=tuple(filters.dates(catalog, kinds)))
         case _:
             return Emptied(names, others)

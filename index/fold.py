@@ -22,13 +22,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from nmm.index.media.fingerprint import copies as copies_among
-from nmm.index.store.compare import Look, looks, passages
-from nmm.index.store.items import content_vectors
+from nmm.index.store.catalog.comparison_data import Look, looks, passages
+from nmm.index.store.catalog.file_vectors import content_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nmm.index.store.catalog import Catalog, Hit
+    from nmm.index.store.catalog.reader import Catalog, Hit
 
 # Results from the first on among which copies are looked for; more are not compared.
 COMPARED = 512

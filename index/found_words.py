@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from nmm.index.store.lookup import ALL, Span, Where, Worded, fits, look_up, marked
-from nmm.index.store.words import PASSAGES, PICTURES, WORD_TABLES
+from nmm.index.store.catalog.full_text import PASSAGES, PICTURES, WORD_TABLES
+from nmm.index.store.catalog.full_text_search import ALL, Span, Where, Worded, fits, look_up, marked
 from nmm.index.words import with_all, with_any
 
 if TYPE_CHECKING:
-    from nmm.index.store.catalog import Catalog, Kind
+    from nmm.index.store.catalog.reader import Catalog, Kind
 
 # Files of a ranking.
 DEPTH = 1000

@@ -17,9 +17,9 @@ from nmm.index.encoders.runtime import Use, load_encoder
 from nmm.index.errors import NoIndexError
 from nmm.index.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
 from nmm.index.model import check, model_of
-from nmm.index.store.catalog import KINDS, Catalog, Kind, Settings
-from nmm.index.store.items import Item, content_vectors, items
-from nmm.index.store.writer import open_for_reading
+from nmm.index.store.catalog.file_vectors import Item, content_vectors, items
+from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Settings
+from nmm.index.store.catalog.writer import open_for_reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from nmm.index.encoders.backend import Backend
     from nmm.index.encoders.registry import Encoder
-    from nmm.index.store.location import IndexFolder
+    from nmm.index.store.layout import IndexFolder
 
 
 @dataclass(frozen=True)

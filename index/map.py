@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from nmm.index.cluster import Cluster
     from nmm.index.items import Items
-    from nmm.index.store.catalog import Kind
+    from nmm.index.store.catalog.reader import Kind
 
 # How far from each other files of one content lie, where the picture is 2 wide.
 BESIDE = 0.004

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nmm.index.encoders.registry import Encoder, Model, find_model
 from nmm.index.errors import ModelError
-from nmm.index.store.catalog import Settings
+from nmm.index.store.catalog.reader import Settings
 
 
 def model_of(settings: Settings) -> Model:

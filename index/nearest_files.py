@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from nmm.index.store.catalog import Catalog, Kind, Segment
-from nmm.index.store.conditions import Condition, passing_chunks
-from nmm.index.store.nearest import NearestVectors
-from nmm.index.store.places import Place, places
-from nmm.index.store.state import States
+from nmm.index.store.catalog.file_lookup import Place, places
+from nmm.index.store.catalog.filters import Condition, passing_chunks
+from nmm.index.store.catalog.read_cache import States
+from nmm.index.store.catalog.reader import Catalog, Kind, Segment
+from nmm.index.store.vectors.searcher import NearestVectors
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.store.location import IndexFolder
+    from nmm.index.store.layout import IndexFolder
 
 
 # Images that may be gone, or left out, of those that are looked for.

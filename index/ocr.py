@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nmm.index.common.onnx_runtime import load_onnxruntime
 from nmm.index.encoders.backend import available_cpus
 from nmm.index.errors import MediaError, ModelError
-from nmm.index.store.seen import Line
+from nmm.index.store.catalog.ocr_text import Line
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,11 +19,11 @@ from nmm.index.events import Event, OcrBegins, OcrPassed, OcrSummary, Skipped, S
 from nmm.index.media.read import read_again
 from nmm.index.ocr import SIDE, Ocr, Prepared, prepare
 from nmm.index.run import ahead
-from nmm.index.store.seen import Line, Picture, pictures, put_words, unread
+from nmm.index.store.catalog.ocr_text import Line, Picture, pictures, put_words, unread
 
 if TYPE_CHECKING:
     from nmm.index.roots import Scope
-    from nmm.index.store.writer import CatalogWriter
+    from nmm.index.store.catalog.writer import CatalogWriter
 
 # Seconds, and pictures, after which what was read is committed.
 COMMIT_AFTER = 5.0

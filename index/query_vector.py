@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nmm.index.query import Query, Term
-    from nmm.index.store.catalog import Catalog, Settings
+    from nmm.index.store.catalog.reader import Catalog, Settings
 
     Vector = NDArray[np.float32]
 

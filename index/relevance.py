@@ -36,9 +36,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index import scale
 from nmm.index.common.linalg import make_unit
-from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale
-from nmm.index.store.compare import sample
-from nmm.index.store.state import States
+from nmm.index.store.catalog.comparison_data import sample
+from nmm.index.store.catalog.read_cache import States
+from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable

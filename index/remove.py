@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmm.index.errors import UsageError
-from nmm.index.store import segments
-from nmm.index.store.writer import open_for_writing
+from nmm.index.store.catalog.writer import open_for_writing
+from nmm.index.store.vectors import segments
 
 if TYPE_CHECKING:
-    from nmm.index.store.location import IndexFolder
+    from nmm.index.store.layout import IndexFolder
     from nmm.index.store.lock import Wait
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nmm.index.errors import CatalogError, IndexLockedError, NoIndexError
-from nmm.index.store import segments
-from nmm.index.store.writer import open_for_writing
+from nmm.index.store.catalog.writer import open_for_writing
+from nmm.index.store.vectors import segments
 
 if TYPE_CHECKING:
-    from nmm.index.store.location import IndexFolder
+    from nmm.index.store.layout import IndexFolder
 
 
 def repair(folder: IndexFolder) -> bool:

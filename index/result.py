@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from nmm.index.store.catalog import Hit, Kind
-    from nmm.index.store.lookup import Span
+    from nmm.index.store.catalog.full_text_search import Span
+    from nmm.index.store.catalog.reader import Hit, Kind
 
 
 @dataclass(frozen=True, slots=True)

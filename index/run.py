@@ -28,13 +28,13 @@ from nmm.index.media.image import MAX_PIXELS
 from nmm.index.media.read import Chunking, KnownMedia, TextMedia
 from nmm.index.ready import Media, ReadyImage, read_ready
 from nmm.index.roots import Scope, is_there
-from nmm.index.store.catalog import Catalog, FileRow, Root, locate
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.catalog.reader import Catalog, FileRow, Root, locate
+from nmm.index.store.layout import IndexFolder
 from nmm.index.walk import FoundFile, SkippedEntry, walk
 
 if TYPE_CHECKING:
     from nmm.index.encoders.registry import Encoder
-    from nmm.index.store.writer import CatalogWriter
+    from nmm.index.store.catalog.writer import CatalogWriter
 
 # Batches of files being read or waiting to be embedded: while one is embedded the next is
 # read, and one slow file does not make the encoder wait.

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nmm.index.store.catalog import Catalog, Kind, Scale
+from nmm.index.store.catalog.reader import Catalog, Kind, Scale
 
 if TYPE_CHECKING:
     import numpy as np

@@ -31,9 +31,9 @@ from nmm.index.query import check as check_query
 from nmm.index.query_vector import QueryEmbedder, texts_of
 from nmm.index.relevance import Relevance
 from nmm.index.result import Result
-from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale, Settings
-from nmm.index.store.state import States
-from nmm.index.store.writer import open_for_reading
+from nmm.index.store.catalog.read_cache import States
+from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Scale, Settings
+from nmm.index.store.catalog.writer import open_for_reading
 from nmm.index.words import words_of
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nmm.index.encoders.backend import Backend
-    from nmm.index.store.location import IndexFolder
+    from nmm.index.store.layout import IndexFolder
 
 
 @contextmanager

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nmm.index.store.seen import read_counts
-from nmm.index.store.writer import open_for_reading
+from nmm.index.store.catalog.ocr_text import read_counts
+from nmm.index.store.catalog.writer import open_for_reading
 
 if TYPE_CHECKING:
-    from nmm.index.store.location import IndexFolder
+    from nmm.index.store.layout import IndexFolder
 
 
 @dataclass(frozen=True, slots=True)

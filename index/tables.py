@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from nmm.index.common.atomic_files import replaced
 from nmm.index.errors import UsageError
-from nmm.index.store.catalog import Catalog
-from nmm.index.store.location import not_within
-from nmm.index.store.rows import VectorRow, count_rows, vector_rows
-from nmm.index.store.snapshot import settings_of
+from nmm.index.store.catalog.backup import settings_of
+from nmm.index.store.catalog.export_rows import VectorRow, count_rows, vector_rows
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.layout import not_within
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.store.location import IndexFolder
+    from nmm.index.store.layout import IndexFolder
 
     Add: TypeAlias = Callable[[list[VectorRow], NDArray[np.float16]], None]
 

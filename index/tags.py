@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import nmm.index.store.tags as stored
+import nmm.index.store.catalog.tags as stored
 from nmm.index.errors import UsageError
-from nmm.index.store.writer import open_for_reading, open_for_writing
+from nmm.index.store.catalog.writer import open_for_reading, open_for_writing
 
 if TYPE_CHECKING:
-    from nmm.index.store.items import Item
-    from nmm.index.store.location import IndexFolder
+    from nmm.index.store.catalog.file_vectors import Item
+    from nmm.index.store.catalog.tags import Tag
+    from nmm.index.store.layout import IndexFolder
     from nmm.index.store.lock import Wait
-    from nmm.index.store.tags import Tag
 
 
 def list_tags(folder: IndexFolder) -> list[Tag]:

@@ -26,7 +26,7 @@ from nmm.index.encoders.registry import Task
 from nmm.index.errors import UsageError
 from nmm.index.gap import closed
 from nmm.index.imagenet import imagenet_table
-from nmm.index.store.items import spoken
+from nmm.index.store.catalog.file_vectors import spoken
 from nmm.index.telling_words import telling_words
 
 if TYPE_CHECKING:

@@ -15,14 +15,14 @@ from nmm.index.errors import StoppedError, UsageError
 from nmm.index.events import Event, MountAway, RootAway, Skipped, Summary, Waiting
 from nmm.index.roots import resolve
 from nmm.index.run import Options
-from nmm.index.store.writer import open_for_reading
+from nmm.index.store.catalog.writer import open_for_reading
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
     from watchfiles import Change
 
-    from nmm.index.store.location import IndexFolder
+    from nmm.index.store.layout import IndexFolder
 
     _Watcher: TypeAlias = Generator[set[tuple[Change, str]], None, None]
 

@@ -18,8 +18,8 @@ from support import SAMPLE_DATA, Configured, Nmm
 from nmm.cli import main
 from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
-from nmm.index.store import segments
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.layout import IndexFolder
+from nmm.index.store.vectors import segments
 
 PLAIN_USER = 65534  # nobody
 

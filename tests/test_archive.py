@@ -23,12 +23,12 @@ from nmm.index import archive as archive_module
 from nmm.index.archive import Imported, export_archive, import_archive
 from nmm.index.common import atomic_files as replace_module
 from nmm.index.errors import ArchiveError, NoIndexError, OutputError, UsageError
-from nmm.index.store import migrations as migrations_module
-from nmm.index.store import words
-from nmm.index.store.catalog import KINDS, SCHEMA, Catalog, Scale, Settings
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.nearest import NearestVectors
-from nmm.index.store.writer import CatalogWriter, ChunkRow, Content, open_for_writing
+from nmm.index.store.catalog import full_text
+from nmm.index.store.catalog import migrations as migrations_module
+from nmm.index.store.catalog.reader import KINDS, SCHEMA, Catalog, Scale, Settings
+from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
+from nmm.index.store.layout import IndexFolder
+from nmm.index.store.vectors.searcher import NearestVectors
 
 DIMENSION = 32
 VECTORS = 60
@@ -56,7 +56,7 @@ def add_files(
 @pytest.fixture
 def filled(folder: IndexFolder, tmp_path: Path, short_tail: None) -> IndexFolder:
     """An index of 30 images and 30 texts with derived files, and one file that was skipped."""
-    from nmm.index.store import segments
+    from nmm.index.store.vectors import segments
 
     with open_for_writing(folder) as writer:
         writer.set_settings(Settings("mini", DIMENSION, "0" * 64))
@@ -90,7 +90,8 @@ def dump(folder: IndexFolder, *, but: str = "segments") -> dict[str, list[tuple[
             if name != "loose"
             else connection.execute("SELECT * FROM loose").fetchall()
             for (name,) in tables.fetchall()
-            if name not in {but, *words.SHADOWS, *(table.name for table in words.WORD_TABLES)}
+            if name
+            not in {but, *full_text.SHADOWS, *(table.name for table in full_text.WORD_TABLES)}
         }
 
 
@@ -557,7 +558,7 @@ def edited(archive: Path, edit: Edit) -> None:
         # Tables of words, made as nmm makes them: what FTS5 keeps in them is not believed.
         "CREATE VIRTUAL TABLE name_words USING fts5 (name, "
         "tokenize = 'unicode61 remove_diacritics 2')",
-        ";".join(words.MADE.values()),
+        ";".join(full_text.MADE.values()),
         "DROP TRIGGER files_end",
         "ALTER TABLE files ADD COLUMN evil",
         "ALTER TABLE segments RENAME COLUMN form TO evil",
@@ -583,8 +584,8 @@ def test_an_archive_holds_no_tables_of_words_and_an_import_makes_them(
     filled: IndexFolder, archive: Path, target: IndexFolder
 ) -> None:
     catalog = parts(archive)[1]
-    tables = [table.name for table in words.WORD_TABLES]
-    assert not [name for name in (*tables, *words.TRIGGERS) if name.encode() in catalog]
+    tables = [table.name for table in full_text.WORD_TABLES]
+    assert not [name for name in (*tables, *full_text.TRIGGERS) if name.encode() in catalog]
     assert archive.stat().st_size < filled.catalog.stat().st_size
     import_archive(archive, target)
     with Catalog.open(target.catalog) as imported:

@@ -45,9 +45,9 @@ from nmm.index.obtain import prepare
 from nmm.index.remove import remove
 from nmm.index.run import AHEAD, Options
 from nmm.index.status import status
-from nmm.index.store.catalog import Catalog, Settings
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.writer import open_for_writing
+from nmm.index.store.catalog.reader import Catalog, Settings
+from nmm.index.store.catalog.writer import open_for_writing
+from nmm.index.store.layout import IndexFolder
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and file modes")
 
@@ -660,8 +660,8 @@ def test_an_index_of_another_model_is_refused_and_left_alone(
 def test_an_index_that_is_being_written_to_is_refused(root: Path, folder: IndexFolder) -> None:
     holder = (
         "import sys; from pathlib import Path\n"
-        "from nmm.index.store.location import IndexFolder\n"
-        "from nmm.index.store.writer import open_for_writing\n"
+        "from nmm.index.store.layout import IndexFolder\n"
+        "from nmm.index.store.catalog.writer import open_for_writing\n"
         "with open_for_writing(IndexFolder(Path(sys.argv[1]))):\n"
         "    print('held', flush=True)\n"
         "    sys.stdin.read()\n"
@@ -725,7 +725,7 @@ from pathlib import Path
 from nmm.index.build import build
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.run import Options
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.layout import IndexFolder
 
 begin, batches = OnnxEncoder.begin_texts, int(sys.argv[3])
 

@@ -21,7 +21,8 @@ import pytest
 from sqlite_utils import Database
 
 from nmm.index.errors import CatalogError, IndexLockedError, NoIndexError, StoppedError
-from nmm.index.store.catalog import (
+from nmm.index.store.catalog.migrations import migrations
+from nmm.index.store.catalog.reader import (
     KINDS,
     SCHEMA,
     Catalog,
@@ -32,10 +33,7 @@ from nmm.index.store.catalog import (
     Segment,
     Settings,
 )
-from nmm.index.store.location import IndexFolder, index_folder
-from nmm.index.store.lock import Holder, Wait
-from nmm.index.store.migrations import migrations
-from nmm.index.store.writer import (
+from nmm.index.store.catalog.writer import (
     CatalogWriter,
     Changes,
     ChunkRow,
@@ -43,6 +41,8 @@ from nmm.index.store.writer import (
     open_for_reading,
     open_for_writing,
 )
+from nmm.index.store.layout import IndexFolder, index_folder
+from nmm.index.store.lock import Holder, Wait
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX file modes")
 
@@ -219,8 +219,8 @@ def test_a_catalog_in_a_folder_that_is_read_only_can_be_read(
 LEFT = """
 import os, signal, sys
 from pathlib import Path
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.writer import open_for_writing
+from nmm.index.store.layout import IndexFolder
+from nmm.index.store.catalog.writer import open_for_writing
 
 with open_for_writing(IndexFolder(Path(sys.argv[1]))) as writer:
     writer.adopt_root(Path("/photos"))
@@ -314,8 +314,8 @@ def test_the_lock_of_a_process_that_was_killed_is_taken_over(folder: IndexFolder
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from nmm.index.store.location import IndexFolder\n"
-        "from nmm.index.store.writer import open_for_writing\n"
+        "from nmm.index.store.layout import IndexFolder\n"
+        "from nmm.index.store.catalog.writer import open_for_writing\n"
         "with open_for_writing(IndexFolder(Path(sys.argv[1]))):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

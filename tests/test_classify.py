@@ -23,7 +23,7 @@ from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.items import Items, open_items
 from nmm.index.labels import NONE, Label, check_labels, parse_labels
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.layout import IndexFolder
 from nmm.index.zero_shot import CLIP_7
 
 THINGS = ("cat", "horse", "rocket", "clock", "coffee")

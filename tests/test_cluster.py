@@ -26,9 +26,9 @@ from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.gap import closed
 from nmm.index.items import Items, open_items
-from nmm.index.store.catalog import Kind, Scale, Settings
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.writer import ChunkRow, Content, open_for_writing
+from nmm.index.store.catalog.reader import Kind, Scale, Settings
+from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
+from nmm.index.store.layout import IndexFolder
 from nmm.index.telling_words import telling_words
 
 ROOT = Path("/library").absolute()

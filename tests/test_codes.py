@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nmm.index.common.int8_matmul import multiply
-from nmm.index.store import codes as codes_module
-from nmm.index.store import faiss_files
-from nmm.index.store.codes import Codes, encode
+from nmm.index.store.vectors import faiss_files
+from nmm.index.store.vectors import quantized_scan as codes_module
+from nmm.index.store.vectors.quantized_scan import Codes, encode
 
 Vectors = NDArray[np.float32]
 

@@ -17,11 +17,11 @@ from support import Nmm
 from nmm.index.compact import compact
 from nmm.index.errors import IndexLockedError, NoIndexError
 from nmm.index.repair import repair
-from nmm.index.store import segments
-from nmm.index.store.catalog import Catalog, Settings
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.nearest import NearestVectors
-from nmm.index.store.writer import CatalogWriter, ChunkRow, Content, open_for_writing
+from nmm.index.store.catalog.reader import Catalog, Settings
+from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
+from nmm.index.store.layout import IndexFolder
+from nmm.index.store.vectors import segments
+from nmm.index.store.vectors.searcher import NearestVectors
 
 pytestmark = pytest.mark.usefixtures("short_tail")
 

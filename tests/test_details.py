@@ -24,9 +24,9 @@ from nmm.index.errors import UnreadableError
 from nmm.index.events import Event, Passed, ReadingDetails, Summary
 from nmm.index.media.exif import Details
 from nmm.index.media.read import read_details
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.migrations import migrations
-from nmm.index.store.writer import DETAILS
+from nmm.index.store.catalog.migrations import migrations
+from nmm.index.store.catalog.writer import DETAILS
+from nmm.index.store.layout import IndexFolder
 
 WHOLE = (48.5, -16.25, "Acme X100", "a boat", DETAILS)
 NOTHING = (None, None, None, None, 0)

@@ -21,10 +21,10 @@ from nmm.index.build import build
 from nmm.index.doctor import CHECKS, Finding, doctor
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import CatalogError, IndexLockedError, NoIndexError
-from nmm.index.store import faiss_files, segments
-from nmm.index.store.catalog import KINDS, VECTOR_DTYPE, Catalog, Kind, Segment
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.writer import open_for_writing
+from nmm.index.store.catalog.reader import KINDS, VECTOR_DTYPE, Catalog, Kind, Segment
+from nmm.index.store.catalog.writer import open_for_writing
+from nmm.index.store.layout import IndexFolder
+from nmm.index.store.vectors import faiss_files, segments
 
 PAGE = 4096
 TEXTS = 60

@@ -29,9 +29,9 @@ from nmm.index.dupes.register import apart_registered
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.items import open_items
 from nmm.index.media.fingerprint import GREY, fingerprint
-from nmm.index.store.compare import Look
-from nmm.index.store.items import Item
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.catalog.comparison_data import Look
+from nmm.index.store.catalog.file_vectors import Item
+from nmm.index.store.layout import IndexFolder
 
 MAKE, MODEL, EXIF_IFD, DATE_TIME_ORIGINAL = 0x010F, 0x0110, 0x8769, 0x9003
 PHOTOS = sorted((SAMPLE_DATA / "photos").glob("*.jpg"))

@@ -24,8 +24,8 @@ from nmm.index.build import build
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.events import Event, Passed
 from nmm.index.run import Options
-from nmm.index.store import segments
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.layout import IndexFolder
+from nmm.index.store.vectors import segments
 
 FOLDERS = ("", "a", "b", "a/deep")
 NAMES = ("one.txt", "One.txt", "two.md", "picture.png", "a")

@@ -21,7 +21,7 @@ from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.evaluation.captions import read_captions
 from nmm.index.evaluation.retrieval import DEPTH, METRICS
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.layout import IndexFolder
 
 CAPTIONS = {
     "a cat": ["photos/chelsea.jpg", "notes/chelsea.md"],

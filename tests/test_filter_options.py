@@ -23,8 +23,8 @@ from nmm.cli.filters import (
 )
 from nmm.index.errors import UsageError
 from nmm.index.filters import Emptied, Place
-from nmm.index.store.catalog import KINDS, Kind
-from nmm.index.store.within import is_within
+from nmm.index.store.catalog.path_globs import is_within
+from nmm.index.store.catalog.reader import KINDS, Kind
 
 NOW = datetime(2024, 3, 31, 18, 30, 15, 999)  # a Sunday
 

@@ -21,12 +21,12 @@ from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.filters import Emptied, Filters, Place, condition_of
 from nmm.index.search import Search, open_search
-from nmm.index.store import nearest, segments
-from nmm.index.store.catalog import KINDS, Kind, Scale, Settings
-from nmm.index.store.conditions import kilometres, passing_chunks
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.within import check_glob, is_within
-from nmm.index.store.writer import ChunkRow, Content, open_for_writing
+from nmm.index.store.catalog.filters import kilometres, passing_chunks
+from nmm.index.store.catalog.path_globs import check_glob, is_within
+from nmm.index.store.catalog.reader import KINDS, Kind, Scale, Settings
+from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
+from nmm.index.store.layout import IndexFolder
+from nmm.index.store.vectors import searcher, segments
 
 QUERY = "a cat on a piano"
 VIENNA, LINZ, FIJI = (48.2082, 16.3738), (48.3069, 14.2858), (-17.8, 179.9)
@@ -248,7 +248,7 @@ def test_a_pattern_means_the_same_to_a_plain_reading_of_it(glob: str, path: str)
 
 
 def plainly_within(root: str, path: str, glob: str) -> bool:
-    """The rule of nmm.index.store.within, name by name."""
+    """The rule of nmm.index.store.catalog.path_globs, name by name."""
     wanted = [name for name in glob.split("/") if name not in ("", ".")]
     names = [name for name in f"{root}/{path}".split("/") if name]
     of_root = len([name for name in root.split("/") if name]) - 1
@@ -564,7 +564,7 @@ def test_a_filtered_search_is_that_of_all_files_that_pass(
     )
     with pytest.MonkeyPatch.context() as patch:
         if through_files:  # as among more vectors than are compared one by one
-            patch.setattr(nearest, "EXACT", 0)
+            patch.setattr(searcher, "EXACT", 0)
         found = library.search.find(QUERY, count, filters=filters)
     assert len(found) == min(count, len(expected))
     assert {each.path for each in found} <= {path for _, path in expected}

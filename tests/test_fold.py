@@ -22,7 +22,7 @@ from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.fold import Words, has_same_words
 from nmm.index.media.fingerprint import BYTES, copies, fingerprint
 from nmm.index.search import Result, open_search
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.layout import IndexFolder
 
 PHOTOS = sorted((SAMPLE_DATA / "photos").glob("*.jpg"))
 DATE_TIME_ORIGINAL, EXIF_IFD = 0x9003, 0x8769

@@ -13,10 +13,10 @@ from nmm.index.encoders.registry import Task
 from nmm.index.errors import NoIndexError
 from nmm.index.filters import Filters
 from nmm.index.items import open_items
-from nmm.index.store.catalog import KINDS, Catalog
-from nmm.index.store.items import content_vectors, first_passages
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.writer import ChunkRow, Content, open_for_writing
+from nmm.index.store.catalog.file_vectors import content_vectors, first_passages
+from nmm.index.store.catalog.reader import KINDS, Catalog
+from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
+from nmm.index.store.layout import IndexFolder
 
 
 @pytest.fixture(scope="module")

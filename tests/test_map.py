@@ -31,8 +31,8 @@ from nmm.index.errors import ModelError, OutputError, UsageError
 from nmm.index.map import BESIDE, Map, laid_out, spread
 from nmm.index.neighbours import mixing, nearest, neighbours_kept, trustworthiness
 from nmm.index.projection import principal, project, scaled
-from nmm.index.store.catalog import Kind
-from nmm.index.store.items import Item
+from nmm.index.store.catalog.file_vectors import Item
+from nmm.index.store.catalog.reader import Kind
 
 in_browser = pytest.mark.skipif(BINARY is None, reason="needs Chromium: apt-get install chromium")
 CAT = SAMPLE_DATA / "photos/chelsea.jpg"

@@ -20,8 +20,8 @@ from nmm.index.events import Event, MountAway, RootAway
 from nmm.index.roots import mount_point
 from nmm.index.run import Options
 from nmm.index.status import status
-from nmm.index.store.catalog import Catalog
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.layout import IndexFolder
 from nmm.index.walk import FoundFile, walk
 
 Mount = Callable[[Path], None]

@@ -34,8 +34,8 @@ from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
 from nmm.index.encoders.weights import weight_files
 from nmm.index.errors import ModelError
 from nmm.index.search import open_search
-from nmm.index.store.catalog import Catalog
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.layout import IndexFolder
 
 GOLDEN = Path(__file__).parent / "golden" / "nomic-tiny"
 EXPECTED = np.load(GOLDEN / "expected.npz")

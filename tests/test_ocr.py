@@ -32,11 +32,11 @@ from nmm.index.media.image import DecodedImage, decode
 from nmm.index.ocr import Ocr, clean, load_ocr, prepare, reading_order
 from nmm.index.run import Options
 from nmm.index.status import status
-from nmm.index.store.checkup import Checkup, Mender
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.catalog.ocr_text import Line, put_words, reads_words, set_reads_words
+from nmm.index.store.catalog.writer import open_for_writing
+from nmm.index.store.layout import IndexFolder
 from nmm.index.store.lock import locked
-from nmm.index.store.seen import Line, put_words, reads_words, set_reads_words
-from nmm.index.store.writer import open_for_writing
+from nmm.index.store.recovery.integrity import Checkup, Mender
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 installed = pytest.mark.skipif(
@@ -398,7 +398,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from nmm.index import build, events, ocr_pass, run
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.layout import IndexFolder
 
 ocr_pass.COMMIT_AFTER = 0
 passed = 0

@@ -29,11 +29,11 @@ from nmm.index.model import settings_of
 from nmm.index.query import Mode, Query, Term
 from nmm.index.scale import NEUTRAL_QUERIES
 from nmm.index.search import open_search
-from nmm.index.store import segments
-from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale
-from nmm.index.store.conditions import Condition
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.writer import ChunkRow, Content, open_for_writing
+from nmm.index.store.catalog.filters import Condition
+from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Scale
+from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
+from nmm.index.store.layout import IndexFolder
+from nmm.index.store.vectors import segments
 
 WORDS = ("cat", "dog", "boat", "house", "river", "garden", "letter", "winter", "engine", "bridge")
 FILES = 60

@@ -23,8 +23,8 @@ from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import NoIndexError
 from nmm.index.query import Mode
 from nmm.index.search import Search, open_search
-from nmm.index.store.catalog import VECTOR_DTYPE
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.catalog.reader import VECTOR_DTYPE
+from nmm.index.store.layout import IndexFolder
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs fork")
 

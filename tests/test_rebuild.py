@@ -22,9 +22,9 @@ from nmm.index.query import Query, Term
 from nmm.index.run import Options
 from nmm.index.search import open_search
 from nmm.index.status import status
-from nmm.index.store.catalog import KINDS, Catalog
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.writer import open_for_writing
+from nmm.index.store.catalog.reader import KINDS, Catalog
+from nmm.index.store.catalog.writer import open_for_writing
+from nmm.index.store.layout import IndexFolder
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 ONE_BY_ONE = Options(batch_size=1)
@@ -268,7 +268,10 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from nmm.index.build import build
-from nmm.index.store import batches, location, segments, writer
+from nmm.index.store.catalog import transactions
+from nmm.index.store import layout
+from nmm.index.store.vectors import segments
+from nmm.index.store.catalog import writer
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)

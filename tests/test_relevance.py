@@ -22,11 +22,11 @@ from nmm.index.query import Mode, Query, Term
 from nmm.index.relevance import Relevance, height
 from nmm.index.result import Result
 from nmm.index.search import Search, open_search
-from nmm.index.store.catalog import KINDS, Catalog, Scale
-from nmm.index.store.compare import sample
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.state import States
-from nmm.index.store.writer import ChunkRow, Content, open_for_writing
+from nmm.index.store.catalog.comparison_data import sample
+from nmm.index.store.catalog.read_cache import States
+from nmm.index.store.catalog.reader import KINDS, Catalog, Scale
+from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
+from nmm.index.store.layout import IndexFolder
 
 NONSENSE = ("asdf qwer zxcv", "blorptang frimbulous", "8f3a9c 77be01", "treaty of Westphalia")
 

@@ -15,9 +15,9 @@ from nmm.index.errors import IndexLockedError, NoIndexError, UsageError
 from nmm.index.remove import remove
 from nmm.index.run import Options
 from nmm.index.status import status
-from nmm.index.store.catalog import KINDS, Catalog
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.writer import open_for_writing
+from nmm.index.store.catalog.reader import KINDS, Catalog
+from nmm.index.store.catalog.writer import open_for_writing
+from nmm.index.store.layout import IndexFolder
 
 FILES = ["a.txt", "ab.txt", "sub.txt", "sub/b.txt", "sub/c.txt"]
 

@@ -25,9 +25,9 @@ from nmm.index.root_list import (
 )
 from nmm.index.roots import State, mount_point
 from nmm.index.status import status
-from nmm.index.store.catalog import Catalog
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.writer import open_for_writing
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.writer import open_for_writing
+from nmm.index.store.layout import IndexFolder
 
 
 @pytest.fixture(autouse=True)

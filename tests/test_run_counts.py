@@ -24,8 +24,8 @@ from PIL import Image
 from nmm.index.build import Kept, build
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.neutral import neutral_vectors
-from nmm.index.store.catalog import Catalog
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.layout import IndexFolder
 
 # Per file of one image or passage: what is known of its path (2) and of its content (3); the
 # rows of content, chunk, vector and file, and that it was met.

@@ -20,10 +20,10 @@ from nmm.index.errors import ModelError, NoIndexError, UsageError
 from nmm.index.events import Event, Passed
 from nmm.index.result import Result
 from nmm.index.search import open_search
-from nmm.index.store import segments
-from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale, Settings
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.writer import CatalogWriter, ChunkRow, Content, open_for_writing
+from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Scale, Settings
+from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
+from nmm.index.store.layout import IndexFolder
+from nmm.index.store.vectors import segments
 
 pytestmark = pytest.mark.usefixtures("short_tail")
 

@@ -25,9 +25,9 @@ from nmm.index.media.read import Chunking, TextMedia, read_media
 from nmm.index.query import Query, Term, parse
 from nmm.index.query_vector import QueryEmbedder
 from nmm.index.search import open_search
-from nmm.index.store.catalog import Kind, Scale, Settings
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.writer import CatalogWriter, ChunkRow, Content, open_for_writing
+from nmm.index.store.catalog.reader import Kind, Scale, Settings
+from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
+from nmm.index.store.layout import IndexFolder
 
 CAT = SAMPLE_DATA / "photos" / "chelsea.jpg"
 DIARY = SAMPLE_DATA / "notes" / "garden_diary.md"

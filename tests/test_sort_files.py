@@ -20,7 +20,7 @@ from nmm.index.errors import OutputError, UsageError
 from nmm.index.items import open_items
 from nmm.index.sort_files import Sorted, carry_out, undo
 from nmm.index.sort_plan import Action, Filed, Plan, folder_names, plan
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.layout import IndexFolder
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL and links")
 

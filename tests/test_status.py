@@ -10,8 +10,8 @@ from nmm.index.build import build
 from nmm.index.encoders.runtime import OnnxEncoder
 from nmm.index.errors import NoIndexError
 from nmm.index.status import Status, status
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.writer import open_for_writing
+from nmm.index.store.catalog.writer import open_for_writing
+from nmm.index.store.layout import IndexFolder
 
 
 def size_of(folder: IndexFolder) -> int:

@@ -28,10 +28,10 @@ from nmm.index.filters import Emptied, Filters
 from nmm.index.items import open_items
 from nmm.index.remove import remove
 from nmm.index.search import open_search
-from nmm.index.store.catalog import Catalog
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.tags import Tag
-from nmm.index.store.writer import open_for_writing
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.tags import Tag
+from nmm.index.store.catalog.writer import open_for_writing
+from nmm.index.store.layout import IndexFolder
 from nmm.index.tags import give_tags, list_tags, remove_tags
 
 NOTES = {"a": "A cat sleeps.", "b": "Trains to Vienna.", "c": "Tea at five."}
@@ -273,7 +273,7 @@ def test_a_kill_leaves_all_or_nothing(
     code = (
         "import os, signal, sys\n"
         "from nmm.index.items import open_items\n"
-        "from nmm.index.store.location import IndexFolder\n"
+        "from nmm.index.store.layout import IndexFolder\n"
         "from nmm.index.tags import give_tags\n"
         "from pathlib import Path\n"
         "folder = IndexFolder(Path(sys.argv[1]))\n"

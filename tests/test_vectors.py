@@ -15,12 +15,12 @@ import pytest
 from numpy.typing import NDArray
 
 from nmm.index import scale
-from nmm.index.store import faiss_files, segments
-from nmm.index.store import nearest as nearest_module
-from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.nearest import NearestVectors
-from nmm.index.store.writer import CatalogWriter, ChunkRow, Content, open_for_writing
+from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Scale
+from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
+from nmm.index.store.layout import IndexFolder
+from nmm.index.store.vectors import faiss_files, segments
+from nmm.index.store.vectors import searcher as nearest_module
+from nmm.index.store.vectors.searcher import NearestVectors
 
 pytestmark = pytest.mark.usefixtures("short_tail")
 

@@ -21,9 +21,9 @@ from nmm.index.events import Event, RootAway, Skipped, Summary, Waiting
 from nmm.index.media.read import read_media
 from nmm.index.run import Options
 from nmm.index.status import status
-from nmm.index.store.catalog import Catalog, locate
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.writer import open_for_writing
+from nmm.index.store.catalog.reader import Catalog, locate
+from nmm.index.store.catalog.writer import open_for_writing
+from nmm.index.store.layout import IndexFolder
 from nmm.index.watch import watch
 
 

@@ -26,11 +26,11 @@ from nmm.index.fusion import fused
 from nmm.index.query import Mode, Query, Term
 from nmm.index.result import Result
 from nmm.index.search import open_search
-from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale, Settings
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.places import paths_of
-from nmm.index.store.words import SHADOWS, WORD_TABLES
-from nmm.index.store.writer import ChunkRow, Content, open_for_writing
+from nmm.index.store.catalog.file_lookup import paths_of
+from nmm.index.store.catalog.full_text import SHADOWS, WORD_TABLES
+from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Scale, Settings
+from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
+from nmm.index.store.layout import IndexFolder
 from nmm.index.words import words_of
 
 NOTES = {

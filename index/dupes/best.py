@@ -22,7 +22,7 @@ from nmm.index.dupes.pairs import ALL_PASSAGES
 from nmm.index.errors import MediaError
 from nmm.index.fold import Words
 from nmm.index.media.image import HEAD_BYTES, format_of
-from nmm.index.store.compare import passages
+from nmm.index.store.catalog.comparison_data import passages
 
 if TYPE_CHECKING:
     from nmm.index.dupes.disk import Unit

@@ -13,7 +13,7 @@ from nmm.index.common.hashing import sha256_of
 if TYPE_CHECKING:
     from os import stat_result
 
-    from nmm.index.store.items import Item
+    from nmm.index.store.catalog.file_vectors import Item
 
 GONE, CHANGED = "not there any more", "changed since it was indexed"
 

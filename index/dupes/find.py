@@ -22,8 +22,8 @@ from nmm.index.dupes.pairs import Links, Match, Thresholds, bursts, near_images,
 
 if TYPE_CHECKING:
     from nmm.index.items import Items
-    from nmm.index.store.catalog import Kind
-    from nmm.index.store.items import Item
+    from nmm.index.store.catalog.file_vectors import Item
+    from nmm.index.store.catalog.reader import Kind
 
 DEFAULT = Thresholds()
 

@@ -24,7 +24,7 @@ from nmm.index.dupes.prints import colours_apart, hashes, is_one_picture, unpack
 from nmm.index.dupes.propose import by_hash, by_vector
 from nmm.index.dupes.register import apart_registered
 from nmm.index.fold import Words, has_same_words, is_another_time
-from nmm.index.store.compare import looks, passages
+from nmm.index.store.catalog.comparison_data import looks, passages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nmm.index.items import Items
-    from nmm.index.store.compare import Look
-    from nmm.index.store.items import Item
+    from nmm.index.store.catalog.comparison_data import Look
+    from nmm.index.store.catalog.file_vectors import Item
 
     Floats = NDArray[np.float32]
 

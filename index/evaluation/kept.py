@@ -18,9 +18,9 @@ from nmm.index.encoders.cache import cache_folder
 from nmm.index.encoders.registry import find_model
 from nmm.index.errors import NoIndexError
 from nmm.index.remove import remove
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.catalog.writer import open_for_reading
+from nmm.index.store.layout import IndexFolder
 from nmm.index.store.lock import Wait
-from nmm.index.store.writer import open_for_reading
 
 if TYPE_CHECKING:
     from nmm.index.encoders.backend import Backend

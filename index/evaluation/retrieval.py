@@ -19,14 +19,14 @@ from nmm.index.evaluation.metrics import Tied, ndcg, recall, reciprocal_rank
 from nmm.index.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
 from nmm.index.query import Mode, Query, Term
 from nmm.index.search import Search, open_search
-from nmm.index.store.catalog import KINDS, Kind
-from nmm.index.store.items import items
-from nmm.index.store.writer import open_for_reading
+from nmm.index.store.catalog.file_vectors import items
+from nmm.index.store.catalog.reader import KINDS, Kind
+from nmm.index.store.catalog.writer import open_for_reading
 
 if TYPE_CHECKING:
     from nmm.index.encoders.backend import Backend
     from nmm.index.result import Result
-    from nmm.index.store.location import IndexFolder
+    from nmm.index.store.layout import IndexFolder
 
 # Results that are looked at: as many as can be, so that the first ten are those of a search for
 # ten. More would have more of the nearest take part in the fusion of meaning and words.

@@ -23,7 +23,7 @@ from nmm.index.errors import CatalogError, IndexLockedError, StoppedError
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-    from nmm.index.store.location import IndexFolder
+    from nmm.index.store.layout import IndexFolder
 
 POLL = 0.2  # seconds
 

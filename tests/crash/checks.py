@@ -16,9 +16,9 @@ from nmm.index.doctor import doctor
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.errors import NoIndexError, OutdatedCatalogError
 from nmm.index.query import Mode
-from nmm.index.store import faiss_files
-from nmm.index.store.catalog import KINDS, SCHEMA, VECTOR_DTYPE, Catalog
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.catalog.reader import KINDS, SCHEMA, VECTOR_DTYPE, Catalog
+from nmm.index.store.layout import IndexFolder
+from nmm.index.store.vectors import faiss_files
 
 QUERY = "a cat by the sea"
 ALL = 1000

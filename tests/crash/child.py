@@ -26,8 +26,8 @@ from nmm.index.encoders.backend import Backend
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
 from nmm.index.run import Options
-from nmm.index.store import segments
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.layout import IndexFolder
+from nmm.index.store.vectors import segments
 
 
 def open_encoder() -> OnnxEncoder:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from signal import SIGKILL
 
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.layout import IndexFolder
 
 # One thread in each library, for a fork has only the thread that forked.
 ALONE = {
@@ -32,7 +32,7 @@ class Job:
         folder: The index.
         paths: What to index; if empty, the roots that there are.
         rebuild: Embed everything again.
-        tail: :data:`nmm.index.store.segments.TAIL` of the run.
+        tail: :data:`nmm.index.store.vectors.segments.TAIL` of the run.
         kill_after: Seconds after which it is killed.
         kill_at: A label of the store, and at which passing of it, from 1, it kills itself.
         labels: A file that is told the labels that are passed; it can be the trace.

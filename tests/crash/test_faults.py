@@ -13,7 +13,7 @@ from crash import trace, tree
 from crash.checks import check, check_between, check_finished
 from crash.runner import Runner, job
 
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.layout import IndexFolder
 
 # In each of 15 series.
 POINTS = 8

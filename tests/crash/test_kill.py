@@ -14,7 +14,7 @@ from crash import tree
 from crash.checks import EMPTY, Held, check, check_finished, check_within
 from crash.runner import Job, Runner, job
 
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.layout import IndexFolder
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs fork and SIGKILL")
 

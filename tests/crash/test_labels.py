@@ -18,9 +18,9 @@ from crash.runner import Runner, job
 from sqlite_utils import Database
 
 import nmm.index
-from nmm.index.store.catalog import SCHEMA
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.migrations import migrations
+from nmm.index.store.catalog.migrations import migrations
+from nmm.index.store.catalog.reader import SCHEMA
+from nmm.index.store.layout import IndexFolder
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs fork and SIGKILL")
 

@@ -15,7 +15,7 @@ from crash.power import Files, all_of, read_files, some_of, write_files
 from crash.runner import Runner, job
 from crash.trace import Operation
 
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.layout import IndexFolder
 
 # In each of 6 series.
 POINTS = 20

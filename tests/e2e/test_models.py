@@ -26,7 +26,7 @@ from support import SAMPLE_DATA, Nmm
 from nmm.index.build import build
 from nmm.index.events import Passed
 from nmm.index.run import Options
-from nmm.index.store.location import IndexFolder
+from nmm.index.store.layout import IndexFolder
 
 VISION, TEXT = "nomic-ai/nomic-embed-vision-v1.5", "nomic-ai/nomic-embed-text-v1.5"
 PHOTO = SAMPLE_DATA / "photos" / "chelsea.jpg"

@@ -24,7 +24,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.store import faiss_files
+from nmm.index.store.vectors import faiss_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

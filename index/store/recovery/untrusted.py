@@ -16,9 +16,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from nmm.index.errors import ArchiveError
-from nmm.index.store.batches import TABLES
-from nmm.index.store.catalog import KINDS, SCHEMA, Catalog, Settings
-from nmm.index.store.migrations import schema_at, schema_of
+from nmm.index.store.catalog.migrations import schema_at, schema_of
+from nmm.index.store.catalog.reader import KINDS, SCHEMA, Catalog, Settings
+from nmm.index.store.catalog.transactions import TABLES
 
 # A filtered search sets aside a bit for every id up to the greatest.
 GREATEST_ID = 1 << 31

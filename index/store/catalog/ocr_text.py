@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from nmm.index.store.catalog import Catalog, Root, locate, translated
-from nmm.index.store.writer import CatalogWriter, at_and_above
+from nmm.index.store.catalog.reader import Catalog, Root, locate, translated
+from nmm.index.store.catalog.writer import CatalogWriter, at_and_above
 
 # Pictures whose paths are looked up at once.
 LOOKED_UP = 100

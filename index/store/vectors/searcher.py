@@ -6,7 +6,7 @@ import itertools
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nmm.index.store.catalog import VECTORS_PER_BLOCK, Catalog, Kind, Segment
+from nmm.index.store.catalog.reader import VECTORS_PER_BLOCK, Catalog, Kind, Segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.store.codes import Codes
-    from nmm.index.store.location import IndexFolder
+    from nmm.index.store.layout import IndexFolder
+    from nmm.index.store.vectors.quantized_scan import Codes
 
     Vector = NDArray[np.float32]
     Found = tuple[NDArray[np.int64], Vector]
@@ -243,7 +243,7 @@ class NearestVectors:
         self, segment: Segment, query: Vector, count: int, among: NDArray[np.int64] | None
     ) -> Found:
         """The best in a flat file, with scores from there."""
-        from nmm.index.store import faiss_files
+        from nmm.index.store.vectors import faiss_files
 
         for scan in self._scans:
             if among is None and scan.serves(query, count):
@@ -254,7 +254,7 @@ class NearestVectors:
         self, place: int, query: Vector, count: int, among: NDArray[np.int64] | None
     ) -> Found:
         """The best of the range of an inverted file, or of one that is damaged."""
-        from nmm.index.store import faiss_files
+        from nmm.index.store.vectors import faiss_files
 
         segment = self._segments[place]
         index = self._index(segment)
@@ -273,7 +273,7 @@ class NearestVectors:
 
     def _index(self, segment: Segment) -> Any | None:
         """The index in a segment's file; None if it is damaged."""
-        from nmm.index.store import faiss_files
+        from nmm.index.store.vectors import faiss_files
 
         if segment.name not in self._open:
             self._open[segment.name] = faiss_files.open_file(self._folder.vectors, segment)
@@ -292,7 +292,7 @@ class NearestVectors:
 
 
 def _encode(index: Any) -> Codes | None:
-    from nmm.index.store.codes import encode
+    from nmm.index.store.vectors.quantized_scan import encode
 
     return encode(index)
 
@@ -303,7 +303,7 @@ def _look_through(
     """The best in a flat file for each of some queries."""
     import numpy as np
 
-    from nmm.index.store import faiss_files
+    from nmm.index.store.vectors import faiss_files
 
     if codes and len(queries) > 1:  # one is found sooner in the file, by all cores
         return codes.nearest(np.stack(queries), count)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
-from nmm.index.store.batches import BatchWriter
-from nmm.index.store.catalog import Root, relative_to
+from nmm.index.store.catalog.reader import Root, relative_to
+from nmm.index.store.catalog.transactions import BatchWriter
 
 
 class RootWriter(BatchWriter):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from nmm.index.store.catalog import KINDS, Catalog, Kind, Scale, Segment, Settings
+from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Scale, Segment, Settings
 
 
 class State(NamedTuple):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.store import faiss_files
-from nmm.index.store.catalog import KINDS, Catalog, Kind, Segment
-from nmm.index.store.segments import FILE_NAME
+from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Segment
+from nmm.index.store.vectors import faiss_files
+from nmm.index.store.vectors.segments import FILE_NAME
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.store.location import IndexFolder
+    from nmm.index.store.layout import IndexFolder
 
 # Vectors of a file that are compared with the catalog's.
 SAMPLE = 64

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from nmm.index.errors import CatalogError, NmmError, NoIndexError, OutdatedCatalogError
-from nmm.index.store import words
-from nmm.index.store.conditions import Condition, register
-from nmm.index.store.connect import connect_to_read
+from nmm.index.store.catalog import full_text
+from nmm.index.store.catalog.connection import connect_to_read
+from nmm.index.store.catalog.filters import Condition, register
 
 if TYPE_CHECKING:
     import numpy as np
@@ -475,7 +475,7 @@ class Catalog:
     def word_fault(self) -> str:
         """What is wrong with the tables of words; empty if nothing is."""
         with self.snapshot(), translated(self.file):
-            return words.fault(self._connection)
+            return full_text.fault(self._connection)
 
     def scale(self, kind: Kind) -> Scale | None:
         """The scale of a kind's cosines, if it was measured."""

@@ -7,9 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 from nmm.index.errors import NoIndexError, OutputError
-from nmm.index.store import words
-from nmm.index.store.catalog import Catalog, Settings, translated
-from nmm.index.store.tags import DROP_UNHELD
+from nmm.index.store.catalog import full_text
+from nmm.index.store.catalog.reader import Catalog, Settings, translated
+from nmm.index.store.catalog.tags import DROP_UNHELD
 
 
 def settings_of(catalog: Catalog) -> Settings:
@@ -68,7 +68,7 @@ def _vacuum(connection: sqlite3.Connection, of: Path, file: Path) -> None:
 def _strip(connection: sqlite3.Connection) -> int:
     """Take what is derived out of a copy; the number of its schema."""
     with connection:
-        words.drop(connection)
+        full_text.drop(connection)
         if connection.execute("PRAGMA table_info(segments)").fetchone():
             connection.execute("DELETE FROM segments")
         if connection.execute("PRAGMA table_info(tags)").fetchone():

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nmm.index.store.catalog import (
+from nmm.index.store.catalog.reader import (
     VECTOR_DTYPE,
     VECTORS_PER_BLOCK,
     Catalog,

@@ -12,7 +12,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, cast
 
 from nmm.index.errors import CatalogError
-from nmm.index.store.catalog import (
+from nmm.index.store.catalog.reader import (
     SCHEMA,
     VECTOR_DTYPE,
     VECTORS_PER_BLOCK,
@@ -21,7 +21,7 @@ from nmm.index.store.catalog import (
     Settings,
     translated,
 )
-from nmm.index.store.writer import CatalogWriter
+from nmm.index.store.catalog.writer import CatalogWriter
 
 if TYPE_CHECKING:
     import numpy as np

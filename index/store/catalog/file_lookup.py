@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from nmm.index.store.catalog import Catalog, Kind, locate, relative_to
-from nmm.index.store.conditions import Condition
+from nmm.index.store.catalog.filters import Condition
+from nmm.index.store.catalog.reader import Catalog, Kind, locate, relative_to
 
 
 class Place(NamedTuple):

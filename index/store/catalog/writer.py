@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.errors import OutdatedCatalogError
-from nmm.index.store.catalog import (
+from nmm.index.store.catalog.reader import (
     VECTOR_DTYPE,
     Catalog,
     FileRow,
@@ -23,14 +23,14 @@ from nmm.index.store.catalog import (
     relative_to,
     translated,
 )
+from nmm.index.store.catalog.root_writer import RootWriter
 from nmm.index.store.lock import Wait, locked
-from nmm.index.store.root_writer import RootWriter
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.store.location import IndexFolder
+    from nmm.index.store.layout import IndexFolder
 
 # What is read of a content's file, as a number that grows with it: 1 for the place, the camera
 # and the caption of an image.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from nmm.index.store.catalog import locate
-from nmm.index.store.writer import DETAILS
+from nmm.index.store.catalog.reader import locate
+from nmm.index.store.catalog.writer import DETAILS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nmm.index.store.writer import CatalogWriter
+    from nmm.index.store.catalog.writer import CatalogWriter
 
 
 class Copy(NamedTuple):

@@ -14,7 +14,7 @@ content: a file that was renamed, moved or copied is not embedded again, and two
 one content are both results. Ids of chunks are never used twice, so a derived file that
 knows a chunk by its id can be behind the catalog, but not wrong about it.
 
-The tables of words are derived, and no part of the steps: see :mod:`nmm.index.store.words`.
+The tables of words are derived, and no part of the steps: see :mod:`nmm.index.store.catalog.full_text`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from sqlite_utils import Migrations
 
-from nmm.index.store.catalog import SCHEMA
+from nmm.index.store.catalog.reader import SCHEMA
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

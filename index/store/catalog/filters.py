@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.errors import UsageError
-from nmm.index.store.within import check_glob, is_within
+from nmm.index.store.catalog.path_globs import check_glob, is_within
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.store.catalog import Catalog, Kind
+    from nmm.index.store.catalog.reader import Catalog, Kind
 
 # The mean radius (IUGG), in km: a place is within half a percent of where an ellipsoid has it.
 EARTH = 6371.0088

@@ -30,15 +30,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nmm.index.errors import CatalogError
-from nmm.index.store import faiss_files
-from nmm.index.store.catalog import KINDS, Catalog, Form, Kind, Segment
+from nmm.index.store.catalog.reader import KINDS, Catalog, Form, Kind, Segment
+from nmm.index.store.vectors import faiss_files
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.store.location import IndexFolder
-    from nmm.index.store.writer import CatalogWriter
+    from nmm.index.store.catalog.writer import CatalogWriter
+    from nmm.index.store.layout import IndexFolder
 
 FILE_NAME = re.compile(r"(image|text)-\d+-[0-9a-f]{8}\.faiss")
 

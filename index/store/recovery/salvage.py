@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from nmm.index.common.atomic_files import sync
-from nmm.index.store.batches import TABLES
-from nmm.index.store.catalog import Settings, translated
-from nmm.index.store.location import IndexFolder
-from nmm.index.store.writer import CatalogWriter
+from nmm.index.store.catalog.reader import Settings, translated
+from nmm.index.store.catalog.transactions import TABLES
+from nmm.index.store.catalog.writer import CatalogWriter
+from nmm.index.store.layout import IndexFolder
 
 # What is read; `segments` and `loose` follow from it.
 READ = tuple(table for table in TABLES if table not in ("segments", "loose"))

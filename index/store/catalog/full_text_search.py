@@ -8,8 +8,8 @@ from collections.abc import Collection, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
-from nmm.index.store.catalog import Catalog, Kind
-from nmm.index.store.words import NAMES, PASSAGES, PICTURES, WordTable
+from nmm.index.store.catalog.full_text import NAMES, PASSAGES, PICTURES, WordTable
+from nmm.index.store.catalog.reader import Catalog, Kind
 
 # A condition on rows of files, contents and roots, and its parameters.
 Where = tuple[str, tuple[object, ...]]

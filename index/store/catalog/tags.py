@@ -12,10 +12,10 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from nmm.index.store.catalog import MAX_ID, Catalog
+from nmm.index.store.catalog.reader import MAX_ID, Catalog
 
 if TYPE_CHECKING:
-    from nmm.index.store.writer import CatalogWriter
+    from nmm.index.store.catalog.writer import CatalogWriter
 
 # What was removed from the index is gone from here, too, once it is made small.
 DROP_UNHELD = "DELETE FROM tags WHERE hash NOT IN (SELECT hash FROM contents)"

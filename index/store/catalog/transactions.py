@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from nmm.index.common.atomic_files import sync
 from nmm.index.errors import CatalogError
-from nmm.index.store import words
-from nmm.index.store.catalog import SCHEMA, Catalog, Settings, translated
+from nmm.index.store.catalog import full_text
+from nmm.index.store.catalog.reader import SCHEMA, Catalog, Settings, translated
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -155,13 +155,13 @@ class BatchWriter(Catalog):
             self._database.execute("PRAGMA foreign_keys = OFF")
             try:
                 with self._database.atomic():
-                    words.drop(self._connection)
+                    full_text.drop(self._connection)
                     for table in MADE_AGAIN:
                         self._database.execute(f"DELETE FROM main.{table}")  # noqa: S608
                         self._database.execute(
                             f"INSERT INTO main.{table} SELECT * FROM new.{table}"  # noqa: S608
                         )
-                    words.make(self._connection)
+                    full_text.make(self._connection)
                     sys.audit("nmm.store", "rebuild copied")
             finally:
                 self._database.execute("PRAGMA foreign_keys = ON")
@@ -171,7 +171,7 @@ class BatchWriter(Catalog):
     def make_words(self) -> None:
         """Make the tables of words again from the rows that they are derived from."""
         with self.batch():
-            words.make(self._connection)
+            full_text.make(self._connection)
 
     def set_settings(self, settings: Settings) -> None:
         """Say what the index is made with."""
@@ -191,17 +191,17 @@ class BatchWriter(Catalog):
     def tidy_words(self) -> None:
         """Keep nothing in the tables of words of what was removed, and make them fast to read."""
         with self.batch():
-            words.optimize(self._connection)
+            full_text.optimize(self._connection)
 
 
 def _bring_up_to_date(database: Database) -> None:
     """Take the steps of the schema that are not taken, and make the tables of words, at once."""
-    from nmm.index.store.migrations import migrations
+    from nmm.index.store.catalog.migrations import migrations
 
     with database.atomic():
         migrations.apply(database)
-        if not words.are_made(database.conn):
-            words.make(database.conn)
+        if not full_text.are_made(database.conn):
+            full_text.make(database.conn)
 
 
 def _make(file: Path) -> None:

@@ -1,0 +1,1 @@
+"""The catalog: the SQLite database that holds files, contents, vectors and words."""

@@ -1,0 +1,1 @@
+"""Check, repair and distrust: damaged catalogs, and catalogs from elsewhere."""

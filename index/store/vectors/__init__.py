@@ -1,0 +1,1 @@
+"""Nearest-neighbour search: FAISS files, derived from the catalog."""
