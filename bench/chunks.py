@@ -18,7 +18,7 @@ import numpy as np
 from report import Figure, note
 
 from nmm.index.encoders.registry import MINI, Task
-from nmm.index.encoders.runtime import load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import load_encoder
 from nmm.index.media.read import Chunking, TextMedia, read_media
 from nmm.index.walk import FoundFile, walk
 

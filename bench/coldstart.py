@@ -46,9 +46,9 @@ from random_pair import write_pair
 from report import Figure, left_out, note
 
 from nmm.index import scale
-from nmm.index.encoders.folder import folder_model
+from nmm.index.encoders.families.local_pair import folder_model
 from nmm.index.encoders.registry import MINI, Model, Task
-from nmm.index.encoders.runtime import load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import load_encoder
 from nmm.index.model import settings_of
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmm.index.derive import derive
+from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.registry import MINI, Encoder
-from nmm.index.encoders.weights import weight_files
 from nmm.index.media.fingerprint import BYTES
 from nmm.index.model import settings_of
 from nmm.index.store.catalog.reader import Root

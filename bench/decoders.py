@@ -27,9 +27,9 @@ from PIL import Image
 from pipeline import Way, seconds
 from report import Figure, left_out, note
 
-from nmm.index.encoders.backend import available_cpus
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import CLIP_IMAGE
+from nmm.index.encoders.runtime.backend import available_cpus
 from nmm.index.media.image import decode
 
 QUICK = "--rounds 1"

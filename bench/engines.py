@@ -19,13 +19,13 @@ from models import (
 from numpy.typing import NDArray
 
 from nmm.index.common.onnx_runtime import load_onnxruntime
-from nmm.index.encoders import nomic
-from nmm.index.encoders.backend import Precision, available_cpus
-from nmm.index.encoders.cache import compiled_folder
-from nmm.index.encoders.compile import TEXT, VISION, _export_towers
-from nmm.index.encoders.quantize import ZERO, quantize
+from nmm.index.encoders.export.onnx_export import TEXT, VISION, _export_towers
+from nmm.index.encoders.export.quantize import ZERO, quantize
+from nmm.index.encoders.families import nomic
+from nmm.index.encoders.hub.cache_dirs import compiled_folder
+from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.registry import Model
-from nmm.index.encoders.weights import weight_files
+from nmm.index.encoders.runtime.backend import Precision, available_cpus
 
 CORES = available_cpus()
 # One thread each, as many at once as there are cores: images, or padded tokens, in one run.

@@ -23,7 +23,7 @@ import numpy as np
 from report import Figure, note
 
 from nmm.index.encoders.registry import MINI
-from nmm.index.encoders.runtime import load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import load_encoder
 from nmm.index.model import settings_of
 from nmm.index.store.catalog.reader import Root
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing

@@ -2,7 +2,7 @@
 
 For the towers of a full-size random Nomic pair, made if none is given, and of `mini`, whose
 weights are trained: ONNX Runtime in fp32; the recipe in use, see
-:mod:`nmm.index.encoders.quantize`; and those it was chosen from.
+:mod:`nmm.index.encoders.export.quantize`; and those it was chosen from.
 
     python bench/int8.py [--pair DIR] [--photos 24] [--texts 32] [--rounds 3]
 """
@@ -21,12 +21,12 @@ from random_pair import open_pair
 from report import Figure, note
 
 from nmm.index.common.onnx_runtime import load_onnxruntime
-from nmm.index.encoders import quantize
-from nmm.index.encoders.backend import FORMS
-from nmm.index.encoders.cache import compiled_folder
-from nmm.index.encoders.compile import MANIFEST, TEXT, TOKENIZER, VISION
+from nmm.index.encoders.export import quantize
+from nmm.index.encoders.export.onnx_export import MANIFEST, TEXT, TOKENIZER, VISION
+from nmm.index.encoders.hub.cache_dirs import compiled_folder
 from nmm.index.encoders.registry import MINI, Model, Task
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.backend import FORMS
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 
 QUICK = "--layers 1 --photos 4 --texts 4 --rounds 1"
 Recipe = Callable[[Path, Path], None]

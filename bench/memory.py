@@ -36,9 +36,9 @@ from photos import write_photos
 from random_pair import write_pair
 from report import Figure, note
 
-from nmm.index.encoders.folder import folder_model
+from nmm.index.encoders.families.local_pair import folder_model
 from nmm.index.encoders.registry import Model
-from nmm.index.encoders.runtime import Use, load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import Use, load_encoder
 from nmm.index.store.layout import IndexFolder
 
 QUICK = "--layers 1 --only search --vectors 1000"
@@ -59,10 +59,10 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from models import peer_text_tower
-from nmm.index.encoders.cache import compiled_folder
-from nmm.index.encoders.folder import folder_model
-from nmm.index.encoders.gpu import TorchEncoder
-from nmm.index.encoders.backend import Device
+from nmm.index.encoders.hub.cache_dirs import compiled_folder
+from nmm.index.encoders.families.local_pair import folder_model
+from nmm.index.encoders.runtime.torch_encoder import TorchEncoder
+from nmm.index.encoders.runtime.backend import Device
 from PIL import Image
 import numpy as np, torch
 

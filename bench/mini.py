@@ -29,11 +29,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from report import Figure, note
 
-from nmm.index.encoders import mini
+from nmm.index.encoders.families import mini
+from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI, Task
-from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
-from nmm.index.encoders.weights import weight_files
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, load_encoder
 from nmm.index.media.image import MAX_PIXELS, decode
 from nmm.index.media.read import Chunking, TextMedia, read_media
 from nmm.index.scale import NEUTRAL_QUERIES, fit

@@ -40,14 +40,14 @@ from random_pair import open_pair
 from report import Figure, left_out, note
 from torch.nn import functional
 
-from nmm.index.encoders.backend import FORMS, Backend, Device, Precision
-from nmm.index.encoders.batched import BatchedEncoder
-from nmm.index.encoders.cache import compiled_folder
-from nmm.index.encoders.gpu import TorchEncoder
+from nmm.index.encoders.hub.cache_dirs import compiled_folder
+from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import CONFIG, MINI, TOKENIZER, WEIGHTS, Model, Task
-from nmm.index.encoders.runtime import IMAGES_PER_RUN, TOKENS_PER_RUN, load_encoder
-from nmm.index.encoders.weights import weight_files
+from nmm.index.encoders.runtime.backend import FORMS, Backend, Device, Precision
+from nmm.index.encoders.runtime.batching import BatchedEncoder
+from nmm.index.encoders.runtime.onnx_encoder import IMAGES_PER_RUN, TOKENS_PER_RUN, load_encoder
+from nmm.index.encoders.runtime.torch_encoder import TorchEncoder
 
 QUICK = "--layers 1 --photos 4 --texts 6 --rounds 1"
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
@@ -232,7 +232,7 @@ from pathlib import Path
 import numpy as np
 from nmm.index.common.onnx_runtime import load_onnxruntime
 from nmm.index.encoders.registry import Task, find_model
-from nmm.index.encoders.runtime import OnnxEncoder, Use
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Use
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6

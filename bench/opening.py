@@ -22,7 +22,7 @@ from report import Figure, note
 
 from nmm.index import scale
 from nmm.index.encoders.registry import MINI, Task
-from nmm.index.encoders.runtime import load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import load_encoder
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
 

@@ -46,9 +46,9 @@ from report import Figure, left_out, note
 from tokenizers import Tokenizer
 
 from nmm.index.batch import CHUNKS_PER_IMAGE
-from nmm.index.encoders.backend import available_cpus
-from nmm.index.encoders.cache import weights_folder
-from nmm.index.encoders.compile import ensure_compiled
+from nmm.index.encoders.export.onnx_export import ensure_compiled
+from nmm.index.encoders.hub.cache_dirs import weights_folder
+from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import (
     CLIP_VIT_B_16,
@@ -59,8 +59,8 @@ from nmm.index.encoders.registry import (
     Task,
     find_model,
 )
-from nmm.index.encoders.runtime import load_encoder
-from nmm.index.encoders.weights import weight_files
+from nmm.index.encoders.runtime.backend import available_cpus
+from nmm.index.encoders.runtime.onnx_encoder import load_encoder
 from nmm.index.media.image import MAX_PIXELS
 from nmm.index.media.read import Chunking, TextMedia, read_media
 from nmm.index.ready import Media, ReadyImage, read_ready

@@ -38,9 +38,9 @@ from models import peer_text_tower
 from random_pair import write_pair
 from report import Figure, left_out, note
 
-from nmm.index.encoders.folder import folder_model
+from nmm.index.encoders.families.local_pair import folder_model
 from nmm.index.encoders.registry import MINI, Model, Task
-from nmm.index.encoders.runtime import load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import load_encoder
 from nmm.index.store.catalog.reader import KINDS, Catalog
 from nmm.index.store.layout import IndexFolder
 

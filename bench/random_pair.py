@@ -20,8 +20,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from nmm.index.encoders.folder import folder_model
-from nmm.index.encoders.nomic import TextTower, VisionTower
+from nmm.index.encoders.families.local_pair import folder_model
+from nmm.index.encoders.families.nomic import TextTower, VisionTower
+from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.registry import (
     CLIP_IMAGE,
     CONFIG,
@@ -31,7 +32,6 @@ from nmm.index.encoders.registry import (
     WEIGHTS,
     Model,
 )
-from nmm.index.encoders.weights import weight_files
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden" / "nomic-tiny"
 SHAPE = {"n_embd": 768, "n_head": 12}

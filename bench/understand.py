@@ -45,7 +45,7 @@ from nmm.index.derive import derive
 from nmm.index.dupes.find import find_links
 from nmm.index.dupes.pairs import Match
 from nmm.index.encoders.registry import MINI, Encoder, Task
-from nmm.index.encoders.runtime import load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import load_encoder
 from nmm.index.errors import NmmError
 from nmm.index.evaluation.retrieval import METRICS, evaluate_retrieval
 from nmm.index.items import Items, open_items

@@ -24,13 +24,13 @@ from nmm.cli.parameters import (
 )
 from nmm.cli.text import valid
 from nmm.cli.vectors import FormatOption, OutputOption, choose_form, open_output
-from nmm.index.encoders.backend import Backend, Device, Precision
 from nmm.index.encoders.registry import DEFAULT, FALLBACK, Task, find_model
+from nmm.index.encoders.runtime.backend import Backend, Device, Precision
 from nmm.index.errors import HubError
 
 if TYPE_CHECKING:
     from nmm.cli.progress import Progress
-    from nmm.index.encoders.batched import BatchedEncoder
+    from nmm.index.encoders.runtime.batching import BatchedEncoder
 
 EXAMPLES = """\b
 Examples:

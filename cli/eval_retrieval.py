@@ -32,7 +32,7 @@ from nmm.cli.parameters import (
     QuietOption,
     ThreadsOption,
 )
-from nmm.index.encoders.backend import Backend, Device, Precision
+from nmm.index.encoders.runtime.backend import Backend, Device, Precision
 from nmm.index.query import Mode
 
 if TYPE_CHECKING:

@@ -28,8 +28,8 @@ from nmm.cli.parameters import (
     QuietOption,
     ThreadsOption,
 )
-from nmm.index.encoders.backend import Backend, Device, Precision
 from nmm.index.encoders.registry import Task
+from nmm.index.encoders.runtime.backend import Backend, Device, Precision
 
 
 def sts(

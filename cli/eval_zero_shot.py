@@ -29,8 +29,8 @@ from nmm.cli.parameters import (
     ThreadsOption,
 )
 from nmm.cli.text import printable
-from nmm.index.encoders.backend import Backend, Device, Precision
 from nmm.index.encoders.registry import Task
+from nmm.index.encoders.runtime.backend import Backend, Device, Precision
 
 if TYPE_CHECKING:
     from nmm.index.evaluation.classification import Classified

@@ -14,8 +14,8 @@ from nmm.cli.text import printable
 
 if TYPE_CHECKING:
     from nmm.cli.progress import Progress
-    from nmm.index.encoders.backend import Backend
-    from nmm.index.encoders.batched import BatchedEncoder
+    from nmm.index.encoders.runtime.backend import Backend
+    from nmm.index.encoders.runtime.batching import BatchedEncoder
     from nmm.index.evaluation.lines import BadLine
 
 # Of what is wrong with a file so much is said; all of it is in the JSON.

@@ -26,8 +26,8 @@ from nmm.cli.parameters import (
 )
 from nmm.cli.signals import stopping
 from nmm.cli.text import printable
-from nmm.index.encoders.backend import Backend, Device, Precision, check_backend
 from nmm.index.encoders.registry import DEFAULT, find_model
+from nmm.index.encoders.runtime.backend import Backend, Device, Precision, check_backend
 
 if TYPE_CHECKING:
     from nmm.index.events import OcrSummary, Summary

@@ -87,9 +87,9 @@ def pull(
     What broke off is gone on with, and every file is checked against its hash.
     """
     from nmm.cli.progress import Progress
+    from nmm.index.encoders.provision import obtain, prepare
     from nmm.index.encoders.registry import find_model
     from nmm.index.errors import StoppedError
-    from nmm.index.obtain import obtain, prepare
 
     model = find_model(name)
     try:
@@ -107,8 +107,8 @@ def pull(
 @app.command()
 def remove(name: NameArgument, as_json: JsonOption = False) -> None:
     """Delete what was downloaded of a model, and what was prepared of it."""
+    from nmm.index.encoders.hub.weights import remove as delete
     from nmm.index.encoders.registry import find_model
-    from nmm.index.encoders.weights import remove as delete
 
     model = find_model(name)
     freed = delete(model)
@@ -123,9 +123,9 @@ def remove(name: NameArgument, as_json: JsonOption = False) -> None:
 @app.command()
 def verify(name: NameArgument, as_json: JsonOption = False) -> None:
     """Read every file of a model and compare it with its hash."""
+    from nmm.index.encoders.hub.weights import remedy
+    from nmm.index.encoders.hub.weights import verify as problems_of
     from nmm.index.encoders.registry import find_model
-    from nmm.index.encoders.weights import remedy
-    from nmm.index.encoders.weights import verify as problems_of
 
     model = find_model(name)
     problems = problems_of(model)
@@ -141,10 +141,10 @@ def verify(name: NameArgument, as_json: JsonOption = False) -> None:
 @app.command()
 def path(name: NameArgument, as_json: JsonOption = False) -> None:
     """Print where a model's weights are, and with --json what was made of them too."""
-    from nmm.index.encoders.cache import compiled_folder
-    from nmm.index.encoders.compile import is_compiled
+    from nmm.index.encoders.export.onnx_export import is_compiled
+    from nmm.index.encoders.hub.cache_dirs import compiled_folder
+    from nmm.index.encoders.hub.weights import weight_files
     from nmm.index.encoders.registry import find_model
-    from nmm.index.encoders.weights import weight_files
 
     model = find_model(name)
     files = [str(file) for file in weight_files(model)]
@@ -165,8 +165,8 @@ def _common_folder(files: list[str]) -> str:
 def _row(model: Model) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from nmm.index.encoders.compile import is_compiled
-    from nmm.index.encoders.weights import is_on_this_machine
+    from nmm.index.encoders.export.onnx_export import is_compiled
+    from nmm.index.encoders.hub.weights import is_on_this_machine
 
     return {
         "name": model.name,

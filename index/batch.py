@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.encoders.batched import Underway
+    from nmm.index.encoders.runtime.batching import Underway
     from nmm.index.media.chunk import Chunk
     from nmm.index.ready import ReadyImage
     from nmm.index.store.catalog.reader import Root

@@ -15,9 +15,10 @@ from nmm.index import ocr
 from nmm.index.changes import cover_changes
 from nmm.index.derive import derive
 from nmm.index.details import read_missing_details
-from nmm.index.encoders.backend import Backend
+from nmm.index.encoders.provision import obtain_default, prepare
 from nmm.index.encoders.registry import DEFAULT, Encoder, Model, find_model
-from nmm.index.encoders.runtime import load_encoder
+from nmm.index.encoders.runtime.backend import Backend
+from nmm.index.encoders.runtime.onnx_encoder import load_encoder
 from nmm.index.errors import CatalogError, ModelError, NoIndexError, StoppedError, UsageError
 from nmm.index.events import (
     Event,
@@ -31,7 +32,6 @@ from nmm.index.events import (
     Waiting,
 )
 from nmm.index.model import check, model_of, settings_of
-from nmm.index.obtain import obtain_default, prepare
 from nmm.index.ocr_pass import read_words
 from nmm.index.roots import Coverage, Scope, cover, mount_point, resolve
 from nmm.index.run import Options, Run

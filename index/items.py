@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from nmm.index.common.tracing import span
-from nmm.index.encoders.runtime import Use, load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import Use, load_encoder
 from nmm.index.errors import NoIndexError
 from nmm.index.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
 from nmm.index.model import check, model_of
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.encoders.backend import Backend
     from nmm.index.encoders.registry import Encoder
+    from nmm.index.encoders.runtime.backend import Backend
     from nmm.index.store.layout import IndexFolder
 
 

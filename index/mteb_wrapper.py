@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 from nmm.index.common.linalg import make_unit
 from nmm.index.embed import IMAGES, open_encoder, vectors_of_images
-from nmm.index.encoders.backend import Backend, Device
 from nmm.index.encoders.registry import Task, find_model
+from nmm.index.encoders.runtime.backend import Backend, Device
 from nmm.index.errors import MediaError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.encoders.batched import Vectors
     from nmm.index.encoders.registry import Model
+    from nmm.index.encoders.runtime.batching import Vectors
 
 # What the makers of Nomic's models embed the texts of each type of task for, as mteb has it of
 # them (mteb.models.model_implementations.nomic_models), and their repository contrastors has of

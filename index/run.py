@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nmm.index.batch import Batch, Change, FileEntry
 from nmm.index.common.tracing import span
-from nmm.index.encoders.backend import available_cpus
+from nmm.index.encoders.runtime.backend import available_cpus
 from nmm.index.errors import MediaError, NotMediaError, UnreadableError, UsageError
 from nmm.index.events import Counted, Event, Passed, Skipped, Summary
 from nmm.index.media.image import MAX_PIXELS

@@ -20,7 +20,7 @@ from nmm.index.answer import Answers, Wanted
 from nmm.index.common.numpy_threads import import_numpy
 from nmm.index.common.tracing import span
 from nmm.index.encoders.registry import Encoder, Task
-from nmm.index.encoders.runtime import Use, load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import Use, load_encoder
 from nmm.index.errors import CatalogError, NoIndexError, UsageError
 from nmm.index.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
 from nmm.index.model import check, model_of
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.encoders.backend import Backend
+    from nmm.index.encoders.runtime.backend import Backend
     from nmm.index.store.layout import IndexFolder
 
 
@@ -56,7 +56,7 @@ def open_search(
 ) -> Iterator[Search]:
     """An index, ready to be searched; nothing is opened before it is needed.
 
-    `once` is for a query or two, see :class:`~nmm.index.encoders.runtime.Use`.
+    `once` is for a query or two, see :class:`~nmm.index.encoders.runtime.onnx_encoder.Use`.
 
     Raises:
         NoIndexError: There is none, or nothing was ever indexed.

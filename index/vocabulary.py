@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from nmm.index.common.array_cache import kept_vectors
 from nmm.index.common.linalg import make_unit
-from nmm.index.encoders.cache import cache_folder
+from nmm.index.encoders.hub.cache_dirs import cache_folder
 from nmm.index.encoders.registry import Task
 from nmm.index.errors import UsageError
 from nmm.index.gap import closed

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmm.index.build import Kept, build, build_changed
-from nmm.index.encoders.backend import Backend
+from nmm.index.encoders.runtime.backend import Backend
 from nmm.index.errors import StoppedError, UsageError
 from nmm.index.events import Event, MountAway, RootAway, Skipped, Summary, Waiting
 from nmm.index.roots import resolve

@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from support import SAMPLE_DATA
 
-from nmm.index.encoders import instructions, runtime
-from nmm.index.encoders.backend import (
+from nmm.index.encoders.export.onnx_export import ensure_compiled, is_compiled
+from nmm.index.encoders.hub.cache_dirs import compiled_folder
+from nmm.index.encoders.preprocess import to_pixels
+from nmm.index.encoders.registry import JINA_CLIP_V1, MINI, Task
+from nmm.index.encoders.runtime import cpu_features, onnx_encoder
+from nmm.index.encoders.runtime.backend import (
     Backend,
     Device,
     Precision,
@@ -23,12 +27,8 @@ from nmm.index.encoders.backend import (
     choose_device,
     choose_precision,
 )
-from nmm.index.encoders.cache import compiled_folder
-from nmm.index.encoders.compile import ensure_compiled, is_compiled
-from nmm.index.encoders.gpu import TorchEncoder
-from nmm.index.encoders.preprocess import to_pixels
-from nmm.index.encoders.registry import JINA_CLIP_V1, MINI, Task
-from nmm.index.encoders.runtime import OnnxEncoder, Use, load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Use, load_encoder
+from nmm.index.encoders.runtime.torch_encoder import TorchEncoder
 from nmm.index.errors import UsageError
 
 TEXTS = ["a cat", "two boats on a lake, early in the morning", "", "Fünf Enten 🦆"]
@@ -99,7 +99,7 @@ def test_graphs_run_on_the_cpu_only() -> None:
 def test_looking_for_a_gpu_does_not_import_torch_where_there_is_none() -> None:
     program = (
         "import sys\n"
-        "from nmm.index.encoders.backend import Device, choose_device\n"
+        "from nmm.index.encoders.runtime.backend import Device, choose_device\n"
         "from nmm.index.encoders.registry import MINI\n"
         "print(choose_device(MINI, Device.AUTO).value, 'torch' in sys.modules)\n"
     )
@@ -129,7 +129,7 @@ AZURE = "AzureExecutionProvider"
 def test_an_accelerator_that_embeds_alike_is_used(
     mini: OnnxEncoder, pixels: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime, "ACCELERATORS", ("NoneSuchExecutionProvider", AZURE))
+    monkeypatch.setattr(onnx_encoder, "ACCELERATORS", ("NoneSuchExecutionProvider", AZURE))
     encoder = OnnxEncoder(MINI, compiled_folder(MINI))
     assert encoder._vision_session.get_providers()[0] == AZURE
     np.testing.assert_allclose(
@@ -140,16 +140,16 @@ def test_an_accelerator_that_embeds_alike_is_used(
 def test_an_accelerator_that_embeds_otherwise_is_not_used(
     mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime, "ACCELERATORS", (AZURE,))
+    monkeypatch.setattr(onnx_encoder, "ACCELERATORS", (AZURE,))
     encoder = OnnxEncoder(MINI, compiled_folder(MINI))
     real = encoder._open
 
-    def open_another(file: Path, provider: str = runtime.CPU) -> object:
+    def open_another(file: Path, provider: str = onnx_encoder.CPU) -> object:
         # Of other weights: the text tower, which does not even take pixels.
         return real(compiled_folder(MINI) / "text.onnx") if provider == AZURE else real(file)
 
     monkeypatch.setattr(encoder, "_open", open_another)
-    assert encoder._vision_session.get_providers() == [runtime.CPU]
+    assert encoder._vision_session.get_providers() == [onnx_encoder.CPU]
     assert "pixels" in {x.name for x in encoder._vision_session.get_inputs()}
 
 
@@ -177,7 +177,7 @@ BYTE_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"}
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/cpuinfo")
 def test_instructions_that_are_found_are_those_that_the_kernel_names() -> None:
     named = BYTE_PRODUCTS & set(Path("/proc/cpuinfo").read_text("utf-8").split())
-    assert instructions.multiplies_bytes() == bool(named)
+    assert cpu_features.multiplies_bytes() == bool(named)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_auto_is_8_bits_where_the_processor_has_instructions_for_it(
     pixels: NDArray[np.uint8],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(instructions, "multiplies_bytes", lambda: there)
+    monkeypatch.setattr(cpu_features, "multiplies_bytes", lambda: there)
     found = load_encoder(MINI, backend=AUTO)
     expected = load_encoder(MINI, backend=Backend(Device.CPU, precision=chosen))
     assert found.weights == mini.weights
@@ -199,10 +199,10 @@ def test_auto_is_8_bits_where_the_processor_has_instructions_for_it(
 
 
 def test_auto_is_fp32_of_graphs_and_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(instructions, "multiplies_bytes", lambda: True)
+    monkeypatch.setattr(cpu_features, "multiplies_bytes", lambda: True)
     check_backend(JINA_CLIP_V1, AUTO)
     assert choose_precision(JINA_CLIP_V1, AUTO) is Precision.FP32
-    monkeypatch.setattr("nmm.index.encoders.backend.choose_device", lambda *_: Device.CUDA)
+    monkeypatch.setattr("nmm.index.encoders.runtime.backend.choose_device", lambda *_: Device.CUDA)
     assert choose_precision(MINI, Backend(precision=Precision.AUTO)) is Precision.FP32
 
 

@@ -25,9 +25,10 @@ from nmm.index import ready as ready_module
 from nmm.index import search as search_module
 from nmm.index.batch import CHUNKS_PER_IMAGE, UNDERWAY, Batch, FileEntry
 from nmm.index.build import build
-from nmm.index.encoders.batched import Underway
+from nmm.index.encoders.provision import prepare
 from nmm.index.encoders.registry import Task
-from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
+from nmm.index.encoders.runtime.batching import Underway
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, load_encoder
 from nmm.index.errors import IndexLockedError, MediaError, ModelError, NoIndexError, UsageError
 from nmm.index.events import (
     Counted,
@@ -41,7 +42,6 @@ from nmm.index.events import (
 )
 from nmm.index.media.chunk import Chunk
 from nmm.index.media.read import SMALL_TEXT, read_media
-from nmm.index.obtain import prepare
 from nmm.index.remove import remove
 from nmm.index.run import AHEAD, Options
 from nmm.index.status import status
@@ -723,7 +723,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from nmm.index.build import build
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.run import Options
 from nmm.index.store.layout import IndexFolder
 

@@ -19,7 +19,7 @@ from support import SAMPLE_DATA, Nmm
 from nmm.index.build import build
 from nmm.index.classify import SUBJECTS, Classification, classify, label_vectors
 from nmm.index.encoders.registry import MINI, MODELS, NOMIC_V1_5, Encoder, Task
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.items import Items, open_items
 from nmm.index.labels import NONE, Label, check_labels, parse_labels

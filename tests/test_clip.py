@@ -16,15 +16,15 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, processors
 from torch import Tensor
 
-from nmm.index.encoders import clip
-from nmm.index.encoders.backend import Backend, Device
-from nmm.index.encoders.batched import BatchedEncoder
-from nmm.index.encoders.cache import compiled_folder, weights_folder
-from nmm.index.encoders.compile import compile_model
+from nmm.index.encoders.export.onnx_export import compile_model
+from nmm.index.encoders.families import clip
+from nmm.index.encoders.families.base import Towers
+from nmm.index.encoders.hub.cache_dirs import compiled_folder, weights_folder
+from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.registry import CLIP_VIT_B_16, Task
-from nmm.index.encoders.runtime import load_encoder
-from nmm.index.encoders.towers import Towers
-from nmm.index.encoders.weights import weight_files
+from nmm.index.encoders.runtime.backend import Backend, Device
+from nmm.index.encoders.runtime.batching import BatchedEncoder
+from nmm.index.encoders.runtime.onnx_encoder import load_encoder
 from nmm.index.errors import ModelError
 
 TOLERANCE = 1e-4

@@ -22,7 +22,7 @@ from support import SAMPLE_DATA, Nmm
 from nmm.index import density, spherical, vocabulary
 from nmm.index.cluster import Cluster, Method, cluster
 from nmm.index.encoders.registry import Task
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.gap import closed
 from nmm.index.items import Items, open_items

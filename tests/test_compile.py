@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 import torch
 
-from nmm.index.encoders.cache import compiled_folder
-from nmm.index.encoders.compile import FORM, MANIFEST, ensure_compiled, is_compiled
+from nmm.index.encoders.export.onnx_export import FORM, MANIFEST, ensure_compiled, is_compiled
+from nmm.index.encoders.hub.cache_dirs import compiled_folder
 from nmm.index.encoders.registry import MINI, Task
-from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, load_encoder
 from nmm.index.errors import ModelError
 
 TINY = replace(
@@ -45,7 +45,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from torch import nn
 from torch.nn.functional import normalize
 
-from nmm.index.encoders.towers import Towers
+from nmm.index.encoders.families.base import Towers
 
 
 class Tower(nn.Module):
@@ -144,7 +144,7 @@ def test_two_first_runs_compile_once_and_without_importing_torch(cache: Path) ->
     program = """if True:
         import sys
         from nmm.index.encoders.registry import Task, find_model
-        from nmm.index.encoders.runtime import load_encoder
+        from nmm.index.encoders.runtime.onnx_encoder import load_encoder
 
         encoder = load_encoder(find_model("tiny"), on_compile=lambda: print("compiles"))
         print(encoder.embed_texts(["red"], Task.QUERY).shape, "torch" in sys.modules)

@@ -19,7 +19,7 @@ from sqlite_utils import Database
 from nmm.index import build as build_module
 from nmm.index import details as details_module
 from nmm.index.build import build
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UnreadableError
 from nmm.index.events import Event, Passed, ReadingDetails, Summary
 from nmm.index.media.exif import Details

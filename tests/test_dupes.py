@@ -26,7 +26,7 @@ from nmm.index.dupes.pairs import Match, Thresholds, runs
 from nmm.index.dupes.prints import hashes
 from nmm.index.dupes.propose import by_hash, by_vector
 from nmm.index.dupes.register import apart_registered
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.items import open_items
 from nmm.index.media.fingerprint import GREY, fingerprint
 from nmm.index.store.catalog.comparison_data import Look

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from nmm.index import build as build_module
 from nmm.index import search as search_module
 from nmm.index.build import build
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.events import Event, Passed
 from nmm.index.run import Options
 from nmm.index.store.layout import IndexFolder

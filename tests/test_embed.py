@@ -15,10 +15,10 @@ from PIL import Image
 from support import SAMPLE_DATA, Nmm
 
 from nmm.index import embed
-from nmm.index.encoders.downloaded import write_manifest
+from nmm.index.encoders.hub.manifest import write_manifest
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI, Task, find_model
-from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, load_encoder
 from nmm.index.errors import MediaError, ModelError, UsageError
 from nmm.index.media.image import decode
 

@@ -14,12 +14,12 @@ from support import SAMPLE_DATA
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nmm.index.encoders.bert import BertConfig, MeanPooledBert
-from nmm.index.encoders.efficientnet import EfficientNetLite2, _SameConv2d
-from nmm.index.encoders.mini import _load_bert, _load_tokenizer, towers
+from nmm.index.encoders.families.bert import BertConfig, MeanPooledBert
+from nmm.index.encoders.families.efficientnet import EfficientNetLite2, _SameConv2d
+from nmm.index.encoders.families.mini import _load_bert, _load_tokenizer, towers
+from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI
-from nmm.index.encoders.weights import weight_files
 
 NETWORK, BERT, BERT_CONFIG, TOKENIZER = weight_files(MINI)[:4]
 EAGER: dict[str, Any] = {"attn_implementation": "eager"}

@@ -15,9 +15,9 @@ from scipy.stats import pearsonr, spearmanr
 from support import SAMPLE_DATA, Nmm
 
 from nmm.index.embed import open_encoder
-from nmm.index.encoders.folder import folder_model
+from nmm.index.encoders.families.local_pair import folder_model
 from nmm.index.encoders.registry import Task
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.evaluation.lines import BadLine
 from nmm.index.evaluation.sts import read_pairs

@@ -16,9 +16,9 @@ from hostile import NAMES
 from support import SAMPLE_DATA, Nmm
 
 from nmm.index.embed import open_encoder, vectors_of_images
-from nmm.index.encoders.folder import folder_model
+from nmm.index.encoders.families.local_pair import folder_model
 from nmm.index.encoders.registry import Task
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.evaluation.folders import labelled_images
 from nmm.index.imagenet import imagenet_names

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nmm.index import search as search_module
 from nmm.index.encoders.registry import Task
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.filters import Emptied, Filters, Place, condition_of
 from nmm.index.search import Search, open_search

@@ -18,7 +18,7 @@ from support import SAMPLE_DATA, Nmm
 from nmm.index import build as build_module
 from nmm.index import search as search_module
 from nmm.index.build import build
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.fold import Words, has_same_words
 from nmm.index.media.fingerprint import BYTES, copies, fingerprint
 from nmm.index.search import Result, open_search

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, save
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from nmm.index.encoders.backend import Backend, Precision
-from nmm.index.encoders.cache import compiled_folder, weights_folder
-from nmm.index.encoders.compile import compile_model, ensure_compiled, is_compiled
-from nmm.index.encoders.graphs import GraphEncoder
-from nmm.index.encoders.hub_graph import check_graphs
+from nmm.index.encoders.export.onnx_export import compile_model, ensure_compiled, is_compiled
+from nmm.index.encoders.hub.cache_dirs import compiled_folder, weights_folder
+from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.registry import JINA_CLIP_V1, Task
-from nmm.index.encoders.runtime import load_encoder
-from nmm.index.encoders.weights import weight_files
+from nmm.index.encoders.runtime.backend import Backend, Precision
+from nmm.index.encoders.runtime.graph_encoder import GraphEncoder
+from nmm.index.encoders.runtime.graph_io import check_graphs
+from nmm.index.encoders.runtime.onnx_encoder import load_encoder
 from nmm.index.errors import ModelError
 
 TOLERANCE = 1e-5

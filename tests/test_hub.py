@@ -20,13 +20,13 @@ import pytest
 from hub_server import HubServer
 from tiny_hub import TEXT, TINY, point_client_at, tiny_repositories
 
-from nmm.index.encoders import fetch
-from nmm.index.encoders.cache import weights_folder
-from nmm.index.encoders.downloaded import part_folder
-from nmm.index.encoders.hub import Download, download, look_up
-from nmm.index.encoders.hub_client import within
+from nmm.index.encoders.hub import download
+from nmm.index.encoders.hub.cache_dirs import weights_folder
+from nmm.index.encoders.hub.client import within
+from nmm.index.encoders.hub.manifest import part_folder
+from nmm.index.encoders.hub.repository import Download, download, look_up
+from nmm.index.encoders.hub.weights import is_on_this_machine, manifest_of
 from nmm.index.encoders.registry import MINI, Source
-from nmm.index.encoders.weights import is_on_this_machine, manifest_of
 from nmm.index.errors import HubError, StoppedError, UnreachableError, UsageError
 
 CLIENT = [sys.executable, str(Path(__file__).with_name("tiny_hub.py"))]
@@ -44,7 +44,7 @@ EXPECTED = {
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """A hub with the tiny model, which this process's client uses; and an empty cache."""
     monkeypatch.setenv("NMM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(fetch, "PAUSE", 0.01)
+    monkeypatch.setattr(download, "PAUSE", 0.01)
     with HubServer(dict(tiny_repositories())) as server:
         point_client_at(server.url, monkeypatch)
         yield server

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from support import SAMPLE_DATA
 
-from nmm.index.encoders import runtime
-from nmm.index.encoders.cache import compiled_folder
+from nmm.index.encoders.hub.cache_dirs import compiled_folder
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI, Task
-from nmm.index.encoders.runtime import OnnxEncoder, Use, load_encoder
+from nmm.index.encoders.runtime import onnx_encoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Use, load_encoder
 
 PHOTOS = ["espresso.jpg", "chelsea.jpg", "launch.jpg", "wall_clock.jpg"]
 # Unlike in length, and not in its order.
@@ -83,7 +83,7 @@ def test_texts_of_a_batch_have_the_vectors_that_they_have_alone(
     mini: OnnxEncoder, tokens_per_run: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = [mini.embed_texts([text], Task.DOCUMENT)[0] for text in TEXTS]
-    monkeypatch.setattr(runtime, "TOKENS_PER_RUN", tokens_per_run)
+    monkeypatch.setattr(onnx_encoder, "TOKENS_PER_RUN", tokens_per_run)
     np.testing.assert_allclose(mini.embed_texts(TEXTS, Task.DOCUMENT), alone, atol=1e-5)
 
 
@@ -124,7 +124,7 @@ def test_embedding_does_not_import_torch() -> None:
         import sys
         import numpy as np
         from nmm.index.encoders.registry import MINI, Task
-        from nmm.index.encoders.runtime import Use, load_encoder
+        from nmm.index.encoders.runtime.onnx_encoder import Use, load_encoder
 
         encoder = load_encoder(MINI)
         encoder.embed_texts(["tea"], Task.QUERY)

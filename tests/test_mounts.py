@@ -14,7 +14,7 @@ from support import Nmm
 
 from nmm.index import build as build_module
 from nmm.index.build import build
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.events import Event, MountAway, RootAway
 from nmm.index.roots import mount_point

@@ -25,13 +25,13 @@ from support import SAMPLE_DATA, Nmm
 from torch import nn
 
 from nmm.index.build import build
-from nmm.index.encoders.compile import _export, compile_model, ensure_compiled
-from nmm.index.encoders.folder import folder_model
-from nmm.index.encoders.fused import OPERATORS
-from nmm.index.encoders.nomic import TextTower, VisionTower, towers
+from nmm.index.encoders.export.onnx_export import _export, compile_model, ensure_compiled
+from nmm.index.encoders.families.fused_ops import OPERATORS
+from nmm.index.encoders.families.local_pair import folder_model
+from nmm.index.encoders.families.nomic import TextTower, VisionTower, towers
+from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.registry import ImageInput, Task, find_model
-from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
-from nmm.index.encoders.weights import weight_files
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, load_encoder
 from nmm.index.errors import ModelError
 from nmm.index.search import open_search
 from nmm.index.store.catalog.reader import Catalog

@@ -25,7 +25,7 @@ from support import Nmm
 from nmm.index import ocr as ocr_module
 from nmm.index.archive import export_archive, import_archive
 from nmm.index.build import Kept, build
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ArchiveError
 from nmm.index.events import Event, OcrBegins, OcrMissing, OcrPassed
 from nmm.index.media.image import DecodedImage, decode

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from support import SAMPLE_DATA
 
-from nmm.index.encoders.pixels import Normalised
+from nmm.index.encoders.families.normalize import Normalised
 from nmm.index.encoders.preprocess import LONGEST, to_pixels
-from nmm.index.encoders.processor import read_image_input
+from nmm.index.encoders.preprocessor_config import read_image_input
 from nmm.index.encoders.registry import ImageInput
 
 GOLDEN = Path(__file__).parent / "golden" / "nomic-tiny" / "vision"

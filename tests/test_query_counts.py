@@ -22,7 +22,7 @@ from support import Nmm
 from nmm.index import nearest_files
 from nmm.index.ahead import GROUP
 from nmm.index.encoders.registry import Task
-from nmm.index.encoders.runtime import QUERY_TOKENS_PER_RUN, OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import QUERY_TOKENS_PER_RUN, OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.filters import Filters
 from nmm.index.model import settings_of
@@ -61,7 +61,7 @@ def counting(owner, name, what=lambda *a, **k: ""):
 
 import faiss
 from nmm.index.common.onnx_runtime import load_onnxruntime
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 counting(faiss, "read_index")
 counting(OnnxEncoder, "_open", lambda self, file, *rest: ":" + file.name)

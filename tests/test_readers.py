@@ -19,7 +19,7 @@ from crash.runner import Runner, job, running
 
 from nmm.index import search as search_module
 from nmm.index.encoders.registry import Task
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import NoIndexError
 from nmm.index.query import Mode
 from nmm.index.search import Search, open_search

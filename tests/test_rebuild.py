@@ -15,7 +15,7 @@ from pairs import write_tiny_pair
 from PIL import Image
 
 from nmm.index.build import build
-from nmm.index.encoders.batched import BatchedEncoder
+from nmm.index.encoders.runtime.batching import BatchedEncoder
 from nmm.index.errors import IndexLockedError, ModelError, UsageError
 from nmm.index.events import Event, Passed, Rebuilding, RebuildLeft
 from nmm.index.query import Query, Term

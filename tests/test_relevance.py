@@ -15,7 +15,7 @@ from nmm.index import scale
 from nmm.index.build import build
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI, Task
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.media.image import decode
 from nmm.index.query import Mode, Query, Term

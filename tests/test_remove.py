@@ -10,7 +10,7 @@ import pytest
 from nmm.index import build as build_module
 from nmm.index import search as search_module
 from nmm.index.build import build
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import IndexLockedError, NoIndexError, UsageError
 from nmm.index.remove import remove
 from nmm.index.run import Options

@@ -15,7 +15,7 @@ from nmm.index import build as build_module
 from nmm.index import search as search_module
 from nmm.index.build import build
 from nmm.index.encoders.registry import Task
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ModelError, NoIndexError, UsageError
 from nmm.index.events import Event, Passed
 from nmm.index.result import Result

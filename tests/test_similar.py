@@ -18,7 +18,7 @@ from nmm.cli.similar import OTHERS
 from nmm.index import search as search_module
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import Task
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ModelError, UsageError
 from nmm.index.media.image import decode
 from nmm.index.media.read import Chunking, TextMedia, read_media

@@ -15,7 +15,7 @@ import pytest
 from nmm.index import build as build_module
 from nmm.index import ready as ready_module
 from nmm.index.build import build
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import NoIndexError, UsageError
 from nmm.index.events import Event, RootAway, Skipped, Summary, Waiting
 from nmm.index.media.read import read_media

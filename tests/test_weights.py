@@ -12,12 +12,12 @@ import pytest
 from hub_server import HubServer
 from tiny_hub import TINY, point_client_at, tiny_repositories
 
-from nmm.index.encoders.cache import cache_folder, compiled_folder, weights_folder
-from nmm.index.encoders.downloaded import locked, part_folder
-from nmm.index.encoders.folder import folder_model
-from nmm.index.encoders.hub import download, look_up
+from nmm.index.encoders.families.local_pair import folder_model
+from nmm.index.encoders.hub.cache_dirs import cache_folder, compiled_folder, weights_folder
+from nmm.index.encoders.hub.manifest import locked, part_folder
+from nmm.index.encoders.hub.repository import download, look_up
+from nmm.index.encoders.hub.weights import is_on_this_machine, manifest_of, remedy, remove, verify
 from nmm.index.encoders.registry import MINI, NOMIC_V1, NOMIC_V1_5
-from nmm.index.encoders.weights import is_on_this_machine, manifest_of, remedy, remove, verify
 from nmm.index.errors import ModelError, UsageError
 
 GOLDEN = Path(__file__).parent / "golden" / "nomic-tiny"

@@ -19,7 +19,7 @@ from nmm.index import search as search_module
 from nmm.index.build import build
 from nmm.index.doctor import doctor
 from nmm.index.encoders.registry import Task
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.found_words import find_words
 from nmm.index.fusion import fused

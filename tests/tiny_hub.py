@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from nmm.index.encoders.hub import download, look_up
+from nmm.index.encoders.hub.repository import download, look_up
 from nmm.index.encoders.registry import NOMIC_V1_5, Source
 from nmm.index.errors import NmmError
 

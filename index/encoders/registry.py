@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
-    from nmm.index.encoders.batched import Underway
+    from nmm.index.encoders.runtime.batching import Underway
 
 
 class Task(enum.Enum):
@@ -255,7 +255,7 @@ MINI = Model(
     # photos would have less, and drawings more.
     temperature=Temperature(image=0.12, text=0.05),
     meets_captions=False,
-    definition="nmm.index.encoders.mini",
+    definition="nmm.index.encoders.families.mini",
     recipe=1,
 )
 
@@ -291,7 +291,7 @@ def _nomic(version: str, *, dimensions: tuple[int, ...], published: Published) -
         # a fixed logit scale of 50 (configs/train/contrastive_finetune.yaml). What the vision
         # tower was trained with was learned, and is not in its weights.
         temperature=Temperature(image=1 / 100, text=1 / 50),
-        definition="nmm.index.encoders.nomic",
+        definition="nmm.index.encoders.families.nomic",
         recipe=1,
         dimensions=dimensions,
         prefixes=MappingProxyType({task: f"{task.value}: " for task in Task}),
@@ -326,7 +326,7 @@ CLIP_VIT_B_16 = Model(
     pooling="end of text",
     # Its learned logit scale came to its limit of 100; of texts with texts it learned nothing.
     temperature=Temperature(image=1 / 100, text=1 / 100),
-    definition="nmm.index.encoders.clip",
+    definition="nmm.index.encoders.families.clip",
     recipe=1,
     sources=(_CLIP,),
     published=Published(68.3, 56.3, 43.82, NOMIC_CARD),
@@ -374,7 +374,7 @@ def find_model(name: str) -> Model:
         if name in model.hub_names:
             return model
     if name and Path(name).is_dir():  # without a name it would be the current folder
-        from nmm.index.encoders.folder import folder_model
+        from nmm.index.encoders.families.local_pair import folder_model
 
         return folder_model(Path(name))
     close = get_close_matches(name.lower(), MODELS, 1)

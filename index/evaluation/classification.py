@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.encoders.batched import BatchedEncoder
+    from nmm.index.encoders.runtime.batching import BatchedEncoder
     from nmm.index.evaluation.folders import Labelled
 
 METRICS = ("top1", "top5")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmm.index.build import build
-from nmm.index.encoders.cache import cache_folder
+from nmm.index.encoders.hub.cache_dirs import cache_folder
 from nmm.index.encoders.registry import find_model
 from nmm.index.errors import NoIndexError
 from nmm.index.remove import remove
@@ -23,7 +23,7 @@ from nmm.index.store.layout import IndexFolder
 from nmm.index.store.lock import Wait
 
 if TYPE_CHECKING:
-    from nmm.index.encoders.backend import Backend
+    from nmm.index.encoders.runtime.backend import Backend
     from nmm.index.events import Event, Summary
 
 

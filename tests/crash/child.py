@@ -22,9 +22,9 @@ import numpy as np
 import sqlite_utils  # noqa: F401
 
 from nmm.index import build as build_module
-from nmm.index.encoders.backend import Backend
 from nmm.index.encoders.registry import MINI, Task
-from nmm.index.encoders.runtime import OnnxEncoder, load_encoder
+from nmm.index.encoders.runtime.backend import Backend
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, load_encoder
 from nmm.index.run import Options
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import segments

@@ -12,7 +12,7 @@ import pytest
 from crash.runner import Runner, running
 
 from nmm.index import search as search_module
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 
 
 @pytest.fixture(scope="session")

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from support import SAMPLE_DATA, Nmm
 
 from nmm.index.embed import vectors_of_images
-from nmm.index.encoders.instructions import multiplies_bytes
 from nmm.index.encoders.registry import Task
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.cpu_features import multiplies_bytes
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 
 NMM = Path(sys.executable).with_name("nmm")
 MINI = ("--model", "mini", "--device", "cpu")

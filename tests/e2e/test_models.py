@@ -172,7 +172,7 @@ def test_a_hub_that_does_not_answer_is_given_a_few_seconds(
 ) -> None:
     hub.fail(f"{VISION}/revision/main", silent=True)
     environ = {"NMM_CACHE": str(tmp_path / "c"), "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
-    program = "import sys, time; from nmm.index.obtain import obtain_default as o; "
+    program = "import sys, time; from nmm.index.encoders.provision import obtain_default as o; "
     program += "t = time.monotonic(); print(o().name, time.monotonic() - t)"
     done = subprocess.run(
         [sys.executable, "-c", program],

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from support import Nmm
 
-from nmm.index.encoders.runtime import OnnxEncoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="uses POSIX signals")
 

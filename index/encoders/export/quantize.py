@@ -22,7 +22,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from nmm.index.common.onnx_runtime import load_onnxruntime
-from nmm.index.encoders.instructions import saturates
+from nmm.index.encoders.runtime.cpu_features import saturates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

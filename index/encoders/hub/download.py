@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nmm.index.common.hashing import sha256_of
-from nmm.index.encoders.hub_client import read_file
+from nmm.index.encoders.hub.client import read_file
 from nmm.index.errors import HubError, StoppedError, UnreachableError
 
 RETRIES = 4  # in a row, without a byte between them

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nmm.index.common.onnx_runtime import load_onnxruntime
 from nmm.index.common.tracing import span
-from nmm.index.encoders.backend import (
-    Backend,
-    Device,
-    available_cpus,
-    choose_device,
-    choose_precision,
-)
-from nmm.index.encoders.batched import BatchedEncoder
-from nmm.index.encoders.compile import (
+from nmm.index.encoders.export.onnx_export import (
     TEXT,
     TOKENIZER,
     VISION,
     ensure_compiled,
     read_manifest,
 )
+from nmm.index.encoders.runtime.backend import (
+    Backend,
+    Device,
+    available_cpus,
+    choose_device,
+    choose_precision,
+)
+from nmm.index.encoders.runtime.batching import BatchedEncoder
 from nmm.index.errors import ModelError
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
     from tokenizers import Tokenizer
 
-    from nmm.index.encoders.batched import Pixels, Tokens, Vectors
     from nmm.index.encoders.registry import Model
+    from nmm.index.encoders.runtime.batching import Pixels, Tokens, Vectors
 
 # Images, and padded tokens, in one run of a tower. Larger runs are slower on a CPU, for
 # what one layer hands to the next then does not stay in its caches; and they take more memory.
@@ -84,7 +84,7 @@ class OnnxEncoder(BatchedEncoder):
 
     Args:
         model: The row.
-        folder: Its compiled form, see :mod:`nmm.index.encoders.compile`.
+        folder: Its compiled form, see :mod:`nmm.index.encoders.export.onnx_export`.
         use: What it is opened for.
         threads: That compute; None for as many as there are cores.
     """
@@ -229,11 +229,11 @@ def load_encoder(
     precision = choose_precision(model, replace(backend, device=device))
     folder = ensure_compiled(model, on_compile, stop, precision)
     if device is not Device.CPU:
-        from nmm.index.encoders.gpu import TorchEncoder
+        from nmm.index.encoders.runtime.torch_encoder import TorchEncoder
 
         return TorchEncoder(model, folder, device)
     if model.definition is None:
-        from nmm.index.encoders.graphs import GraphEncoder  # which is an OnnxEncoder
+        from nmm.index.encoders.runtime.graph_encoder import GraphEncoder  # which is an OnnxEncoder
 
         return GraphEncoder(model, folder, use=use, threads=backend.threads)
     return OnnxEncoder(model, folder, use=use, threads=backend.threads)

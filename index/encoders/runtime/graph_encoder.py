@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from nmm.index.encoders.hub_graph import TextGraph, VisionGraph
-from nmm.index.encoders.runtime import OnnxEncoder
-from nmm.index.encoders.weights import weight_files
+from nmm.index.encoders.hub.weights import weight_files
+from nmm.index.encoders.runtime.graph_io import TextGraph, VisionGraph
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from nmm.index.encoders.batched import Pixels, Tokens, Vectors
+    from nmm.index.encoders.runtime.batching import Pixels, Tokens, Vectors
 
 
 class GraphEncoder(OnnxEncoder):

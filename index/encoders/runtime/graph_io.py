@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nmm.index.common.onnx_runtime import load_onnxruntime
-from nmm.index.encoders.processor import check_image_input
+from nmm.index.encoders.preprocessor_config import check_image_input
 from nmm.index.errors import ModelError
 
 if TYPE_CHECKING:

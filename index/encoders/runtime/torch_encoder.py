@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from nmm.index.encoders.backend import Device
-from nmm.index.encoders.batched import BatchedEncoder
-from nmm.index.encoders.compile import read_manifest
-from nmm.index.encoders.weights import weight_files
+from nmm.index.encoders.export.onnx_export import read_manifest
+from nmm.index.encoders.hub.weights import weight_files
+from nmm.index.encoders.runtime.backend import Device
+from nmm.index.encoders.runtime.batching import BatchedEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import nn
 
-    from nmm.index.encoders.batched import Pixels, Tokens, Vectors
+    from nmm.index.encoders.families.base import Definition, Towers
     from nmm.index.encoders.registry import Model
-    from nmm.index.encoders.towers import Definition, Towers
+    from nmm.index.encoders.runtime.batching import Pixels, Tokens, Vectors
 
 # A GPU is fast on large runs only.
 IMAGES_PER_RUN = 64

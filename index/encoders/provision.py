@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from nmm.index.encoders.backend import Backend, choose_precision
-from nmm.index.encoders.compile import ensure_compiled, is_compiled
+from nmm.index.encoders.export.onnx_export import ensure_compiled, is_compiled
+from nmm.index.encoders.hub.weights import is_on_this_machine
 from nmm.index.encoders.registry import DEFAULT, FALLBACK, Model
-from nmm.index.encoders.weights import is_on_this_machine
+from nmm.index.encoders.runtime.backend import Backend, choose_precision
 from nmm.index.errors import UnreachableError
 from nmm.index.events import Downloaded, Downloading, Event, FellBack, Prepared, Preparing
 
@@ -43,7 +43,7 @@ def obtain(
             why="The network was not to be used: --offline was given.",
             hint=f"Download it with: nmm models pull {model.name}",
         )
-    from nmm.index.encoders.hub import download, look_up
+    from nmm.index.encoders.hub.repository import download, look_up
 
     found = look_up(model)
     on_event(Downloading(model.name, found.size, found.missing()))

@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from nmm.index.common.onnx_runtime import load_onnxruntime
-from nmm.index.encoders.backend import FORMS, Precision, check_precision
-from nmm.index.encoders.cache import compiled_folder, compiled_forms
-from nmm.index.encoders.hub_graph import check_graphs
+from nmm.index.encoders.hub.cache_dirs import compiled_folder, compiled_forms
+from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.registry import Model, find_model
-from nmm.index.encoders.weights import weight_files
+from nmm.index.encoders.runtime.backend import FORMS, Precision, check_precision
+from nmm.index.encoders.runtime.graph_io import check_graphs
 from nmm.index.errors import ModelError, StoppedError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor, nn
 
-    from nmm.index.encoders.towers import Definition, Towers
+    from nmm.index.encoders.families.base import Definition, Towers
 
 VISION, TEXT, TOKENIZER, MANIFEST = "vision.onnx", "text.onnx", "tokenizer.json", "manifest.json"
 # Counts changes of how graphs are made that leave vectors as they are, but for rounding: what was
@@ -192,7 +192,7 @@ def compile_model(model: Model, folder: Path) -> None:
 
 def quantize_model(model: Model, folder: Path) -> None:
     """Write a model's form in int8 into a folder, from its compiled one."""
-    from nmm.index.encoders.quantize import quantize
+    from nmm.index.encoders.export.quantize import quantize
 
     compiled = compiled_folder(model)
     for name in (VISION, TEXT):

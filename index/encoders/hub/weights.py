@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nmm.index.common.hashing import sha256_of
-from nmm.index.encoders.cache import compiled_forms, weights_folder
-from nmm.index.encoders.downloaded import (
+from nmm.index.encoders.hub.cache_dirs import compiled_forms, weights_folder
+from nmm.index.encoders.hub.manifest import (
     is_whole,
     locked,
     part_folder,

@@ -102,7 +102,7 @@ def choose_precision(model: Model, backend: Backend) -> Precision:
     if asked is Precision.FP32 or choose_device(model, backend.device) is not Device.CPU:
         return Precision.FP32
     if asked is Precision.AUTO:
-        from nmm.index.encoders.instructions import multiplies_bytes
+        from nmm.index.encoders.runtime.cpu_features import multiplies_bytes
 
         reduced = model.definition is not None and multiplies_bytes()
         return Precision.INT8 if reduced else Precision.FP32

@@ -15,8 +15,10 @@ from pathlib import Path, PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from nmm.index.common.atomic_files import sync
-from nmm.index.encoders.cache import compiled_forms, weights_folder
-from nmm.index.encoders.downloaded import (
+from nmm.index.encoders.hub.cache_dirs import compiled_forms, weights_folder
+from nmm.index.encoders.hub.client import endpoint, list_repository, within
+from nmm.index.encoders.hub.download import RemoteFile, check, fetch
+from nmm.index.encoders.hub.manifest import (
     MANIFEST,
     is_whole,
     locked,
@@ -25,8 +27,6 @@ from nmm.index.encoders.downloaded import (
     size_of,
     write_manifest,
 )
-from nmm.index.encoders.fetch import RemoteFile, check, fetch
-from nmm.index.encoders.hub_client import endpoint, list_repository, within
 from nmm.index.encoders.registry import Model, Source
 from nmm.index.errors import HubError, UnreachableError, UsageError
 

@@ -19,12 +19,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from nmm.index.encoders.checkpoint import load_checkpoint
-from nmm.index.encoders.folder import TEXT, VISION, read_config
-from nmm.index.encoders.fused import attend, rotate
-from nmm.index.encoders.pixels import Normalised
-from nmm.index.encoders.processor import check_image_input
-from nmm.index.encoders.towers import Towers
+from nmm.index.encoders.families.base import Towers
+from nmm.index.encoders.families.checkpoint import load_checkpoint
+from nmm.index.encoders.families.fused_ops import attend, rotate
+from nmm.index.encoders.families.local_pair import TEXT, VISION, read_config
+from nmm.index.encoders.families.normalize import Normalised
+from nmm.index.encoders.preprocessor_config import check_image_input
 
 if TYPE_CHECKING:
     from pathlib import Path

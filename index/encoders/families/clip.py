@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 from torch.nn import functional
 
-from nmm.index.encoders.checkpoint import load_checkpoint
-from nmm.index.encoders.pixels import Normalised
-from nmm.index.encoders.processor import check_image_input
-from nmm.index.encoders.towers import Towers
+from nmm.index.encoders.families.base import Towers
+from nmm.index.encoders.families.checkpoint import load_checkpoint
+from nmm.index.encoders.families.normalize import Normalised
+from nmm.index.encoders.preprocessor_config import check_image_input
 from nmm.index.errors import ModelError
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from nmm.index.encoders.bert import BertConfig, MeanPooledBert
-from nmm.index.encoders.efficientnet import CLASSES, EfficientNetLite2
-from nmm.index.encoders.towers import Towers
+from nmm.index.encoders.families.base import Towers
+from nmm.index.encoders.families.bert import BertConfig, MeanPooledBert
+from nmm.index.encoders.families.efficientnet import CLASSES, EfficientNetLite2
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,1 @@
+"""Model families: their torch definitions and how their files are read."""

@@ -1,0 +1,1 @@
+"""Model files: hub repositories, downloads, the cache and checksums."""
