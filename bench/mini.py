@@ -34,8 +34,8 @@ from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, load_encoder
-from nmm.index.media.image import MAX_PIXELS, decode
-from nmm.index.media.read import Chunking, TextMedia, read_media
+from nmm.index.media.image.decode import MAX_PIXELS, decode
+from nmm.index.media.reader import Chunking, TextMedia, read_media
 from nmm.index.scale import NEUTRAL_QUERIES, fit
 from nmm.index.store.catalog.reader import Scale
 

@@ -33,7 +33,7 @@ from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import find_model
 from nmm.index.encoders.runtime.onnx_encoder import load_encoder
 from nmm.index.errors import MediaError
-from nmm.index.media.image import decode
+from nmm.index.media.image.decode import decode
 from nmm.index.ocr import Ocr, load_ocr, prepare
 
 QUICK = "--each 1"

@@ -61,8 +61,8 @@ from nmm.index.encoders.registry import (
 )
 from nmm.index.encoders.runtime.backend import available_cpus
 from nmm.index.encoders.runtime.onnx_encoder import load_encoder
-from nmm.index.media.image import MAX_PIXELS
-from nmm.index.media.read import Chunking, TextMedia, read_media
+from nmm.index.media.image.decode import MAX_PIXELS
+from nmm.index.media.reader import Chunking, TextMedia, read_media
 from nmm.index.ready import Media, ReadyImage, read_ready
 
 QUICK = "--only mini --scale 0.01 --rounds 1"

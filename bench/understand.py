@@ -51,7 +51,7 @@ from nmm.index.evaluation.retrieval import METRICS, evaluate_retrieval
 from nmm.index.items import Items, open_items
 from nmm.index.labels import Label
 from nmm.index.map import laid_out
-from nmm.index.media.fingerprint import BYTES
+from nmm.index.media.image.fingerprint import BYTES
 from nmm.index.model import settings_of
 from nmm.index.neighbours import mixing, neighbours_kept
 from nmm.index.projection import check_installed

@@ -126,7 +126,7 @@ def image(
     from nmm.cli.progress import Progress
     from nmm.index.embed import vectors_of_images
     from nmm.index.events import Skipped
-    from nmm.index.media.image import MAX_PIXELS
+    from nmm.index.media.image.decode import MAX_PIXELS
 
     chosen = choose_form(form, output)
     backend = Backend(device, threads, precision)

@@ -105,7 +105,7 @@ def zero_shot(
     from nmm.index.evaluation.bootstrap import Sampling
     from nmm.index.evaluation.folders import labelled_images, read_names
     from nmm.index.events import Skipped
-    from nmm.index.media.image import MAX_PIXELS
+    from nmm.index.media.image.decode import MAX_PIXELS
 
     only_one({"--json": as_json, "--csv": as_csv})
     wanted = evaluated.limits(fail_under or (), c.METRICS)

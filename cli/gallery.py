@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from nmm.cli.excerpt import excerpt
 from nmm.cli.text import printable
 from nmm.index.errors import MediaError, OutputError, UsageError
-from nmm.index.media.html import OWN_PAGE
+from nmm.index.media.text.html import OWN_PAGE
 
 if TYPE_CHECKING:
     from nmm.index.result import Result
@@ -192,7 +192,7 @@ def _passage(result: Result) -> str:
 
 def thumbnail_of(path: str, identity: str) -> str:
     """The thumbnail of an image, or why there is none, in an element of that id."""
-    from nmm.index.media.thumbnail import thumbnail
+    from nmm.index.media.image.thumbnail import thumbnail
 
     name = escape(printable(PurePath(path).name))
     try:

@@ -131,7 +131,7 @@ def index(
     """
     from nmm.cli.progress import Progress
     from nmm.index.build import build
-    from nmm.index.media.image import MAX_PIXELS
+    from nmm.index.media.image.decode import MAX_PIXELS
     from nmm.index.run import Options
     from nmm.index.store.layout import index_folder
 

@@ -46,7 +46,7 @@ class Preview:
 
         Empty for a text, or if the file cannot be read.
         """
-        from nmm.index.media.thumbnail import thumbnail
+        from nmm.index.media.image.thumbnail import thumbnail
 
         if result.type != "image":
             return ""
@@ -63,7 +63,7 @@ class Preview:
 
         Empty if the file cannot be read.
         """
-        from nmm.index.media.thumbnail import thumbnail
+        from nmm.index.media.image.thumbnail import thumbnail
 
         try:
             return self._drawn(thumbnail(file, WIDE_SIDE), width, 0, width)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from nmm.cli.text import valid
 from nmm.index.errors import MediaError, UsageError
-from nmm.index.media.image import HEAD_BYTES, looks_like_image
+from nmm.index.media.image.decode import HEAD_BYTES, looks_like_image
 from nmm.index.query import Query, Term, image_file, join, parse, parse_term
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _head() -> bytes:
 
 
 def _image_on_stdin(head: bytes) -> bytes:
-    from nmm.index.media.read import read_image_stream
+    from nmm.index.media.reader import read_image_stream
 
     try:
         return read_image_stream(sys.stdin.buffer, head)

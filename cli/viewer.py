@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from nmm.index.media.image import IMAGE_SUFFIXES
+from nmm.index.media.image.decode import IMAGE_SUFFIXES
 
 # What viewers, browsers and editors take everywhere.
 DOCUMENT_SUFFIXES = frozenset(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nmm.index.encoders.runtime.batching import Underway
-    from nmm.index.media.chunk import Chunk
+    from nmm.index.media.text.chunking import Chunk
     from nmm.index.ready import ReadyImage
     from nmm.index.store.catalog.reader import Root
 

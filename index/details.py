@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from nmm.index.errors import MediaError, UnreadableError
 from nmm.index.events import ReadingDetails
-from nmm.index.media.exif import NO_DETAILS, Details
-from nmm.index.media.read import read_details
+from nmm.index.media.image.metadata import NO_DETAILS, Details
+from nmm.index.media.reader import read_details
 from nmm.index.store.catalog.missing_metadata import Copy, count_unread, keep_read, unread
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from nmm.index.encoders.runtime.backend import Backend, Device, available_cpus, 
 from nmm.index.encoders.runtime.onnx_encoder import load_encoder
 from nmm.index.errors import MediaError, UnreadableError, UsageError
 from nmm.index.events import Event
-from nmm.index.media.image import MAX_PIXELS, decode, upright_rgb
-from nmm.index.media.read import read_image
+from nmm.index.media.image.decode import MAX_PIXELS, decode, upright_rgb
+from nmm.index.media.reader import read_image
 
 if TYPE_CHECKING:
     from typing import TypeAlias

@@ -2,7 +2,7 @@
 
 Files of one content are. Beyond that:
 
-Images are copies if their fingerprints are of one picture (:mod:`nmm.index.media.fingerprint`),
+Images are copies if their fingerprints are of one picture (:mod:`nmm.index.media.image.fingerprint`),
 and if they do not say that they were taken at different times: of a series, each is its own.
 Of those that an older nmm indexed there is no fingerprint. They are copies if they have one
 shape and vectors that are nearly equal, which finds fewer.
@@ -21,7 +21,7 @@ from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from nmm.index.media.fingerprint import copies as copies_among
+from nmm.index.media.image.fingerprint import copies as copies_among
 from nmm.index.store.catalog.comparison_data import Look, looks, passages
 from nmm.index.store.catalog.file_vectors import content_vectors
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from nmm.index.media.image import DecodedImage
+    from nmm.index.media.image.decode import DecodedImage
 
 # Pixels of the longest side of what is looked at: a larger picture is made smaller first.
 LONGEST = 1600

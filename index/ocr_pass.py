@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from nmm.index.errors import MediaError
 from nmm.index.events import Event, OcrBegins, OcrPassed, OcrSummary, Skipped, Summary
-from nmm.index.media.read import read_again
+from nmm.index.media.reader import read_again
 from nmm.index.ocr import SIDE, Ocr, Prepared, prepare
 from nmm.index.run import ahead
 from nmm.index.store.catalog.ocr_text import Line, Picture, pictures, put_words, unread

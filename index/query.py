@@ -273,7 +273,7 @@ def image_file(text: str) -> Path | None:
     Raises:
         UsageError: It is the path of an image file that is not there, or the URL of one.
     """
-    from nmm.index.media.image import IMAGE_SUFFIXES, looks_like_image
+    from nmm.index.media.image.decode import IMAGE_SUFFIXES, looks_like_image
 
     if _URL.fullmatch(text):
         return _image_at(text)
@@ -300,7 +300,7 @@ def _image_at(url: str) -> Path | None:
     from urllib.parse import unquote_to_bytes, urlsplit
     from urllib.request import url2pathname
 
-    from nmm.index.media.image import IMAGE_SUFFIXES
+    from nmm.index.media.image.decode import IMAGE_SUFFIXES
 
     try:
         parts = urlsplit(url)
@@ -320,7 +320,7 @@ def _image_at(url: str) -> Path | None:
 
 
 def _head(path: Path) -> bytes:
-    from nmm.index.media.image import HEAD_BYTES
+    from nmm.index.media.image.decode import HEAD_BYTES
 
     with path.open("rb") as file:
         return file.read(HEAD_BYTES)

@@ -113,7 +113,7 @@ class QueryEmbedder:
         return self._of_image(_read(term.image), str(term.image))
 
     def _of_image(self, data: bytes, name: str) -> Vector:
-        from nmm.index.media.image import HEAD_BYTES, looks_like_image
+        from nmm.index.media.image.decode import HEAD_BYTES, looks_like_image
 
         known = None
         if looks_like_image(data[:HEAD_BYTES]):
@@ -124,7 +124,7 @@ class QueryEmbedder:
         import numpy as np
 
         from nmm.index.encoders.preprocess import to_pixels
-        from nmm.index.media.image import decode
+        from nmm.index.media.image.decode import decode
 
         encoder = self.load()
         spec = encoder.model.image
@@ -140,8 +140,8 @@ class QueryEmbedder:
         import numpy as np
 
         from nmm.index.encoders.preprocess import to_pixels
-        from nmm.index.media.image import MAX_PIXELS
-        from nmm.index.media.read import Chunking, ImageMedia, TextMedia, read_media
+        from nmm.index.media.image.decode import MAX_PIXELS
+        from nmm.index.media.reader import Chunking, ImageMedia, TextMedia, read_media
 
         known = self._known(_digest(path))
         if known is not None:
@@ -194,7 +194,7 @@ def texts_of(query: Query) -> list[str]:
 
 def _read(path: Path) -> bytes:
     """The bytes of an image file; a pipe is one, too."""
-    from nmm.index.media.read import read_image
+    from nmm.index.media.reader import read_image
 
     _check_file(path)
     try:

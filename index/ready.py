@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.errors import MediaError
-from nmm.index.media.fingerprint import fingerprint
-from nmm.index.media.read import Chunking, ImageMedia, KnownMedia, TextMedia, read_media
+from nmm.index.media.image.fingerprint import fingerprint
+from nmm.index.media.reader import Chunking, ImageMedia, KnownMedia, TextMedia, read_media
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from nmm.index.encoders.registry import ImageInput
-    from nmm.index.media.exif import Details
+    from nmm.index.media.image.metadata import Details
 
 
 @dataclass(frozen=True, slots=True)
 class ReadyImage:
     """An image as it goes into the vision tower: `pixels` of shape (side, side, 3).
 
-    `fingerprint` is that of :mod:`nmm.index.media.fingerprint`.
+    `fingerprint` is that of :mod:`nmm.index.media.image.fingerprint`.
     """
 
     hash: bytes
@@ -51,10 +51,10 @@ def read_ready(
     Args:
         path: The file.
         image: What the vision tower takes.
-        chunking, max_pixels, is_known: See :func:`nmm.index.media.read.read_media`.
+        chunking, max_pixels, is_known: See :func:`nmm.index.media.reader.read_media`.
 
     Raises:
-        MediaError: As of :func:`~nmm.index.media.read.read_media`; and whatever else a hostile
+        MediaError: As of :func:`~nmm.index.media.reader.read_media`; and whatever else a hostile
             file provokes in a decoder, which must not end a run.
     """
     try:

@@ -24,8 +24,8 @@ from nmm.index.common.tracing import span
 from nmm.index.encoders.runtime.backend import available_cpus
 from nmm.index.errors import MediaError, NotMediaError, UnreadableError, UsageError
 from nmm.index.events import Counted, Event, Passed, Skipped, Summary
-from nmm.index.media.image import MAX_PIXELS
-from nmm.index.media.read import Chunking, KnownMedia, TextMedia
+from nmm.index.media.image.decode import MAX_PIXELS
+from nmm.index.media.reader import Chunking, KnownMedia, TextMedia
 from nmm.index.ready import Media, ReadyImage, read_ready
 from nmm.index.roots import Scope, is_there
 from nmm.index.store.catalog.reader import Catalog, FileRow, Root, locate

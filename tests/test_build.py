@@ -40,8 +40,8 @@ from nmm.index.events import (
     Skipped,
     Summary,
 )
-from nmm.index.media.chunk import Chunk
-from nmm.index.media.read import SMALL_TEXT, read_media
+from nmm.index.media.reader import SMALL_TEXT, read_media
+from nmm.index.media.text.chunking import Chunk
 from nmm.index.remove import remove
 from nmm.index.run import AHEAD, Options
 from nmm.index.status import status

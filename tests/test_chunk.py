@@ -13,8 +13,8 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from nmm.index.errors import UsageError
-from nmm.index.media.chunk import Chunk, chunk_lines
-from nmm.index.media.text import Line
+from nmm.index.media.text.chunking import Chunk, chunk_lines
+from nmm.index.media.text.decode import Line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,8 +22,8 @@ from nmm.index.build import build
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UnreadableError
 from nmm.index.events import Event, Passed, ReadingDetails, Summary
-from nmm.index.media.exif import Details
-from nmm.index.media.read import read_details
+from nmm.index.media.image.metadata import Details
+from nmm.index.media.reader import read_details
 from nmm.index.store.catalog.migrations import migrations
 from nmm.index.store.catalog.writer import DETAILS
 from nmm.index.store.layout import IndexFolder

@@ -28,7 +28,7 @@ from nmm.index.dupes.propose import by_hash, by_vector
 from nmm.index.dupes.register import apart_registered
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.items import open_items
-from nmm.index.media.fingerprint import GREY, fingerprint
+from nmm.index.media.image.fingerprint import GREY, fingerprint
 from nmm.index.store.catalog.comparison_data import Look
 from nmm.index.store.catalog.file_vectors import Item
 from nmm.index.store.layout import IndexFolder

@@ -20,7 +20,7 @@ from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI, Task, find_model
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, load_encoder
 from nmm.index.errors import MediaError, ModelError, UsageError
-from nmm.index.media.image import decode
+from nmm.index.media.image.decode import decode
 
 PHOTOS = SAMPLE_DATA / "photos"
 

@@ -1,4 +1,4 @@
-"""nmm.index.media.exif: what an image's file says of it, whoever wrote it."""
+"""nmm.index.media.image.metadata: what an image's file says of it, whoever wrote it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import IFDRational
 
 from nmm.index.errors import MediaError
-from nmm.index.media.exif import Details
-from nmm.index.media.image import decode, details_of
+from nmm.index.media.image.decode import decode, details_of
+from nmm.index.media.image.metadata import Details
 
 XP_TITLE = 0x9C9B
 VIENNA: dict[int, Any] = {

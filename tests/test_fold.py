@@ -20,7 +20,7 @@ from nmm.index import search as search_module
 from nmm.index.build import build
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.fold import Words, has_same_words
-from nmm.index.media.fingerprint import BYTES, copies, fingerprint
+from nmm.index.media.image.fingerprint import BYTES, copies, fingerprint
 from nmm.index.search import Result, open_search
 from nmm.index.store.layout import IndexFolder
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nmm.index.media.html import html_lines, looks_like_html
-from nmm.index.media.text import Line
+from nmm.index.media.text.decode import Line
+from nmm.index.media.text.html import html_lines, looks_like_html
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

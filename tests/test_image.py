@@ -1,4 +1,4 @@
-"""nmm.index.media.image: every kind of file comes out upright, RGB, or as a MediaError."""
+"""nmm.index.media.image.decode: every kind of file comes out upright, RGB, or as a MediaError."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from PIL.ExifTags import IFD, Base
 from PIL.Image import Transpose
 
 from nmm.index.errors import MediaError
-from nmm.index.media import image as image_module
-from nmm.index.media.exif import Details
-from nmm.index.media.image import IMAGE_SUFFIXES, decode, looks_like_image
+from nmm.index.media.image import decode as image_module
+from nmm.index.media.image.decode import IMAGE_SUFFIXES, decode, looks_like_image
+from nmm.index.media.image.metadata import Details
 
 pillow_heif.register_heif_opener()
 
@@ -162,7 +162,7 @@ def test_other_content_is_no_image(content: bytes) -> None:
 
 def test_a_signature_is_read_without_pillow() -> None:
     code = (
-        "import sys; from nmm.index.media.image import looks_like_image;"
+        "import sys; from nmm.index.media.image.decode import looks_like_image;"
         "print(looks_like_image(b'\\xff\\xd8\\xff'), 'PIL' in sys.modules, 'numpy' in sys.modules)"
     )
     result = subprocess.run(
@@ -516,7 +516,7 @@ def test_the_log_of_a_plugin_stays_off_stderr() -> None:
     place = FORMATS["tiff"].index(samples) + len(samples)
     data = FORMATS["tiff"][:place] + b"\xff\xff" + FORMATS["tiff"][place + 2 :]
     code = f"""
-from nmm.index.media.image import decode
+from nmm.index.media.image.decode import decode
 try:
     decode(bytes.fromhex("{data[:200].hex()}"))
 except Exception as error:
@@ -544,7 +544,7 @@ def test_a_first_call_in_threads_finds_every_plugin() -> None:
     code = """
 import sys, warnings
 from concurrent.futures import ThreadPoolExecutor
-from nmm.index.media.image import decode
+from nmm.index.media.image.decode import decode
 datas = [bytes.fromhex(line) for line in sys.stdin.read().split()]
 with ThreadPoolExecutor(8) as pool:
     print(*{decoded.image.size for decoded in pool.map(decode, datas)})

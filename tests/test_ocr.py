@@ -28,7 +28,7 @@ from nmm.index.build import Kept, build
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ArchiveError
 from nmm.index.events import Event, OcrBegins, OcrMissing, OcrPassed
-from nmm.index.media.image import DecodedImage, decode
+from nmm.index.media.image.decode import DecodedImage, decode
 from nmm.index.ocr import Ocr, clean, load_ocr, prepare, reading_order
 from nmm.index.run import Options
 from nmm.index.status import status
@@ -240,7 +240,7 @@ def test_nothing_is_downloaded_printed_or_unpickled(tmp_path: Path) -> None:
         "    if event.startswith(('socket.', 'urllib.', 'pickle.')):\n"
         "        raise RuntimeError(event)\n"
         "sys.addaudithook(hook)\n"
-        "from nmm.index.media.image import decode\n"
+        "from nmm.index.media.image.decode import decode\n"
         "from nmm.index.ocr import load_ocr, prepare\n"
         "found = load_ocr().read(prepare(decode(Path(sys.argv[1]).read_bytes())))\n"
         "sys.exit(len(found))\n"

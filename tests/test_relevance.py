@@ -17,7 +17,7 @@ from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
-from nmm.index.media.image import decode
+from nmm.index.media.image.decode import decode
 from nmm.index.query import Mode, Query, Term
 from nmm.index.relevance import Relevance, height
 from nmm.index.result import Result

@@ -20,8 +20,8 @@ from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ModelError, UsageError
-from nmm.index.media.image import decode
-from nmm.index.media.read import Chunking, TextMedia, read_media
+from nmm.index.media.image.decode import decode
+from nmm.index.media.reader import Chunking, TextMedia, read_media
 from nmm.index.query import Query, Term, parse
 from nmm.index.query_vector import QueryEmbedder
 from nmm.index.search import open_search

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nmm.index.errors import NotMediaError
-from nmm.index.media.text import Line, detect_encoding, read_lines
+from nmm.index.media.text.decode import Line, detect_encoding, read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable

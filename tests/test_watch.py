@@ -18,7 +18,7 @@ from nmm.index.build import build
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import NoIndexError, UsageError
 from nmm.index.events import Event, RootAway, Skipped, Summary, Waiting
-from nmm.index.media.read import read_media
+from nmm.index.media.reader import read_media
 from nmm.index.run import Options
 from nmm.index.status import status
 from nmm.index.store.catalog.reader import Catalog, locate

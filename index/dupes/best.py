@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nmm.index.dupes.pairs import ALL_PASSAGES
 from nmm.index.errors import MediaError
 from nmm.index.fold import Words
-from nmm.index.media.image import HEAD_BYTES, format_of
+from nmm.index.media.image.decode import HEAD_BYTES, format_of
 from nmm.index.store.catalog.comparison_data import passages
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def sharpness(path: Path) -> float:
     """The variance of the Laplacian of an image, as a thumbnail, by its own; 0 if unreadable."""
     import numpy as np
 
-    from nmm.index.media.thumbnail import thumbnail
+    from nmm.index.media.image.thumbnail import thumbnail
 
     try:
         grey = np.asarray(thumbnail(path, THUMBNAIL).convert("L"), np.float32)

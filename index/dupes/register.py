@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nmm.index.dupes.prints import LEAST, patterns
-from nmm.index.media.fingerprint import GREY
+from nmm.index.media.image.fingerprint import GREY
 
 if TYPE_CHECKING:
     import numpy as np

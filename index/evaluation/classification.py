@@ -11,7 +11,7 @@ from nmm.index.encoders.registry import Task
 from nmm.index.errors import UsageError
 from nmm.index.evaluation.bootstrap import Statistics, of_means
 from nmm.index.evaluation.metrics import chance_among_first
-from nmm.index.media.image import MAX_PIXELS
+from nmm.index.media.image.decode import MAX_PIXELS
 from nmm.index.zero_shot import class_vectors
 
 if TYPE_CHECKING:

@@ -43,7 +43,7 @@ class Content:
 
     Sizes in pixels, degrees of latitude and longitude, camera and caption are of an image;
     `details` is :data:`DETAILS`, or less if an older nmm read the file, and `fingerprint` is
-    that of :mod:`nmm.index.media.fingerprint`.
+    that of :mod:`nmm.index.media.image.fingerprint`.
     """
 
     hash: bytes

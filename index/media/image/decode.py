@@ -19,7 +19,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO
 
 from nmm.index.errors import MediaError
-from nmm.index.media.exif import (
+from nmm.index.media.image.metadata import (
     NO_DETAILS,
     Details,
     png_without_pixels,

@@ -21,21 +21,21 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from nmm.index.common.hashing import BLOCK, sha256_of_stream
 from nmm.index.errors import MediaError, NotMediaError, UnreadableError
-from nmm.index.media.chunk import Chunk, chunk_lines
-from nmm.index.media.html import OWN_PAGE, html_lines, looks_like_html
-from nmm.index.media.image import (
+from nmm.index.media.image.decode import (
     IMAGE_SUFFIXES,
     DecodedImage,
     decode,
     details_of,
     looks_like_image,
 )
-from nmm.index.media.text import detect_encoding, read_lines
+from nmm.index.media.text.chunking import Chunk, chunk_lines
+from nmm.index.media.text.decode import detect_encoding, read_lines
+from nmm.index.media.text.html import OWN_PAGE, html_lines, looks_like_html
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from nmm.index.media.exif import Details
+    from nmm.index.media.image.metadata import Details
 
 HEAD = 4096
 # An image is decoded from memory; there is none of more bytes under Pillow's pixel limit

@@ -6,7 +6,7 @@ import re
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
-from nmm.index.media.text import Line
+from nmm.index.media.text.decode import Line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

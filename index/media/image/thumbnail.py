@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmm.index.media.image import decode
-from nmm.index.media.read import read_image_bytes
+from nmm.index.media.image.decode import decode
+from nmm.index.media.reader import read_image_bytes
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -15,7 +15,7 @@ from itertools import accumulate, chain, pairwise
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from nmm.index.errors import UsageError
-from nmm.index.media.text import Line
+from nmm.index.media.text.decode import Line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

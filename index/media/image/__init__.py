@@ -1,0 +1,1 @@
+"""Images: decode, metadata, fingerprints, thumbnails."""

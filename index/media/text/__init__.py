@@ -1,0 +1,1 @@
+"""Texts: encodings, HTML, and chunks."""
