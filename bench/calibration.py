@@ -36,12 +36,12 @@ from numpy.typing import NDArray
 from report import Figure, left_out, note
 
 from nmm.index.build import build
+from nmm.index.calibration import NEUTRAL_QUERIES
 from nmm.index.classify import OTHERS, REFUSED, classify, label_vectors, softmax, unfit
 from nmm.index.encoders.registry import MINI, Encoder, Task
 from nmm.index.encoders.runtime.onnx_encoder import load_encoder
 from nmm.index.items import Items, open_items
 from nmm.index.labels import Label
-from nmm.index.scale import NEUTRAL_QUERIES
 from nmm.index.store.catalog.reader import Kind
 from nmm.index.store.layout import IndexFolder
 

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from report import Figure, note
 from store import Space
 
-from nmm.index.ahead import GROUP
 from nmm.index.common.linalg import make_unit
+from nmm.index.search.prefetch import GROUP
 from nmm.index.store.vectors import faiss_files
 from nmm.index.store.vectors.quantized_scan import encode
 

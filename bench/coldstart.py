@@ -45,11 +45,11 @@ from growth import NMM, add, names
 from random_pair import write_pair
 from report import Figure, left_out, note
 
-from nmm.index import scale
+from nmm.index import calibration
 from nmm.index.encoders.families.local_pair import folder_model
 from nmm.index.encoders.registry import MINI, Model, Task
 from nmm.index.encoders.runtime.onnx_encoder import load_encoder
-from nmm.index.model import settings_of
+from nmm.index.index_model import settings_of
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import segments
@@ -132,8 +132,8 @@ def make_index(folder: IndexFolder, model: Model, count: int) -> IndexFolder:
                 for path in paths[start : start + 5000]:
                     add(writer, adopted, root, path, chance.standard_normal(model.dimension))
         segments.refresh(writer, folder, model.dimension)
-        neutral = encoder.embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY)
-        if measured := scale.measure(writer, "text", neutral):
+        neutral = encoder.embed_texts(calibration.NEUTRAL_QUERIES, Task.QUERY)
+        if measured := calibration.measure(writer, "text", neutral):
             writer.set_scale("text", measured)
     return folder
 

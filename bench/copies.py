@@ -12,7 +12,7 @@ from emoji_set import Emoji, draw, read_emoji
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 from nmm.index.build import build
-from nmm.index.fold import COMPARED, fold
+from nmm.index.search.near_duplicates import COMPARED, fold
 from nmm.index.store.catalog.reader import Catalog, Hit, Kind
 from nmm.index.store.layout import IndexFolder
 

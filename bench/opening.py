@@ -20,7 +20,7 @@ from statistics import median
 from growth import NMM, fill
 from report import Figure, note
 
-from nmm.index import scale
+from nmm.index import calibration
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.encoders.runtime.onnx_encoder import load_encoder
 from nmm.index.store.catalog.writer import open_for_writing
@@ -33,9 +33,9 @@ TIMES = 15
 def make(folder: IndexFolder, root: Path, count: int) -> None:
     """An index as after a run, which also has measured its scale."""
     fill(folder, root, count)
-    neutral = load_encoder(MINI).embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY)
+    neutral = load_encoder(MINI).embed_texts(calibration.NEUTRAL_QUERIES, Task.QUERY)
     with open_for_writing(folder) as writer:
-        if measured := scale.measure(writer, "text", neutral):
+        if measured := calibration.measure(writer, "text", neutral):
             writer.set_scale("text", measured)
 
 

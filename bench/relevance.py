@@ -43,8 +43,8 @@ from relevance_queries import NOTHING, SAMPLE
 from report import Figure, note
 
 from nmm.index.build import build
-from nmm.index.query import Mode
-from nmm.index.search import Search, open_search
+from nmm.index.search.engine import Search, open_search
+from nmm.index.search.query import Mode
 from nmm.index.store.catalog.reader import KINDS, Catalog, Scale
 from nmm.index.store.layout import IndexFolder
 

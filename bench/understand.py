@@ -48,11 +48,11 @@ from nmm.index.encoders.registry import MINI, Encoder, Task
 from nmm.index.encoders.runtime.onnx_encoder import load_encoder
 from nmm.index.errors import NmmError
 from nmm.index.evaluation.retrieval import METRICS, evaluate_retrieval
+from nmm.index.index_model import settings_of
 from nmm.index.items import Items, open_items
 from nmm.index.labels import Label
 from nmm.index.map import laid_out
 from nmm.index.media.image.fingerprint import BYTES
-from nmm.index.model import settings_of
 from nmm.index.neighbours import mixing, neighbours_kept
 from nmm.index.projection import check_installed
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nmm.cli.cluster_forms import counts
 from nmm.cli.gallery import cards, document
 from nmm.cli.text import count, printable
-from nmm.index.result import Result
+from nmm.index.search.result import Result
 
 if TYPE_CHECKING:
     from nmm.index.cluster import Cluster

@@ -33,7 +33,7 @@ from nmm.cli.parameters import (
     ThreadsOption,
 )
 from nmm.index.encoders.runtime.backend import Backend, Device, Precision
-from nmm.index.query import Mode
+from nmm.index.search.query import Mode
 
 if TYPE_CHECKING:
     from nmm.cli.progress import Progress

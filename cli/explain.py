@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nmm.cli.text import printable
-from nmm.index.query import Mode
+from nmm.index.search.query import Mode
 
 if TYPE_CHECKING:
-    from nmm.index.query import Query, Term
-    from nmm.index.search import Search
+    from nmm.index.search.engine import Search
+    from nmm.index.search.query import Query, Term
 
 
 def explanation(query: Query, search: Search, mode: Mode, *, raw: bool) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nmm.index.result import Result
+    from nmm.index.search.result import Result
 
 # The shape of the JSON; grows when a name in it changes its meaning or goes away.
 VERSION = 1

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 from nmm.cli.dates import parse_date
 from nmm.cli.text import printable, valid
 from nmm.index.errors import UsageError
-from nmm.index.filters import Filters, Orientation, Place
 from nmm.index.labels import normal
+from nmm.index.search.filters import Filters, Orientation, Place
 
 if TYPE_CHECKING:
-    from nmm.index.filters import Emptied
+    from nmm.index.search.filters import Emptied
 
 # Of images only; a text passes none of them.
 OF_IMAGES = {"near", "camera", "min_width", "orientation", "has_text"}
@@ -32,7 +32,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)(i?)b?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class FilterOptions:
-    """The options as they were typed, by the names of :class:`nmm.index.filters.Filters`."""
+    """The options as they were typed, by the names of :class:`nmm.index.search.filters.Filters`."""
 
     within: Sequence[str] | None = None
     after: str | None = None

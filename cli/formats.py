@@ -18,7 +18,7 @@ from nmm.cli.template import Template
 from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
-    from nmm.index.result import Result
+    from nmm.index.search.result import Result
 
 # How the bytes of a name that is no UTF-8 came into a string, and come out of it again.
 AS_ON_DISK = sys.getfilesystemencodeerrors()

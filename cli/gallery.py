@@ -24,7 +24,7 @@ from nmm.index.errors import MediaError, OutputError, UsageError
 from nmm.index.media.text.html import OWN_PAGE
 
 if TYPE_CHECKING:
-    from nmm.index.result import Result
+    from nmm.index.search.result import Result
 
 SIDE, QUALITY = 320, 80
 PASSAGE = 480  # characters

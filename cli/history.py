@@ -18,7 +18,7 @@ from nmm.cli.text import printable
 if TYPE_CHECKING:
     from typer._click import Context
 
-    from nmm.index.history import Entry
+    from nmm.index.search.history import Entry
 
 EXAMPLES = """\b
 Examples:
@@ -49,7 +49,7 @@ def history(
     Those typed at a terminal are written down, to a file that only you can read; those of
     scripts are not. NMM_HISTORY=0 or nmm config set history false ends it.
     """
-    from nmm.index import history as kept
+    from nmm.index.search import history as kept
 
     file = kept.history_file()
     if clear:
@@ -73,7 +73,7 @@ def note(
     That is done when the results have been shown.
     """
     from nmm.cli.text import valid
-    from nmm.index.history import Entry, history_file, now, record
+    from nmm.index.search.history import Entry, history_file, now, record
 
     # Whoever types has a terminal there; a script, a pipe, cron or an editor has none.
     typed = not several and sys.stdin.isatty()

@@ -17,7 +17,7 @@ from nmm.index.errors import MediaError
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-    from nmm.index.result import Result
+    from nmm.index.search.result import Result
 
 COLUMNS, ROWS = 32, 8
 SIDE = 640  # pixels: a column has fewer than 20

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 from nmm.cli.text import valid
 from nmm.index.errors import MediaError, UsageError
 from nmm.index.media.image.decode import HEAD_BYTES, looks_like_image
-from nmm.index.query import Query, Term, image_file, join, parse, parse_term
+from nmm.index.search.query import Query, Term, image_file, join, parse, parse_term
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,8 +17,8 @@ from nmm.cli.history import note
 from nmm.cli.parameters import IndexOption, NulOption, PathsOption, QuietOption
 from nmm.cli.showing import Showing
 from nmm.index.common.tracing import span
-from nmm.index.filters import Orientation
-from nmm.index.query import Mode
+from nmm.index.search.filters import Orientation
+from nmm.index.search.query import Mode
 
 if TYPE_CHECKING:
     from nmm.index.store.layout import IndexFolder
@@ -218,10 +218,10 @@ def search(
     from nmm.index.common.numpy_threads import import_numpy
 
     import_numpy()
-    with span("import nmm.index.search"):
+    with span("import nmm.index.search.engine"):
         from nmm.cli.explain import explanation
         from nmm.cli.queries import read_queries
-        from nmm.index.search import open_search
+        from nmm.index.search.engine import open_search
         from nmm.index.store.catalog.reader import KINDS
         from nmm.index.store.layout import index_folder
 

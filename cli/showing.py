@@ -15,7 +15,7 @@ from nmm.cli.text import printable
 from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
-    from nmm.index.result import Result
+    from nmm.index.search.result import Result
 
 STDOUT = "-"
 

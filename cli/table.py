@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from nmm.cli.preview import Preview
-    from nmm.index.result import Result
+    from nmm.index.search.result import Result
 
 PASSAGE_LINES = 2
 # Of a pipe or a file the width is not known.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
-    from nmm.index.result import Result
+    from nmm.index.search.result import Result
 
 FIELDS = (
     "rank", "score", "path", "name", "folder", "type", "lines", "text", "width", "height",

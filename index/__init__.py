@@ -2,6 +2,6 @@
 
 A library without a voice: it never prints, prompts or exits, and reports progress
 through callbacks. Imports go one way: :mod:`nmm.index.build` and
-:mod:`nmm.index.search` use :mod:`~nmm.index.encoders`, :mod:`~nmm.index.media` and
+:mod:`nmm.index.search.engine` use :mod:`~nmm.index.encoders`, :mod:`~nmm.index.media` and
 :mod:`~nmm.index.store`, and nothing imports back.
 """

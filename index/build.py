@@ -31,7 +31,7 @@ from nmm.index.events import (
     Summary,
     Waiting,
 )
-from nmm.index.model import check, model_of, settings_of
+from nmm.index.index_model import check, model_of, settings_of
 from nmm.index.ocr_pass import read_words
 from nmm.index.roots import Coverage, Scope, cover, mount_point, resolve
 from nmm.index.run import Options, Run

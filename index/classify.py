@@ -23,10 +23,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nmm.index.calibration import NEUTRAL_QUERIES
 from nmm.index.common.linalg import make_unit
 from nmm.index.encoders.registry import Task
 from nmm.index.labels import NONE, Label, check_labels
-from nmm.index.scale import NEUTRAL_QUERIES
 from nmm.index.store.catalog.file_vectors import content_sample
 from nmm.index.store.catalog.reader import KINDS, Kind
 from nmm.index.zero_shot import CLIP_7, PLACE, check_templates, class_vectors

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nmm.index import scale
+from nmm.index import calibration
+from nmm.index.calibration import neutral_vectors
 from nmm.index.encoders.registry import Encoder
-from nmm.index.neutral import neutral_vectors
 from nmm.index.store.catalog.reader import KINDS, Catalog, Kind
 from nmm.index.store.catalog.writer import CatalogWriter
 from nmm.index.store.layout import IndexFolder
@@ -18,7 +18,7 @@ def derive(writer: CatalogWriter, folder: IndexFolder, encoder: Encoder) -> None
     if stale:
         neutral = neutral_vectors(encoder)
         for kind in stale:
-            if measured := scale.measure(writer, kind, neutral):
+            if measured := calibration.measure(writer, kind, neutral):
                 writer.set_scale(kind, measured)
     segments.refresh(writer, folder, encoder.model.dimension)
 
@@ -34,6 +34,6 @@ def _is_stale(catalog: Catalog, kind: Kind) -> bool:
     if measured is None or not count:
         return bool(count)
     generation, then = measured
-    if then <= scale.SAMPLE or count <= scale.SAMPLE:
+    if then <= calibration.SAMPLE or count <= calibration.SAMPLE:
         return generation != catalog.generation()
-    return abs(count - then) > scale.DRIFT * then
+    return abs(count - then) > calibration.DRIFT * then

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from nmm.index.common.tracing import span
 from nmm.index.encoders.runtime.onnx_encoder import Use, load_encoder
 from nmm.index.errors import NoIndexError
-from nmm.index.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
-from nmm.index.model import check, model_of
+from nmm.index.index_model import check, model_of
+from nmm.index.search.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
 from nmm.index.store.catalog.file_vectors import Item, content_vectors, items
 from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Settings
 from nmm.index.store.catalog.writer import open_for_reading

@@ -22,7 +22,6 @@ from PIL import Image
 
 from nmm.index import build as build_module
 from nmm.index import ready as ready_module
-from nmm.index import search as search_module
 from nmm.index.batch import CHUNKS_PER_IMAGE, UNDERWAY, Batch, FileEntry
 from nmm.index.build import build
 from nmm.index.encoders.provision import prepare
@@ -44,6 +43,7 @@ from nmm.index.media.reader import SMALL_TEXT, read_media
 from nmm.index.media.text.chunking import Chunk
 from nmm.index.remove import remove
 from nmm.index.run import AHEAD, Options
+from nmm.index.search import engine as search_module
 from nmm.index.status import status
 from nmm.index.store.catalog.reader import Catalog, Settings
 from nmm.index.store.catalog.writer import open_for_writing

@@ -129,7 +129,7 @@ def test_labels_about_nothing_in_the_index_are_mostly_refused(items: Items) -> N
 
 def test_none_does_not_hang_on_which_files_are_looked_at(samples: IndexFolder) -> None:
     """A folder of recipes only is still held against all of the index."""
-    from nmm.index.filters import Filters
+    from nmm.index.search.filters import Filters
 
     asked = labels("recipe", "poem")
     with open_items(samples, ["text"]) as every:

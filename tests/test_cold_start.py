@@ -169,7 +169,7 @@ def test_numpy_in_a_search_starts_no_threads_and_the_variable_is_as_before(
     code = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from nmm.index.search import open_search\n"
+        "from nmm.index.search.engine import open_search\n"
         "from nmm.index.store.layout import IndexFolder\n"
         "with open_search(IndexFolder(Path(os.environ['NMM_INDEX'])), once=True):\n"
         "    threads = Path('/proc/self/task')\n"

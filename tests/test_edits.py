@@ -19,11 +19,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nmm.index import build as build_module
-from nmm.index import search as search_module
 from nmm.index.build import build
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.events import Event, Passed
 from nmm.index.run import Options
+from nmm.index.search import engine as search_module
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import segments
 

@@ -22,7 +22,7 @@ from nmm.cli.filters import (
     tell_emptied,
 )
 from nmm.index.errors import UsageError
-from nmm.index.filters import Emptied, Place
+from nmm.index.search.filters import Emptied, Place
 from nmm.index.store.catalog.path_globs import is_within
 from nmm.index.store.catalog.reader import KINDS, Kind
 

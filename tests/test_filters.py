@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nmm.index import search as search_module
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
-from nmm.index.filters import Emptied, Filters, Place, condition_of
-from nmm.index.search import Search, open_search
+from nmm.index.search import engine as search_module
+from nmm.index.search.engine import Search, open_search
+from nmm.index.search.filters import Emptied, Filters, Place, condition_of
 from nmm.index.store.catalog.filters import kilometres, passing_chunks
 from nmm.index.store.catalog.path_globs import check_glob, is_within
 from nmm.index.store.catalog.reader import KINDS, Kind, Scale, Settings

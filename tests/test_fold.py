@@ -16,12 +16,12 @@ from PIL import Image, ImageDraw, ImageFont
 from support import SAMPLE_DATA, Nmm
 
 from nmm.index import build as build_module
-from nmm.index import search as search_module
 from nmm.index.build import build
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
-from nmm.index.fold import Words, has_same_words
 from nmm.index.media.image.fingerprint import BYTES, copies, fingerprint
-from nmm.index.search import Result, open_search
+from nmm.index.search import engine as search_module
+from nmm.index.search.engine import Result, open_search
+from nmm.index.search.near_duplicates import Words, has_same_words
 from nmm.index.store.layout import IndexFolder
 
 PHOTOS = sorted((SAMPLE_DATA / "photos").glob("*.jpg"))

@@ -26,7 +26,7 @@ from nmm.cli.showing import Showing
 from nmm.cli.table import Table
 from nmm.cli.template import FIELDS, Template
 from nmm.index.errors import UsageError
-from nmm.index.result import Result
+from nmm.index.search.result import Result
 
 IMAGE = Result(1, 0.51234567, "/photos/cat.jpg", "image", width=640, height=480)
 TEXT = Result(2, 0.25, "/notes/cat.md", "text", (3, 5), "A cat sleeps.\nIt purrs.", spans=((2, 5),))

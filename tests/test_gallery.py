@@ -17,7 +17,7 @@ from support import SAMPLE_DATA
 from nmm.cli.gallery import page_name, write_page
 from nmm.cli.optional_value import with_value
 from nmm.index.errors import UsageError
-from nmm.index.result import Result
+from nmm.index.search.result import Result
 
 in_browser = pytest.mark.skipif(BINARY is None, reason="needs Chromium: apt-get install chromium")
 CAT = SAMPLE_DATA / "photos/chelsea.jpg"

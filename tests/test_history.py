@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from support import Nmm
 
-from nmm.index import history
-from nmm.index.history import Entry, clear, entries, record
+from nmm.index.search import history
+from nmm.index.search.history import Entry, clear, entries, record
 
 NOW = "2026-11-25T15:03:27+01:00"
 
@@ -88,7 +88,7 @@ def test_it_is_bounded_and_the_newest_stay(file: Path, monkeypatch: pytest.Monke
 
 def test_processes_that_record_at_once_lose_nothing(file: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from nmm.index.history import Entry, record\n"
+        "import sys; from pathlib import Path; from nmm.index.search.history import Entry, record\n"
         "assert all(record(Entry(sys.argv[2], f'{sys.argv[3]} {n}', (), n), Path(sys.argv[1]))"
         " for n in range(40))"
     )

@@ -11,8 +11,8 @@ from support import SAMPLE_DATA, Nmm
 
 from nmm.index.encoders.registry import Task
 from nmm.index.errors import NoIndexError
-from nmm.index.filters import Filters
 from nmm.index.items import open_items
+from nmm.index.search.filters import Filters
 from nmm.index.store.catalog.file_vectors import content_vectors, first_passages
 from nmm.index.store.catalog.reader import KINDS, Catalog
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing

@@ -33,7 +33,7 @@ from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.registry import ImageInput, Task, find_model
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, load_encoder
 from nmm.index.errors import ModelError
-from nmm.index.search import open_search
+from nmm.index.search.engine import open_search
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.layout import IndexFolder
 

@@ -16,8 +16,8 @@ from support import SAMPLE_DATA
 
 from nmm.cli.queries import read_queries
 from nmm.index.errors import UsageError
-from nmm.index.query import Query, Term, check, join, parse, parse_term
-from nmm.index.words import words_of
+from nmm.index.search.keyword_query import words_of
+from nmm.index.search.query import Query, Term, check, join, parse, parse_term
 
 CAT = SAMPLE_DATA / "photos" / "chelsea.jpg"
 

@@ -19,16 +19,16 @@ import pytest
 from numpy.typing import NDArray
 from support import Nmm
 
-from nmm.index import nearest_files
-from nmm.index.ahead import GROUP
+from nmm.index.calibration import NEUTRAL_QUERIES
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime.onnx_encoder import QUERY_TOKENS_PER_RUN, OnnxEncoder
 from nmm.index.errors import UsageError
-from nmm.index.filters import Filters
-from nmm.index.model import settings_of
-from nmm.index.query import Mode, Query, Term
-from nmm.index.scale import NEUTRAL_QUERIES
-from nmm.index.search import open_search
+from nmm.index.index_model import settings_of
+from nmm.index.search import semantic
+from nmm.index.search.engine import open_search
+from nmm.index.search.filters import Filters
+from nmm.index.search.prefetch import GROUP
+from nmm.index.search.query import Mode, Query, Term
 from nmm.index.store.catalog.filters import Condition
 from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Scale
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
@@ -161,13 +161,13 @@ def test_all_files_are_filtered_only_if_few_of_the_nearest_pass(
 ) -> None:
     """And then once, for all queries with that filter."""
     seen: list[str] = []
-    real = nearest_files.passing_chunks
+    real = semantic.passing_chunks
 
     def count(catalog: Catalog, kind: Kind, where: Condition) -> NDArray[np.int64]:
         seen.append(kind)
         return real(catalog, kind, where)
 
-    monkeypatch.setattr(nearest_files, "passing_chunks", count)
+    monkeypatch.setattr(semantic, "passing_chunks", count)
     filters = Filters(within=(pattern,))
     with open_search(filled) as search:
         for query in ("cat dog", "boat dog"):

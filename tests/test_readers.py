@@ -17,12 +17,12 @@ import pytest
 from crash import tree
 from crash.runner import Runner, job, running
 
-from nmm.index import search as search_module
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import NoIndexError
-from nmm.index.query import Mode
-from nmm.index.search import Search, open_search
+from nmm.index.search import engine as search_module
+from nmm.index.search.engine import Search, open_search
+from nmm.index.search.query import Mode
 from nmm.index.store.catalog.reader import VECTOR_DTYPE
 from nmm.index.store.layout import IndexFolder
 

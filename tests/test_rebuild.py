@@ -18,9 +18,9 @@ from nmm.index.build import build
 from nmm.index.encoders.runtime.batching import BatchedEncoder
 from nmm.index.errors import IndexLockedError, ModelError, UsageError
 from nmm.index.events import Event, Passed, Rebuilding, RebuildLeft
-from nmm.index.query import Query, Term
 from nmm.index.run import Options
-from nmm.index.search import open_search
+from nmm.index.search.engine import open_search
+from nmm.index.search.query import Query, Term
 from nmm.index.status import status
 from nmm.index.store.catalog.reader import KINDS, Catalog
 from nmm.index.store.catalog.writer import open_for_writing

@@ -11,17 +11,17 @@ import pytest
 from numpy.typing import NDArray
 from support import SAMPLE_DATA, Nmm
 
-from nmm.index import scale
+from nmm.index import calibration
 from nmm.index.build import build
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.media.image.decode import decode
-from nmm.index.query import Mode, Query, Term
-from nmm.index.relevance import Relevance, height
-from nmm.index.result import Result
-from nmm.index.search import Search, open_search
+from nmm.index.search.engine import Search, open_search
+from nmm.index.search.query import Mode, Query, Term
+from nmm.index.search.relevance import Relevance, height
+from nmm.index.search.result import Result
 from nmm.index.store.catalog.comparison_data import sample
 from nmm.index.store.catalog.read_cache import States
 from nmm.index.store.catalog.reader import KINDS, Catalog, Scale
@@ -154,7 +154,7 @@ def test_a_least_score_that_is_no_number_is_refused(search: Search) -> None:
 @pytest.mark.parametrize("count", [151, 5000, 100_000, 10_000_000])
 def test_the_height_grows_as_the_greatest_of_normal_numbers(count: int) -> None:
     normal = statistics.NormalDist()
-    expected = normal.inv_cdf(1 - 0.15 / count) / normal.inv_cdf(1 - scale.RARE)
+    expected = normal.inv_cdf(1 - 0.15 / count) / normal.inv_cdf(1 - calibration.RARE)
     assert height(count) == pytest.approx(expected, rel=0.01)
     assert height(count) > height(150) == height(1) == height(0) == 1
 
@@ -177,7 +177,7 @@ def relevance_of(catalog: Catalog, mini: OnnxEncoder, states: States | None = No
         catalog,
         states or States(catalog),
         catalog.scale,
-        lambda: mini.embed_texts(scale.NEUTRAL_QUERIES, Task.QUERY),
+        lambda: mini.embed_texts(calibration.NEUTRAL_QUERIES, Task.QUERY),
     )
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from nmm.index import build as build_module
-from nmm.index import search as search_module
 from nmm.index.build import build
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import IndexLockedError, NoIndexError, UsageError
 from nmm.index.remove import remove
 from nmm.index.run import Options
+from nmm.index.search import engine as search_module
 from nmm.index.status import status
 from nmm.index.store.catalog.reader import KINDS, Catalog
 from nmm.index.store.catalog.writer import open_for_writing

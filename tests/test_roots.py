@@ -10,7 +10,6 @@ import pytest
 from support import Nmm
 
 from nmm.index import build as build_module
-from nmm.index import search as search_module
 from nmm.index.build import build
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import IndexLockedError, NoIndexError, UsageError
@@ -24,6 +23,7 @@ from nmm.index.root_list import (
     remove_root,
 )
 from nmm.index.roots import State, mount_point
+from nmm.index.search import engine as search_module
 from nmm.index.status import status
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.writer import open_for_writing

@@ -22,8 +22,8 @@ import pytest
 from PIL import Image
 
 from nmm.index.build import Kept, build
+from nmm.index.calibration import neutral_vectors
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
-from nmm.index.neutral import neutral_vectors
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.layout import IndexFolder
 

@@ -12,14 +12,14 @@ import pytest
 from numpy.typing import NDArray
 
 from nmm.index import build as build_module
-from nmm.index import search as search_module
 from nmm.index.build import build
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ModelError, NoIndexError, UsageError
 from nmm.index.events import Event, Passed
-from nmm.index.result import Result
-from nmm.index.search import open_search
+from nmm.index.search import engine as search_module
+from nmm.index.search.engine import open_search
+from nmm.index.search.result import Result
 from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Scale, Settings
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder

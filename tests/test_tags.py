@@ -24,10 +24,10 @@ from nmm.index.build import build
 from nmm.index.compact import compact
 from nmm.index.doctor import doctor
 from nmm.index.errors import ArchiveError, UsageError
-from nmm.index.filters import Emptied, Filters
 from nmm.index.items import open_items
 from nmm.index.remove import remove
-from nmm.index.search import open_search
+from nmm.index.search.engine import open_search
+from nmm.index.search.filters import Emptied, Filters
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.tags import Tag
 from nmm.index.store.catalog.writer import open_for_writing

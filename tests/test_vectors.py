@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nmm.index import scale
+from nmm.index import calibration
 from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Scale
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
@@ -645,14 +645,14 @@ def test_an_open_search_outlives_its_file(filled: IndexFolder) -> None:
 
 
 def test_a_scale_reaches_from_the_median_to_one_in_a_thousand() -> None:
-    found = scale.fit(np.linspace(0, 1, 1001, dtype=np.float32))
+    found = calibration.fit(np.linspace(0, 1, 1001, dtype=np.float32))
     assert found == pytest.approx(Scale(centre=0.5, unit=0.499))
 
 
 @pytest.mark.parametrize(("shift", "stretch"), [(0.3, 1), (0, 0.2), (-0.5, 3)])
 def test_scores_are_blind_to_shift_and_stretch(shift: float, stretch: float) -> None:
     cosines = unit_vectors(100) @ unit_vectors(30, seed=1).T
-    plain, moved = scale.fit(cosines), scale.fit(cosines * stretch + shift)
+    plain, moved = calibration.fit(cosines), calibration.fit(cosines * stretch + shift)
     scores = (cosines - plain.centre) / plain.unit
     np.testing.assert_allclose(
         (cosines * stretch + shift - moved.centre) / moved.unit, scores, atol=1e-4
@@ -660,24 +660,24 @@ def test_scores_are_blind_to_shift_and_stretch(shift: float, stretch: float) -> 
 
 
 def test_items_that_every_query_fits_the_same_have_a_finite_score() -> None:
-    assert scale.fit(np.full(100, 0.25, np.float32)) == Scale(0.25, scale.LEAST_UNIT)
+    assert calibration.fit(np.full(100, 0.25, np.float32)) == Scale(0.25, calibration.LEAST_UNIT)
 
 
 def test_a_scale_is_of_its_kind_alone(filled: IndexFolder) -> None:
     neutral = unit_vectors(10, seed=7)
     with Catalog.open(filled.catalog) as catalog:
         ((_, texts),) = catalog.vectors("text")
-        measured = scale.measure(catalog, "text", neutral)
-    assert measured == pytest.approx(scale.fit(texts @ neutral.T))
+        measured = calibration.measure(catalog, "text", neutral)
+    assert measured == pytest.approx(calibration.fit(texts @ neutral.T))
 
 
 def test_without_vectors_there_is_no_scale(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
-        assert scale.measure(writer, "image", unit_vectors(10)) is None
+        assert calibration.measure(writer, "image", unit_vectors(10)) is None
 
 
 def test_a_large_collection_is_sampled_whatever_its_ids(folder: IndexFolder) -> None:
-    rows = unit_vectors(scale.SAMPLE + 1, dimension=8)
+    rows = unit_vectors(calibration.SAMPLE + 1, dimension=8)
     neutral = unit_vectors(10, seed=7, dimension=8)
     with open_for_writing(folder) as writer:
         with writer.batch():
@@ -685,8 +685,8 @@ def test_a_large_collection_is_sampled_whatever_its_ids(folder: IndexFolder) -> 
             for row in rows:  # the ids of images are odd, those of texts even
                 writer.add_chunk(image, "image", ChunkRow(), row)
                 writer.add_chunk(text, "text", ChunkRow(), row)
-        measured = [scale.measure(writer, kind, neutral) for kind in KINDS]
-    expected = pytest.approx(scale.fit(rows[1::2].astype(np.float16) @ neutral.T), abs=1e-6)
+        measured = [calibration.measure(writer, kind, neutral) for kind in KINDS]
+    expected = pytest.approx(calibration.fit(rows[1::2].astype(np.float16) @ neutral.T), abs=1e-6)
     assert measured == [expected, expected]
 
 

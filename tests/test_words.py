@@ -15,23 +15,23 @@ import pytest
 from support import Nmm
 
 from nmm.index import build as build_module
-from nmm.index import search as search_module
 from nmm.index.build import build
 from nmm.index.doctor import doctor
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
-from nmm.index.found_words import find_words
-from nmm.index.fusion import fused
-from nmm.index.query import Mode, Query, Term
-from nmm.index.result import Result
-from nmm.index.search import open_search
+from nmm.index.search import engine as search_module
+from nmm.index.search.engine import open_search
+from nmm.index.search.fusion import fused
+from nmm.index.search.keyword import find_words
+from nmm.index.search.keyword_query import words_of
+from nmm.index.search.query import Mode, Query, Term
+from nmm.index.search.result import Result
 from nmm.index.store.catalog.file_lookup import paths_of
 from nmm.index.store.catalog.full_text import SHADOWS, WORD_TABLES
 from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Scale, Settings
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
-from nmm.index.words import words_of
 
 NOTES = {
     "letters/invoice.txt": "Dear all,\ninvoice INV-2023-004 is due on 2023-05-01.\nYours, Björk",
@@ -442,7 +442,7 @@ def test_a_kind_that_is_not_asked_for_is_not_found(library: Library, mode: Mode)
 def test_more_files_than_a_ranking_holds_are_still_known_by_their_words(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nmm.index.found_words.DEPTH", 2)
+    monkeypatch.setattr("nmm.index.search.keyword.DEPTH", 2)
     for number in range(5):
         library.add(f"{number}.txt", 0.5, "red boat " + "and more " * number)
     assert all(result.by_words for result in find(library.folder, QUERY, Mode.HYBRID))

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.dupes.pairs import ALL_PASSAGES
 from nmm.index.errors import MediaError
-from nmm.index.fold import Words
 from nmm.index.media.image.decode import HEAD_BYTES, format_of
+from nmm.index.search.near_duplicates import Words
 from nmm.index.store.catalog.comparison_data import passages
 
 if TYPE_CHECKING:

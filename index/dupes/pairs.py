@@ -6,7 +6,7 @@ vectors are near, they have different sizes, and one fits in the other (:mod:`.r
 straightened, framed. In neither case do they say that they were taken at different times.
 
 A burst was taken by one camera, each picture within seconds of the one before, and their vectors
-are near to each other. Texts are nearly the same if vectors and words are (:mod:`nmm.index.fold`).
+are near to each other. Texts are nearly the same if vectors and words are (:mod:`nmm.index.search.near_duplicates`).
 
 `bench/dupes.py` prints what each rule finds and what it takes for a copy that is none.
 """
@@ -23,7 +23,7 @@ from nmm.index.common.tracing import span
 from nmm.index.dupes.prints import colours_apart, hashes, is_one_picture, unpack
 from nmm.index.dupes.propose import by_hash, by_vector
 from nmm.index.dupes.register import apart_registered
-from nmm.index.fold import Words, has_same_words, is_another_time
+from nmm.index.search.near_duplicates import Words, has_same_words, is_another_time
 from nmm.index.store.catalog.comparison_data import looks, passages
 
 if TYPE_CHECKING:

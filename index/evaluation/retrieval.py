@@ -1,4 +1,4 @@
-"""How well searches find what they should, measured through :mod:`nmm.index.search` itself.
+"""How well searches find what they should, measured through :mod:`nmm.index.search.engine` itself.
 
 What is measured is the list that a user of `nmm search` is shown: near copies are one row, which
 is right if any of them is, and files of one content are one thing, for nothing tells them apart.
@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING
 from nmm.index.errors import CatalogError, NoIndexError, UsageError
 from nmm.index.evaluation.bootstrap import Statistics, of_means
 from nmm.index.evaluation.metrics import Tied, ndcg, recall, reciprocal_rank
-from nmm.index.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
-from nmm.index.query import Mode, Query, Term
-from nmm.index.search import Search, open_search
+from nmm.index.search.engine import Search, open_search
+from nmm.index.search.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
+from nmm.index.search.query import Mode, Query, Term
 from nmm.index.store.catalog.file_vectors import items
 from nmm.index.store.catalog.reader import KINDS, Kind
 from nmm.index.store.catalog.writer import open_for_reading
 
 if TYPE_CHECKING:
     from nmm.index.encoders.runtime.backend import Backend
-    from nmm.index.result import Result
+    from nmm.index.search.result import Result
     from nmm.index.store.layout import IndexFolder
 
 # Results that are looked at: as many as can be, so that the first ten are those of a search for

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from nmm.index import search as search_module
 from nmm.index.doctor import doctor
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.errors import NoIndexError, OutdatedCatalogError
-from nmm.index.query import Mode
+from nmm.index.search import engine as search_module
+from nmm.index.search.query import Mode
 from nmm.index.store.catalog.reader import KINDS, SCHEMA, VECTOR_DTYPE, Catalog
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import faiss_files

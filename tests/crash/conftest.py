@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from crash.runner import Runner, running
 
-from nmm.index import search as search_module
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
+from nmm.index.search import engine as search_module
 
 
 @pytest.fixture(scope="session")

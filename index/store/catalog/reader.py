@@ -87,7 +87,7 @@ class Hit(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """How a kind's cosines become scores, see :mod:`nmm.index.scale`."""
+    """How a kind's cosines become scores, see :mod:`nmm.index.calibration`."""
 
     centre: float
     unit: float

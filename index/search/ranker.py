@@ -16,19 +16,19 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from nmm.index.common.tracing import span
-from nmm.index.fold import fold as fold_copies
-from nmm.index.found_words import FoundWords, find_words
-from nmm.index.fusion import Rank, ranking
-from nmm.index.nearest_files import NearestFiles
-from nmm.index.relevance import Relevance, Standing
-from nmm.index.result import Placed, Result, result
+from nmm.index.search.fusion import Rank, ranking
+from nmm.index.search.keyword import FoundWords, find_words
+from nmm.index.search.near_duplicates import fold as fold_copies
+from nmm.index.search.relevance import Relevance, Standing
+from nmm.index.search.result import Placed, Result, result
+from nmm.index.search.semantic import NearestFiles
 from nmm.index.store.catalog.file_lookup import Place, files_at, paths_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.query import Query
+    from nmm.index.search.query import Query
     from nmm.index.store.catalog.filters import Condition
     from nmm.index.store.catalog.read_cache import States
     from nmm.index.store.catalog.reader import Catalog, Hit, Kind

@@ -19,7 +19,7 @@ class Result:
         rank: 1 for the best.
         score: How well it fits, on one scale for images and texts: 1 is what one in a
             thousand items reaches that have nothing to do with the query, and 0 what half
-            of them reach, see :mod:`nmm.index.scale`. So it is with what was found by its
+            of them reach, see :mod:`nmm.index.calibration`. So it is with what was found by its
             words. Where words alone rank, it is the share of them that are there.
         path: Absolute.
         type: What it is.
@@ -31,7 +31,7 @@ class Result:
         by_words: Whether all words of the query are in one of its passages, in its name or in
             what it says as a picture.
         weak: Whether nothing tells it from what this query fits anyway, see
-            :mod:`nmm.index.relevance`.
+            :mod:`nmm.index.search.relevance`.
         copies: Absolute paths of files that are nearly the same, and folded into this one.
     """
 

@@ -1,8 +1,8 @@
 """A query to results: files ranked by what is meant, and by the words in them, in one order.
 
 By meaning: the query is embedded, and the nearest of each kind are taken. By words: see
-:mod:`nmm.index.found_words`. How the rankings become one order: see :mod:`nmm.index.fusion`.
-What becomes of a vector and words: see :mod:`nmm.index.answer`. Here an index is opened,
+:mod:`nmm.index.search.keyword`. How the rankings become one order: see :mod:`nmm.index.search.fusion`.
+What becomes of a vector and words: see :mod:`nmm.index.search.ranker`. Here an index is opened,
 queries are embedded, and what was opened is followed when a rebuild replaces it.
 """
 
@@ -14,27 +14,27 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nmm.index import scale
-from nmm.index.ahead import Ahead
-from nmm.index.answer import Answers, Wanted
+from nmm.index import calibration
+from nmm.index.calibration import neutral_vectors
 from nmm.index.common.numpy_threads import import_numpy
 from nmm.index.common.tracing import span
 from nmm.index.encoders.registry import Encoder, Task
 from nmm.index.encoders.runtime.onnx_encoder import Use, load_encoder
 from nmm.index.errors import CatalogError, NoIndexError, UsageError
-from nmm.index.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
-from nmm.index.model import check, model_of
-from nmm.index.nearest_files import NearestFiles
-from nmm.index.neutral import neutral_vectors
-from nmm.index.query import Mode, Query, Term
-from nmm.index.query import check as check_query
-from nmm.index.query_vector import QueryEmbedder, texts_of
-from nmm.index.relevance import Relevance
-from nmm.index.result import Result
+from nmm.index.index_model import check, model_of
+from nmm.index.search.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
+from nmm.index.search.keyword_query import words_of
+from nmm.index.search.prefetch import Ahead
+from nmm.index.search.query import Mode, Query, Term
+from nmm.index.search.query import check as check_query
+from nmm.index.search.query_embedding import QueryEmbedder, texts_of
+from nmm.index.search.ranker import Answers, Wanted
+from nmm.index.search.relevance import Relevance
+from nmm.index.search.result import Result
+from nmm.index.search.semantic import NearestFiles
 from nmm.index.store.catalog.read_cache import States
 from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Scale, Settings
 from nmm.index.store.catalog.writer import open_for_reading
-from nmm.index.words import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,7 +187,7 @@ class Search:
         """The `count` files that fit a query best, best first.
 
         Args:
-            query: A text is one term, whatever is in it; see :func:`nmm.index.query.parse`.
+            query: A text is one term, whatever is in it; see :func:`nmm.index.search.query.parse`.
             count: Results at most.
             kinds: What to look among.
             filters: Which files to look among.
@@ -248,7 +248,7 @@ class Search:
             return kept
         if not self._catalog.vector_count(kind):
             return None
-        return scale.measure(self._catalog, kind, self._neutral_texts())
+        return calibration.measure(self._catalog, kind, self._neutral_texts())
 
     def _neutral_texts(self) -> NDArray[np.float32]:
         if self._neutral is None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.query import Query
+    from nmm.index.search.query import Query
 
     Vector = NDArray[np.float32]
     Vectors = Mapping[str, Vector]

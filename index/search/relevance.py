@@ -1,7 +1,7 @@
 """How far a result stands out of what a query fits anyway, and which results are weak.
 
 A score says how rarely queries about nothing in a collection fit an item so well
-(:mod:`nmm.index.scale`). It does not know the query. Some fit everything a little: those of a
+(:mod:`nmm.index.calibration`). It does not know the query. Some fit everything a little: those of a
 collection's own subject, and those of common words. So the median of the scores that the query
 has with a sample of all items is its level, and
 
@@ -34,7 +34,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from nmm.index import scale
+from nmm.index import calibration
 from nmm.index.common.linalg import make_unit
 from nmm.index.store.catalog.comparison_data import sample
 from nmm.index.store.catalog.read_cache import States
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.query import Query, Term
+    from nmm.index.search.query import Query, Term
 
     Floats = NDArray[np.float32]
 
@@ -102,7 +102,7 @@ def height(count: int) -> float:
     def quantile(x: float) -> float:
         return math.sqrt(2 * x - math.log(4 * math.pi * x))
 
-    least = -math.log(scale.RARE)
+    least = -math.log(calibration.RARE)
     return quantile(max(math.log(max(count, 1) / BY_CHANCE), least)) / quantile(least)
 
 
@@ -203,7 +203,7 @@ class Relevance:
             return None
         centre, rare = np.quantile(cosines, (0.5, 1 - RARE)).tolist()
         unit = min((rare - centre) * STRETCH, (1 - centre) * GREATEST_UNIT)
-        return Scale(centre, max(unit, scale.LEAST_UNIT))
+        return Scale(centre, max(unit, calibration.LEAST_UNIT))
 
     def _kind_of(self, term: Term, vector: Floats) -> Kind | None:
         """What a term is; None if it is in words. Of a file, what its vector lies nearer to."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.query import Query, Term
+    from nmm.index.search.query import Query, Term
     from nmm.index.store.catalog.reader import Catalog, Settings
 
     Vector = NDArray[np.float32]

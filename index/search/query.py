@@ -106,7 +106,7 @@ class Query:
     def words(self) -> str:
         """The words that are looked for as such: those of texts that count for something.
 
-        A phrase stands in double quotes, see :mod:`nmm.index.words`.
+        A phrase stands in double quotes, see :mod:`nmm.index.search.keyword_query`.
         """
         counted = [term for term in self.terms if term.text and term.weight > 0]
         return " ".join(

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from nmm.index.search.keyword_query import with_all, with_any
 from nmm.index.store.catalog.full_text import PASSAGES, PICTURES, WORD_TABLES
 from nmm.index.store.catalog.full_text_search import ALL, Span, Where, Worded, fits, look_up, marked
-from nmm.index.words import with_all, with_any
 
 if TYPE_CHECKING:
     from nmm.index.store.catalog.reader import Catalog, Kind

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from nmm.index.store.catalog.reader import KINDS
 
 if TYPE_CHECKING:
-    from nmm.index.found_words import FoundWords
+    from nmm.index.search.keyword import FoundWords
     from nmm.index.store.catalog.reader import Kind
 
 # Of reciprocal rank fusion: how little the first places count more than those after them.
 K = 60
 # Of a normal distribution, in its deviations, what one in a thousand exceeds, which has the
-# score 1, see :mod:`nmm.index.scale`.
+# score 1, see :mod:`nmm.index.calibration`.
 ONE_IN_A_THOUSAND = 3.0902
 # How much more a word tells that is there than a score that as few reach by chance: a code that
 # one file has comes before the best of pictures that have nothing to do with it.
