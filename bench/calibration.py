@@ -35,11 +35,11 @@ from emoji_set import SIGNS, Emoji, draw, read_emoji
 from numpy.typing import NDArray
 from report import Figure, left_out, note
 
-from nmm.index.build import build
 from nmm.index.calibration import NEUTRAL_QUERIES
 from nmm.index.classify import OTHERS, REFUSED, classify, label_vectors, softmax, unfit
 from nmm.index.encoders.registry import MINI, Encoder, Task
 from nmm.index.encoders.runtime.onnx_encoder import load_encoder
+from nmm.index.indexing.indexer import build
 from nmm.index.items import Items, open_items
 from nmm.index.labels import Label
 from nmm.index.store.catalog.reader import Kind

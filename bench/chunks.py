@@ -19,8 +19,8 @@ from report import Figure, note
 
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.encoders.runtime.onnx_encoder import load_encoder
+from nmm.index.indexing.walk import FoundFile, walk
 from nmm.index.media.reader import Chunking, TextMedia, read_media
-from nmm.index.walk import FoundFile, walk
 
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 QUICK = "--sizes 64 250"

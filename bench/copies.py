@@ -11,7 +11,7 @@ from pathlib import Path
 from emoji_set import Emoji, draw, read_emoji
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
-from nmm.index.build import build
+from nmm.index.indexing.indexer import build
 from nmm.index.search.near_duplicates import COMPARED, fold
 from nmm.index.store.catalog.reader import Catalog, Hit, Kind
 from nmm.index.store.layout import IndexFolder

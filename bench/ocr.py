@@ -28,13 +28,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from report import Figure, note
 
-from nmm.index import ocr
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import find_model
 from nmm.index.encoders.runtime.onnx_encoder import load_encoder
 from nmm.index.errors import MediaError
+from nmm.index.indexing import ocr
+from nmm.index.indexing.ocr import Ocr, load_ocr, prepare
 from nmm.index.media.image.decode import decode
-from nmm.index.ocr import Ocr, load_ocr, prepare
 
 QUICK = "--each 1"
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"

@@ -45,7 +45,6 @@ from random_pair import write_pair
 from report import Figure, left_out, note
 from tokenizers import Tokenizer
 
-from nmm.index.batch import CHUNKS_PER_IMAGE
 from nmm.index.encoders.export.onnx_export import ensure_compiled
 from nmm.index.encoders.hub.cache_dirs import weights_folder
 from nmm.index.encoders.hub.weights import weight_files
@@ -61,9 +60,10 @@ from nmm.index.encoders.registry import (
 )
 from nmm.index.encoders.runtime.backend import available_cpus
 from nmm.index.encoders.runtime.onnx_encoder import load_encoder
+from nmm.index.indexing.batching import CHUNKS_PER_IMAGE
+from nmm.index.indexing.prepare import Media, ReadyImage, read_ready
 from nmm.index.media.image.decode import MAX_PIXELS
 from nmm.index.media.reader import Chunking, TextMedia, read_media
-from nmm.index.ready import Media, ReadyImage, read_ready
 
 QUICK = "--only mini --scale 0.01 --rounds 1"
 

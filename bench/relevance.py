@@ -42,7 +42,7 @@ from mini import documentation
 from relevance_queries import NOTHING, SAMPLE
 from report import Figure, note
 
-from nmm.index.build import build
+from nmm.index.indexing.indexer import build
 from nmm.index.search.engine import Search, open_search
 from nmm.index.search.query import Mode
 from nmm.index.store.catalog.reader import KINDS, Catalog, Scale

@@ -41,7 +41,6 @@ from sklearn.metrics import adjusted_rand_score
 
 from nmm.index.classify import classify
 from nmm.index.cluster import Method, cluster
-from nmm.index.derive import derive
 from nmm.index.dupes.find import find_links
 from nmm.index.dupes.pairs import Match
 from nmm.index.encoders.registry import MINI, Encoder, Task
@@ -49,6 +48,7 @@ from nmm.index.encoders.runtime.onnx_encoder import load_encoder
 from nmm.index.errors import NmmError
 from nmm.index.evaluation.retrieval import METRICS, evaluate_retrieval
 from nmm.index.index_model import settings_of
+from nmm.index.indexing.finalize import derive
 from nmm.index.items import Items, open_items
 from nmm.index.labels import Label
 from nmm.index.map import laid_out

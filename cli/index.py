@@ -130,9 +130,9 @@ def index(
     model is named and the hub cannot be reached, it takes the built-in one.
     """
     from nmm.cli.progress import Progress
-    from nmm.index.build import build
+    from nmm.index.indexing.indexer import build
+    from nmm.index.indexing.pipeline import Options
     from nmm.index.media.image.decode import MAX_PIXELS
-    from nmm.index.run import Options
     from nmm.index.store.layout import index_folder
 
     backend = Backend(device, threads, precision)

@@ -48,8 +48,8 @@ def roots(
 @app.command("list")
 def list_(index_path: IndexOption = None, as_json: JsonOption = False) -> None:
     """List the roots: files in the index, and whether the folder is there."""
+    from nmm.index.indexing.scopes import State
     from nmm.index.root_list import list_roots
-    from nmm.index.roots import State
     from nmm.index.store.layout import index_folder
 
     found = list_roots(index_folder(index_path))

@@ -70,9 +70,9 @@ def watch(
     meanwhile; one that writes to the index has to wait only while a burst is written.
     """
     from nmm.cli.progress import Progress
-    from nmm.index.run import Options
+    from nmm.index.indexing.pipeline import Options
+    from nmm.index.indexing.watcher import watch as follow
     from nmm.index.store.layout import index_folder
-    from nmm.index.watch import watch as follow
 
     with stopping() as stop:
         progress = Progress(quiet=quiet)

@@ -27,7 +27,7 @@ from typing import BinaryIO
 from nmm.index.common.atomic_files import replaced, sync, written
 from nmm.index.common.hashing import sha256_of_stream
 from nmm.index.errors import CatalogError, IndexLockedError, OutputError, UsageError
-from nmm.index.roots import is_there
+from nmm.index.indexing.scopes import is_there
 from nmm.index.store.catalog.backup import settings_of, write_snapshot
 from nmm.index.store.catalog.reader import Catalog, Settings
 from nmm.index.store.catalog.writer import open_for_writing

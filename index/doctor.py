@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.errors import CatalogError
-from nmm.index.roots import is_there
+from nmm.index.indexing.scopes import is_there
 from nmm.index.store.catalog.reader import KINDS, SCHEMA, locate
 from nmm.index.store.lock import locked
 from nmm.index.store.recovery.integrity import Checkup, Mender, counted

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmm.index.errors import UsageError
+from nmm.index.indexing.scopes import State, is_there, mount_point, reaches, resolve, state_of
+from nmm.index.indexing.walk import is_left_out
 from nmm.index.remove import remove
-from nmm.index.roots import State, is_there, mount_point, reaches, resolve, state_of
 from nmm.index.store.catalog.reader import Root
 from nmm.index.store.catalog.writer import open_for_reading, open_for_writing
-from nmm.index.walk import is_left_out
 
 if TYPE_CHECKING:
     from nmm.index.store.catalog.reader import Catalog

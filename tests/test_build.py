@@ -20,10 +20,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from nmm.index import build as build_module
-from nmm.index import ready as ready_module
-from nmm.index.batch import CHUNKS_PER_IMAGE, UNDERWAY, Batch, FileEntry
-from nmm.index.build import build
 from nmm.index.encoders.provision import prepare
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime.batching import Underway
@@ -39,10 +35,14 @@ from nmm.index.events import (
     Skipped,
     Summary,
 )
+from nmm.index.indexing import indexer as build_module
+from nmm.index.indexing import prepare as ready_module
+from nmm.index.indexing.batching import CHUNKS_PER_IMAGE, UNDERWAY, Batch, FileEntry
+from nmm.index.indexing.indexer import build
+from nmm.index.indexing.pipeline import AHEAD, Options
 from nmm.index.media.reader import SMALL_TEXT, read_media
 from nmm.index.media.text.chunking import Chunk
 from nmm.index.remove import remove
-from nmm.index.run import AHEAD, Options
 from nmm.index.search import engine as search_module
 from nmm.index.status import status
 from nmm.index.store.catalog.reader import Catalog, Settings
@@ -722,9 +722,9 @@ def test_a_stopped_run_forgets_nothing(root: Path, folder: IndexFolder) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from nmm.index.build import build
+from nmm.index.indexing.indexer import build
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
-from nmm.index.run import Options
+from nmm.index.indexing.pipeline import Options
 from nmm.index.store.layout import IndexFolder
 
 begin, batches = OnnxEncoder.begin_texts, int(sys.argv[3])

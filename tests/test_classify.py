@@ -16,11 +16,11 @@ import pytest
 from numpy.typing import NDArray
 from support import SAMPLE_DATA, Nmm
 
-from nmm.index.build import build
 from nmm.index.classify import SUBJECTS, Classification, classify, label_vectors
 from nmm.index.encoders.registry import MINI, MODELS, NOMIC_V1_5, Encoder, Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
+from nmm.index.indexing.indexer import build
 from nmm.index.items import Items, open_items
 from nmm.index.labels import NONE, Label, check_labels, parse_labels
 from nmm.index.store.layout import IndexFolder

@@ -16,12 +16,12 @@ from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 from sqlite_utils import Database
 
-from nmm.index import build as build_module
-from nmm.index import details as details_module
-from nmm.index.build import build
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UnreadableError
 from nmm.index.events import Event, Passed, ReadingDetails, Summary
+from nmm.index.indexing import indexer as build_module
+from nmm.index.indexing import metadata_backfill as details_module
+from nmm.index.indexing.indexer import build
 from nmm.index.media.image.metadata import Details
 from nmm.index.media.reader import read_details
 from nmm.index.store.catalog.migrations import migrations

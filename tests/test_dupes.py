@@ -18,8 +18,6 @@ from hostile import NAMES
 from PIL import Image, ImageFilter, ImageOps
 from support import SAMPLE_DATA, Nmm
 
-from nmm.index import build as build_module
-from nmm.index.build import build
 from nmm.index.dupes.disk import look_at
 from nmm.index.dupes.find import Dupes, find_dupes
 from nmm.index.dupes.pairs import Match, Thresholds, runs
@@ -27,6 +25,8 @@ from nmm.index.dupes.prints import hashes
 from nmm.index.dupes.propose import by_hash, by_vector
 from nmm.index.dupes.register import apart_registered
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
+from nmm.index.indexing import indexer as build_module
+from nmm.index.indexing.indexer import build
 from nmm.index.items import open_items
 from nmm.index.media.image.fingerprint import GREY, fingerprint
 from nmm.index.store.catalog.comparison_data import Look

@@ -18,11 +18,11 @@ from crash.tree import long_text, note, picture, write
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nmm.index import build as build_module
-from nmm.index.build import build
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.events import Event, Passed
-from nmm.index.run import Options
+from nmm.index.indexing import indexer as build_module
+from nmm.index.indexing.indexer import build
+from nmm.index.indexing.pipeline import Options
 from nmm.index.search import engine as search_module
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import segments

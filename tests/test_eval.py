@@ -16,11 +16,11 @@ import pytest
 from hostile import NAMES
 from support import SAMPLE_DATA, Nmm
 
-from nmm.index.build import build
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.evaluation.captions import read_captions
 from nmm.index.evaluation.retrieval import DEPTH, METRICS
+from nmm.index.indexing.indexer import build
 from nmm.index.store.layout import IndexFolder
 
 CAPTIONS = {

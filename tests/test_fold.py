@@ -15,9 +15,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from support import SAMPLE_DATA, Nmm
 
-from nmm.index import build as build_module
-from nmm.index.build import build
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
+from nmm.index.indexing import indexer as build_module
+from nmm.index.indexing.indexer import build
 from nmm.index.media.image.fingerprint import BYTES, copies, fingerprint
 from nmm.index.search import engine as search_module
 from nmm.index.search.engine import Result, open_search

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 from support import Nmm
 
-from nmm.index import build as build_module
-from nmm.index.build import build
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.events import Event, MountAway, RootAway
-from nmm.index.roots import mount_point
-from nmm.index.run import Options
+from nmm.index.indexing import indexer as build_module
+from nmm.index.indexing.indexer import build
+from nmm.index.indexing.pipeline import Options
+from nmm.index.indexing.scopes import mount_point
+from nmm.index.indexing.walk import FoundFile, walk
 from nmm.index.status import status
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.layout import IndexFolder
-from nmm.index.walk import FoundFile, walk
 
 Mount = Callable[[Path], None]
 

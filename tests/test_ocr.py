@@ -22,15 +22,15 @@ from drawn import Box, draw_lines
 from PIL import Image
 from support import Nmm
 
-from nmm.index import ocr as ocr_module
 from nmm.index.archive import export_archive, import_archive
-from nmm.index.build import Kept, build
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ArchiveError
 from nmm.index.events import Event, OcrBegins, OcrMissing, OcrPassed
+from nmm.index.indexing import ocr as ocr_module
+from nmm.index.indexing.indexer import Kept, build
+from nmm.index.indexing.ocr import Ocr, clean, load_ocr, prepare, reading_order
+from nmm.index.indexing.pipeline import Options
 from nmm.index.media.image.decode import DecodedImage, decode
-from nmm.index.ocr import Ocr, clean, load_ocr, prepare, reading_order
-from nmm.index.run import Options
 from nmm.index.status import status
 from nmm.index.store.catalog.ocr_text import Line, put_words, reads_words, set_reads_words
 from nmm.index.store.catalog.writer import open_for_writing
@@ -241,7 +241,7 @@ def test_nothing_is_downloaded_printed_or_unpickled(tmp_path: Path) -> None:
         "        raise RuntimeError(event)\n"
         "sys.addaudithook(hook)\n"
         "from nmm.index.media.image.decode import decode\n"
-        "from nmm.index.ocr import load_ocr, prepare\n"
+        "from nmm.index.indexing.ocr import load_ocr, prepare\n"
         "found = load_ocr().read(prepare(decode(Path(sys.argv[1]).read_bytes())))\n"
         "sys.exit(len(found))\n"
     )
@@ -397,7 +397,10 @@ def test_a_stopped_pass_keeps_what_it_read_and_is_gone_on_with(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from nmm.index import build, events, ocr_pass, run
+from nmm.index import events
+from nmm.index.indexing import indexer
+from nmm.index.indexing import ocr_pass
+from nmm.index.indexing import pipeline
 from nmm.index.store.layout import IndexFolder
 
 ocr_pass.COMMIT_AFTER = 0

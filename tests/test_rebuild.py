@@ -14,11 +14,11 @@ import pytest
 from pairs import write_tiny_pair
 from PIL import Image
 
-from nmm.index.build import build
 from nmm.index.encoders.runtime.batching import BatchedEncoder
 from nmm.index.errors import IndexLockedError, ModelError, UsageError
 from nmm.index.events import Event, Passed, Rebuilding, RebuildLeft
-from nmm.index.run import Options
+from nmm.index.indexing.indexer import build
+from nmm.index.indexing.pipeline import Options
 from nmm.index.search.engine import open_search
 from nmm.index.search.query import Query, Term
 from nmm.index.status import status
@@ -267,7 +267,7 @@ def test_a_rebuild_inside_the_folder_it_indexes_does_not_index_itself(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from nmm.index.build import build
+from nmm.index.indexing.indexer import build
 from nmm.index.store.catalog import transactions
 from nmm.index.store import layout
 from nmm.index.store.vectors import segments

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from support import SAMPLE_DATA, Nmm
 
 from nmm.index import calibration
-from nmm.index.build import build
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
+from nmm.index.indexing.indexer import build
 from nmm.index.media.image.decode import decode
 from nmm.index.search.engine import Search, open_search
 from nmm.index.search.query import Mode, Query, Term

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from nmm.index import build as build_module
-from nmm.index.build import build
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import IndexLockedError, NoIndexError, UsageError
+from nmm.index.indexing import indexer as build_module
+from nmm.index.indexing.indexer import build
+from nmm.index.indexing.pipeline import Options
 from nmm.index.remove import remove
-from nmm.index.run import Options
 from nmm.index.search import engine as search_module
 from nmm.index.status import status
 from nmm.index.store.catalog.reader import KINDS, Catalog

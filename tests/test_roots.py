@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from support import Nmm
 
-from nmm.index import build as build_module
-from nmm.index.build import build
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import IndexLockedError, NoIndexError, UsageError
+from nmm.index.indexing import indexer as build_module
+from nmm.index.indexing.indexer import build
+from nmm.index.indexing.scopes import State, mount_point
 from nmm.index.root_list import (
     AddedRoot,
     MovedRoot,
@@ -22,7 +23,6 @@ from nmm.index.root_list import (
     move_roots,
     remove_root,
 )
-from nmm.index.roots import State, mount_point
 from nmm.index.search import engine as search_module
 from nmm.index.status import status
 from nmm.index.store.catalog.reader import Catalog

@@ -21,9 +21,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nmm.index.build import Kept, build
 from nmm.index.calibration import neutral_vectors
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
+from nmm.index.indexing.indexer import Kept, build
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.layout import IndexFolder
 

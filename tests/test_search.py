@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nmm.index import build as build_module
-from nmm.index.build import build
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ModelError, NoIndexError, UsageError
 from nmm.index.events import Event, Passed
+from nmm.index.indexing import indexer as build_module
+from nmm.index.indexing.indexer import build
 from nmm.index.search import engine as search_module
 from nmm.index.search.engine import open_search
 from nmm.index.search.result import Result

@@ -15,8 +15,8 @@ import pytest
 from hostile import NAMES
 from support import Nmm
 
-from nmm.index.build import build
 from nmm.index.errors import OutputError, UsageError
+from nmm.index.indexing.indexer import build
 from nmm.index.items import open_items
 from nmm.index.sort_files import Sorted, carry_out, undo
 from nmm.index.sort_plan import Action, Filed, Plan, folder_names, plan

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nmm.index.build import build
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import NoIndexError
+from nmm.index.indexing.indexer import build
 from nmm.index.status import Status, status
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder

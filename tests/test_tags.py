@@ -20,10 +20,10 @@ from PIL import Image
 from support import SAMPLE_DATA, Nmm
 
 from nmm.index.archive import export_archive, import_archive
-from nmm.index.build import build
 from nmm.index.compact import compact
 from nmm.index.doctor import doctor
 from nmm.index.errors import ArchiveError, UsageError
+from nmm.index.indexing.indexer import build
 from nmm.index.items import open_items
 from nmm.index.remove import remove
 from nmm.index.search.engine import open_search

@@ -12,19 +12,19 @@ from typing import Any
 
 import pytest
 
-from nmm.index import build as build_module
-from nmm.index import ready as ready_module
-from nmm.index.build import build
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import NoIndexError, UsageError
 from nmm.index.events import Event, RootAway, Skipped, Summary, Waiting
+from nmm.index.indexing import indexer as build_module
+from nmm.index.indexing import prepare as ready_module
+from nmm.index.indexing.indexer import build
+from nmm.index.indexing.pipeline import Options
+from nmm.index.indexing.watcher import watch
 from nmm.index.media.reader import read_media
-from nmm.index.run import Options
 from nmm.index.status import status
 from nmm.index.store.catalog.reader import Catalog, locate
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
-from nmm.index.watch import watch
 
 
 @pytest.fixture(autouse=True)

@@ -16,8 +16,8 @@ from pathlib import Path
 from nmm.index.errors import UsageError
 from nmm.index.evaluation.lines import read_text
 from nmm.index.imagenet import imagenet_names, imagenet_table
+from nmm.index.indexing.walk import SkippedEntry, walk
 from nmm.index.media.image.decode import IMAGE_SUFFIXES, looks_like_image
-from nmm.index.walk import SkippedEntry, walk
 
 # What the signature of an image is in.
 HEAD = 64

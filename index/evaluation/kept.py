@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmm.index.build import build
 from nmm.index.encoders.hub.cache_dirs import cache_folder
 from nmm.index.encoders.registry import find_model
 from nmm.index.errors import NoIndexError
+from nmm.index.indexing.indexer import build
 from nmm.index.remove import remove
 from nmm.index.store.catalog.writer import open_for_reading
 from nmm.index.store.layout import IndexFolder

@@ -23,9 +23,9 @@ from hub_server import HubServer
 from pairs import write_thin_pair
 from support import SAMPLE_DATA, Nmm
 
-from nmm.index.build import build
 from nmm.index.events import Passed
-from nmm.index.run import Options
+from nmm.index.indexing.indexer import build
+from nmm.index.indexing.pipeline import Options
 from nmm.index.store.layout import IndexFolder
 
 VISION, TEXT = "nomic-ai/nomic-embed-vision-v1.5", "nomic-ai/nomic-embed-text-v1.5"

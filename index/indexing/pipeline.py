@@ -19,18 +19,18 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from nmm.index.batch import Batch, Change, FileEntry
 from nmm.index.common.tracing import span
 from nmm.index.encoders.runtime.backend import available_cpus
 from nmm.index.errors import MediaError, NotMediaError, UnreadableError, UsageError
 from nmm.index.events import Counted, Event, Passed, Skipped, Summary
+from nmm.index.indexing.batching import Batch, Change, FileEntry
+from nmm.index.indexing.prepare import Media, ReadyImage, read_ready
+from nmm.index.indexing.scopes import Scope, is_there
+from nmm.index.indexing.walk import FoundFile, SkippedEntry, walk
 from nmm.index.media.image.decode import MAX_PIXELS
 from nmm.index.media.reader import Chunking, KnownMedia, TextMedia
-from nmm.index.ready import Media, ReadyImage, read_ready
-from nmm.index.roots import Scope, is_there
 from nmm.index.store.catalog.reader import Catalog, FileRow, Root, locate
 from nmm.index.store.layout import IndexFolder
-from nmm.index.walk import FoundFile, SkippedEntry, walk
 
 if TYPE_CHECKING:
     from nmm.index.encoders.registry import Encoder
@@ -51,7 +51,7 @@ class Options:
     """How a run is done.
 
     Attributes:
-        exclude, hidden, follow_symlinks: See :func:`nmm.index.walk.walk`.
+        exclude, hidden, follow_symlinks: See :func:`nmm.index.indexing.walk.walk`.
         max_pixels: Images with more are skipped.
         batch_size: Images that are embedded and committed together; None for as many as suit
             the encoder.

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from nmm.index.ignore import IGNORE_FILE
-from nmm.index.roots import Coverage, is_covered
-from nmm.index.walk import CACHE_TAG, is_met
+from nmm.index.indexing.ignore import IGNORE_FILE
+from nmm.index.indexing.scopes import Coverage, is_covered
+from nmm.index.indexing.walk import CACHE_TAG, is_met
 
 if TYPE_CHECKING:
-    from nmm.index.run import Options
+    from nmm.index.indexing.pipeline import Options
     from nmm.index.store.catalog.reader import Root
     from nmm.index.store.catalog.writer import CatalogWriter
 

@@ -11,10 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmm.index import ocr
-from nmm.index.changes import cover_changes
-from nmm.index.derive import derive
-from nmm.index.details import read_missing_details
 from nmm.index.encoders.provision import obtain_default, prepare
 from nmm.index.encoders.registry import DEFAULT, Encoder, Model, find_model
 from nmm.index.encoders.runtime.backend import Backend
@@ -32,9 +28,13 @@ from nmm.index.events import (
     Waiting,
 )
 from nmm.index.index_model import check, model_of, settings_of
-from nmm.index.ocr_pass import read_words
-from nmm.index.roots import Coverage, Scope, cover, mount_point, resolve
-from nmm.index.run import Options, Run
+from nmm.index.indexing import ocr
+from nmm.index.indexing.changed_scopes import cover_changes
+from nmm.index.indexing.finalize import derive
+from nmm.index.indexing.metadata_backfill import read_missing_details
+from nmm.index.indexing.ocr_pass import read_words
+from nmm.index.indexing.pipeline import Options, Run
+from nmm.index.indexing.scopes import Coverage, Scope, cover, mount_point, resolve
 from nmm.index.store.catalog import ocr_text
 from nmm.index.store.catalog.reader import Catalog, Settings, locate
 from nmm.index.store.catalog.writer import CatalogWriter, open_for_writing

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 from nmm.index.errors import MediaError
 from nmm.index.events import Event, OcrBegins, OcrPassed, OcrSummary, Skipped, Summary
+from nmm.index.indexing.ocr import SIDE, Ocr, Prepared, prepare
+from nmm.index.indexing.pipeline import ahead
 from nmm.index.media.reader import read_again
-from nmm.index.ocr import SIDE, Ocr, Prepared, prepare
-from nmm.index.run import ahead
 from nmm.index.store.catalog.ocr_text import Line, Picture, pictures, put_words, unread
 
 if TYPE_CHECKING:
-    from nmm.index.roots import Scope
+    from nmm.index.indexing.scopes import Scope
     from nmm.index.store.catalog.writer import CatalogWriter
 
 # Seconds, and pictures, after which what was read is committed.

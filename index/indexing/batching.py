@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nmm.index.encoders.runtime.batching import Underway
+    from nmm.index.indexing.prepare import ReadyImage
     from nmm.index.media.text.chunking import Chunk
-    from nmm.index.ready import ReadyImage
     from nmm.index.store.catalog.reader import Root
 
 # Batches that are embedded or wait for it: when the first is done, the second is begun already.

@@ -9,12 +9,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmm.index.build import Kept, build, build_changed
 from nmm.index.encoders.runtime.backend import Backend
 from nmm.index.errors import StoppedError, UsageError
 from nmm.index.events import Event, MountAway, RootAway, Skipped, Summary, Waiting
-from nmm.index.roots import resolve
-from nmm.index.run import Options
+from nmm.index.indexing.indexer import Kept, build, build_changed
+from nmm.index.indexing.pipeline import Options
+from nmm.index.indexing.scopes import resolve
 from nmm.index.store.catalog.writer import open_for_reading
 
 if TYPE_CHECKING:

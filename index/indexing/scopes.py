@@ -12,9 +12,9 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 
 from nmm.index.errors import UsageError
+from nmm.index.indexing.walk import is_left_out
 from nmm.index.store.catalog.reader import Catalog, Root, locate
 from nmm.index.store.catalog.writer import CatalogWriter
-from nmm.index.walk import is_left_out
 
 Scope = tuple[Root, str]
 

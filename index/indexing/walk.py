@@ -4,7 +4,7 @@ Three things can happen to an entry. It is *found*: a regular file that no rule 
 out. It is *skipped*: wanted, but not to be had, and the person is told why. Or it is
 *left out*, in silence: hidden, ignored, a link that is not followed.
 
-Ignore rules, `nmm.index.ignore`, are read from the ``.nmmignore`` of every folder.
+Ignore rules, `nmm.index.indexing.ignore`, are read from the ``.nmmignore`` of every folder.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from nmm.index.errors import UsageError
-from nmm.index.ignore import IGNORE_FILE, Rule, exclude_rules, ignore_file_rules, is_excluded
+from nmm.index.indexing.ignore import (
+    IGNORE_FILE,
+    Rule,
+    exclude_rules,
+    ignore_file_rules,
+    is_excluded,
+)
 
 # Version control, caches and trash that no dot hides. Case counts: "cvs" may hold CVs.
 _LEFT_OUT_FOLDERS = frozenset(

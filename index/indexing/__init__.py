@@ -1,0 +1,1 @@
+"""Indexing: walk, read, embed, commit."""
