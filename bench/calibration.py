@@ -35,13 +35,20 @@ from emoji_set import SIGNS, Emoji, draw, read_emoji
 from numpy.typing import NDArray
 from report import Figure, left_out, note
 
+from nmm.index.analysis.classification.classifier import (
+    OTHERS,
+    REFUSED,
+    classify,
+    label_vectors,
+    softmax,
+    unfit,
+)
+from nmm.index.analysis.classification.labels import Label
+from nmm.index.analysis.collection import Items, open_items
 from nmm.index.calibration import NEUTRAL_QUERIES
-from nmm.index.classify import OTHERS, REFUSED, classify, label_vectors, softmax, unfit
 from nmm.index.encoders.registry import MINI, Encoder, Task
 from nmm.index.encoders.runtime.onnx_encoder import load_encoder
 from nmm.index.indexing.indexer import build
-from nmm.index.items import Items, open_items
-from nmm.index.labels import Label
 from nmm.index.store.catalog.reader import Kind
 from nmm.index.store.layout import IndexFolder
 

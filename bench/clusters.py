@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nmm.index import density, spherical
-from nmm.index.cluster import Method
-from nmm.index.gap import closed
+from nmm.index.analysis.clustering import hdbscan, kmeans
+from nmm.index.analysis.clustering.clusters import Method
+from nmm.index.analysis.modality_gap import closed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,9 +100,9 @@ def measure(
     start = time.perf_counter()
     moved = closed(vectors, kinds) if closing else vectors
     if method is Method.HDBSCAN:
-        found = density.divide(moved)
+        found = hdbscan.divide(moved)
     else:
-        found = spherical.divide(moved, groups if known else None)
+        found = kmeans.divide(moved, groups if known else None)
     seconds = time.perf_counter() - start
     inside = found.labels >= 0
     rand = float(adjusted_rand_score(truth[inside], found.labels[inside])) if inside.any() else 0.0

@@ -36,14 +36,21 @@ from PIL import Image
 from report import Figure, left_out, note
 from variants import CHANGES, ORIGINAL, drawings, pages, subjects, tiles, write, write_bursts
 
-from nmm.index.dupes.best import Judge
-from nmm.index.dupes.disk import look_at
-from nmm.index.dupes.find import find_dupes, find_links
-from nmm.index.dupes.pairs import Match
-from nmm.index.dupes.prints import COLOURS, apart, colours_apart, hashes, patterns, unpack
-from nmm.index.dupes.propose import by_hash, by_vector
+from nmm.index.analysis.collection import Items, open_items
+from nmm.index.analysis.dupes.candidates import by_hash, by_vector
+from nmm.index.analysis.dupes.disk_state import look_at
+from nmm.index.analysis.dupes.groups import find_dupes, find_links
+from nmm.index.analysis.dupes.image_match import (
+    COLOURS,
+    apart,
+    colours_apart,
+    hashes,
+    patterns,
+    unpack,
+)
+from nmm.index.analysis.dupes.keeper import Judge
+from nmm.index.analysis.dupes.pairs import Match
 from nmm.index.indexing.indexer import build
-from nmm.index.items import Items, open_items
 from nmm.index.store.catalog.comparison_data import looks
 from nmm.index.store.layout import IndexFolder
 

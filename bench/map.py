@@ -30,11 +30,11 @@ import numpy as np
 from numpy.typing import NDArray
 from report import Figure, left_out, note
 
-from nmm.index.cluster import Cluster
-from nmm.index.gap import closed
-from nmm.index.map import Map
-from nmm.index.neighbours import mixing, neighbours_kept, trustworthiness
-from nmm.index.projection import principal, project, scaled
+from nmm.index.analysis.clustering.clusters import Cluster
+from nmm.index.analysis.modality_gap import closed
+from nmm.index.analysis.projection.layout import Map
+from nmm.index.analysis.projection.projector import principal, project, scaled
+from nmm.index.analysis.projection.quality import mixing, neighbours_kept, trustworthiness
 from nmm.index.store.catalog.file_vectors import Item
 from nmm.index.store.catalog.reader import Kind
 
@@ -160,8 +160,8 @@ def gaps(count: int) -> None:
     for name, given in (("with the gap", vectors), ("closed", closed(vectors, kinds))):
         points = project(given, seed=SEED)
         is_image = np.array([kind == "image" for kind in kinds])
+        from nmm.index.analysis.projection.quality import SAMPLE, nearest
         from nmm.index.common.linalg import sample_of
-        from nmm.index.neighbours import SAMPLE, nearest
 
         asked = sample_of(count, SAMPLE)
         same = float(np.mean(subjects[nearest(points, asked)] == subjects[asked][:, None]))

@@ -39,22 +39,22 @@ from numpy.typing import NDArray
 from report import Figure, left_out, note
 from sklearn.metrics import adjusted_rand_score
 
-from nmm.index.classify import classify
-from nmm.index.cluster import Method, cluster
-from nmm.index.dupes.find import find_links
-from nmm.index.dupes.pairs import Match
+from nmm.index.analysis.classification.classifier import classify
+from nmm.index.analysis.classification.labels import Label
+from nmm.index.analysis.clustering.clusters import Method, cluster
+from nmm.index.analysis.collection import Items, open_items
+from nmm.index.analysis.dupes.groups import find_links
+from nmm.index.analysis.dupes.pairs import Match
+from nmm.index.analysis.projection.layout import laid_out
+from nmm.index.analysis.projection.projector import check_installed
+from nmm.index.analysis.projection.quality import mixing, neighbours_kept
 from nmm.index.encoders.registry import MINI, Encoder, Task
 from nmm.index.encoders.runtime.onnx_encoder import load_encoder
 from nmm.index.errors import NmmError
 from nmm.index.evaluation.retrieval import METRICS, evaluate_retrieval
 from nmm.index.index_model import settings_of
 from nmm.index.indexing.finalize import derive
-from nmm.index.items import Items, open_items
-from nmm.index.labels import Label
-from nmm.index.map import laid_out
 from nmm.index.media.image.fingerprint import BYTES
-from nmm.index.neighbours import mixing, neighbours_kept
-from nmm.index.projection import check_installed
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 

@@ -13,7 +13,7 @@ from nmm.cli.output import emit
 from nmm.cli.text import current_folder, printable
 
 if TYPE_CHECKING:
-    from nmm.index.classify import Classification
+    from nmm.index.analysis.classification.classifier import Classification
     from nmm.index.store.catalog.file_vectors import Item
 
 # Rows that are printed at once.

@@ -22,8 +22,8 @@ from nmm.cli.parameters import (
 from nmm.cli.signals import stopping
 from nmm.cli.sorting import put_back, sort
 from nmm.cli.text import count, valid
+from nmm.index.analysis.classification.labels import NONE, Label, normal, parse_labels
 from nmm.index.errors import UsageError
-from nmm.index.labels import NONE, Label, normal, parse_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -146,8 +146,8 @@ def classify(
     from nmm.index.common.numpy_threads import import_numpy
 
     import_numpy()
-    from nmm.index.classify import classify as classify_items
-    from nmm.index.items import open_items
+    from nmm.index.analysis.classification.classifier import classify as classify_items
+    from nmm.index.analysis.collection import open_items
     from nmm.index.store.layout import index_folder
 
     form = only_one(
@@ -216,8 +216,8 @@ def _tag(
     wait: bool,
 ) -> None:
     """Keep the labels of some files as tags, in the place of what all had of these labels."""
+    from nmm.index.analysis.classification.tags import give_tags
     from nmm.index.store.lock import Wait
-    from nmm.index.tags import give_tags
 
     labels = {row.place: row.label for row in fitting}
     given = [(item, labels.get(place)) for place, item in enumerate(files)]

@@ -12,7 +12,7 @@ from nmm.cli.filtered import Among, filtered
 from nmm.cli.filters import tell_emptied
 from nmm.cli.optional_value import GalleryCommand
 from nmm.cli.parameters import IndexOption, JsonOption, QuietOption
-from nmm.index.cluster import Method
+from nmm.index.analysis.clustering.clusters import Method
 
 EXAMPLES = """\b
 Examples:
@@ -83,8 +83,8 @@ def cluster(
     from nmm.cli.gallery import page_name
     from nmm.cli.input_file import read_words
     from nmm.cli.page import Page
-    from nmm.index.cluster import cluster as divide
-    from nmm.index.items import open_items
+    from nmm.index.analysis.clustering.clusters import cluster as divide
+    from nmm.index.analysis.collection import open_items
     from nmm.index.store.layout import index_folder
 
     write = cluster_forms.chosen(as_json=as_json, as_jsonl=as_jsonl, as_csv=as_csv)

@@ -17,8 +17,8 @@ from nmm.cli.text import printable
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from nmm.index.cluster import Cluster, Method
-    from nmm.index.items import Items
+    from nmm.index.analysis.clustering.clusters import Cluster, Method
+    from nmm.index.analysis.collection import Items
 
     Write: TypeAlias = Callable[[Items, Sequence[Cluster], Method], None]
 

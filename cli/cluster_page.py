@@ -13,8 +13,8 @@ from nmm.cli.text import count, printable
 from nmm.index.search.result import Result
 
 if TYPE_CHECKING:
-    from nmm.index.cluster import Cluster
-    from nmm.index.items import Items
+    from nmm.index.analysis.clustering.clusters import Cluster
+    from nmm.index.analysis.collection import Items
 
 
 def page(items: Items, clusters: Sequence[Cluster]) -> Iterator[str]:

@@ -21,7 +21,7 @@ def compact(index_path: IndexOption = None, as_json: JsonOption = False) -> None
     An index takes care of itself; this does at once what it would do in time. Searches go
     on meanwhile. As much room as the index takes may be needed while it is done.
     """
-    from nmm.index.compact import compact as make_compact
+    from nmm.index.maintenance.compact import compact as make_compact
     from nmm.index.store.layout import index_folder
 
     done = make_compact(index_folder(index_path))

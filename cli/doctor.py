@@ -32,7 +32,7 @@ def doctor(
     and the next nmm index embeds those files again; it writes search files again; and of a
     catalog that is damaged it saves what can be read, and keeps the damaged file.
     """
-    from nmm.index.doctor import doctor as examine
+    from nmm.index.maintenance.doctor import doctor as examine
     from nmm.index.store.layout import index_folder
 
     report = examine(index_folder(index_path), repair=repair)

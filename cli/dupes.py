@@ -19,7 +19,7 @@ from nmm.cli.text import count, printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nmm.index.dupes.find import Dupes
+    from nmm.index.analysis.dupes.groups import Dupes
 
 EXAMPLES = """\b
 Examples:
@@ -36,7 +36,7 @@ PAGE = "nmm-dupes.html"
 
 
 class Only(str, Enum):
-    """How files are alike; :class:`nmm.index.dupes.pairs.Match`, which takes longer to import."""
+    """How files are alike; :class:`nmm.index.analysis.dupes.pairs.Match`, which takes longer to import."""
 
     EXACT = "exact"
     NEAR = "near"
@@ -119,9 +119,9 @@ def dupes(
     from nmm.cli.filters import tell_emptied
     from nmm.cli.formats import AS_ON_DISK, only_one
     from nmm.cli.page import Page
-    from nmm.index.dupes.find import find_dupes
-    from nmm.index.dupes.pairs import Match, Thresholds
-    from nmm.index.items import open_items
+    from nmm.index.analysis.collection import open_items
+    from nmm.index.analysis.dupes.groups import find_dupes
+    from nmm.index.analysis.dupes.pairs import Match, Thresholds
     from nmm.index.store.layout import index_folder
 
     form = only_one({"--json": as_json, "--paths": as_paths, "-0": as_nul})

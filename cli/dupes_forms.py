@@ -17,7 +17,7 @@ from nmm.cli.text import count, near_path, printable
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from nmm.index.dupes.find import Copy, Dupes, Group
+    from nmm.index.analysis.dupes.groups import Copy, Dupes, Group
 
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 INDENT = "      "

@@ -92,7 +92,7 @@ def retrieval(
     from nmm.cli.progress import Progress
     from nmm.index.evaluation import retrieval as r
     from nmm.index.evaluation.bootstrap import Sampling
-    from nmm.index.evaluation.captions import read_captions
+    from nmm.index.evaluation.judgments import read_captions
     from nmm.index.store.layout import index_folder
 
     only_one({"--json": as_json, "--csv": as_csv})
@@ -182,7 +182,7 @@ def _index_with(
 ) -> IndexFolder:
     """An index of the same files with a model, brought up to date."""
     from nmm.cli.signals import stopping
-    from nmm.index.evaluation.kept import index_with
+    from nmm.index.evaluation.reference_index import index_with
 
     with stopping() as stop:
         kept, summary = index_with(

@@ -34,7 +34,7 @@ from nmm.index.encoders.runtime.backend import Backend, Device, Precision
 
 if TYPE_CHECKING:
     from nmm.index.evaluation.classification import Classified
-    from nmm.index.evaluation.folders import Labelled
+    from nmm.index.evaluation.labelled_folders import Labelled
 
 # Classes, and confusions, that are shown; all are in the JSON.
 CLASSES, CONFUSIONS = 20, 10
@@ -103,7 +103,7 @@ def zero_shot(
     from nmm.cli.progress import Progress
     from nmm.index.evaluation import classification as c
     from nmm.index.evaluation.bootstrap import Sampling
-    from nmm.index.evaluation.folders import labelled_images, read_names
+    from nmm.index.evaluation.labelled_folders import labelled_images, read_names
     from nmm.index.events import Skipped
     from nmm.index.media.image.decode import MAX_PIXELS
 
@@ -175,7 +175,7 @@ def zero_shot(
 def _templates(
     given: Sequence[str] | None, chosen: Templates | None, labelled: Labelled
 ) -> tuple[str, ...]:
-    from nmm.index import zero_shot as z
+    from nmm.index.analysis.classification import zero_shot as z
     from nmm.index.errors import UsageError
 
     if given and chosen:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nmm.cli.progress import Progress
     from nmm.index.encoders.runtime.backend import Backend
     from nmm.index.encoders.runtime.batching import BatchedEncoder
-    from nmm.index.evaluation.lines import BadLine
+    from nmm.index.evaluation.line_reader import BadLine
 
 # Of what is wrong with a file so much is said; all of it is in the JSON.
 SHOWN = 10

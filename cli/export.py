@@ -69,10 +69,10 @@ def export(
     An archive holds what the index knows, with names and passages of the files, and none of
     the files themselves. Another process may be writing to the index meanwhile.
     """
-    from nmm.index.archive import export_archive
+    from nmm.index.maintenance.archive import export_archive
+    from nmm.index.maintenance.export_vectors import Dtype as TableDtype
+    from nmm.index.maintenance.export_vectors import Table, export_table
     from nmm.index.store.layout import index_folder
-    from nmm.index.tables import Dtype as TableDtype
-    from nmm.index.tables import Table, export_table
 
     interrupt_on_sigterm()
     folder = index_folder(index_path)

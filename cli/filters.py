@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from nmm.cli.dates import parse_date
 from nmm.cli.text import printable, valid
+from nmm.index.analysis.classification.labels import normal
 from nmm.index.errors import UsageError
-from nmm.index.labels import normal
 from nmm.index.search.filters import Filters, Orientation, Place
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ def import_(
     refused. Files stay known by the paths that they had. Where they are elsewhere on this
     machine, say so with nmm roots move.
     """
-    from nmm.index.archive import import_archive
+    from nmm.index.maintenance.archive import import_archive
     from nmm.index.store.layout import index_folder
 
     interrupt_on_sigterm()

@@ -22,8 +22,8 @@ from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
     from nmm.cli.sprites import Sprites
-    from nmm.index.items import Items
-    from nmm.index.map import Map
+    from nmm.index.analysis.collection import Items
+    from nmm.index.analysis.projection.layout import Map
 
 EXAMPLES = """\b
 Examples:
@@ -89,9 +89,9 @@ def map_(
     png = png and png.expanduser()
     _check(page, png)
 
-    from nmm.index.items import open_items
-    from nmm.index.map import draw
-    from nmm.index.projection import check_installed
+    from nmm.index.analysis.collection import open_items
+    from nmm.index.analysis.projection.layout import draw
+    from nmm.index.analysis.projection.projector import check_installed
     from nmm.index.store.layout import index_folder
 
     check_installed()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nmm.cli.sprites import Sprites
-    from nmm.index.map import Map
+    from nmm.index.analysis.projection.layout import Map
     from nmm.index.store.catalog.file_vectors import Item
 
 PASSAGE, SHORT, MANY = 300, 100, 20_000

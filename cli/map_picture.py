@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
 
     from nmm.cli.sprites import Sprites
-    from nmm.index.map import Map
+    from nmm.index.analysis.projection.layout import Map
 
     Box = tuple[float, float, float, float]
 

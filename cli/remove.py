@@ -33,7 +33,7 @@ def remove(
     The next nmm index of a folder that holds them takes them in again: to keep them out
     for good, name them in a file called .nmmignore.
     """
-    from nmm.index.remove import remove as take_out
+    from nmm.index.maintenance.remove import remove as take_out
     from nmm.index.store.layout import index_folder
     from nmm.index.store.lock import Wait
 

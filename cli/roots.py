@@ -49,7 +49,7 @@ def roots(
 def list_(index_path: IndexOption = None, as_json: JsonOption = False) -> None:
     """List the roots: files in the index, and whether the folder is there."""
     from nmm.index.indexing.scopes import State
-    from nmm.index.root_list import list_roots
+    from nmm.index.maintenance.roots import list_roots
     from nmm.index.store.layout import index_folder
 
     found = list_roots(index_folder(index_path))
@@ -73,7 +73,7 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add roots without indexing them yet: nmm index without a path does."""
-    from nmm.index.root_list import add_roots
+    from nmm.index.maintenance.roots import add_roots
     from nmm.index.store.layout import index_folder
     from nmm.index.store.lock import Wait
 
@@ -105,7 +105,7 @@ def move(
     All roots at OLD or below are at the same place below NEW from now on. Nothing is
     embedded again, and nothing is moved on disk.
     """
-    from nmm.index.root_list import move_roots
+    from nmm.index.maintenance.roots import move_roots
     from nmm.index.store.layout import index_folder
     from nmm.index.store.lock import Wait
 
@@ -132,7 +132,7 @@ def remove(
     as_json: JsonOption = False,
 ) -> None:
     """Forget a root and its files; on disk they stay."""
-    from nmm.index.root_list import remove_root
+    from nmm.index.maintenance.roots import remove_root
     from nmm.index.store.layout import index_folder
     from nmm.index.store.lock import Wait
 

@@ -305,7 +305,7 @@ def search(
 
 def _repair(folder: IndexFolder, quiet: bool, *, wordless: bool) -> None:
     """Make again what is derived, now that the query was answered without it."""
-    from nmm.index.repair import repair
+    from nmm.index.maintenance.repair import repair
 
     if not quiet:
         typer.echo(

@@ -136,7 +136,7 @@ class Showing:
 
     def _put(self, results: Sequence[Result], folder: Path, *, link: bool) -> None:
         """Put the files into a folder, and say what came of it."""
-        from nmm.index.collect import collect
+        from nmm.index.organize.copy_files import collect
 
         done = collect([result.path for result in results], folder, link=link)
         for path, reason in done.failed:

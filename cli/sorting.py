@@ -15,8 +15,8 @@ from nmm.cli.text import count, current_folder, printable
 
 if TYPE_CHECKING:
     from nmm.cli.classified import Row
-    from nmm.index.sort_files import Sorted
-    from nmm.index.sort_plan import Plan
+    from nmm.index.organize.apply import Sorted
+    from nmm.index.organize.plan import Plan
 
 
 def sort(
@@ -42,8 +42,8 @@ def sort(
         listed: Print what would be done file by file; else standard output is for a script.
         quiet: Leave out notes.
     """
-    from nmm.index.sort_files import carry_out
-    from nmm.index.sort_plan import Filed, folder_names, plan
+    from nmm.index.organize.apply import carry_out
+    from nmm.index.organize.plan import Filed, folder_names, plan
 
     names = folder_names(labels)
     files = [Filed(row.item.path, row.label, row.item.size, row.item.mtime_ns) for row in shown]
@@ -101,7 +101,7 @@ def _tell(todo: Plan, *, listed: bool, quiet: bool) -> None:
 
 def put_back(log: Path, *, quiet: bool) -> None:
     """Undo what a log says, and say what came of it."""
-    from nmm.index.sort_files import undo
+    from nmm.index.organize.apply import undo
 
     done = undo(log.expanduser())
     _tell_failed(done)

@@ -21,7 +21,7 @@ from nmm.index.errors import MediaError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from nmm.index.map import Map
+    from nmm.index.analysis.projection.layout import Map
     from nmm.index.store.catalog.file_vectors import Item
 
 SHEET = 4096

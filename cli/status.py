@@ -13,7 +13,7 @@ from nmm.cli.parameters import IndexOption, JsonOption
 from nmm.cli.text import printable
 
 if TYPE_CHECKING:
-    from nmm.index.status import Status
+    from nmm.index.maintenance.status import Status
 
 EXAMPLES = """\b
 Examples:
@@ -32,7 +32,7 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show where the index is and what it holds."""
-    from nmm.index.status import status as look
+    from nmm.index.maintenance.status import status as look
     from nmm.index.store.layout import index_folder
 
     found = look(index_folder(index_path))

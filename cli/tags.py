@@ -45,8 +45,8 @@ def tags(
 @app.command("list")
 def list_(index_path: IndexOption = None, as_json: JsonOption = False) -> None:
     """List the tags, and how many files have each."""
+    from nmm.index.analysis.classification.tags import list_tags
     from nmm.index.store.layout import index_folder
-    from nmm.index.tags import list_tags
 
     found = list_tags(index_folder(index_path))
     if as_json:
@@ -70,9 +70,9 @@ def remove(
 ) -> None:
     """Take tags from all files that have them; the files stay as they are."""
     from nmm.cli.filters import parse_label
+    from nmm.index.analysis.classification.tags import remove_tags
     from nmm.index.store.layout import index_folder
     from nmm.index.store.lock import Wait
-    from nmm.index.tags import remove_tags
 
     named = [parse_label("A tag", label) for label in labels]
     with stopping() as stop:

@@ -19,10 +19,10 @@ import pytest
 from numpy.typing import NDArray
 from support import Nmm
 
-from nmm.index import archive as archive_module
-from nmm.index.archive import Imported, export_archive, import_archive
 from nmm.index.common import atomic_files as replace_module
 from nmm.index.errors import ArchiveError, NoIndexError, OutputError, UsageError
+from nmm.index.maintenance import archive as archive_module
+from nmm.index.maintenance.archive import Imported, export_archive, import_archive
 from nmm.index.store.catalog import full_text
 from nmm.index.store.catalog import migrations as migrations_module
 from nmm.index.store.catalog.reader import KINDS, SCHEMA, Catalog, Scale, Settings

@@ -40,11 +40,11 @@ from nmm.index.indexing import prepare as ready_module
 from nmm.index.indexing.batching import CHUNKS_PER_IMAGE, UNDERWAY, Batch, FileEntry
 from nmm.index.indexing.indexer import build
 from nmm.index.indexing.pipeline import AHEAD, Options
+from nmm.index.maintenance.remove import remove
+from nmm.index.maintenance.status import status
 from nmm.index.media.reader import SMALL_TEXT, read_media
 from nmm.index.media.text.chunking import Chunk
-from nmm.index.remove import remove
 from nmm.index.search import engine as search_module
-from nmm.index.status import status
 from nmm.index.store.catalog.reader import Catalog, Settings
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder

@@ -16,15 +16,20 @@ import pytest
 from numpy.typing import NDArray
 from support import SAMPLE_DATA, Nmm
 
-from nmm.index.classify import SUBJECTS, Classification, classify, label_vectors
+from nmm.index.analysis.classification.classifier import (
+    SUBJECTS,
+    Classification,
+    classify,
+    label_vectors,
+)
+from nmm.index.analysis.classification.labels import NONE, Label, check_labels, parse_labels
+from nmm.index.analysis.classification.zero_shot import CLIP_7
+from nmm.index.analysis.collection import Items, open_items
 from nmm.index.encoders.registry import MINI, MODELS, NOMIC_V1_5, Encoder, Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.indexing.indexer import build
-from nmm.index.items import Items, open_items
-from nmm.index.labels import NONE, Label, check_labels, parse_labels
 from nmm.index.store.layout import IndexFolder
-from nmm.index.zero_shot import CLIP_7
 
 THINGS = ("cat", "horse", "rocket", "clock", "coffee")
 PHOTOS = {

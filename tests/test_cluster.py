@@ -19,17 +19,17 @@ from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 from support import SAMPLE_DATA, Nmm
 
-from nmm.index import density, spherical, vocabulary
-from nmm.index.cluster import Cluster, Method, cluster
+from nmm.index.analysis.clustering import hdbscan, kmeans, naming
+from nmm.index.analysis.clustering.clusters import Cluster, Method, cluster
+from nmm.index.analysis.clustering.tfidf import telling_words
+from nmm.index.analysis.collection import Items, open_items
+from nmm.index.analysis.modality_gap import closed
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
-from nmm.index.gap import closed
-from nmm.index.items import Items, open_items
 from nmm.index.store.catalog.reader import Kind, Scale, Settings
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
-from nmm.index.telling_words import telling_words
 
 ROOT = Path("/library").absolute()
 Floats = NDArray[np.float32]
@@ -68,9 +68,9 @@ def rand(truth: Ints, labels: Ints) -> float:
 def test_kinds_that_lie_apart_are_brought_together() -> None:
     vectors, truth, kinds = generated(600, 6, gap=2.0)
     images = np.array([kind == "image" for kind in kinds])
-    assert rand(images, spherical.divide(vectors, 2).labels) == 1
+    assert rand(images, kmeans.divide(vectors, 2).labels) == 1
     moved = closed(vectors, kinds)
-    found = spherical.divide(moved, 6).labels
+    found = kmeans.divide(moved, 6).labels
     assert rand(truth, found) > 0.99
     shares = [images[found == label].mean() for label in range(6)]
     assert min(shares) > 0.3
@@ -109,27 +109,27 @@ def test_vectors_that_are_their_mean_or_nothing_point_nowhere() -> None:
 @pytest.mark.parametrize("cosine", [0.8, 0.6])
 def test_it_finds_how_many_groups_there_are(groups: int, cosine: float) -> None:
     vectors, truth, kinds = generated(50 * groups, groups, cosine=cosine, gap=1.0)
-    found = spherical.divide(closed(vectors, kinds))
+    found = kmeans.divide(closed(vectors, kinds))
     assert abs(len(found.centres) - groups) <= 1
     assert rand(truth, found.labels) > 0.9
 
 
 def test_of_many_vectors_a_sample_says_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spherical, "SAMPLE", 300)
+    monkeypatch.setattr(kmeans, "SAMPLE", 300)
     vectors, truth, _ = generated(3000, 9)
-    found = spherical.divide(vectors)
+    found = kmeans.divide(vectors)
     assert len(found.centres) == 9
     assert rand(truth, found.labels) > 0.99
     # More groups than the sample could tell apart.
-    many = spherical.divide(vectors, 200)
+    many = kmeans.divide(vectors, 200)
     assert sorted(set(many.labels.tolist())) == list(range(len(many.centres)))
     assert 150 < len(many.centres) <= 200
 
 
 def test_the_same_seed_makes_the_same_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spherical, "SAMPLE", 100)
+    monkeypatch.setattr(kmeans, "SAMPLE", 100)
     vectors, _, _ = generated(1000, 30, cosine=0.3)
-    first, again, other = (spherical.divide(vectors, 30, seed=seed).labels for seed in (1, 1, 2))
+    first, again, other = (kmeans.divide(vectors, 30, seed=seed).labels for seed in (1, 1, 2))
     assert (first == again).all()
     assert (first != other).any()
 
@@ -138,7 +138,7 @@ def test_the_same_seed_makes_the_same_groups(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("vectors", [1, 2, 3, 6])
 def test_few_vectors_make_few_groups(vectors: int, count: int | None) -> None:
     some = generated(vectors, vectors)[0]
-    found = spherical.divide(some, count)
+    found = kmeans.divide(some, count)
     assert sorted(set(found.labels.tolist())) == list(range(len(found.centres)))
     expected = min(vectors, count) if count else len(found.centres)
     assert 1 <= len(found.centres) == expected <= max(1, vectors if count else vectors // 2)
@@ -147,44 +147,44 @@ def test_few_vectors_make_few_groups(vectors: int, count: int | None) -> None:
 @pytest.mark.parametrize("count", [None, 1, 5])
 def test_equal_vectors_are_one_group(count: int | None) -> None:
     same = np.repeat(generated(1, 1)[0], 40, axis=0)
-    assert spherical.divide(same, count).labels.tolist() == [0] * 40
+    assert kmeans.divide(same, count).labels.tolist() == [0] * 40
     # Two, each twenty times.
     vectors = np.repeat(generated(2, 2)[0], 20, axis=0)
     if count != 1:
-        assert spherical.divide(vectors, count).labels.tolist() == [0] * 20 + [1] * 20
+        assert kmeans.divide(vectors, count).labels.tolist() == [0] * 20 + [1] * 20
 
 
 def test_the_silhouette_is_that_of_scikit_learn() -> None:
     from sklearn.metrics import silhouette_score
 
     vectors, truth, _ = generated(90, 3, cosine=0.4)
-    value, error = spherical.silhouette(vectors @ vectors.T, truth)
+    value, error = kmeans.silhouette(vectors @ vectors.T, truth)
     assert value == pytest.approx(silhouette_score(vectors, truth, metric="cosine"), abs=1e-5)
     assert 0 < error < value
     # One alone in its group has 0.
     labels = np.where(np.arange(90) == 0, 3, truth)
     expected = silhouette_score(vectors, labels, metric="cosine")
-    assert spherical.silhouette(vectors @ vectors.T, labels)[0] == pytest.approx(expected, abs=1e-5)
+    assert kmeans.silhouette(vectors @ vectors.T, labels)[0] == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("sample", [10_000, 400])
 def test_hdbscan_leaves_out_what_lies_alone(sample: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(density, "SAMPLE", sample)
+    monkeypatch.setattr(hdbscan, "SAMPLE", sample)
     vectors, truth, _ = generated(800, 4, cosine=0.9)
     alone = unit(np.random.default_rng(9).standard_normal((24, 128)))
-    found = density.divide(np.concatenate([vectors, alone]))
+    found = hdbscan.divide(np.concatenate([vectors, alone]))
     inside = found.labels[:800] >= 0
     assert len(found.centres) == 4
     assert rand(truth[inside], found.labels[:800][inside]) > 0.99
     assert inside.mean() > 0.6
     assert (found.labels[800:] < 0).mean() > 0.8
-    assert (density.divide(vectors[:6]).labels == -1).all()
+    assert (hdbscan.divide(vectors[:6]).labels == -1).all()
 
 
 def test_hdbscan_tells_many_groups_apart_by_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(density, "SAMPLE", 2000)
+    monkeypatch.setattr(hdbscan, "SAMPLE", 2000)
     vectors, truth, _ = generated(5000, 72, cosine=0.6)
-    found = density.divide(vectors)
+    found = hdbscan.divide(vectors)
     inside = found.labels >= 0
     assert len(found.centres) == pytest.approx(72, abs=2)
     assert inside.mean() > 0.9
@@ -296,8 +296,8 @@ def test_a_vocabulary_of_ones_own_names_the_groups(subjects: Items) -> None:
 def test_the_vectors_of_the_vocabulary_are_kept(
     subjects: Items, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vocabulary, "cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr(vocabulary, "common_words", lambda: ["cats", "bread", "rocket"])
+    monkeypatch.setattr(naming, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(naming, "common_words", lambda: ["cats", "bread", "rocket"])
     told: list[int] = []
     first = [one.name for one in cluster(subjects, on_embed=told.append)]
     assert [one.name for one in cluster(subjects, on_embed=told.append)] == first

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nmm.index.collect import collect
 from nmm.index.errors import OutputError, UsageError
+from nmm.index.organize.copy_files import collect
 
 needs_links = pytest.mark.skipif(os.name == "nt", reason="Windows lets only some make links")
 

@@ -14,9 +14,9 @@ import pytest
 from numpy.typing import NDArray
 from support import Nmm
 
-from nmm.index.compact import compact
 from nmm.index.errors import IndexLockedError, NoIndexError
-from nmm.index.repair import repair
+from nmm.index.maintenance.compact import compact
+from nmm.index.maintenance.repair import repair
 from nmm.index.store.catalog.reader import Catalog, Settings
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder

@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 from support import Nmm
 
-from nmm.index.doctor import CHECKS, Finding, doctor
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import CatalogError, IndexLockedError, NoIndexError
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
+from nmm.index.maintenance.doctor import CHECKS, Finding, doctor
 from nmm.index.search import engine as search_module
 from nmm.index.store.catalog.reader import KINDS, VECTOR_DTYPE, Catalog, Kind, Segment
 from nmm.index.store.catalog.writer import open_for_writing

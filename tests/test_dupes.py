@@ -18,16 +18,16 @@ from hostile import NAMES
 from PIL import Image, ImageFilter, ImageOps
 from support import SAMPLE_DATA, Nmm
 
-from nmm.index.dupes.disk import look_at
-from nmm.index.dupes.find import Dupes, find_dupes
-from nmm.index.dupes.pairs import Match, Thresholds, runs
-from nmm.index.dupes.prints import hashes
-from nmm.index.dupes.propose import by_hash, by_vector
-from nmm.index.dupes.register import apart_registered
+from nmm.index.analysis.collection import open_items
+from nmm.index.analysis.dupes.candidates import by_hash, by_vector
+from nmm.index.analysis.dupes.crop_match import apart_registered
+from nmm.index.analysis.dupes.disk_state import look_at
+from nmm.index.analysis.dupes.groups import Dupes, find_dupes
+from nmm.index.analysis.dupes.image_match import hashes
+from nmm.index.analysis.dupes.pairs import Match, Thresholds, runs
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
-from nmm.index.items import open_items
 from nmm.index.media.image.fingerprint import GREY, fingerprint
 from nmm.index.store.catalog.comparison_data import Look
 from nmm.index.store.catalog.file_vectors import Item

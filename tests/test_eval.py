@@ -18,7 +18,7 @@ from support import SAMPLE_DATA, Nmm
 
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
-from nmm.index.evaluation.captions import read_captions
+from nmm.index.evaluation.judgments import read_captions
 from nmm.index.evaluation.retrieval import DEPTH, METRICS
 from nmm.index.indexing.indexer import build
 from nmm.index.store.layout import IndexFolder

@@ -19,7 +19,7 @@ from nmm.index.encoders.families.local_pair import folder_model
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
-from nmm.index.evaluation.lines import BadLine
+from nmm.index.evaluation.line_reader import BadLine
 from nmm.index.evaluation.sts import read_pairs
 
 PAIRS = [
@@ -182,7 +182,7 @@ from mteb.abstasks.zeroshot_classification import AbsTaskZeroShotClassification
 from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.models.models_protocols import EncoderProtocol
 from PIL import Image
-from nmm.index.mteb_wrapper import MtebEncoder
+from nmm.index.evaluation.mteb_adapter import MtebEncoder
 
 pairs, photos, model = json.loads(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
 

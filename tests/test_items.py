@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from support import SAMPLE_DATA, Nmm
 
+from nmm.index.analysis.collection import open_items
 from nmm.index.encoders.registry import Task
 from nmm.index.errors import NoIndexError
-from nmm.index.items import open_items
 from nmm.index.search.filters import Filters
 from nmm.index.store.catalog.file_vectors import content_vectors, first_passages
 from nmm.index.store.catalog.reader import KINDS, Catalog

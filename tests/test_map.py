@@ -25,12 +25,12 @@ from nmm.cli import map_picture
 from nmm.cli.map_page import Page
 from nmm.cli.palette import oklch, palette
 from nmm.cli.sprites import chosen, side_for, sprites
-from nmm.index import projection
-from nmm.index.cluster import Cluster
+from nmm.index.analysis.clustering.clusters import Cluster
+from nmm.index.analysis.projection import projector
+from nmm.index.analysis.projection.layout import BESIDE, Map, laid_out, spread
+from nmm.index.analysis.projection.projector import principal, project, scaled
+from nmm.index.analysis.projection.quality import mixing, nearest, neighbours_kept, trustworthiness
 from nmm.index.errors import ModelError, OutputError, UsageError
-from nmm.index.map import BESIDE, Map, laid_out, spread
-from nmm.index.neighbours import mixing, nearest, neighbours_kept, trustworthiness
-from nmm.index.projection import principal, project, scaled
 from nmm.index.store.catalog.file_vectors import Item
 from nmm.index.store.catalog.reader import Kind
 
@@ -74,7 +74,7 @@ def test_groups_stay_together_and_neighbours_are_kept() -> None:
 def test_the_same_seed_draws_the_same_picture_in_another_process() -> None:
     vectors, _ = groups_of(200, 5)
     code = (
-        "import sys, numpy as np; from nmm.index.projection import project\n"
+        "import sys, numpy as np; from nmm.index.analysis.projection.projector import project\n"
         "v = np.frombuffer(sys.stdin.buffer.read(), np.float32).reshape(200, -1)\n"
         "sys.stdout.buffer.write(project(v, seed=3).tobytes())"
     )
@@ -86,7 +86,7 @@ def test_the_same_seed_draws_the_same_picture_in_another_process() -> None:
     assert not np.array_equal(here, project(vectors, seed=4))
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 3, projection.LEAST - 1, projection.LEAST, 40])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, projector.LEAST - 1, projector.LEAST, 40])
 def test_few_files_are_a_map_too(count: int) -> None:
     vectors = groups_of(count, 3)[0] if count else np.zeros((0, 64), np.float32)
     points = project(vectors)
@@ -126,7 +126,7 @@ def test_what_projects_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPa
     assert "pip install 'nmm[map]'" in raised.value.hint
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ModelError, match="A map cannot be drawn"):
-        projection.check_installed()
+        projector.check_installed()
 
 
 # --- how true it is ---

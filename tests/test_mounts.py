@@ -20,7 +20,7 @@ from nmm.index.indexing.indexer import build
 from nmm.index.indexing.pipeline import Options
 from nmm.index.indexing.scopes import mount_point
 from nmm.index.indexing.walk import FoundFile, walk
-from nmm.index.status import status
+from nmm.index.maintenance.status import status
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.layout import IndexFolder
 

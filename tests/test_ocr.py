@@ -22,7 +22,6 @@ from drawn import Box, draw_lines
 from PIL import Image
 from support import Nmm
 
-from nmm.index.archive import export_archive, import_archive
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ArchiveError
 from nmm.index.events import Event, OcrBegins, OcrMissing, OcrPassed
@@ -30,8 +29,9 @@ from nmm.index.indexing import ocr as ocr_module
 from nmm.index.indexing.indexer import Kept, build
 from nmm.index.indexing.ocr import Ocr, clean, load_ocr, prepare, reading_order
 from nmm.index.indexing.pipeline import Options
+from nmm.index.maintenance.archive import export_archive, import_archive
+from nmm.index.maintenance.status import status
 from nmm.index.media.image.decode import DecodedImage, decode
-from nmm.index.status import status
 from nmm.index.store.catalog.ocr_text import Line, put_words, reads_words, set_reads_words
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder

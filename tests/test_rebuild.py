@@ -19,9 +19,9 @@ from nmm.index.errors import IndexLockedError, ModelError, UsageError
 from nmm.index.events import Event, Passed, Rebuilding, RebuildLeft
 from nmm.index.indexing.indexer import build
 from nmm.index.indexing.pipeline import Options
+from nmm.index.maintenance.status import status
 from nmm.index.search.engine import open_search
 from nmm.index.search.query import Query, Term
-from nmm.index.status import status
 from nmm.index.store.catalog.reader import KINDS, Catalog
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder

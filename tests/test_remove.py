@@ -12,9 +12,9 @@ from nmm.index.errors import IndexLockedError, NoIndexError, UsageError
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
 from nmm.index.indexing.pipeline import Options
-from nmm.index.remove import remove
+from nmm.index.maintenance.remove import remove
+from nmm.index.maintenance.status import status
 from nmm.index.search import engine as search_module
-from nmm.index.status import status
 from nmm.index.store.catalog.reader import KINDS, Catalog
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder

@@ -14,7 +14,7 @@ from nmm.index.errors import IndexLockedError, NoIndexError, UsageError
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
 from nmm.index.indexing.scopes import State, mount_point
-from nmm.index.root_list import (
+from nmm.index.maintenance.roots import (
     AddedRoot,
     MovedRoot,
     RootStatus,
@@ -23,8 +23,8 @@ from nmm.index.root_list import (
     move_roots,
     remove_root,
 )
+from nmm.index.maintenance.status import status
 from nmm.index.search import engine as search_module
-from nmm.index.status import status
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder

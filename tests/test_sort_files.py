@@ -15,11 +15,11 @@ import pytest
 from hostile import NAMES
 from support import Nmm
 
+from nmm.index.analysis.collection import open_items
 from nmm.index.errors import OutputError, UsageError
 from nmm.index.indexing.indexer import build
-from nmm.index.items import open_items
-from nmm.index.sort_files import Sorted, carry_out, undo
-from nmm.index.sort_plan import Action, Filed, Plan, folder_names, plan
+from nmm.index.organize.apply import Sorted, carry_out, undo
+from nmm.index.organize.plan import Action, Filed, Plan, folder_names, plan
 from nmm.index.store.layout import IndexFolder
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL and links")
@@ -262,12 +262,12 @@ def hook(event, arguments):
             os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(hook)
 if doing == "undo":
-    from nmm.index.sort_files import undo
+    from nmm.index.organize.apply import undo
     undo(Path(rest[0]))
 else:
     sys.path.insert(0, rest[2])
     from test_sort_files import planned
-    from nmm.index.sort_files import carry_out
+    from nmm.index.organize.apply import carry_out
     carry_out(planned(Path(rest[0]), Path(rest[1])))
 """
 

@@ -9,7 +9,7 @@ import pytest
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import NoIndexError
 from nmm.index.indexing.indexer import build
-from nmm.index.status import Status, status
+from nmm.index.maintenance.status import Status, status
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
 

@@ -19,20 +19,20 @@ from pairs import write_tiny_pair
 from PIL import Image
 from support import SAMPLE_DATA, Nmm
 
-from nmm.index.archive import export_archive, import_archive
-from nmm.index.compact import compact
-from nmm.index.doctor import doctor
+from nmm.index.analysis.classification.tags import give_tags, list_tags, remove_tags
+from nmm.index.analysis.collection import open_items
 from nmm.index.errors import ArchiveError, UsageError
 from nmm.index.indexing.indexer import build
-from nmm.index.items import open_items
-from nmm.index.remove import remove
+from nmm.index.maintenance.archive import export_archive, import_archive
+from nmm.index.maintenance.compact import compact
+from nmm.index.maintenance.doctor import doctor
+from nmm.index.maintenance.remove import remove
 from nmm.index.search.engine import open_search
 from nmm.index.search.filters import Emptied, Filters
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.tags import Tag
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
-from nmm.index.tags import give_tags, list_tags, remove_tags
 
 NOTES = {"a": "A cat sleeps.", "b": "Trains to Vienna.", "c": "Tea at five."}
 
@@ -272,9 +272,9 @@ def test_a_kill_leaves_all_or_nothing(
 ) -> None:
     code = (
         "import os, signal, sys\n"
-        "from nmm.index.items import open_items\n"
+        "from nmm.index.analysis.collection import open_items\n"
         "from nmm.index.store.layout import IndexFolder\n"
-        "from nmm.index.tags import give_tags\n"
+        "from nmm.index.analysis.classification.tags import give_tags\n"
         "from pathlib import Path\n"
         "folder = IndexFolder(Path(sys.argv[1]))\n"
         "with open_items(folder) as items:\n"

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from support import Nmm
 
-from nmm.index.doctor import doctor
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
+from nmm.index.maintenance.doctor import doctor
 from nmm.index.search import engine as search_module
 from nmm.index.search.engine import open_search
 from nmm.index.search.fusion import fused

@@ -6,20 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nmm.index.analysis.classification.zero_shot import class_vectors
 from nmm.index.embed import IMAGES, vectors_of_images
 from nmm.index.encoders.registry import Task
 from nmm.index.errors import UsageError
 from nmm.index.evaluation.bootstrap import Statistics, of_means
 from nmm.index.evaluation.metrics import chance_among_first
 from nmm.index.media.image.decode import MAX_PIXELS
-from nmm.index.zero_shot import class_vectors
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from nmm.index.encoders.runtime.batching import BatchedEncoder
-    from nmm.index.evaluation.folders import Labelled
+    from nmm.index.evaluation.labelled_folders import Labelled
 
 METRICS = ("top1", "top5")
 FIRST = 5

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from nmm.index.encoders.registry import Task
 from nmm.index.errors import UsageError
 from nmm.index.evaluation.bootstrap import Statistics
-from nmm.index.evaluation.lines import BadLine, json_lines, read_text
+from nmm.index.evaluation.line_reader import BadLine, json_lines, read_text
 from nmm.index.evaluation.metrics import correlations
 
 if TYPE_CHECKING:

@@ -137,7 +137,7 @@ class Search:
         """Derived files that searches met which are missing, or are not what was written.
 
         What they were to tell was read from the catalog; the next run of `nmm index`, or
-        :func:`nmm.index.repair.repair`, writes them again.
+        :func:`nmm.index.maintenance.repair.repair`, writes them again.
         """
         return self._nearest.damaged()
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from nmm.index.doctor import doctor
 from nmm.index.encoders.registry import MINI, Task
 from nmm.index.errors import NoIndexError, OutdatedCatalogError
+from nmm.index.maintenance.doctor import doctor
 from nmm.index.search import engine as search_module
 from nmm.index.search.query import Mode
 from nmm.index.store.catalog.reader import KINDS, SCHEMA, VECTOR_DTYPE, Catalog

@@ -15,13 +15,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nmm.index.analysis.dupes.disk_state import Unit, look_at
+from nmm.index.analysis.dupes.keeper import Judge
+from nmm.index.analysis.dupes.pairs import Links, Match, Thresholds, bursts, near_images, near_texts
 from nmm.index.common.tracing import span
-from nmm.index.dupes.best import Judge
-from nmm.index.dupes.disk import Unit, look_at
-from nmm.index.dupes.pairs import Links, Match, Thresholds, bursts, near_images, near_texts
 
 if TYPE_CHECKING:
-    from nmm.index.items import Items
+    from nmm.index.analysis.collection import Items
     from nmm.index.store.catalog.file_vectors import Item
     from nmm.index.store.catalog.reader import Kind
 

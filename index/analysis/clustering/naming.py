@@ -1,7 +1,7 @@
 """Groups of files, named by the words that are nearest to their centres.
 
 The words are those of a vocabulary: everyday subjects (`vocabulary.txt`), ImageNet's classes, and
-what the files of each group say more than others do (:mod:`nmm.index.telling_words`), in their
+what the files of each group say more than others do (:mod:`nmm.index.analysis.clustering.tfidf`), in their
 passages, captions and names. A user's own list takes the place of all of these. They are embedded
 by the model of the index; what nmm brings, once for each model.
 
@@ -19,22 +19,22 @@ from importlib.resources import files
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from nmm.index.analysis.clustering.imagenet import imagenet_table
+from nmm.index.analysis.clustering.tfidf import telling_words
+from nmm.index.analysis.modality_gap import closed
 from nmm.index.common.array_cache import kept_vectors
 from nmm.index.common.linalg import make_unit
 from nmm.index.encoders.hub.cache_dirs import cache_folder
 from nmm.index.encoders.registry import Task
 from nmm.index.errors import UsageError
-from nmm.index.gap import closed
-from nmm.index.imagenet import imagenet_table
 from nmm.index.store.catalog.file_vectors import spoken
-from nmm.index.telling_words import telling_words
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from nmm.index.analysis.collection import Items
     from nmm.index.encoders.registry import Encoder
-    from nmm.index.items import Items
 
     Floats = NDArray[np.float32]
     Ints = NDArray[np.int64]

@@ -18,15 +18,15 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
-from nmm.index.dupes.pairs import ALL_PASSAGES
+from nmm.index.analysis.dupes.pairs import ALL_PASSAGES
 from nmm.index.errors import MediaError
 from nmm.index.media.image.decode import HEAD_BYTES, format_of
 from nmm.index.search.near_duplicates import Words
 from nmm.index.store.catalog.comparison_data import passages
 
 if TYPE_CHECKING:
-    from nmm.index.dupes.disk import Unit
-    from nmm.index.items import Items
+    from nmm.index.analysis.collection import Items
+    from nmm.index.analysis.dupes.disk_state import Unit
 
 # The longer side of a thumbnail, in pixels.
 THUMBNAIL = 512

@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nmm.index.analysis.modality_gap import closed
+from nmm.index.analysis.projection.projector import check_installed, project, scaled
 from nmm.index.common.tracing import span
 from nmm.index.errors import UsageError
-from nmm.index.gap import closed
-from nmm.index.projection import check_installed, project, scaled
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.cluster import Cluster
-    from nmm.index.items import Items
+    from nmm.index.analysis.clustering.clusters import Cluster
+    from nmm.index.analysis.collection import Items
     from nmm.index.store.catalog.reader import Kind
 
 # How far from each other files of one content lie, where the picture is 2 wide.
@@ -56,13 +56,13 @@ def draw(
         items: The files.
         clusters: How many groups; chosen if None, none if 0.
         seed: The same one draws the same picture, on one machine.
-        on_embed: As of :func:`nmm.index.cluster.cluster`.
+        on_embed: As of :func:`nmm.index.analysis.clustering.clusters.cluster`.
 
     Raises:
         ModelError: What projects is not installed, or the model is not on this machine.
         UsageError: There are no files.
     """
-    from nmm.index.cluster import cluster
+    from nmm.index.analysis.clustering.clusters import cluster
 
     check_installed()
     if not items.files:

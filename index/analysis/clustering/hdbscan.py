@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nmm.index.analysis.clustering.kmeans import Groups, mean_directions
 from nmm.index.common.linalg import sample_of
-from nmm.index.spherical import Groups, mean_directions
 
 if TYPE_CHECKING:
     import numpy as np

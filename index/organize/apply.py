@@ -22,10 +22,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
-from nmm.index.collect import is_same, places, settled
 from nmm.index.common.atomic_files import sync
 from nmm.index.errors import OutputError, UsageError
-from nmm.index.sort_plan import Action, Plan, Step, is_one, leads_to
+from nmm.index.organize.copy_files import is_same, places, settled
+from nmm.index.organize.plan import Action, Plan, Step, is_one, leads_to
 
 FORMAT = "nmm sorted files"
 VERSION = 1

@@ -8,17 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nmm.index.analysis.clustering.naming import named
+from nmm.index.analysis.modality_gap import closed
 from nmm.index.common.tracing import span
 from nmm.index.errors import UsageError
-from nmm.index.gap import closed
-from nmm.index.vocabulary import named
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.items import Items
-    from nmm.index.spherical import Groups
+    from nmm.index.analysis.clustering.kmeans import Groups
+    from nmm.index.analysis.collection import Items
 
     Floats = NDArray[np.float32]
     Ints = NDArray[np.int64]
@@ -110,12 +110,12 @@ def cluster(
 
 def _divided(vectors: Floats, count: int | None, method: Method, seed: int) -> Groups:
     if method is Method.HDBSCAN:
-        from nmm.index import density
+        from nmm.index.analysis.clustering import hdbscan
 
-        return density.divide(vectors, seed=seed)
-    from nmm.index import spherical
+        return hdbscan.divide(vectors, seed=seed)
+    from nmm.index.analysis.clustering import kmeans
 
-    return spherical.divide(vectors, count, seed=seed)
+    return kmeans.divide(vectors, count, seed=seed)
 
 
 def _ordered(items: Items, vectors: Floats, labels: Ints, centres: Floats) -> list[Ints]:

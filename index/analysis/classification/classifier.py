@@ -23,20 +23,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nmm.index.analysis.classification.labels import NONE, Label, check_labels
+from nmm.index.analysis.classification.zero_shot import (
+    CLIP_7,
+    PLACE,
+    check_templates,
+    class_vectors,
+)
 from nmm.index.calibration import NEUTRAL_QUERIES
 from nmm.index.common.linalg import make_unit
 from nmm.index.encoders.registry import Task
-from nmm.index.labels import NONE, Label, check_labels
 from nmm.index.store.catalog.file_vectors import content_sample
 from nmm.index.store.catalog.reader import KINDS, Kind
-from nmm.index.zero_shot import CLIP_7, PLACE, check_templates, class_vectors
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from nmm.index.analysis.collection import Items
     from nmm.index.encoders.registry import Encoder
-    from nmm.index.items import Items
     from nmm.index.store.catalog.file_vectors import Item
 
     Floats = NDArray[np.float32]

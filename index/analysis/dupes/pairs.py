@@ -19,10 +19,10 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from nmm.index.analysis.dupes.candidates import by_hash, by_vector
+from nmm.index.analysis.dupes.crop_match import apart_registered
+from nmm.index.analysis.dupes.image_match import colours_apart, hashes, is_one_picture, unpack
 from nmm.index.common.tracing import span
-from nmm.index.dupes.prints import colours_apart, hashes, is_one_picture, unpack
-from nmm.index.dupes.propose import by_hash, by_vector
-from nmm.index.dupes.register import apart_registered
 from nmm.index.search.near_duplicates import Words, has_same_words, is_another_time
 from nmm.index.store.catalog.comparison_data import looks, passages
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.items import Items
+    from nmm.index.analysis.collection import Items
     from nmm.index.store.catalog.comparison_data import Look
     from nmm.index.store.catalog.file_vectors import Item
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nmm.index.dupes.prints import LEAST, patterns
+from nmm.index.analysis.dupes.image_match import LEAST, patterns
 from nmm.index.media.image.fingerprint import GREY
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nmm.index.dupes.prints import BITS, TURNS
+from nmm.index.analysis.dupes.image_match import BITS, TURNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ from nmm.index.encoders.hub.cache_dirs import cache_folder
 from nmm.index.encoders.registry import find_model
 from nmm.index.errors import NoIndexError
 from nmm.index.indexing.indexer import build
-from nmm.index.remove import remove
+from nmm.index.maintenance.remove import remove
 from nmm.index.store.catalog.writer import open_for_reading
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.lock import Wait

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nmm.index.errors import UsageError
 from nmm.index.indexing.scopes import State, is_there, mount_point, reaches, resolve, state_of
 from nmm.index.indexing.walk import is_left_out
-from nmm.index.remove import remove
+from nmm.index.maintenance.remove import remove
 from nmm.index.store.catalog.reader import Root
 from nmm.index.store.catalog.writer import open_for_reading, open_for_writing
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from nmm.index.collect import places
 from nmm.index.errors import UsageError
+from nmm.index.organize.copy_files import places
 
 Action = Literal["move", "link"]
 FOLDER_BYTES = 200

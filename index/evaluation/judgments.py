@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nmm.index.errors import UsageError
-from nmm.index.evaluation.lines import BadLine, json_lines, read_text
+from nmm.index.evaluation.line_reader import BadLine, json_lines, read_text
 
 HINT = 'Write each line as in: {"query": "a cat", "relevant": ["photos/chelsea.jpg"]}'
 

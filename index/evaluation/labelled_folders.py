@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nmm.index.analysis.clustering.imagenet import imagenet_names, imagenet_table
 from nmm.index.errors import UsageError
-from nmm.index.evaluation.lines import read_text
-from nmm.index.imagenet import imagenet_names, imagenet_table
+from nmm.index.evaluation.line_reader import read_text
 from nmm.index.indexing.walk import SkippedEntry, walk
 from nmm.index.media.image.decode import IMAGE_SUFFIXES, looks_like_image
 

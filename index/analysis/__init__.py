@@ -1,0 +1,1 @@
+"""Analysis of an index: classification, clustering, duplicates, projection."""

@@ -1,0 +1,1 @@
+"""Clustering, and names for the clusters."""

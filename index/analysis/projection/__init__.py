@@ -1,0 +1,1 @@
+"""Project vectors to two dimensions."""

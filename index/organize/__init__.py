@@ -1,0 +1,1 @@
+"""Copy, link and move files on disk."""
