@@ -203,8 +203,8 @@ def write_generated(count: int, folder: Path) -> tuple[Path, float]:
     """The page of a generated map, with thumbnails of real files; and how long that took."""
     from PIL import Image
 
-    from nmm.cli.map_page import Page
-    from nmm.cli.sprites import chosen, sprites
+    from nmm.cli.render.html.map_page import Page
+    from nmm.cli.render.html.sprites import chosen, sprites
 
     files, drawn, passages = generated_map(count)
     chance = np.random.default_rng(SEED)

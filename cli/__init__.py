@@ -9,7 +9,7 @@ import sys
 def main() -> None:
     """Run nmm, and end the process with the exit status of what it did."""
     if os.environ.get("NMM_TIMING", "0") not in {"", "0"}:
-        from nmm.cli.timing import timed
+        from nmm.cli.framework.timing_report import timed
 
         timed(_run)
     else:

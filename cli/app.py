@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from nmm.cli.exit import Exit, report, report_unexpected
-from nmm.cli.loading import Loading
-from nmm.cli.output import discard
+from nmm.cli.console.exit_codes import Exit, report, report_unexpected
+from nmm.cli.console.stdout import discard
+from nmm.cli.framework.command_registry import Loading
 from nmm.index.errors import NmmError
 
 app = typer.Typer(

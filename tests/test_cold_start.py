@@ -12,7 +12,7 @@ import pytest
 from support import Nmm
 from test_imports import HEAVY
 
-from nmm.cli.loading import COMMANDS, GROUPS
+from nmm.cli.framework.command_registry import COMMANDS, GROUPS
 
 # What a search by meaning cannot do without.
 NEEDED = {"numpy", "onnxruntime", "tokenizers"}

@@ -15,9 +15,9 @@ import typer
 from support import Configured, Nmm
 
 from nmm.cli.app import app
-from nmm.cli.commands import OTHER_OPTIONS, OTHER_WORDS
-from nmm.cli.config import VARIABLES
-from nmm.cli.defaults import NEVER, SHARED, all_settings, commands, settings_of
+from nmm.cli.commands.config import VARIABLES
+from nmm.cli.framework.click_classes import OTHER_OPTIONS, OTHER_WORDS
+from nmm.cli.framework.settings import NEVER, SHARED, all_settings, commands, settings_of
 
 
 def in_force(nmm: Nmm, key: str, **environ: str) -> str:

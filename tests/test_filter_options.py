@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import Nmm
 
-from nmm.cli.dates import parse_date
-from nmm.cli.filters import (
+from nmm.cli.options.dates import parse_date
+from nmm.cli.options.filters import (
     FilterOptions,
     parse_place,
     parse_size,

@@ -20,11 +20,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from nmm.cli import formats
-from nmm.cli.excerpt import excerpt
-from nmm.cli.showing import Showing
-from nmm.cli.table import Table
-from nmm.cli.template import FIELDS, Template
+from nmm.cli.render import formats
+from nmm.cli.render.excerpt import excerpt
+from nmm.cli.render.presenter import Showing
+from nmm.cli.render.table import Table
+from nmm.cli.render.template import FIELDS, Template
 from nmm.index.errors import UsageError
 from nmm.index.search.result import Result
 

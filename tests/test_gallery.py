@@ -14,8 +14,8 @@ from hostile import NAMES, NOT_UTF8
 from PIL import Image
 from support import SAMPLE_DATA
 
-from nmm.cli.gallery import page_name, write_page
-from nmm.cli.optional_value import with_value
+from nmm.cli.framework.optional_value import with_value
+from nmm.cli.render.html.gallery import page_name, write_page
 from nmm.index.errors import UsageError
 from nmm.index.search.result import Result
 

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from support import SAMPLE_DATA, Nmm
 
-from nmm.cli import map_picture
-from nmm.cli.map_page import Page
-from nmm.cli.palette import oklch, palette
-from nmm.cli.sprites import chosen, side_for, sprites
+from nmm.cli.render.html import map_png
+from nmm.cli.render.html.map_page import Page
+from nmm.cli.render.html.sprites import chosen, side_for, sprites
+from nmm.cli.render.palette import oklch, palette
 from nmm.index.analysis.clustering.clusters import Cluster
 from nmm.index.analysis.projection import projector
 from nmm.index.analysis.projection.layout import BESIDE, Map, laid_out, spread
@@ -669,19 +669,19 @@ def test_only_a_page_or_picture_of_nmm_is_overwritten(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is no page that nmm wrote"):
         page.write(file)
     picture = tmp_path / "map.png"
-    drawn = map_picture.picture(page.drawn, ["image", "text"], page.sprites)
+    drawn = map_png.picture(page.drawn, ["image", "text"], page.sprites)
     for _ in range(2):
-        map_picture.write_picture(picture, drawn)
+        map_png.write_picture(picture, drawn)
     for bad in (CAT.read_bytes(), b"mine"):
         picture.write_bytes(bad)
         with pytest.raises((UsageError, OutputError)):
-            map_picture.write_picture(picture, drawn)
+            map_png.write_picture(picture, drawn)
         assert picture.read_bytes() == bad
     Image.new("RGB", (8, 8)).save(picture)
     with pytest.raises(UsageError, match="no map that nmm drew"):
-        map_picture.check_place(picture)
+        map_png.check_place(picture)
     with pytest.raises(UsageError, match="no name for a PNG"):
-        map_picture.check_place(tmp_path / "map.jpg")
+        map_png.check_place(tmp_path / "map.jpg")
 
 
 # --- the picture ---
@@ -690,10 +690,10 @@ def test_only_a_page_or_picture_of_nmm_is_overwritten(tmp_path: Path) -> None:
 def test_a_picture_has_points_thumbnails_and_names(tmp_path: Path) -> None:
     page = a_page(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg")
     kinds = [item.kind for item in page.files]
-    picture = map_picture.picture(page.drawn, kinds, page.sprites)
-    assert picture.size == map_picture.SIZE
+    picture = map_png.picture(page.drawn, kinds, page.sprites)
+    assert picture.size == map_png.SIZE
     colours = palette(2)
-    at = [(x / 2, y / 2) for x, y in map_picture._pixels(page.drawn)]
+    at = [(x / 2, y / 2) for x, y in map_png._pixels(page.drawn)]
 
     def colour(place: int) -> tuple[int, ...]:
         return picture.getpixel((round(at[place][0]), round(at[place][1])))  # type: ignore[return-value]
@@ -710,12 +710,12 @@ def test_thumbnails_of_a_picture_do_not_overlap() -> None:
     chance = np.random.default_rng(0)
     points = chance.uniform(-1, 1, (500, 2)).astype(np.float32)
     drawn = Map(points, [], np.full(500, -1), np.zeros((0, 2), np.float32))
-    kept = map_picture.without_overlap(drawn, range(500))
+    kept = map_png.without_overlap(drawn, range(500))
     assert kept[0] == 0
     assert len(kept) > 40
-    at = np.array(map_picture._pixels(drawn))[kept]
+    at = np.array(map_png._pixels(drawn))[kept]
     apart = np.abs(at[:, None] - at[None]).max(axis=2) + 1e9 * np.eye(len(kept))
-    assert apart.min() >= 2 * map_picture.THUMBNAIL
+    assert apart.min() >= 2 * map_png.THUMBNAIL
 
 
 def test_colours_are_those_that_oklch_names() -> None:
@@ -735,7 +735,7 @@ def test_the_command_draws_the_sample_data(indexed: tuple[Nmm, Path], tmp_path: 
     assert done.stdout == f"{page}\n{picture}\n"
     assert "12 images and 19 texts in 4 groups, with the model mini." in done.stderr
     with Image.open(picture) as drawn:
-        assert drawn.size == map_picture.SIZE
+        assert drawn.size == map_png.SIZE
     found = re.search(r'id="data">\n(.*)\n</script>', page.read_text("utf-8"))
     assert found
     data = json.loads(found[1])
@@ -821,11 +821,13 @@ def test_the_committed_script_is_what_its_sources_give(tmp_path: Path) -> None:
     ):
         pytest.skip(f"the packages cannot be had: {done.stderr[:200]}")
     assert done.returncode == 0, done.stderr
-    assert built.read_bytes() == (ROOT / "cli/map.js").read_bytes(), "run scripts/bundle"
+    assert built.read_bytes() == (ROOT / "cli/render/html/map.bundle.js").read_bytes(), (
+        "run scripts/bundle"
+    )
 
 
 def test_the_script_has_no_eval_and_bears_its_licences() -> None:
-    script = (ROOT / "cli/map.js").read_text("utf-8")
+    script = (ROOT / "cli/render/html/map.bundle.js").read_text("utf-8")
     assert not re.search(r"\beval\(|new Function\(|Function\.apply", script)
     head = script[: script.index("*/")]
     for name in ("@deck.gl/core", "@luma.gl/webgl", "kdbush"):

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import SAMPLE_DATA
 
-from nmm.cli.queries import read_queries
+from nmm.cli.options.queries import read_queries
 from nmm.index.errors import UsageError
 from nmm.index.search.keyword_query import words_of
 from nmm.index.search.query import Query, Term, check, join, parse, parse_term

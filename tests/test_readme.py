@@ -11,7 +11,7 @@ import typer
 from support import SAMPLE_DATA
 
 from nmm.cli.app import app
-from nmm.cli.exit import Exit
+from nmm.cli.console.exit_codes import Exit
 
 ROOT = SAMPLE_DATA.parent
 README = (ROOT / "README.md").read_text("utf-8")

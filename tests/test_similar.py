@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from support import SAMPLE_DATA
 
 from nmm.cli.app import app
-from nmm.cli.similar import OTHERS
+from nmm.cli.commands.similar import OTHERS
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder

@@ -13,7 +13,7 @@ from support import Nmm
 from typer.core import TyperGroup
 
 from nmm.cli.app import app
-from nmm.cli.values import UNSURE, _Option, converted
+from nmm.cli.framework.converters import UNSURE, _Option, converted
 
 
 class Colour(str, Enum):

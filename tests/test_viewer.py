@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nmm.cli import viewer
+from nmm.cli.render import viewer
 
 pytestmark = pytest.mark.skipif(
     sys.platform in ("win32", "darwin"), reason="opens windows where there are some"

@@ -271,7 +271,7 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stderr.split())
-    assert "nmm.cli.embed" in loaded
+    assert "nmm.cli.commands.embed" in loaded
     assert (
         loaded & {"numpy", "PIL", "torch", "onnxruntime", "tokenizers", "nmm.index.embed"} == set()
     )

@@ -1,4 +1,4 @@
-// Bundles the script of the page, with the licences of all that comes into it: cli/map.js,
+// Bundles the script of the page, with the licences of all that comes into it: cli/render/html/map.bundle.js,
 // or the file that is named.
 
 import { build } from "esbuild";
@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const target = process.argv[2] ?? join(here, "../../cli/map.js");
+const target = process.argv[2] ?? join(here, "../../cli/render/html/map.bundle.js");
 
 const { outputFiles, metafile } = await build({
   absWorkingDir: here,

@@ -3,7 +3,7 @@
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 const numbers = (Type, text) => new Type(bytes(text).buffer);
 
-// Characters that Python's str.isprintable denies, as backslash escapes: see cli/text.py.
+// Characters that Python's str.isprintable denies, as backslash escapes: see cli/console/text.py.
 const UNPRINTABLE = /(?! )[\p{C}\p{Z}]/gu;
 const NAMED = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 const escaped = (c) => {

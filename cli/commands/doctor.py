@@ -1,0 +1,50 @@
+"""`nmm doctor`: whether the index is sound."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from nmm.cli.console.exit_codes import Exit
+from nmm.cli.console.stdout import emit
+from nmm.cli.console.text import printable
+from nmm.cli.options.common import IndexOption, JsonOption
+
+EXAMPLES = """\b
+Examples:
+  nmm doctor
+  nmm doctor --repair
+  nmm doctor --json
+"""
+
+
+def doctor(
+    repair: Annotated[bool, typer.Option("--repair", help="Put right what is wrong.")] = False,
+    index_path: IndexOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check all of the index: the catalog, its vectors, the search files, files on disk.
+
+    Ends with status 3 if something is wrong still. A repair drops what cannot be right,
+    and the next nmm index embeds those files again; it writes search files again; and of a
+    catalog that is damaged it saves what can be read, and keeps the damaged file.
+    """
+    from nmm.index.maintenance.doctor import doctor as examine
+    from nmm.index.store.layout import index_folder
+
+    report = examine(index_folder(index_path), repair=repair)
+    if as_json:
+        shown = {"index": report.index, "sound": report.sound}
+        findings = [asdict(finding) for finding in report.findings]
+        emit(json.dumps({**shown, "findings": findings}, ensure_ascii=False, indent=2) + "\n")
+    else:
+        for finding in report.findings:
+            state = "repaired" if finding.repaired else "ok" if finding.ok else "WRONG"
+            emit(f"{state:8}  {finding.check:12}  {printable(finding.found)}\n")
+            if finding.hint:
+                emit(f"{'':24}{printable(finding.hint)}\n")
+    if not report.sound:
+        raise typer.Exit(Exit.STILL_WRONG)

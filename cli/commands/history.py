@@ -1,0 +1,90 @@
+"""`nmm history`: the searches that were made."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nmm.cli.console.exit_codes import Exit
+from nmm.cli.console.stdout import emit
+from nmm.cli.console.text import printable
+from nmm.cli.framework.click_classes import Command
+from nmm.cli.options.common import JsonOption
+
+if TYPE_CHECKING:
+    from typer._click import Context
+
+    from nmm.index.search.history import Entry
+
+EXAMPLES = """\b
+Examples:
+  nmm history
+  nmm history -n 100 --json
+  nmm history --clear
+  nmm config set history false
+"""
+# Where the context keeps the command and what stood after it.
+ARGUMENTS = "nmm.arguments"
+
+
+class NotedCommand(Command):
+    """A command that :func:`note` writes down as it was typed."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        ctx.meta[ARGUMENTS] = [str(ctx.info_name), *args]
+        return super().parse_args(ctx, args)
+
+
+def history(
+    count: Annotated[int, typer.Option("-n", min=1, metavar="N", help="Searches at most.")] = 20,
+    as_json: JsonOption = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Forget all searches.")] = False,
+) -> None:
+    """List the searches you made, the last one last.
+
+    Those typed at a terminal are written down, to a file that only you can read; those of
+    scripts are not. NMM_HISTORY=0 or nmm config set history false ends it.
+    """
+    from nmm.index.search import history as kept
+
+    file = kept.history_file()
+    if clear:
+        removed = kept.clear(file)
+        emit(f'{{"removed": {removed}}}\n' if as_json else f"{removed} removed.\n")
+        return
+    found = kept.entries(file)[-count:]
+    if as_json:
+        emit(json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=2) + "\n")
+    else:
+        emit("".join(_line(one) for one in found))
+    if not found:
+        raise typer.Exit(Exit.NOTHING_FOUND)
+
+
+def note(
+    context: typer.Context, query: str, results: int, *, wanted: bool | None, several: bool
+) -> None:
+    """Write a search down, if it is to be: as `wanted` says, else if a person typed it.
+
+    That is done when the results have been shown.
+    """
+    from nmm.cli.console.text import valid
+    from nmm.index.search.history import Entry, history_file, now, record
+
+    # Whoever types has a terminal there; a script, a pipe, cron or an editor has none.
+    typed = not several and sys.stdin.isatty()
+    if wanted if wanted is not None else typed:
+        arguments = tuple(valid(one) for one in context.meta.get(ARGUMENTS, ()))
+        entry = Entry(now(), query, arguments, results)
+        context.call_on_close(lambda: record(entry, history_file()))
+
+
+def _line(entry: Entry) -> str:
+    from shlex import join
+
+    when = entry.time[:16].replace("T", " ")
+    return f"{when} {entry.results:5}  {printable(join(('nmm', *entry.arguments)))}\n"

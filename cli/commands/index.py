@@ -1,0 +1,231 @@
+"""`nmm index`: bring an index up to what is on disk."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nmm.cli.console.exit_codes import Exit
+from nmm.cli.console.signals import stopping
+from nmm.cli.console.stdout import emit
+from nmm.cli.console.text import printable
+from nmm.cli.options.common import (
+    DeviceOption,
+    DimensionOption,
+    IndexOption,
+    JsonOption,
+    MaxPixelsOption,
+    ModelOption,
+    OfflineOption,
+    PrecisionOption,
+    QuietOption,
+    ThreadsOption,
+    WaitOption,
+)
+from nmm.index.encoders.registry import DEFAULT, find_model
+from nmm.index.encoders.runtime.backend import Backend, Device, Precision, check_backend
+
+if TYPE_CHECKING:
+    from nmm.index.events import OcrSummary, Summary
+
+EXAMPLES = """\b
+Examples:
+  nmm index ~/Pictures
+  nmm index . --exclude '*.log' --exclude build/
+  nmm index                    all folders of the index again
+  nmm index ~/Screenshots --ocr
+  nmm index --model nomic-v1.5 --rebuild
+"""
+
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        metavar="GLOB",
+        help="Leave out what matches, in gitignore syntax; can be given several times. "
+        "A file called .nmmignore in any folder does the same for good.",
+    ),
+]
+HiddenOption = Annotated[
+    bool,
+    typer.Option(
+        "--hidden",
+        help="Also take hidden files, and version-control, cache and trash folders.",
+    ),
+]
+FollowSymlinksOption = Annotated[
+    bool, typer.Option("--follow-symlinks", help="Follow symbolic links.")
+]
+
+OcrOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--ocr/--no-ocr",
+        help="Also read the words seen in images, after all else; and so whenever this index is "
+        "brought up to date, until --no-ocr. Needs: pip install 'nmm[ocr]'",
+        show_default=False,
+    ),
+]
+
+
+def index(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATH",
+            help="Folders and files; without any, all that the index has are looked at again.",
+            show_default=False,
+        ),
+    ] = None,
+    model: ModelOption = None,
+    dimension: DimensionOption = None,
+    rebuild: Annotated[
+        bool,
+        typer.Option(
+            "--rebuild",
+            help="Embed everything again, as another model or --dim needs; until that is done, "
+            "the index answers as before.",
+        ),
+    ] = False,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune",
+            help="Take out also what lies in a folder that is not there, or on a disk that is "
+            "not mounted; else it is kept.",
+        ),
+    ] = False,
+    index_path: IndexOption = None,
+    exclude: ExcludeOption = None,
+    hidden: HiddenOption = False,
+    follow_symlinks: FollowSymlinksOption = False,
+    ocr: OcrOption = None,
+    max_pixels: MaxPixelsOption = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size",
+            min=1,
+            metavar="N",
+            help="Images embedded and committed together; if not given, what suits the device.",
+        ),
+    ] = None,
+    device: DeviceOption = Device.AUTO,
+    threads: ThreadsOption = None,
+    precision: PrecisionOption = Precision.FP32,
+    offline: OfflineOption = False,
+    wait: WaitOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Index folders of images and texts, or update their index.
+
+    Only what is new or changed is read. What was deleted on disk leaves the index, but not
+    what lies on a disk that is not mounted: see --prune.
+    The first run downloads the model nomic-v1.5, or another that --model names; if no
+    model is named and the hub cannot be reached, it takes the built-in one.
+    """
+    from nmm.cli.render.progress import Progress
+    from nmm.index.indexing.indexer import build
+    from nmm.index.indexing.pipeline import Options
+    from nmm.index.media.image.decode import MAX_PIXELS
+    from nmm.index.store.layout import index_folder
+
+    backend = Backend(device, threads, precision)
+    # Of an index that has a model, that one is here: the default stands for it.
+    check_backend(find_model(model) if model is not None else DEFAULT, backend)
+    with Progress(quiet=quiet, index=index_path) as progress, stopping() as stop:
+        summary = build(
+            paths or [],
+            index_folder(index_path),
+            model=model,
+            dimension=dimension,
+            rebuild=rebuild,
+            offline=offline,
+            backend=backend,
+            options=Options(
+                exclude=exclude or (),
+                hidden=hidden,
+                follow_symlinks=follow_symlinks,
+                max_pixels=max_pixels or MAX_PIXELS,
+                batch_size=batch_size,
+                count=progress.shown,
+                ocr=ocr,
+            ),
+            on_event=progress.on_event,
+            stop=stop,
+            wait=wait,
+            prune=prune,
+        )
+    if as_json:
+        emit(summary_as_json(summary) + "\n")
+    elif not quiet:
+        emit(summary_as_text(summary) + "\n")
+    if summary.interrupted:
+        raise typer.Exit(Exit.INTERRUPTED)
+    if summary.skipped:
+        raise typer.Exit(Exit.SOME_SKIPPED)
+
+
+def summary_as_json(summary: Summary, *, indent: int | None = 2) -> str:
+    """The numbers of a run, and what it skipped, as a JSON object."""
+    words = summary.ocr
+    return json.dumps(
+        {
+            "model": summary.model,
+            "added": summary.added,
+            "updated": summary.updated,
+            "unchanged": summary.unchanged,
+            "moved": summary.moved,
+            "removed": summary.removed,
+            "skipped": [{"path": s.path, "reason": s.reason} for s in summary.skipped],
+            "seconds": round(summary.seconds, 3),
+            "ocr": words
+            and {
+                "read": words.read,
+                "with_words": words.with_words,
+                "left": words.left,
+                "seconds": round(words.seconds, 3),
+            },
+        },
+        ensure_ascii=False,
+        indent=indent,
+    )
+
+
+def summary_as_text(summary: Summary) -> str:
+    """The numbers of a run, and why files were skipped, for a person."""
+    counts = ", ".join(
+        f"{number} {name}"
+        for name, number in (
+            ("added", summary.added),
+            ("updated", summary.updated),
+            ("unchanged", summary.unchanged),
+            ("moved", summary.moved),
+            ("removed", summary.removed),
+            ("skipped", len(summary.skipped)),
+        )
+    )
+    lines = [f"{counts} in {summary.seconds:.1f} s with the model {summary.model}."]
+    lines += [words_as_text(summary.ocr)] if summary.ocr else []
+    reasons = Counter(printable(s.reason) for s in summary.skipped)
+    lines += [f"  {number} skipped: {reason}" for reason, number in reasons.most_common(10)]
+    if len(reasons) > 10:
+        lines.append("  and more: nmm status --errors")
+    if summary.interrupted and summary.rebuild and not summary.ocr:
+        lines.append("Stopped before the end: the index is the old one until the same command,")
+        lines.append("which goes on from here, is through.")
+    elif summary.interrupted:
+        lines.append("Stopped before the end; the next nmm index goes on from here.")
+    return "\n".join(lines)
+
+
+def words_as_text(ocr: OcrSummary) -> str:
+    """What was done about the words in images, for a person."""
+    left = f", {ocr.left} left" if ocr.left else ""
+    images = "1 image" if ocr.read == 1 else f"{ocr.read} images"
+    return f"{images} looked at for words, {ocr.with_words} with any{left} in {ocr.seconds:.1f} s."

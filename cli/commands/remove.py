@@ -1,0 +1,42 @@
+"""`nmm remove`: take files out of an index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nmm.cli.console.signals import stopping
+from nmm.cli.console.stdout import emit
+from nmm.cli.framework.completion import roots_or_files
+from nmm.cli.options.common import IndexOption, JsonOption, WaitOption
+
+EXAMPLES = """\b
+Examples:
+  nmm remove ~/Pictures/private
+  nmm remove notes/draft.md
+"""
+
+
+def remove(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH", help="Files and folders.", autocompletion=roots_or_files),
+    ],
+    index_path: IndexOption = None,
+    wait: WaitOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take files or whole folders out of the index; on disk they stay.
+
+    The next nmm index of a folder that holds them takes them in again: to keep them out
+    for good, name them in a file called .nmmignore.
+    """
+    from nmm.index.maintenance.remove import remove as take_out
+    from nmm.index.store.layout import index_folder
+    from nmm.index.store.lock import Wait
+
+    with stopping() as stop:
+        removed = take_out(paths, index_folder(index_path), wait=Wait(stop) if wait else None)
+    emit(f'{{"removed": {removed}}}\n' if as_json else f"{removed} removed.\n")

@@ -1,0 +1,1 @@
+"""The terminal: exit codes, standard output, signals, printable text."""

@@ -1,0 +1,1 @@
+"""What commands are built on: Click classes, configuration, completion, saved queries."""

@@ -1,0 +1,211 @@
+"""The configuration file: found, read and checked, and written with its comments kept."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from nmm.cli.framework.settings import ALL, Setting
+from nmm.index.errors import UsageError
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
+    from typer._click import Context
+
+# The table of saved queries, see :mod:`nmm.cli.framework.saved_queries`.
+SAVED = "saved"
+EDIT = "Put it right with: nmm config edit"
+
+
+def config_file() -> Path:
+    """Where the file is, or would be: `NMM_CONFIG`, else the user's configuration directory."""
+    if named := os.environ.get("NMM_CONFIG"):
+        return Path(named).expanduser().absolute()
+    from platformdirs import user_config_path
+
+    return user_config_path("nmm", appauthor=False) / "config.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a file says.
+
+    Attributes:
+        file: Where it is; it need not be there.
+        text: Of the file.
+        tables: The same, parsed.
+    """
+
+    file: Path
+    text: str
+    tables: Mapping[str, Any]
+
+    def values(self, known: Mapping[str, Setting]) -> dict[str, Any]:
+        """The values that it gives, by key.
+
+        Raises:
+            UsageError: There is no such key, or it is at the wrong place.
+        """
+        return dict(self._values((), self.tables, known))
+
+    def _values(
+        self, words: tuple[str, ...], table: Mapping[str, Any], known: Mapping[str, Setting]
+    ) -> Iterator[tuple[str, Any]]:
+        tables = {(ALL,), *(setting.table for setting in known.values())}
+        for name, value in table.items():
+            inner = (*words, name)
+            if inner == (SAVED,):
+                continue
+            if isinstance(value, dict) and inner in tables:
+                yield from self._values(inner, value, known)
+            elif (key := ".".join(inner)) in known and not isinstance(value, dict):
+                yield key, value
+            else:
+                raise self.error(inner, f"there is no option {key}", nearest(key, known))
+
+    def usable(self, context: Context, setting: Setting, value: Any) -> Any:
+        """A value as the command takes it: of the right type, paths absolute.
+
+        Raises:
+            UsageError: It is not what the option takes.
+        """
+        words = tuple(setting.key.split("."))
+        option = setting.option
+        if problem := _wrong_type(setting, value):
+            raise self.error(words, f"{setting.key} is {problem}")
+        try:
+            plain = _as_typed(value)
+            taken = option.process_value(context, plain)
+        except typer.BadParameter as error:
+            raise self.error(words, f"{setting.key}: {error.message}") from error
+        if isinstance(taken, Path):
+            return str(self.file.parent / taken.expanduser())
+        return plain
+
+    def error(self, words: tuple[str, ...], what: str, hint: str = "") -> UsageError:
+        """That something in the file is wrong, with the line where it stands."""
+        line = _line_of(self.text, words)
+        place = f"{self.file}, line {line}" if line else str(self.file)
+        return UsageError(f"{place}: {what}.", hint=hint or EDIT)
+
+
+def read(file: Path) -> Configuration:
+    """The file, which is as good as empty if it is not there.
+
+    Raises:
+        UsageError: It cannot be read, or is not TOML.
+    """
+    try:
+        text = file.read_text("utf-8")
+    except FileNotFoundError:
+        return Configuration(file, "", {})
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise UsageError(
+            f"The configuration file {file} cannot be read.",
+            why=why,
+            hint="NMM_CONFIG= names another one; nmm config path prints this one.",
+        ) from error
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return Configuration(file, text, tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file} is not TOML: {error}.", hint=EDIT) from error
+
+
+def edit(file: Path, change: Callable[[TOMLDocument], None]) -> None:
+    """Change the file, or make it; comments and order stay, and it is replaced at once.
+
+    Raises:
+        UsageError: It is there and is not TOML.
+        OutputError: It cannot be written.
+    """
+    import tomlkit
+
+    from nmm.index.common.atomic_files import replaced, written
+
+    document = tomlkit.parse(read(file).text)
+    change(document)
+    with written(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # What is looked for is nobody else's business.
+        mode = file.stat().st_mode & 0o777 if file.exists() else 0o600
+    with replaced(file) as part:
+        part.touch(mode=mode)
+        part.write_text(tomlkit.dumps(document), "utf-8")
+        part.chmod(mode)
+
+
+def native(taken: Any) -> Any:
+    """What a command took, as TOML writes it."""
+    if isinstance(taken, list | tuple):
+        return [native(one) for one in taken]
+    if isinstance(taken, Enum):
+        return taken.value
+    if isinstance(taken, Path) and str(taken) != "-":
+        return str(taken.expanduser().absolute())
+    return str(taken) if isinstance(taken, Path) else taken
+
+
+def nearest(key: str, known: Mapping[str, Setting], see: str = "nmm config list --all") -> str:
+    """What to type for a key that is not known."""
+    from difflib import get_close_matches
+
+    same = [other for other in known if other.rpartition(".")[2] == key.rpartition(".")[2]]
+    found = get_close_matches(key, same, 1, cutoff=0) or get_close_matches(key, known, 1)
+    named = f"Did you mean {found[0]}? " if found else ""
+    return f"{named}See all with: {see}"
+
+
+def _wrong_type(setting: Setting, value: Any) -> str:
+    """What is wrong with the type of a value; Click takes 1 for true and true for 1."""
+    option = setting.option
+    if option.is_bool_flag:
+        return "" if isinstance(value, bool) else "either true or false"
+    if option.multiple:
+        fits = isinstance(value, list) and not any(isinstance(v, bool | list | dict) for v in value)
+        return "" if fits else f'a list, as in {setting.name} = ["…"]'
+    if isinstance(value, bool | list | dict):
+        return "one value, a text or a number"
+    return ""
+
+
+def _as_typed(value: Any) -> Any:
+    """Dates of TOML as a person types them."""
+    if isinstance(value, list):
+        return [_as_typed(one) for one in value]
+    return value.isoformat() if isinstance(value, date | datetime) else value
+
+
+def _line_of(text: str, words: tuple[str, ...]) -> int | None:
+    """Where a key or a table stands, or where the table that it is in begins."""
+    table: tuple[str, ...] = ()
+    found = None
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[\[?([^\]]+)\]", line):
+            table = _words(header[1])
+            if table == words[: len(table)]:
+                found = number
+        elif (key := re.match(r"\s*([^=#]+?)\s*=", line)) and (
+            (*table, *_words(key[1])) == words[: len(table) + len(_words(key[1]))]
+        ):
+            return number
+        if table == words:
+            return number
+    return found
+
+
+def _words(dotted: str) -> tuple[str, ...]:
+    return tuple(word.strip().strip("\"'") for word in dotted.split("."))

@@ -1,0 +1,40 @@
+"""A list of a user's, one thing a line: in a file, or on standard input."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from nmm.cli.console.text import valid
+from nmm.index.errors import UsageError
+
+
+def read_text(file: Path, hint: str) -> str:
+    """The text of a UTF-8 file, or of standard input if it is `-`.
+
+    Raises:
+        UsageError: It cannot be read; `hint` says what to name.
+    """
+    try:
+        data = sys.stdin.buffer.read() if str(file) == "-" else file.expanduser().read_bytes()
+        return data.decode("utf-8-sig")
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise UsageError(f"{file} cannot be read.", why=why, hint=hint) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{file} is not a text in UTF-8.", why=str(error), hint="Save it as UTF-8."
+        ) from error
+
+
+def read_words(file: Path) -> list[str]:
+    """The lines of such a file, but for empty ones.
+
+    Raises:
+        UsageError: It cannot be read, or there is no word in it.
+    """
+    text = read_text(file, "Name a file with a word on each line.")
+    words = [valid(line.strip()) for line in text.splitlines() if line.strip()]
+    if not words:
+        raise UsageError(f"{file} has no words.", hint="Write one a line.")
+    return words

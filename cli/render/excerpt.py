@@ -1,0 +1,64 @@
+"""The part of a passage that is shown: where the words were found, or its beginning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nmm.cli.console.text import printable
+
+Span = tuple[int, int]
+
+
+def excerpt(text: str, spans: Sequence[Span], room: int) -> tuple[str, list[Span]]:
+    """A passage on one line, safe to show, of about `room` characters and no more.
+
+    Args:
+        text: The passage.
+        spans: Where words stand in it that were looked for; the first decides what is shown.
+        room: Characters at most, with the ellipses; at least 8.
+
+    Returns:
+        What to show, and where those words stand in it.
+    """
+    line, at = _on_one_line(text)
+    marks = sorted((at[max(start, 0)], at[end]) for start, end in spans if start < end <= len(text))
+    begin = 0
+    if len(line) > room and marks and marks[0][1] > room - 2:
+        # A third of the room is for what leads up to the word.
+        begin = min(max(marks[0][0] - room // 3, 0), len(line) - room + 4)
+        begin = _next_word(line, begin, marks[0][0])
+    lead = "… " if begin else ""
+    end = len(line)
+    if end - begin > room - len(lead):
+        end = begin + room - len(lead) - 2
+        space = line.rfind(" ", begin, end + 1)
+        end = space if space > begin + room // 2 else end
+    shown = lead + line[begin:end] + (" …" if end < len(line) else "")
+    moved = (
+        (max(start, begin) - begin + len(lead), min(stop, end) - begin + len(lead))
+        for start, stop in marks
+    )
+    return shown, [(start, stop) for start, stop in moved if start < stop]
+
+
+def _on_one_line(text: str) -> tuple[str, list[int]]:
+    """Text without line breaks and control characters, and where each character went."""
+    pieces: list[str] = []
+    at = []
+    length = 0
+    for character in text:
+        at.append(length)
+        piece = " " if character.isspace() else printable(character)
+        if piece == " " and (not pieces or pieces[-1] == " "):
+            continue
+        pieces.append(piece)
+        length += len(piece)
+    line = "".join(pieces).rstrip(" ")
+    at.append(length)
+    return line, [min(place, len(line)) for place in at]
+
+
+def _next_word(line: str, begin: int, limit: int) -> int:
+    """Where a word begins at or after `begin`, but not after `limit`."""
+    space = line.find(" ", max(begin - 1, 0), limit)
+    return space + 1 if begin and space >= 0 else begin

@@ -1,0 +1,1 @@
+"""Output as HTML pages and pictures."""

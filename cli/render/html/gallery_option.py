@@ -1,0 +1,65 @@
+"""Where the page of `--gallery` goes, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import typer
+
+from nmm.cli.console.stdout import emit
+from nmm.cli.console.text import printable
+from nmm.cli.render.html.gallery import check_place, write_parts
+from nmm.cli.render.presenter import STDOUT
+from nmm.index.errors import UsageError
+
+
+class Page:
+    """A page that is to be written.
+
+    Args:
+        where: A file; "" is one of a fixed name, "-" standard output.
+        name: That name.
+        form: Whether something else is printed on standard output.
+        opened: Whether to open it.
+
+    Attributes:
+        failed: Whether it could not be opened.
+
+    Raises:
+        UsageError: Something else is there, or on standard output.
+        OutputError: What is there cannot be read.
+    """
+
+    def __init__(self, where: str, name: str, *, form: bool, opened: bool = False) -> None:
+        if where == STDOUT and (form or opened):
+            other = "form of output can be printed" if form else "thing can be done with the page"
+            raise UsageError(
+                f"Only one {other}.", hint="Name a file for the page: --gallery FILE.html"
+            )
+        self.failed = False
+        self._file = None if where == STDOUT else Path(where or name).expanduser()
+        self._form, self._opened = form, opened
+        if self._file:
+            check_place(self._file)
+
+    def write(self, parts: Iterable[str], note: Callable[[str], None]) -> None:
+        """Write the page, and say where it is: in a note, if something else is printed.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        from nmm.cli.render.viewer import view
+
+        if self._file is None:
+            for part in parts:
+                emit(part)
+            return
+        write_parts(self._file, parts)
+        if self._form:
+            note(f"The page is {printable(str(self._file))}")
+        else:
+            emit(f"{self._file}\n")
+        if self._opened and (reason := view(self._file.absolute())):
+            typer.echo(f"{printable(str(self._file))} was not opened: {reason}.", err=True)
+            self.failed = True

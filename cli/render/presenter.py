@@ -1,0 +1,160 @@
+"""What becomes of the results of a query: printed, drawn, opened, put on a page or in a folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from nmm.cli.console.stdout import emit
+from nmm.cli.console.text import printable
+from nmm.cli.render.formats import Form, Paths
+from nmm.index.errors import UsageError
+
+if TYPE_CHECKING:
+    from nmm.index.search.result import Result
+
+STDOUT = "-"
+
+
+class Showing:
+    """Shows the results of one query after the other, as the options say.
+
+    Args:
+        form: How to print them for a script; None is the table.
+        several: Whether there will be several queries.
+        quiet: Leave out notes.
+        preview: Draw thumbnails in the table.
+        open_best: Open the best result, or the page if one is written.
+        gallery: Where to write a page; "" is a name made of the query, "-" standard output.
+        copy_to, link_to: Folders to put the files into.
+
+    Raises:
+        UsageError: These options do not go together.
+    """
+
+    def __init__(
+        self,
+        form: Form | None,
+        *,
+        several: bool,
+        quiet: bool = False,
+        preview: bool = False,
+        open_best: bool = False,
+        gallery: str | None = None,
+        copy_to: Path | None = None,
+        link_to: Path | None = None,
+    ) -> None:
+        given = {
+            "--open": open_best,
+            "--gallery": gallery is not None,
+            "--copy-to": copy_to is not None,
+            "--link-to": link_to is not None,
+        }
+        if several and any(given.values()):
+            named = next(name for name, is_given in given.items() if is_given)
+            raise UsageError(
+                f"{named} takes the results of one query.", hint="Give the query as an argument."
+            )
+        if gallery == STDOUT and (form or open_best):
+            other = "form of output can be printed" if form else "thing can be done with the page"
+            raise UsageError(
+                f"Only one {other}.", hint="Name a file for the page: --gallery FILE.html"
+            )
+        if gallery and gallery != STDOUT:
+            from nmm.cli.render.html.gallery import check_place
+
+            check_place(Path(gallery).expanduser())
+        self.failed = False
+        self._form = form
+        self._quiet = quiet
+        self._open = open_best
+        self._gallery = gallery
+        self._copy_to = copy_to
+        self._link_to = link_to
+        self._is_table = form is None and gallery is None
+        if self._is_table:
+            self._form = self._table(several, preview)
+        elif preview:
+            self._note("Thumbnails are drawn only in the table.")
+
+    @property
+    def tells_weak(self) -> bool:
+        """Whether it is seen which results are weak."""
+        return self._gallery is not None or not isinstance(self._form, Paths)
+
+    def show(self, query: str, model: str, results: Sequence[Result]) -> None:
+        """Show the results of one query, which that model answered."""
+        page = self._write_page(query, model, results)
+        if self._form:
+            self._form.write(query, model, results)
+        self._note_weak(results)
+        for folder, link in ((self._copy_to, False), (self._link_to, True)):
+            if folder and results:
+                self._put(results, folder, link=link)
+        if self._open and (page or results):
+            self._view(page or Path(results[0].path))
+
+    def _table(self, several: bool, preview: bool) -> Form:
+        from nmm.cli.render.preview import open_preview
+        from nmm.cli.render.table import Table
+
+        drawing = open_preview() if preview else None
+        if preview and not drawing:
+            self._note("Thumbnails are drawn only in a terminal that tells its size.")
+        return Table(several, drawing)
+
+    def _note(self, text: str) -> None:
+        if not self._quiet:
+            typer.echo(text, err=True)
+
+    def _note_weak(self, results: Sequence[Result]) -> None:
+        """Tell a person who looks at dimmed rows how to do without them."""
+        weak = sum(result.weak for result in results)
+        if weak and self._is_table and sys.stdout.isatty():
+            self._note(f"{weak} weak: --relevant leaves them out.")
+
+    def _write_page(self, query: str, model: str, results: Sequence[Result]) -> Path | None:
+        """Write the page if one was asked for; where it is, if it is a file."""
+        if self._gallery is None:
+            return None
+        from nmm.cli.render.html.gallery import page, page_name, write_page
+
+        if self._gallery == STDOUT:
+            emit("".join(page(query, model, results)))
+            return None
+        file = Path(self._gallery or page_name(query)).expanduser()
+        write_page(file, query, model, results)
+        if self._form:
+            self._note(f"The page is {printable(str(file))}")
+        else:
+            emit(f"{file}\n")
+        return file.absolute()
+
+    def _put(self, results: Sequence[Result], folder: Path, *, link: bool) -> None:
+        """Put the files into a folder, and say what came of it."""
+        from nmm.index.organize.copy_files import collect
+
+        done = collect([result.path for result in results], folder, link=link)
+        for path, reason in done.failed:
+            typer.echo(f"{printable(path)}: {printable(reason)}", err=True)
+        counts = [f"{len(done.placed)} {'linked' if link else 'copied'}"]
+        if done.instead:
+            counts.append(f"{done.instead} of them as files, for links cannot be made there")
+        if done.there:
+            counts.append(f"{done.there} there already")
+        if done.failed:
+            counts.append(f"{len(done.failed)} failed")
+        self._note(f"{', '.join(counts)}: {printable(str(folder))}")
+        self.failed = self.failed or bool(done.failed)
+
+    def _view(self, file: Path) -> None:
+        """Open a file in its viewer."""
+        from nmm.cli.render.viewer import view
+
+        if reason := view(file):
+            typer.echo(f"{printable(str(file))} was not opened: {reason}.", err=True)
+            self.failed = True

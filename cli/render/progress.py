@@ -1,0 +1,230 @@
+"""What a person sees on stderr while an index is being made or a model downloaded."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+from nmm.cli.console.text import printable
+from nmm.index.store.layout import index_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+    from typing_extensions import Self
+
+    from nmm.index.events import Event, OcrBegins, OcrMissing, OcrPassed
+
+PRUNE = "Remove them with: nmm index --prune"
+
+
+class Progress:
+    """Prints notes and skipped files, and on a terminal bars with what is done, rate and time.
+
+    Args:
+        quiet: Print none of that.
+        index: The index that was named, which commands to type have to name too.
+    """
+
+    def __init__(self, *, quiet: bool, index: Path | None = None) -> None:
+        self._quiet = quiet
+        self._index = index
+        self.shown = sys.stderr.isatty() and not quiet
+        self._bars: Bars | None = None
+        self._bar: TaskID | None = None
+        self._about = ""
+
+    def __enter__(self) -> Self:
+        if self.shown:
+            self._bars = _bars()
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def on_event(self, event: Event) -> None:
+        """Show one event of a run."""
+        from nmm.index import events as e
+
+        match event:
+            case e.Passed():
+                self.advance("Indexing")
+            case e.Counted(files):
+                self.advance("Indexing", 0, files)
+            case e.Skipped(path, reason):
+                self.advance("Indexing")
+                self.note(f"skipped {path}: {reason}")
+            case e.FellBack(model, wanted, why):
+                self._paragraph(
+                    f"The model {wanted} is not on this machine and cannot be downloaded now. "
+                    f"{why.rstrip('.')}. This index is made with {model}, which is built in and "
+                    f"knows less. To make it again with {wanted} later, type:",
+                    self._rebuild("--model", wanted),
+                )
+            case e.Downloading(model, size, missing):
+                here = f", {_mb(size - missing)} of it here already" if missing < size else ""
+                self.note(f"Downloading the model {model}, once: {_mb(size)}{here}.")
+                self._set_bytes(model, size - missing, size)
+            case e.Downloaded(model, here, size):
+                self._set_bytes(model, here, size)
+            case e.Preparing(model):
+                self.note(f"Preparing the model {model} for this machine, once.")
+                self.advance(f"Preparing {model}", 0)
+            case e.OcrBegins() | e.OcrPassed() | e.OcrMissing():
+                self._on_ocr(event)
+            case e.Prepared():
+                self._end_bar()
+            case e.ReadingDetails(images):
+                self.note(f"Reading where and with what {images:,} images were taken, once.")
+            case _:
+                self.note(self._sentence(event))
+
+    def _on_ocr(self, event: OcrBegins | OcrPassed | OcrMissing) -> None:
+        from nmm.index import events as e
+
+        match event:
+            case e.OcrBegins(images):
+                self.advance("Reading words", 0, images)
+            case e.OcrPassed(path, reason):
+                self.advance("Reading words")
+                if reason:
+                    self.note(f"skipped {path}: {reason}")
+            case e.OcrMissing(why, hint):
+                self.note(f"This index has the words in images read, which cannot be done. {why}")
+                self.note(hint)
+                self.note(f"To have them read no more: {self._index_command('--no-ocr')}")
+
+    def _sentence(self, event: Event) -> str:
+        """What an event says that is a note and nothing else."""
+        from nmm.index import events as e
+
+        match event:
+            case e.NewIndex(model):
+                return f"Making a new index with the model {model}: {_title(model)}."
+            case e.Rebuilding(model, old):
+                return (
+                    f"Making the index again with the model {model}; until that is done, it "
+                    f"answers with {old}."
+                )
+            case e.RebuildLeft(model, dimension):
+                # Of another dimension it would begin anew.
+                again = self._rebuild("--model", model, "--dim", str(dimension))
+                return f"A rebuild with the model {model} is not finished. Go on with it: {again}"
+            case e.Waiting(holder):
+                return f"Waiting for another nmm: {holder or 'it writes to this index'}."
+            case e.RootAway(path, mount):
+                why = f", for nothing is mounted on {mount}" if mount else ""
+                return f"{path} is not there{why}: its files are kept. {PRUNE}"
+            case e.MountAway(path):
+                return f"Nothing is mounted on {path}: its files are kept. {PRUNE}"
+            case _:
+                raise AssertionError(event)
+
+    def note(self, text: str) -> None:
+        """Print a line, above the bar if there is one."""
+        if self._quiet:
+            return
+        if self._bars:
+            self._bars.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
+
+    def _paragraph(self, text: str, command: str) -> None:
+        """Print what happened in a few lines, and what to type."""
+        for line in [*textwrap.wrap(text, 88), f"  {command}"]:
+            self.note(line)
+
+    def _rebuild(self, *options: str) -> str:
+        """The command that makes this index again."""
+        return self._index_command(*options, last="--rebuild")
+
+    def _index_command(self, *options: str, last: str | None = None) -> str:
+        # Not if it is the one that is meant without saying so, as by NMM_INDEX.
+        is_meant = index_folder(self._index) == index_folder()
+        where = () if is_meant else ("--index", str(self._index))
+        return shlex.join(("nmm", "index", *options, *where, *([last] if last else [])))
+
+    def advance(
+        self, about: str, by: int = 1, total: int | None = None, *, unit: str = "files"
+    ) -> None:
+        """Count what is done of something."""
+        if self._bars:
+            bar = self._bar_of(self._bars, about, unit=unit)
+            self._bars.update(bar, advance=by)
+            if total is not None:
+                self._bars.update(bar, total=total)
+
+    def _set_bytes(self, model: str, here: int, size: int) -> None:
+        if self._bars:
+            bar = self._bar_of(self._bars, f"Downloading {model}", in_bytes=True)
+            self._bars.update(bar, completed=here, total=size)
+
+    def _bar_of(
+        self, bars: Bars, about: str, *, in_bytes: bool = False, unit: str = "files"
+    ) -> TaskID:
+        """The bar of what is going on, which takes the place of that of what was before."""
+        if self._bar is None or about != self._about:
+            self._end_bar()
+            self._about = about
+            self._bar = bars.add_task(about, total=None, in_bytes=in_bytes, unit=unit)
+        return self._bar
+
+    def _end_bar(self) -> None:
+        if self._bars and self._bar is not None:
+            self._bars.remove_task(self._bar)
+            self._bar = None
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB"
+
+
+def _title(model: str) -> str:
+    from nmm.index.encoders.registry import find_model
+
+    return find_model(model).title
+
+
+def _bars() -> Bars:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class DoneColumn(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            if task.fields["in_bytes"]:
+                return Text(f"{_mb(int(task.completed))} of {_mb(int(task.total or 0))}")
+            if not task.completed and task.total is None:
+                return Text(f"{task.elapsed or 0:.0f} s")
+            return Text(f"{task.completed:.0f}/{'?' if task.total is None else int(task.total)}")
+
+    class RateColumn(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            if not task.speed:
+                return Text("")
+            if task.fields["in_bytes"]:
+                return Text(f"{task.speed / 1e6:.1f} MB/s")
+            return Text(f"{task.speed:.0f} {task.fields['unit']}/s")
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DoneColumn(),
+        RateColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
