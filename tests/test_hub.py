@@ -20,7 +20,7 @@ import pytest
 from hub_server import HubServer
 from tiny_hub import TEXT, TINY, point_client_at, tiny_repositories
 
-from nmm.index.encoders.hub import download
+from nmm.index.encoders.hub import download as download_module
 from nmm.index.encoders.hub.cache_dirs import weights_folder
 from nmm.index.encoders.hub.client import within
 from nmm.index.encoders.hub.manifest import part_folder
@@ -44,7 +44,7 @@ EXPECTED = {
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """A hub with the tiny model, which this process's client uses; and an empty cache."""
     monkeypatch.setenv("NMM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(download, "PAUSE", 0.01)
+    monkeypatch.setattr(download_module, "PAUSE", 0.01)
     with HubServer(dict(tiny_repositories())) as server:
         point_client_at(server.url, monkeypatch)
         yield server

@@ -183,7 +183,7 @@ def classify(
     if form or not sorting:
         classifications.show(form, found, shown)
     if shown:
-        note(f"{count(len(shown), 'file')}: {classified.counts(shown, found.labels)}.")
+        note(f"{count(len(shown), 'file')}: {classifications.counts(shown, found.labels)}.")
     fitting = [row for row in shown if row.label != NONE or not none]
     if write_tags:
         choice = [name for name in chosen or found.labels if name != NONE or not none]

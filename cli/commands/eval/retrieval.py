@@ -162,7 +162,7 @@ def retrieval(
         right = sum(one.relevant for one in found[0].answered) / len(found[0].answered)
         emit(
             f"{len(common):,} queries, {right:.1f} right for each, among {found[0].files:,} files, "
-            f"mode {mode.value}\n\n{evaluated.table(figures)}"
+            f"mode {mode.value}\n\n{evaluations.table(figures)}"
         )
     if not quiet:
         tell_lines(captions.bad)

@@ -108,7 +108,7 @@ def sts(
             ),
         )
     else:
-        emit(f"{len(pairs.scores):,} pairs of sentences\n\n{evaluated.table(figures)}")
+        emit(f"{len(pairs.scores):,} pairs of sentences\n\n{evaluations.table(figures)}")
     if not quiet:
         tell_lines(pairs.bad)
     end(below, skipped=bool(pairs.bad))

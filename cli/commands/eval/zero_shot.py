@@ -160,7 +160,7 @@ def zero_shot(
         emit(
             f"{len(images):,} images of {len(labelled.classes):,} classes, "
             f"{len(sentences)} template{'s' * (len(sentences) != 1)}\n\n"
-            f"{evaluated.table(figures)}"
+            f"{evaluations.table(figures)}"
         )
         if len(found) == 1:
             emit("".join(f"{line}\n" for line in _class_lines(found[0], labelled)))

@@ -130,7 +130,7 @@ def cards(
 
 def resource(name: str) -> str:
     """A file of a page, which is in the package."""
-    return (files("nmm.cli") / name).read_text("utf-8")
+    return (files("nmm.cli.render.html") / name).read_text("utf-8")
 
 
 def content_hash(text: str) -> str:

@@ -68,7 +68,7 @@ class Page:
 
     def parts(self) -> Iterator[str]:
         """The page, piece by piece."""
-        style, script = resource("map.css"), resource("map.js")
+        style, script = resource("map.css"), resource("map.bundle.js")
         head, rest = resource("map.html").split("$sheet")
         middle, rest = rest.split("$data")
         before, after = rest.split("$script")

@@ -131,7 +131,7 @@ def common_words() -> list[str]:
 
 
 def _subjects() -> list[str]:
-    return (files("nmm.index") / "vocabulary.txt").read_text("utf-8").splitlines()
+    return (files("nmm.index.analysis.clustering") / "vocabulary.txt").read_text("utf-8").splitlines()
 
 
 def _each_once(words: Iterable[str]) -> list[str]:
