@@ -39,8 +39,8 @@ from models import (
 from random_pair import open_pair
 from report import Figure, left_out, note
 
+from nmm.index.encoders.base import Model, Task
 from nmm.index.encoders.export.onnx_export import TEXT, VISION
-from nmm.index.encoders.registry import Model, Task
 from nmm.index.encoders.runtime.backend import Precision
 
 QUICK = "--layers 1 --photos 2 --texts 2 --rounds 1"

@@ -46,10 +46,11 @@ from nmm.index.analysis.classification.classifier import (
 from nmm.index.analysis.classification.labels import Label
 from nmm.index.analysis.collection import Items, open_items
 from nmm.index.calibration import NEUTRAL_QUERIES
-from nmm.index.encoders.registry import MINI, Encoder, Task
-from nmm.index.encoders.runtime.onnx_encoder import load_encoder
+from nmm.index.encoders.base import Encoder, Task
+from nmm.index.encoders.registry import MINI
+from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.indexing.indexer import build
-from nmm.index.store.catalog.reader import Kind
+from nmm.index.store.catalog.types import Kind
 from nmm.index.store.layout import IndexFolder
 
 QUICK = "--no-emoji"

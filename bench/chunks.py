@@ -17,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 from report import Figure, note
 
-from nmm.index.encoders.registry import MINI, Task
-from nmm.index.encoders.runtime.onnx_encoder import load_encoder
+from nmm.index.encoders.base import Task
+from nmm.index.encoders.registry import MINI
+from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.indexing.walk import FoundFile, walk
 from nmm.index.media.reader import Chunking, TextMedia, read_media
 

@@ -19,7 +19,7 @@ from nmm.index.analysis.modality_gap import closed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nmm.index.store.catalog.reader import Kind
+    from nmm.index.store.catalog.types import Kind
 
 # The squared part of a vector that all have in common, and how far the kinds' means lie apart.
 COMMON, GAP = 0.3, 1.0

@@ -46,9 +46,10 @@ from random_pair import write_pair
 from report import Figure, left_out, note
 
 from nmm.index import calibration
+from nmm.index.encoders.base import Model, Task
 from nmm.index.encoders.families.local_pair import folder_model
-from nmm.index.encoders.registry import MINI, Model, Task
-from nmm.index.encoders.runtime.onnx_encoder import load_encoder
+from nmm.index.encoders.registry import MINI
+from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.index_model import settings_of
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder

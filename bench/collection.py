@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nmm.index.encoders.base import Encoder
 from nmm.index.encoders.hub.weights import weight_files
-from nmm.index.encoders.registry import MINI, Encoder
+from nmm.index.encoders.registry import MINI
 from nmm.index.index_model import settings_of
 from nmm.index.indexing.finalize import derive
 from nmm.index.media.image.fingerprint import BYTES
-from nmm.index.store.catalog.reader import Root
+from nmm.index.store.catalog.types import Root
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import segments

@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 from nmm.index.indexing.indexer import build
 from nmm.index.search.near_duplicates import COMPARED, fold
-from nmm.index.store.catalog.reader import Catalog, Hit, Kind
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import Hit, Kind
 from nmm.index.store.layout import IndexFolder
 
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"

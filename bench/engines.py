@@ -19,12 +19,12 @@ from models import (
 from numpy.typing import NDArray
 
 from nmm.index.common.onnx_runtime import load_onnxruntime
+from nmm.index.encoders.base import Model
 from nmm.index.encoders.export.onnx_export import TEXT, VISION, _export_towers
 from nmm.index.encoders.export.quantize import ZERO, quantize
 from nmm.index.encoders.families import nomic
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
 from nmm.index.encoders.hub.weights import weight_files
-from nmm.index.encoders.registry import Model
 from nmm.index.encoders.runtime.backend import Precision, available_cpus
 
 CORES = available_cpus()

@@ -23,9 +23,9 @@ import numpy as np
 from report import Figure, note
 
 from nmm.index.encoders.registry import MINI
-from nmm.index.encoders.runtime.onnx_encoder import load_encoder
+from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.index_model import settings_of
-from nmm.index.store.catalog.reader import Root
+from nmm.index.store.catalog.types import Root
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import segments

@@ -36,7 +36,7 @@ from nmm.index.analysis.projection.layout import Map
 from nmm.index.analysis.projection.projector import principal, project, scaled
 from nmm.index.analysis.projection.quality import mixing, neighbours_kept, trustworthiness
 from nmm.index.store.catalog.file_vectors import Item
-from nmm.index.store.catalog.reader import Kind
+from nmm.index.store.catalog.types import Kind
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 

@@ -36,9 +36,10 @@ from photos import write_photos
 from random_pair import write_pair
 from report import Figure, note
 
+from nmm.index.encoders.base import Model
 from nmm.index.encoders.families.local_pair import folder_model
-from nmm.index.encoders.registry import Model
-from nmm.index.encoders.runtime.onnx_encoder import Use, load_encoder
+from nmm.index.encoders.runtime.loader import load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import Use
 from nmm.index.store.layout import IndexFolder
 
 QUICK = "--layers 1 --only search --vectors 1000"

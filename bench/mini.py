@@ -30,14 +30,16 @@ import numpy as np
 from report import Figure, note
 
 from nmm.index.calibration import NEUTRAL_QUERIES, fit
+from nmm.index.encoders.base import Task
 from nmm.index.encoders.families import mini
 from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.preprocess import to_pixels
-from nmm.index.encoders.registry import MINI, Task
-from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, load_encoder
+from nmm.index.encoders.registry import MINI
+from nmm.index.encoders.runtime.loader import load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.media.image.decode import MAX_PIXELS, decode
 from nmm.index.media.reader import Chunking, TextMedia, read_media
-from nmm.index.store.catalog.reader import Scale
+from nmm.index.store.catalog.types import Scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

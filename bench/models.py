@@ -40,13 +40,15 @@ from random_pair import open_pair
 from report import Figure, left_out, note
 from torch.nn import functional
 
+from nmm.index.encoders.base import Model, Task
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
 from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.preprocess import to_pixels
-from nmm.index.encoders.registry import CONFIG, MINI, TOKENIZER, WEIGHTS, Model, Task
+from nmm.index.encoders.registry import CONFIG, MINI, TOKENIZER, WEIGHTS
 from nmm.index.encoders.runtime.backend import FORMS, Backend, Device, Precision
 from nmm.index.encoders.runtime.batching import BatchedEncoder
-from nmm.index.encoders.runtime.onnx_encoder import IMAGES_PER_RUN, TOKENS_PER_RUN, load_encoder
+from nmm.index.encoders.runtime.loader import load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import IMAGES_PER_RUN, TOKENS_PER_RUN
 from nmm.index.encoders.runtime.torch_encoder import TorchEncoder
 
 QUICK = "--layers 1 --photos 4 --texts 6 --rounds 1"
@@ -231,7 +233,8 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from nmm.index.common.onnx_runtime import load_onnxruntime
-from nmm.index.encoders.registry import Task, find_model
+from nmm.index.encoders.base import Task
+from nmm.index.encoders.resolve import find_model
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Use
 
 def resident():

@@ -29,8 +29,8 @@ from PIL import Image, ImageDraw, ImageFont
 from report import Figure, note
 
 from nmm.index.encoders.preprocess import to_pixels
-from nmm.index.encoders.registry import find_model
-from nmm.index.encoders.runtime.onnx_encoder import load_encoder
+from nmm.index.encoders.resolve import find_model
+from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.errors import MediaError
 from nmm.index.indexing import ocr
 from nmm.index.indexing.ocr import Ocr, load_ocr, prepare

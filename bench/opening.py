@@ -21,8 +21,9 @@ from growth import NMM, fill
 from report import Figure, note
 
 from nmm.index import calibration
-from nmm.index.encoders.registry import MINI, Task
-from nmm.index.encoders.runtime.onnx_encoder import load_encoder
+from nmm.index.encoders.base import Task
+from nmm.index.encoders.registry import MINI
+from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
 

@@ -22,9 +22,10 @@ from models import Feed, encoder_of, photos, pixels_of
 from random_pair import open_pair
 
 from nmm.index.common.onnx_runtime import load_onnxruntime
+from nmm.index.encoders.base import Model
 from nmm.index.encoders.export.onnx_export import TEXT, VISION
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
-from nmm.index.encoders.registry import MINI, Model
+from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime.backend import FORMS, Precision
 
 RUNS, SHOWN = 6, 12

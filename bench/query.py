@@ -38,10 +38,12 @@ from models import peer_text_tower
 from random_pair import write_pair
 from report import Figure, left_out, note
 
+from nmm.index.encoders.base import Model, Task
 from nmm.index.encoders.families.local_pair import folder_model
-from nmm.index.encoders.registry import MINI, Model, Task
-from nmm.index.encoders.runtime.onnx_encoder import load_encoder
-from nmm.index.store.catalog.reader import KINDS, Catalog
+from nmm.index.encoders.registry import MINI
+from nmm.index.encoders.runtime.loader import load_encoder
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import KINDS
 from nmm.index.store.layout import IndexFolder
 
 if TYPE_CHECKING:

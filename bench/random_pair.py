@@ -20,18 +20,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from nmm.index.encoders.base import Model
 from nmm.index.encoders.families.local_pair import folder_model
 from nmm.index.encoders.families.nomic import TextTower, VisionTower
 from nmm.index.encoders.hub.weights import weight_files
-from nmm.index.encoders.registry import (
-    CLIP_IMAGE,
-    CONFIG,
-    MINI,
-    PREPROCESSOR,
-    TOKENIZER,
-    WEIGHTS,
-    Model,
-)
+from nmm.index.encoders.registry import CLIP_IMAGE, CONFIG, MINI, PREPROCESSOR, TOKENIZER, WEIGHTS
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden" / "nomic-tiny"
 SHAPE = {"n_embd": 768, "n_head": 12}

@@ -45,7 +45,8 @@ from report import Figure, note
 from nmm.index.indexing.indexer import build
 from nmm.index.search.engine import Search, open_search
 from nmm.index.search.query import Mode
-from nmm.index.store.catalog.reader import KINDS, Catalog, Scale
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import KINDS, Scale
 from nmm.index.store.layout import IndexFolder
 
 QUICK = "--no-emoji"

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from report import Figure, note
 
-from nmm.index.encoders.registry import MINI, Task
-from nmm.index.encoders.runtime.onnx_encoder import load_encoder
+from nmm.index.encoders.base import Task
+from nmm.index.encoders.registry import MINI
+from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.media.reader import Chunking, TextMedia, read_media
 
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"

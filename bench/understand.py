@@ -48,8 +48,9 @@ from nmm.index.analysis.dupes.pairs import Match
 from nmm.index.analysis.projection.layout import laid_out
 from nmm.index.analysis.projection.projector import check_installed
 from nmm.index.analysis.projection.quality import mixing, neighbours_kept
-from nmm.index.encoders.registry import MINI, Encoder, Task
-from nmm.index.encoders.runtime.onnx_encoder import load_encoder
+from nmm.index.encoders.base import Encoder, Task
+from nmm.index.encoders.registry import MINI
+from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.errors import NmmError
 from nmm.index.evaluation.retrieval import METRICS, evaluate_retrieval
 from nmm.index.index_model import settings_of

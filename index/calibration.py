@@ -27,8 +27,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from nmm.index.common.array_cache import kept_vectors
-from nmm.index.encoders.registry import Encoder, Task
-from nmm.index.store.catalog.reader import Catalog, Kind, Scale
+from nmm.index.encoders.base import Encoder, Task
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import Kind, Scale
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,12 +19,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
+from nmm.index.encoders.base import Model, Task
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.provision import prepare
-from nmm.index.encoders.registry import Model, Task, find_model
+from nmm.index.encoders.resolve import find_model
 from nmm.index.encoders.runtime.backend import Backend, Device, available_cpus, check_backend
-from nmm.index.encoders.runtime.onnx_encoder import load_encoder
+from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.errors import MediaError, UnreadableError, UsageError
 from nmm.index.events import Event
 from nmm.index.media.image.decode import MAX_PIXELS, decode, upright_rgb
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from nmm.index.encoders.registry import ImageInput
+    from nmm.index.encoders.base import ImageInput
     from nmm.index.encoders.runtime.batching import BatchedEncoder
 
     ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from nmm.index.encoders.registry import Encoder, Model, find_model
+from nmm.index.encoders.base import Encoder, Model
+from nmm.index.encoders.resolve import find_model
 from nmm.index.errors import ModelError
-from nmm.index.store.catalog.reader import Settings
+from nmm.index.store.catalog.types import Settings
 
 
 def model_of(settings: Settings) -> Model:

@@ -17,7 +17,8 @@ from support import SAMPLE_DATA, Configured, Nmm
 
 from nmm.cli import main
 from nmm.index.encoders.registry import MINI
-from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, load_encoder
+from nmm.index.encoders.runtime.loader import load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import segments
 

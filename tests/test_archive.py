@@ -25,7 +25,8 @@ from nmm.index.maintenance import archive as archive_module
 from nmm.index.maintenance.archive import Imported, export_archive, import_archive
 from nmm.index.store.catalog import full_text
 from nmm.index.store.catalog import migrations as migrations_module
-from nmm.index.store.catalog.reader import KINDS, SCHEMA, Catalog, Scale, Settings
+from nmm.index.store.catalog.reader import SCHEMA, Catalog
+from nmm.index.store.catalog.types import KINDS, Scale, Settings
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors.searcher import NearestVectors

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from support import SAMPLE_DATA
 
+from nmm.index.encoders.base import Task
 from nmm.index.encoders.export.onnx_export import ensure_compiled, is_compiled
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
 from nmm.index.encoders.preprocess import to_pixels
-from nmm.index.encoders.registry import JINA_CLIP_V1, MINI, Task
+from nmm.index.encoders.registry import JINA_CLIP_V1, MINI
 from nmm.index.encoders.runtime import cpu_features, onnx_encoder
 from nmm.index.encoders.runtime.backend import (
     Backend,
@@ -27,7 +28,8 @@ from nmm.index.encoders.runtime.backend import (
     choose_device,
     choose_precision,
 )
-from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Use, load_encoder
+from nmm.index.encoders.runtime.loader import load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Use
 from nmm.index.encoders.runtime.torch_encoder import TorchEncoder
 from nmm.index.errors import UsageError
 

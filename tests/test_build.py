@@ -20,10 +20,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from nmm.index.encoders.base import Task, Underway
 from nmm.index.encoders.provision import prepare
-from nmm.index.encoders.registry import Task
-from nmm.index.encoders.runtime.batching import Underway
-from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, load_encoder
+from nmm.index.encoders.runtime.loader import load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import IndexLockedError, MediaError, ModelError, NoIndexError, UsageError
 from nmm.index.events import (
     Counted,
@@ -45,7 +45,8 @@ from nmm.index.maintenance.status import status
 from nmm.index.media.reader import SMALL_TEXT, read_media
 from nmm.index.media.text.chunking import Chunk
 from nmm.index.search import engine as search_module
-from nmm.index.store.catalog.reader import Catalog, Settings
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import Settings
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
 

@@ -22,17 +22,8 @@ from sqlite_utils import Database
 
 from nmm.index.errors import CatalogError, IndexLockedError, NoIndexError, StoppedError
 from nmm.index.store.catalog.migrations import migrations
-from nmm.index.store.catalog.reader import (
-    KINDS,
-    SCHEMA,
-    Catalog,
-    FileRow,
-    Hit,
-    Root,
-    Scale,
-    Segment,
-    Settings,
-)
+from nmm.index.store.catalog.reader import SCHEMA, Catalog
+from nmm.index.store.catalog.types import KINDS, FileRow, Hit, Root, Scale, Segment, Settings
 from nmm.index.store.catalog.writer import (
     CatalogWriter,
     Changes,

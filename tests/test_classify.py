@@ -25,7 +25,8 @@ from nmm.index.analysis.classification.classifier import (
 from nmm.index.analysis.classification.labels import NONE, Label, check_labels, parse_labels
 from nmm.index.analysis.classification.zero_shot import CLIP_7
 from nmm.index.analysis.collection import Items, open_items
-from nmm.index.encoders.registry import MINI, MODELS, NOMIC_V1_5, Encoder, Task
+from nmm.index.encoders.base import Encoder, Task
+from nmm.index.encoders.registry import MINI, MODELS, NOMIC_V1_5
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.indexing.indexer import build

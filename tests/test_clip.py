@@ -16,15 +16,16 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, processors
 from torch import Tensor
 
+from nmm.index.encoders.base import Task
 from nmm.index.encoders.export.onnx_export import compile_model
 from nmm.index.encoders.families import clip
 from nmm.index.encoders.families.base import Towers
 from nmm.index.encoders.hub.cache_dirs import compiled_folder, weights_folder
 from nmm.index.encoders.hub.weights import weight_files
-from nmm.index.encoders.registry import CLIP_VIT_B_16, Task
+from nmm.index.encoders.registry import CLIP_VIT_B_16
 from nmm.index.encoders.runtime.backend import Backend, Device
 from nmm.index.encoders.runtime.batching import BatchedEncoder
-from nmm.index.encoders.runtime.onnx_encoder import load_encoder
+from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.errors import ModelError
 
 TOLERANCE = 1e-4

@@ -24,10 +24,10 @@ from nmm.index.analysis.clustering.clusters import Cluster, Method, cluster
 from nmm.index.analysis.clustering.tfidf import telling_words
 from nmm.index.analysis.collection import Items, open_items
 from nmm.index.analysis.modality_gap import closed
-from nmm.index.encoders.registry import Task
+from nmm.index.encoders.base import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
-from nmm.index.store.catalog.reader import Kind, Scale, Settings
+from nmm.index.store.catalog.types import Kind, Scale, Settings
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 

@@ -61,7 +61,7 @@ class Watched:
     @property
     def commands(self) -> set[str]:
         """The commands whose modules were imported."""
-        found = {name.removeprefix("nmm.cli.").rstrip("_") for name in self.modules}
+        found = {name.removeprefix("nmm.cli.commands.").rstrip("_") for name in self.modules}
         return found & {*COMMANDS, *GROUPS}
 
 

@@ -17,7 +17,8 @@ from support import Nmm
 from nmm.index.errors import IndexLockedError, NoIndexError
 from nmm.index.maintenance.compact import compact
 from nmm.index.maintenance.repair import repair
-from nmm.index.store.catalog.reader import Catalog, Settings
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import Settings
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import segments

@@ -18,10 +18,12 @@ import numpy as np
 import pytest
 import torch
 
+from nmm.index.encoders.base import Task
 from nmm.index.encoders.export.onnx_export import FORM, MANIFEST, ensure_compiled, is_compiled
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
-from nmm.index.encoders.registry import MINI, Task
-from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, load_encoder
+from nmm.index.encoders.registry import MINI
+from nmm.index.encoders.runtime.loader import load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ModelError
 
 TINY = replace(
@@ -91,7 +93,7 @@ SITE_CUSTOMIZE = f"""
 from types import MappingProxyType as mappingproxy
 
 from nmm.index.encoders import registry
-from nmm.index.encoders.registry import ImageInput, Model, Temperature
+from nmm.index.encoders.base import ImageInput, Model, Temperature
 
 registry.MODELS = {{row.name: row for row in {[TINY, BROKEN, UNFAITHFUL, NOT_NUMBERS]!r}}}
 """
@@ -143,8 +145,9 @@ def in_cache(cache: Path) -> list[str]:
 def test_two_first_runs_compile_once_and_without_importing_torch(cache: Path) -> None:
     program = """if True:
         import sys
-        from nmm.index.encoders.registry import Task, find_model
-        from nmm.index.encoders.runtime.onnx_encoder import load_encoder
+        from nmm.index.encoders.base import Task
+        from nmm.index.encoders.resolve import find_model
+        from nmm.index.encoders.runtime.loader import load_encoder
 
         encoder = load_encoder(find_model("tiny"), on_compile=lambda: print("compiles"))
         print(encoder.embed_texts(["red"], Task.QUERY).shape, "torch" in sys.modules)

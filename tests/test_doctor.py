@@ -21,7 +21,8 @@ from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
 from nmm.index.maintenance.doctor import CHECKS, Finding, doctor
 from nmm.index.search import engine as search_module
-from nmm.index.store.catalog.reader import KINDS, VECTOR_DTYPE, Catalog, Kind, Segment
+from nmm.index.store.catalog.reader import VECTOR_DTYPE, Catalog
+from nmm.index.store.catalog.types import KINDS, Kind, Segment
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import faiss_files, segments

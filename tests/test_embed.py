@@ -15,10 +15,13 @@ from PIL import Image
 from support import SAMPLE_DATA, Nmm
 
 from nmm.index import embed
+from nmm.index.encoders.base import Task
 from nmm.index.encoders.hub.manifest import write_manifest
 from nmm.index.encoders.preprocess import to_pixels
-from nmm.index.encoders.registry import MINI, Task, find_model
-from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, load_encoder
+from nmm.index.encoders.registry import MINI
+from nmm.index.encoders.resolve import find_model
+from nmm.index.encoders.runtime.loader import load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import MediaError, ModelError, UsageError
 from nmm.index.media.image.decode import decode
 

@@ -15,8 +15,8 @@ from scipy.stats import pearsonr, spearmanr
 from support import SAMPLE_DATA, Nmm
 
 from nmm.index.embed import open_encoder
+from nmm.index.encoders.base import Task
 from nmm.index.encoders.families.local_pair import folder_model
-from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.evaluation.line_reader import BadLine

@@ -18,8 +18,8 @@ from support import SAMPLE_DATA, Nmm
 from nmm.index.analysis.classification.zero_shot import CLIP_7, CLIP_80, PLAIN, class_vectors
 from nmm.index.analysis.clustering.imagenet import imagenet_names
 from nmm.index.embed import open_encoder, vectors_of_images
+from nmm.index.encoders.base import Task
 from nmm.index.encoders.families.local_pair import folder_model
-from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.evaluation.labelled_folders import labelled_images

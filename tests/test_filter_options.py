@@ -24,7 +24,7 @@ from nmm.cli.options.filters import (
 from nmm.index.errors import UsageError
 from nmm.index.search.filters import Emptied, Place
 from nmm.index.store.catalog.path_globs import is_within
-from nmm.index.store.catalog.reader import KINDS, Kind
+from nmm.index.store.catalog.types import KINDS, Kind
 
 NOW = datetime(2024, 3, 31, 18, 30, 15, 999)  # a Sunday
 

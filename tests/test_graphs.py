@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, save
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from nmm.index.encoders.base import Task
 from nmm.index.encoders.export.onnx_export import compile_model, ensure_compiled, is_compiled
 from nmm.index.encoders.hub.cache_dirs import compiled_folder, weights_folder
 from nmm.index.encoders.hub.weights import weight_files
-from nmm.index.encoders.registry import JINA_CLIP_V1, Task
+from nmm.index.encoders.registry import JINA_CLIP_V1
 from nmm.index.encoders.runtime.backend import Backend, Precision
 from nmm.index.encoders.runtime.graph_encoder import GraphEncoder
 from nmm.index.encoders.runtime.graph_io import check_graphs
-from nmm.index.encoders.runtime.onnx_encoder import load_encoder
+from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.errors import ModelError
 
 TOLERANCE = 1e-5

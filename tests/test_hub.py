@@ -20,13 +20,14 @@ import pytest
 from hub_server import HubServer
 from tiny_hub import TEXT, TINY, point_client_at, tiny_repositories
 
+from nmm.index.encoders.base import Source
 from nmm.index.encoders.hub import download as download_module
 from nmm.index.encoders.hub.cache_dirs import weights_folder
 from nmm.index.encoders.hub.client import within
 from nmm.index.encoders.hub.manifest import part_folder
 from nmm.index.encoders.hub.repository import Download, download, look_up
 from nmm.index.encoders.hub.weights import is_on_this_machine, manifest_of
-from nmm.index.encoders.registry import MINI, Source
+from nmm.index.encoders.registry import MINI
 from nmm.index.errors import HubError, StoppedError, UnreachableError, UsageError
 
 CLIENT = [sys.executable, str(Path(__file__).with_name("tiny_hub.py"))]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -37,163 +40,34 @@ HEAVY = {
     "tokenizers",
 }
 
-# What each part of the engine may import of the others; a part not listed here is a room
-# of its own that nothing below may import. What takes the time may stand anywhere.
-ALLOWED = {
-    "timing": set(),
-    "blas": set(),
-    "onnx": set(),
-    "byte_product": {"onnx"},
-    "unit": set(),
-    "sample": set(),
-    "errors": set(),
-    "sync": set(),
-    "digest": set(),
-    "ignore": {"errors"},
-    "walk": {"errors", "ignore"},
-    "media": {"errors", "digest"},
-    "encoders": {"byte_product", "errors", "sync", "digest", "onnx"},
-    "store": {"byte_product", "errors", "sync", "digest", "unit"},
-    "events": set(),
-    "history": {"errors"},
-    "scale": {"errors", "store"},
-    "imagenet": {"errors"},
-    "kept_vectors": {"errors", "replace"},
-    "neutral": {"encoders", "kept_vectors", "scale"},
-    "ready": {"errors", "encoders", "media"},
-    "batch": {"store", "encoders", "media", "ready", "timing"},
-    "details": {"errors", "events", "media", "store"},
-    "roots": {"errors", "walk", "store"},
-    "model": {"errors", "encoders", "store"},
-    "obtain": {"errors", "encoders", "events"},
-    "ocr": {"errors", "encoders", "media", "onnx", "store"},
-    "ocr_pass": {"errors", "events", "media", "ocr", "roots", "run", "store"},
-    "run": {
-        "roots",
-        "errors",
-        "walk",
-        "media",
-        "encoders",
-        "store",
-        "batch",
-        "events",
-        "ready",
-        "timing",
-    },
-    "changes": {"roots", "run", "store", "walk", "ignore"},
-    "watch": {"build", "encoders", "errors", "events", "roots", "run", "store"},
-    "derive": {"encoders", "neutral", "scale", "store"},
-    "build": {
-        "changes",
-        "derive",
-        "details",
-        "roots",
-        "errors",
-        "encoders",
-        "store",
-        "events",
-        "model",
-        "obtain",
-        "ocr",
-        "ocr_pass",
-        "run",
-    },
-    "projection": {"errors"},
-    "neighbours": {"sample"},
-    "map": {"errors", "gap", "cluster", "items", "projection", "store"},
-    "query": {"errors", "media"},
-    "filters": {"errors", "store"},
-    "labels": {"errors"},
-    "classify": {"encoders", "items", "labels", "scale", "store", "unit", "zero_shot"},
-    "tags": {"errors", "store"},
-    "sort_plan": {"collect", "errors"},
-    "sort_files": {"collect", "errors", "sort_plan", "sync"},
-    "query_vector": {"query", "errors", "digest", "encoders", "media", "store"},
-    "words": set(),
-    "found_words": {"words", "store"},
-    "fusion": {"found_words", "store"},
-    "relevance": {"scale", "store", "query", "unit"},
-    "fold": {"media", "store"},
-    "dupes": {"digest", "errors", "fold", "items", "media", "store"},
-    "result": {"store"},
-    "nearest_files": {"store"},
-    "ahead": {"query"},
-    "answer": {
-        "fold",
-        "found_words",
-        "fusion",
-        "nearest_files",
-        "query",
-        "relevance",
-        "result",
-        "store",
-        "timing",
-    },
-    "search": {
-        "ahead",
-        "answer",
-        "blas",
-        "encoders",
-        "errors",
-        "filters",
-        "model",
-        "nearest_files",
-        "neutral",
-        "query",
-        "query_vector",
-        "relevance",
-        "result",
-        "scale",
-        "store",
-        "words",
-    },
-    "items": {"encoders", "errors", "filters", "model", "store", "timing"},
-    "embed": {"errors", "encoders", "media", "events", "obtain"},
-    "zero_shot": {"errors", "encoders", "unit"},
-    "evaluation": {
-        "build",
-        "embed",
-        "encoders",
-        "errors",
-        "events",
-        "filters",
-        "imagenet",
-        "media",
-        "query",
-        "remove",
-        "result",
-        "search",
-        "store",
-        "walk",
-        "zero_shot",
-    },
-    "mteb_wrapper": {"embed", "encoders", "errors", "unit"},
-    "remove": {"errors", "store"},
-    "repair": {"errors", "store"},
-    "collect": {"errors"},
-    "compact": {"errors", "store"},
-    "doctor": {"errors", "store", "roots"},
-    "root_list": {"errors", "remove", "roots", "store", "walk"},
-    "status": {"errors", "store"},
-    "replace": {"errors", "store", "sync"},
-    "gap": {"store", "unit"},
-    "spherical": {"sample", "unit"},
-    "density": {"sample", "spherical"},
-    "telling_words": set(),
-    "vocabulary": {
-        "encoders",
-        "errors",
-        "gap",
-        "imagenet",
-        "items",
-        "kept_vectors",
-        "store",
-        "telling_words",
-        "unit",
-    },
-    "cluster": {"density", "errors", "gap", "items", "spherical", "vocabulary"},
-    "archive": {"errors", "sync", "digest", "store", "roots", "replace"},
-    "tables": {"errors", "store", "replace"},
+# The layers: what each room may import besides itself. `errors` and `tracing` may be used anywhere.
+LAYERS = {
+    "index.errors": "",
+    "index.events": "",
+    "index.common": "",
+    "index.media": "common",
+    "index.encoders": "common events",
+    "index.store": "common",
+    "index.calibration": "common encoders store",
+    "index.index_model": "encoders store",
+    "index.embed": "encoders media events",
+    "index.indexing": "calibration common index_model media encoders store events",
+    "index.search": "calibration common index_model media encoders store",
+    "index.analysis": "search calibration common index_model media encoders store",
+    "index.organize": "common",
+    "index.maintenance": "common indexing store",
+    "index.evaluation": "analysis common embed encoders events indexing maintenance media search store",
+    "index.mteb_wrapper": "evaluation",
+    # The command line sees the whole engine; these are its own rooms.
+    "cli.console": "",
+    "cli.framework": "console",
+    "cli.options": "framework console",
+    "cli.render": "options framework console",
+    "cli.commands": "render options framework console",
+    "cli.app": "framework console",
+    "cli.__main__": "",
+    "cli": "app framework",
+    "index": "",
 }
 
 
@@ -236,32 +110,44 @@ def test_a_search_never_imports_torch(tmp_path: Path, model_cache: Path) -> None
     assert {"faiss", "sqlite_utils"} & searching == set()
 
 
-def module_imports(file: Path) -> set[str]:
-    """The nmm modules that a file imports, at its top or inside its functions."""
-    tree = ast.parse(file.read_text("utf-8"))
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.startswith("nmm.")}
+def structure() -> ModuleType:
+    """The script that reads who imports whom."""
+    path = str(ROOT / "scripts" / "structure")
+    loader = SourceFileLoader("structure", path)
+    module = module_from_spec(spec_from_loader("structure", loader) or pytest.fail(path))
+    loader.exec_module(module)
+    return module
 
 
-@pytest.mark.parametrize(
-    "file", sorted((ROOT / "index").rglob("*.py")), ids=lambda f: str(f.relative_to(ROOT))
-)
-def test_the_engine_imports_in_one_direction(file: Path) -> None:
-    part = file.relative_to(ROOT / "index").parts[0].removesuffix(".py")
-    if part == "__init__":
-        assert module_imports(file) == set()
-        return
-    for name in module_imports(file):
-        assert not name.startswith("nmm.cli"), f"{file} imports {name}"
-        other = [*name.split("."), ""][2]
-        if other:
-            assert other in ALLOWED[part] | {part, "timing"}, f"{file} imports {name}"
+def room(module: str) -> str:
+    """The room of a module, as in LAYERS: the first name below cli or index, if there is one."""
+    return ".".join(module.split(".")[1:3])
+
+
+def test_imports_go_down_the_layers() -> None:
+    wrong = []
+    for module, targets in structure().imports(ROOT).items():
+        side, _, _ = room(module).partition(".")
+        allowed = {f"{side}.{name}" for name in LAYERS[room(module)].split()}
+        allowed |= {room(module), "index.errors", "index.common"}
+        wrong += [
+            f"{module} imports {target}"
+            for target in targets
+            if room(target) not in allowed
+            and not (side == "cli" and room(target).startswith("index"))
+        ]
+    assert wrong == []
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    found = structure()
+    assert found.circles(found.imports(ROOT)) == []
+    assert found.circles(found.room_imports(ROOT)) == []
+
+
+def test_a_circle_would_be_found() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set(), "e": {"e2"}, "e2": {"e"}}
+    assert structure().circles(graph) == [["a", "b", "c"], ["e", "e2"]]
 
 
 @pytest.mark.parametrize(
@@ -272,3 +158,10 @@ def test_the_engine_never_prints_or_exits(file: Path) -> None:
     called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     assert called & {"print", "input", "exit", "quit", "sys.exit", "os._exit"} == set()
     assert called & {"sys.stdout.write", "sys.stderr.write"} == set()
+
+
+def test_the_former_place_of_the_mteb_adapter_works() -> None:
+    from nmm.index.evaluation.mteb_adapter import MtebEncoder
+    from nmm.index.mteb_wrapper import MtebEncoder as Former
+
+    assert Former is MtebEncoder

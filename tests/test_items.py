@@ -10,11 +10,12 @@ import pytest
 from support import SAMPLE_DATA, Nmm
 
 from nmm.index.analysis.collection import open_items
-from nmm.index.encoders.registry import Task
+from nmm.index.encoders.base import Task
 from nmm.index.errors import NoIndexError
 from nmm.index.search.filters import Filters
 from nmm.index.store.catalog.file_vectors import content_vectors, first_passages
-from nmm.index.store.catalog.reader import KINDS, Catalog
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import KINDS
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 

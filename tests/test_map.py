@@ -32,7 +32,7 @@ from nmm.index.analysis.projection.projector import principal, project, scaled
 from nmm.index.analysis.projection.quality import mixing, nearest, neighbours_kept, trustworthiness
 from nmm.index.errors import ModelError, OutputError, UsageError
 from nmm.index.store.catalog.file_vectors import Item
-from nmm.index.store.catalog.reader import Kind
+from nmm.index.store.catalog.types import Kind
 
 in_browser = pytest.mark.skipif(BINARY is None, reason="needs Chromium: apt-get install chromium")
 CAT = SAMPLE_DATA / "photos/chelsea.jpg"

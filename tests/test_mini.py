@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from support import SAMPLE_DATA
 
+from nmm.index.encoders.base import Task
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
 from nmm.index.encoders.preprocess import to_pixels
-from nmm.index.encoders.registry import MINI, Task
+from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime import onnx_encoder
-from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Use, load_encoder
+from nmm.index.encoders.runtime.loader import load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Use
 
 PHOTOS = ["espresso.jpg", "chelsea.jpg", "launch.jpg", "wall_clock.jpg"]
 # Unlike in length, and not in its order.
@@ -123,8 +125,10 @@ def test_embedding_does_not_import_torch() -> None:
     program = """if True:
         import sys
         import numpy as np
-        from nmm.index.encoders.registry import MINI, Task
-        from nmm.index.encoders.runtime.onnx_encoder import Use, load_encoder
+        from nmm.index.encoders.base import Task
+        from nmm.index.encoders.registry import MINI
+        from nmm.index.encoders.runtime.loader import load_encoder
+        from nmm.index.encoders.runtime.onnx_encoder import Use
 
         encoder = load_encoder(MINI)
         encoder.embed_texts(["tea"], Task.QUERY)

@@ -24,13 +24,15 @@ from safetensors.torch import load_file, save_file
 from support import SAMPLE_DATA, Nmm
 from torch import nn
 
+from nmm.index.encoders.base import ImageInput, Task
 from nmm.index.encoders.export.onnx_export import _export, compile_model, ensure_compiled
 from nmm.index.encoders.families.fused_ops import OPERATORS
 from nmm.index.encoders.families.local_pair import folder_model
 from nmm.index.encoders.families.nomic import TextTower, VisionTower, towers
 from nmm.index.encoders.hub.weights import weight_files
-from nmm.index.encoders.registry import ImageInput, Task, find_model
-from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, load_encoder
+from nmm.index.encoders.resolve import find_model
+from nmm.index.encoders.runtime.loader import load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ModelError
 from nmm.index.indexing.indexer import build
 from nmm.index.search.engine import open_search

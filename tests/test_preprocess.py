@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from support import SAMPLE_DATA
 
+from nmm.index.encoders.base import ImageInput
 from nmm.index.encoders.families.normalize import Normalised
 from nmm.index.encoders.preprocess import LONGEST, to_pixels
 from nmm.index.encoders.preprocessor_config import read_image_input
-from nmm.index.encoders.registry import ImageInput
 
 GOLDEN = Path(__file__).parent / "golden" / "nomic-tiny" / "vision"
 PHOTOS = sorted((SAMPLE_DATA / "photos").glob("*.jpg"))

@@ -22,13 +22,14 @@ from PIL import Image
 from support import SAMPLE_DATA
 from tokenizers import Tokenizer
 
+from nmm.index.encoders.base import Model
 from nmm.index.encoders.export import quantize as quantize_module
 from nmm.index.encoders.export.onnx_export import TEXT, TOKENIZER, VISION, compile_model
 from nmm.index.encoders.export.quantize import quantize
 from nmm.index.encoders.families.local_pair import folder_model
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
 from nmm.index.encoders.preprocess import to_pixels
-from nmm.index.encoders.registry import MINI, Model
+from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 
 BENCH = Path(__file__).parent.parent / "bench"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from support import Nmm
 
 from nmm.index.calibration import NEUTRAL_QUERIES
-from nmm.index.encoders.registry import Task
+from nmm.index.encoders.base import Task
 from nmm.index.encoders.runtime.onnx_encoder import QUERY_TOKENS_PER_RUN, OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.index_model import settings_of
@@ -30,7 +30,8 @@ from nmm.index.search.filters import Filters
 from nmm.index.search.prefetch import GROUP
 from nmm.index.search.query import Mode, Query, Term
 from nmm.index.store.catalog.filters import Condition
-from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Scale
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import KINDS, Kind, Scale
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import segments

@@ -17,7 +17,7 @@ import pytest
 from crash import tree
 from crash.runner import Runner, job, running
 
-from nmm.index.encoders.registry import Task
+from nmm.index.encoders.base import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import NoIndexError
 from nmm.index.search import engine as search_module

@@ -22,7 +22,8 @@ from nmm.index.indexing.pipeline import Options
 from nmm.index.maintenance.status import status
 from nmm.index.search.engine import open_search
 from nmm.index.search.query import Query, Term
-from nmm.index.store.catalog.reader import KINDS, Catalog
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import KINDS
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
 

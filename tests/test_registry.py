@@ -7,8 +7,10 @@ from types import MappingProxyType
 
 import pytest
 
+from nmm.index.encoders.base import Task
 from nmm.index.encoders.hub.weights import is_on_this_machine, weight_files
-from nmm.index.encoders.registry import DEFAULT, MINI, MODELS, NOMIC_V1_5, Task, find_model
+from nmm.index.encoders.registry import DEFAULT, MINI, MODELS, NOMIC_V1_5
+from nmm.index.encoders.resolve import find_model
 from nmm.index.errors import ModelError
 
 

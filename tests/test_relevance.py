@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from support import SAMPLE_DATA, Nmm
 
 from nmm.index import calibration
+from nmm.index.encoders.base import Task
 from nmm.index.encoders.preprocess import to_pixels
-from nmm.index.encoders.registry import MINI, Task
+from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.indexing.indexer import build
@@ -24,7 +25,8 @@ from nmm.index.search.relevance import Relevance, height
 from nmm.index.search.result import Result
 from nmm.index.store.catalog.comparison_data import sample
 from nmm.index.store.catalog.read_cache import States
-from nmm.index.store.catalog.reader import KINDS, Catalog, Scale
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import KINDS, Scale
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 

@@ -15,7 +15,8 @@ from nmm.index.indexing.pipeline import Options
 from nmm.index.maintenance.remove import remove
 from nmm.index.maintenance.status import status
 from nmm.index.search import engine as search_module
-from nmm.index.store.catalog.reader import KINDS, Catalog
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import KINDS
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nmm.index.encoders.registry import Task
+from nmm.index.encoders.base import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ModelError, NoIndexError, UsageError
 from nmm.index.events import Event, Passed
@@ -20,7 +20,8 @@ from nmm.index.indexing.indexer import build
 from nmm.index.search import engine as search_module
 from nmm.index.search.engine import open_search
 from nmm.index.search.result import Result
-from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Scale, Settings
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import KINDS, Kind, Scale, Settings
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import segments

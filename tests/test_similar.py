@@ -15,8 +15,8 @@ from support import SAMPLE_DATA
 
 from nmm.cli.app import app
 from nmm.cli.commands.similar import OTHERS
+from nmm.index.encoders.base import Task
 from nmm.index.encoders.preprocess import to_pixels
-from nmm.index.encoders.registry import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ModelError, UsageError
 from nmm.index.media.image.decode import decode
@@ -25,7 +25,7 @@ from nmm.index.search import engine as search_module
 from nmm.index.search.engine import open_search
 from nmm.index.search.query import Query, Term, parse
 from nmm.index.search.query_embedding import QueryEmbedder
-from nmm.index.store.catalog.reader import Kind, Scale, Settings
+from nmm.index.store.catalog.types import Kind, Scale, Settings
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 

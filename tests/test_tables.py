@@ -16,7 +16,8 @@ from support import Nmm
 from nmm.index.errors import NoIndexError, OutputError, UsageError
 from nmm.index.maintenance.export_vectors import Dtype, Table, export_table
 from nmm.index.store.catalog import export_rows as rows_module
-from nmm.index.store.catalog.reader import KINDS, Catalog, Settings
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import KINDS, Settings
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 

@@ -13,8 +13,9 @@ from clip_files import clip_tokenizer
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from nmm.index.encoders.base import Model, Task
 from nmm.index.encoders.hub.weights import weight_files
-from nmm.index.encoders.registry import CLIP_VIT_B_16, MINI, NOMIC_V1_5, Model, Task
+from nmm.index.encoders.registry import CLIP_VIT_B_16, MINI, NOMIC_V1_5
 from nmm.index.encoders.runtime.batching import BatchedEncoder
 
 # bert-base-uncased's, which is nomic-embed-text's too.

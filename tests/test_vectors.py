@@ -15,7 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from nmm.index import calibration
-from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Scale
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import KINDS, Kind, Scale
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import faiss_files, segments

@@ -22,7 +22,8 @@ from nmm.index.indexing.pipeline import Options
 from nmm.index.indexing.watcher import watch
 from nmm.index.maintenance.status import status
 from nmm.index.media.reader import read_media
-from nmm.index.store.catalog.reader import Catalog, locate
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import locate
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from support import Nmm
 
-from nmm.index.encoders.registry import Task
+from nmm.index.encoders.base import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.indexing import indexer as build_module
@@ -29,7 +29,8 @@ from nmm.index.search.query import Mode, Query, Term
 from nmm.index.search.result import Result
 from nmm.index.store.catalog.file_lookup import paths_of
 from nmm.index.store.catalog.full_text import SHADOWS, WORD_TABLES
-from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Scale, Settings
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import KINDS, Kind, Scale, Settings
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 

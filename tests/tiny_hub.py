@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pytest
 
+from nmm.index.encoders.base import Source
 from nmm.index.encoders.hub.repository import download, look_up
-from nmm.index.encoders.registry import NOMIC_V1_5, Source
+from nmm.index.encoders.registry import NOMIC_V1_5
 from nmm.index.errors import NmmError
 
 VISION = Source("tiny/vision", ("model.safetensors", "config.json"), "vision")

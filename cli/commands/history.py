@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,12 +11,9 @@ import typer
 from nmm.cli.console.exit_codes import Exit
 from nmm.cli.console.stdout import emit
 from nmm.cli.console.text import printable
-from nmm.cli.framework.click_classes import Command
 from nmm.cli.options.common import JsonOption
 
 if TYPE_CHECKING:
-    from typer._click import Context
-
     from nmm.index.search.history import Entry
 
 EXAMPLES = """\b
@@ -27,16 +23,6 @@ Examples:
   nmm history --clear
   nmm config set history false
 """
-# Where the context keeps the command and what stood after it.
-ARGUMENTS = "nmm.arguments"
-
-
-class NotedCommand(Command):
-    """A command that :func:`note` writes down as it was typed."""
-
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        ctx.meta[ARGUMENTS] = [str(ctx.info_name), *args]
-        return super().parse_args(ctx, args)
 
 
 def history(
@@ -63,24 +49,6 @@ def history(
         emit("".join(_line(one) for one in found))
     if not found:
         raise typer.Exit(Exit.NOTHING_FOUND)
-
-
-def note(
-    context: typer.Context, query: str, results: int, *, wanted: bool | None, several: bool
-) -> None:
-    """Write a search down, if it is to be: as `wanted` says, else if a person typed it.
-
-    That is done when the results have been shown.
-    """
-    from nmm.cli.console.text import valid
-    from nmm.index.search.history import Entry, history_file, now, record
-
-    # Whoever types has a terminal there; a script, a pipe, cron or an editor has none.
-    typed = not several and sys.stdin.isatty()
-    if wanted if wanted is not None else typed:
-        arguments = tuple(valid(one) for one in context.meta.get(ARGUMENTS, ()))
-        entry = Entry(now(), query, arguments, results)
-        context.call_on_close(lambda: record(entry, history_file()))
 
 
 def _line(entry: Entry) -> str:

@@ -26,7 +26,8 @@ from nmm.cli.options.common import (
     ThreadsOption,
     WaitOption,
 )
-from nmm.index.encoders.registry import DEFAULT, find_model
+from nmm.index.encoders.registry import DEFAULT
+from nmm.index.encoders.resolve import find_model
 from nmm.index.encoders.runtime.backend import Backend, Device, Precision, check_backend
 
 if TYPE_CHECKING:

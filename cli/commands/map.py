@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nmm.cli.console.exit_codes import Exit
-from nmm.cli.console.stdout import emit
+from nmm.cli.console.stdout import STDOUT, emit
 from nmm.cli.console.text import count, printable
 from nmm.cli.options.common import IndexOption, JsonOption, QuietOption
 from nmm.cli.options.filtered import Among, filtered
@@ -32,7 +32,6 @@ Examples:
   nmm map --png map.png
   nmm map --json | jq -r '.results[] | select(.x > 0.9) | .path'
 """
-STDOUT = "-"
 PAGE = "map.html"
 SKIPPED_SHOWN = 10
 

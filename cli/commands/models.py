@@ -15,7 +15,7 @@ from nmm.cli.framework.click_classes import Commands
 from nmm.cli.options.common import JsonOption, OfflineOption, QuietOption
 
 if TYPE_CHECKING:
-    from nmm.index.encoders.registry import Model
+    from nmm.index.encoders.base import Model
 
 EXAMPLES = """\b
 Examples:
@@ -88,7 +88,7 @@ def pull(
     """
     from nmm.cli.render.progress import Progress
     from nmm.index.encoders.provision import obtain, prepare
-    from nmm.index.encoders.registry import find_model
+    from nmm.index.encoders.resolve import find_model
     from nmm.index.errors import StoppedError
 
     model = find_model(name)
@@ -108,7 +108,7 @@ def pull(
 def remove(name: NameArgument, as_json: JsonOption = False) -> None:
     """Delete what was downloaded of a model, and what was prepared of it."""
     from nmm.index.encoders.hub.weights import remove as delete
-    from nmm.index.encoders.registry import find_model
+    from nmm.index.encoders.resolve import find_model
 
     model = find_model(name)
     freed = delete(model)
@@ -125,7 +125,7 @@ def verify(name: NameArgument, as_json: JsonOption = False) -> None:
     """Read every file of a model and compare it with its hash."""
     from nmm.index.encoders.hub.weights import remedy
     from nmm.index.encoders.hub.weights import verify as problems_of
-    from nmm.index.encoders.registry import find_model
+    from nmm.index.encoders.resolve import find_model
 
     model = find_model(name)
     problems = problems_of(model)
@@ -144,7 +144,7 @@ def path(name: NameArgument, as_json: JsonOption = False) -> None:
     from nmm.index.encoders.export.onnx_export import is_compiled
     from nmm.index.encoders.hub.cache_dirs import compiled_folder
     from nmm.index.encoders.hub.weights import weight_files
-    from nmm.index.encoders.registry import find_model
+    from nmm.index.encoders.resolve import find_model
 
     model = find_model(name)
     files = [str(file) for file in weight_files(model)]

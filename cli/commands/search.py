@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nmm.cli.commands.history import note
 from nmm.cli.console.exit_codes import Exit
 from nmm.cli.framework.completion import folders, queries, tags
 from nmm.cli.framework.query_commands import SearchCommand
+from nmm.cli.framework.search_history import note
 from nmm.cli.options.common import IndexOption, NulOption, PathsOption, QuietOption
 from nmm.cli.options.filters import FilterOptions, tell_emptied
 from nmm.cli.render import formats
@@ -222,7 +222,7 @@ def search(
         from nmm.cli.options.queries import read_queries
         from nmm.cli.render.explain import explanation
         from nmm.index.search.engine import open_search
-        from nmm.index.store.catalog.reader import KINDS
+        from nmm.index.store.catalog.types import KINDS
         from nmm.index.store.layout import index_folder
 
     asked, several = read_queries(words or [], images or [], add or [], minus or [], like)

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from typing import TYPE_CHECKING
+
+from nmm.cli.console.stdout import emit
+
+if TYPE_CHECKING:
+    pass
+
+import os
 
 from nmm.cli.console.exit_codes import Exit
+
+# The file name that means standard output.
+STDOUT = "-"
 
 
 def emit(text: str, errors: str = "backslashreplace") -> None:

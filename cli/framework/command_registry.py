@@ -46,8 +46,10 @@ GROUPS = {
     "embed": "Print the vectors of texts or images, for other programs.",
     "config": "See and set what options are by default.",
 }
-# Names that Python has itself.
-MODULES = {"import": "import_", "map": "map_"}
+# Modules of other names: Python has `import` itself, and `eval` is a package.
+MODULES = {"import": "import_", "eval": "eval.app"}
+# Functions of other names, which Python has itself.
+FUNCTIONS = {"import": "import_", "map": "map_"}
 
 
 class Loading(click_classes.Commands):
@@ -97,7 +99,7 @@ def load(name: str) -> Command:
     """A command or group of commands, of which nothing was imported before."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.callback()(lambda: None)
-    module = import_module(f"nmm.cli.{MODULES.get(name, name)}")
+    module = import_module(f"nmm.cli.commands.{MODULES.get(name, name)}")
     if name in GROUPS:
         for one in module.app.registered_commands:
             if one.cls in (None, TyperCommand):
@@ -110,7 +112,7 @@ def load(name: str) -> Command:
             epilog=module.EXAMPLES,
             cls=getattr(module, "COMMAND", click_classes.Command),
             context_settings=getattr(module, "SETTINGS", None),
-        )(getattr(module, MODULES.get(name, name)))
+        )(getattr(module, FUNCTIONS.get(name, name)))
     group: Any = typer.main.get_command(app)
     command: Command = group.commands[name]
     name_variables(name, command)

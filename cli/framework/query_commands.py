@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nmm.cli.commands.history import NotedCommand
 from nmm.cli.framework.optional_value import GalleryCommand
 from nmm.cli.framework.saved_queries import QueryCommand
+from nmm.cli.framework.search_history import NotedCommand
 
 
 class SearchCommand(GalleryCommand, QueryCommand):

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperOption
 
-from nmm.cli.commands.history import NotedCommand
 from nmm.cli.framework.config_file import SAVED, Configuration, config_file, read
+from nmm.cli.framework.search_history import NotedCommand
 from nmm.cli.framework.settings import Setting, option_name
 from nmm.index.errors import UsageError
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from nmm.cli.commands.search import Type, search
 from nmm.cli.options.filters import FilterOptions
-from nmm.index.store.catalog.reader import KINDS, Kind
+from nmm.index.store.catalog.types import KINDS, Kind
 
 NAMES = tuple(field.name for field in fields(FilterOptions))
 

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from nmm.cli.console.stdout import emit
+from nmm.cli.console.stdout import STDOUT, emit
 from nmm.cli.console.text import printable
 from nmm.cli.render.formats import Form, Paths
 from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
     from nmm.index.search.result import Result
-
-STDOUT = "-"
 
 
 class Showing:

@@ -186,7 +186,7 @@ def _mb(size: int) -> str:
 
 
 def _title(model: str) -> str:
-    from nmm.index.encoders.registry import find_model
+    from nmm.index.encoders.resolve import find_model
 
     return find_model(model).title
 

@@ -13,12 +13,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from nmm.index.common.tracing import span
-from nmm.index.encoders.runtime.onnx_encoder import Use, load_encoder
+from nmm.index.encoders.runtime.loader import load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import Use
 from nmm.index.errors import NoIndexError
 from nmm.index.index_model import check, model_of
 from nmm.index.search.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
 from nmm.index.store.catalog.file_vectors import Item, content_vectors, items
-from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Settings
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import KINDS, Kind, Settings
 from nmm.index.store.catalog.writer import open_for_reading
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.encoders.registry import Encoder
+    from nmm.index.encoders.base import Encoder
     from nmm.index.encoders.runtime.backend import Backend
     from nmm.index.store.layout import IndexFolder
 

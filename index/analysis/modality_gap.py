@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.store.catalog.reader import Kind
+    from nmm.index.store.catalog.types import Kind
 
 # A vector that is no longer than this once its mean is taken off points nowhere: what is left are
 # the roundings of its halves.

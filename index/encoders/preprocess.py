@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from nmm.index.encoders.registry import ImageInput
+    from nmm.index.encoders.base import ImageInput
 
 # Of an image whose long side is more than so many times its short side, only what is kept
 # is computed. Below, the whole, resized, has at most so many times the pixels of its centre.

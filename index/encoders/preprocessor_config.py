@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.encoders.registry import ImageInput
+from nmm.index.encoders.base import ImageInput
 from nmm.index.errors import ModelError
 
 if TYPE_CHECKING:

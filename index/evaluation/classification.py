@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nmm.index.analysis.classification.zero_shot import class_vectors
 from nmm.index.embed import IMAGES, vectors_of_images
-from nmm.index.encoders.registry import Task
+from nmm.index.encoders.base import Task
 from nmm.index.errors import UsageError
 from nmm.index.evaluation.bootstrap import Statistics, of_means
 from nmm.index.evaluation.metrics import chance_among_first

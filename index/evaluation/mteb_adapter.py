@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from nmm.index.common.linalg import make_unit
 from nmm.index.embed import IMAGES, open_encoder, vectors_of_images
-from nmm.index.encoders.registry import Task, find_model
+from nmm.index.encoders.base import Task
+from nmm.index.encoders.resolve import find_model
 from nmm.index.encoders.runtime.backend import Backend, Device
 from nmm.index.errors import MediaError
 
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.encoders.registry import Model
-    from nmm.index.encoders.runtime.batching import Vectors
+    from nmm.index.encoders.base import Model, Vectors
 
 # What the makers of Nomic's models embed the texts of each type of task for, as mteb has it of
 # them (mteb.models.model_implementations.nomic_models), and their repository contrastors has of

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmm.index.encoders.hub.cache_dirs import cache_folder
-from nmm.index.encoders.registry import find_model
+from nmm.index.encoders.resolve import find_model
 from nmm.index.errors import NoIndexError
 from nmm.index.indexing.indexer import build
 from nmm.index.maintenance.remove import remove

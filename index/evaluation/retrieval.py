@@ -20,7 +20,7 @@ from nmm.index.search.engine import Search, open_search
 from nmm.index.search.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
 from nmm.index.search.query import Mode, Query, Term
 from nmm.index.store.catalog.file_vectors import items
-from nmm.index.store.catalog.reader import KINDS, Kind
+from nmm.index.store.catalog.types import KINDS, Kind
 from nmm.index.store.catalog.writer import open_for_reading
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.encoders.registry import Task
+from nmm.index.encoders.base import Task
 from nmm.index.errors import UsageError
 from nmm.index.evaluation.bootstrap import Statistics
 from nmm.index.evaluation.line_reader import BadLine, json_lines, read_text
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.encoders.registry import Encoder
+    from nmm.index.encoders.base import Encoder
 
 METRICS = ("spearman", "pearson")
 COLUMNS = ("sentence1", "sentence2", "score")

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from nmm.index.common.tracing import span
-from nmm.index.encoders.registry import Encoder, Task
+from nmm.index.encoders.base import Encoder, Task
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.encoders.runtime.batching import Underway
+    from nmm.index.encoders.base import Underway
     from nmm.index.indexing.prepare import ReadyImage
     from nmm.index.media.text.chunking import Chunk
-    from nmm.index.store.catalog.reader import Root
+    from nmm.index.store.catalog.types import Root
 
 # Batches that are embedded or wait for it: when the first is done, the second is begun already.
 UNDERWAY = 2

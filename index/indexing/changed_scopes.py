@@ -15,7 +15,7 @@ from nmm.index.indexing.walk import CACHE_TAG, is_met
 
 if TYPE_CHECKING:
     from nmm.index.indexing.pipeline import Options
-    from nmm.index.store.catalog.reader import Root
+    from nmm.index.store.catalog.types import Root
     from nmm.index.store.catalog.writer import CatalogWriter
 
 # Of more changed files in one folder, the folder is walked: what is the same costs a stat.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from nmm.index import calibration
 from nmm.index.calibration import neutral_vectors
-from nmm.index.encoders.registry import Encoder
-from nmm.index.store.catalog.reader import KINDS, Catalog, Kind
+from nmm.index.encoders.base import Encoder
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import KINDS, Kind
 from nmm.index.store.catalog.writer import CatalogWriter
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import segments

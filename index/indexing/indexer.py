@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nmm.index.encoders.base import Encoder, Model
 from nmm.index.encoders.provision import obtain_default, prepare
-from nmm.index.encoders.registry import DEFAULT, Encoder, Model, find_model
+from nmm.index.encoders.registry import DEFAULT
+from nmm.index.encoders.resolve import find_model
 from nmm.index.encoders.runtime.backend import Backend
-from nmm.index.encoders.runtime.onnx_encoder import load_encoder
+from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.errors import CatalogError, ModelError, NoIndexError, StoppedError, UsageError
 from nmm.index.events import (
     Event,
@@ -36,7 +38,8 @@ from nmm.index.indexing.ocr_pass import read_words
 from nmm.index.indexing.pipeline import Options, Run
 from nmm.index.indexing.scopes import Coverage, Scope, cover, mount_point, resolve
 from nmm.index.store.catalog import ocr_text
-from nmm.index.store.catalog.reader import Catalog, Settings, locate
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import Settings, locate
 from nmm.index.store.catalog.writer import CatalogWriter, open_for_writing
 from nmm.index.store.lock import Wait
 from nmm.index.store.vectors import segments

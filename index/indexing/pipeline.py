@@ -29,11 +29,12 @@ from nmm.index.indexing.scopes import Scope, is_there
 from nmm.index.indexing.walk import FoundFile, SkippedEntry, walk
 from nmm.index.media.image.decode import MAX_PIXELS
 from nmm.index.media.reader import Chunking, KnownMedia, TextMedia
-from nmm.index.store.catalog.reader import Catalog, FileRow, Root, locate
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import FileRow, Root, locate
 from nmm.index.store.layout import IndexFolder
 
 if TYPE_CHECKING:
-    from nmm.index.encoders.registry import Encoder
+    from nmm.index.encoders.base import Encoder
     from nmm.index.store.catalog.writer import CatalogWriter
 
 # Batches of files being read or waiting to be embedded: while one is embedded the next is

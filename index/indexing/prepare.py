@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.encoders.registry import ImageInput
+    from nmm.index.encoders.base import ImageInput
     from nmm.index.media.image.metadata import Details
 
 

@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 
 from nmm.index.errors import UsageError
 from nmm.index.indexing.walk import is_left_out
-from nmm.index.store.catalog.reader import Catalog, Root, locate
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import Root, locate
 from nmm.index.store.catalog.writer import CatalogWriter
 
 Scope = tuple[Root, str]

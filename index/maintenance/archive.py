@@ -29,7 +29,8 @@ from nmm.index.common.hashing import sha256_of_stream
 from nmm.index.errors import CatalogError, IndexLockedError, OutputError, UsageError
 from nmm.index.indexing.scopes import is_there
 from nmm.index.store.catalog.backup import settings_of, write_snapshot
-from nmm.index.store.catalog.reader import Catalog, Settings
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import Settings
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder, not_within
 from nmm.index.store.recovery.untrusted import check_made, check_rows, damaged, newer, not_ours

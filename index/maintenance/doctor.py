@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.errors import CatalogError
 from nmm.index.indexing.scopes import is_there
-from nmm.index.store.catalog.reader import KINDS, SCHEMA, locate
+from nmm.index.store.catalog.reader import SCHEMA
+from nmm.index.store.catalog.types import KINDS, locate
 from nmm.index.store.lock import locked
 from nmm.index.store.recovery.integrity import Checkup, Mender, counted
 from nmm.index.store.recovery.salvage import Salvaged, salvage

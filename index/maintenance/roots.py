@@ -12,7 +12,7 @@ from nmm.index.errors import UsageError
 from nmm.index.indexing.scopes import State, is_there, mount_point, reaches, resolve, state_of
 from nmm.index.indexing.walk import is_left_out
 from nmm.index.maintenance.remove import remove
-from nmm.index.store.catalog.reader import Root
+from nmm.index.store.catalog.types import Root
 from nmm.index.store.catalog.writer import open_for_reading, open_for_writing
 
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ from nmm.index import calibration
 from nmm.index.calibration import neutral_vectors
 from nmm.index.common.numpy_threads import import_numpy
 from nmm.index.common.tracing import span
-from nmm.index.encoders.registry import Encoder, Task
-from nmm.index.encoders.runtime.onnx_encoder import Use, load_encoder
+from nmm.index.encoders.base import Encoder, Task
+from nmm.index.encoders.runtime.loader import load_encoder
+from nmm.index.encoders.runtime.onnx_encoder import Use
 from nmm.index.errors import CatalogError, NoIndexError, UsageError
 from nmm.index.index_model import check, model_of
 from nmm.index.search.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
@@ -33,7 +34,8 @@ from nmm.index.search.relevance import Relevance
 from nmm.index.search.result import Result
 from nmm.index.search.semantic import NearestFiles
 from nmm.index.store.catalog.read_cache import States
-from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Scale, Settings
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import KINDS, Kind, Scale, Settings
 from nmm.index.store.catalog.writer import open_for_reading
 
 if TYPE_CHECKING:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from nmm.index.store.catalog import filters
-from nmm.index.store.catalog.filters import Condition, any_file, count_files
+from nmm.index.store.catalog.file_queries import any_file, count_files
+from nmm.index.store.catalog.filters import Condition
 from nmm.index.store.catalog.tags import tags
 
 if TYPE_CHECKING:
-    from nmm.index.store.catalog.reader import Catalog, Kind
+    from nmm.index.store.catalog.reader import Catalog
+    from nmm.index.store.catalog.types import Kind
 
 # Cameras, and tags, that are named where none is found.
 NAMED = 5

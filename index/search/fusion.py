@@ -15,11 +15,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from nmm.index.store.catalog.reader import KINDS
+from nmm.index.store.catalog.types import KINDS
 
 if TYPE_CHECKING:
     from nmm.index.search.keyword import FoundWords
-    from nmm.index.store.catalog.reader import Kind
+    from nmm.index.store.catalog.types import Kind
 
 # Of reciprocal rank fusion: how little the first places count more than those after them.
 K = 60

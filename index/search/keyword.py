@@ -16,7 +16,8 @@ from nmm.index.store.catalog.full_text import PASSAGES, PICTURES, WORD_TABLES
 from nmm.index.store.catalog.full_text_search import ALL, Span, Where, Worded, fits, look_up, marked
 
 if TYPE_CHECKING:
-    from nmm.index.store.catalog.reader import Catalog, Kind
+    from nmm.index.store.catalog.reader import Catalog
+    from nmm.index.store.catalog.types import Kind
 
 # Files of a ranking.
 DEPTH = 1000

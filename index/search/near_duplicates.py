@@ -28,7 +28,8 @@ from nmm.index.store.catalog.file_vectors import content_vectors
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nmm.index.store.catalog.reader import Catalog, Hit
+    from nmm.index.store.catalog.reader import Catalog
+    from nmm.index.store.catalog.types import Hit
 
 # Results from the first on among which copies are looked for; more are not compared.
 COMPARED = 512

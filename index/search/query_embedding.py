@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmm.index.common.hashing import sha256_of_stream
-from nmm.index.encoders.registry import Encoder, Task
+from nmm.index.encoders.base import Encoder, Task
 from nmm.index.errors import MediaError, UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nmm.index.search.query import Query, Term
-    from nmm.index.store.catalog.reader import Catalog, Settings
+    from nmm.index.store.catalog.reader import Catalog
+    from nmm.index.store.catalog.types import Settings
 
     Vector = NDArray[np.float32]
 

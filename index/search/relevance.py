@@ -38,7 +38,8 @@ from nmm.index import calibration
 from nmm.index.common.linalg import make_unit
 from nmm.index.store.catalog.comparison_data import sample
 from nmm.index.store.catalog.read_cache import States
-from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Scale
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import KINDS, Kind, Scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable

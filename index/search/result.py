@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from nmm.index.store.catalog.full_text_search import Span
-    from nmm.index.store.catalog.reader import Hit, Kind
+    from nmm.index.store.catalog.types import Hit, Kind
 
 
 @dataclass(frozen=True, slots=True)

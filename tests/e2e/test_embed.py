@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from support import SAMPLE_DATA, Nmm
 
 from nmm.index.embed import vectors_of_images
-from nmm.index.encoders.registry import Task
+from nmm.index.encoders.base import Task
 from nmm.index.encoders.runtime.cpu_features import multiplies_bytes
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 

@@ -52,7 +52,7 @@ def encoders(
 ) -> Iterator[BatchedEncoder]:
     """The models that were named, each once, or the default one; opened one after the other."""
     from nmm.cli.commands.embed import opened
-    from nmm.index.encoders.registry import find_model
+    from nmm.index.encoders.resolve import find_model
 
     # All are known before the first one is downloaded.
     wanted = dict.fromkeys(find_model(name).name for name in names or ())

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import typer
 
-from nmm.cli.console.stdout import emit
+from nmm.cli.console.stdout import STDOUT, emit
 from nmm.cli.console.text import printable
 from nmm.cli.render.html.gallery import check_place, write_parts
-from nmm.cli.render.presenter import STDOUT
 from nmm.index.errors import UsageError
 
 

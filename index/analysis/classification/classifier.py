@@ -32,16 +32,16 @@ from nmm.index.analysis.classification.zero_shot import (
 )
 from nmm.index.calibration import NEUTRAL_QUERIES
 from nmm.index.common.linalg import make_unit
-from nmm.index.encoders.registry import Task
+from nmm.index.encoders.base import Task
 from nmm.index.store.catalog.file_vectors import content_sample
-from nmm.index.store.catalog.reader import KINDS, Kind
+from nmm.index.store.catalog.types import KINDS, Kind
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from nmm.index.analysis.collection import Items
-    from nmm.index.encoders.registry import Encoder
+    from nmm.index.encoders.base import Encoder
     from nmm.index.store.catalog.file_vectors import Item
 
     Floats = NDArray[np.float32]

@@ -12,14 +12,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from nmm.index.common.linalg import make_unit
-from nmm.index.encoders.registry import Task
+from nmm.index.encoders.base import Task
 from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.encoders.registry import Encoder
+    from nmm.index.encoders.base import Encoder
 
 PLACE = "{}"
 # Sentences embedded together: enough that those of one length meet, few enough to tell progress.

@@ -24,8 +24,8 @@ from nmm.index.analysis.clustering.tfidf import telling_words
 from nmm.index.analysis.modality_gap import closed
 from nmm.index.common.array_cache import kept_vectors
 from nmm.index.common.linalg import make_unit
+from nmm.index.encoders.base import Task
 from nmm.index.encoders.hub.cache_dirs import cache_folder
-from nmm.index.encoders.registry import Task
 from nmm.index.errors import UsageError
 from nmm.index.store.catalog.file_vectors import spoken
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nmm.index.analysis.collection import Items
-    from nmm.index.encoders.registry import Encoder
+    from nmm.index.encoders.base import Encoder
 
     Floats = NDArray[np.float32]
     Ints = NDArray[np.int64]
@@ -131,7 +131,9 @@ def common_words() -> list[str]:
 
 
 def _subjects() -> list[str]:
-    return (files("nmm.index.analysis.clustering") / "vocabulary.txt").read_text("utf-8").splitlines()
+    return (
+        (files("nmm.index.analysis.clustering") / "vocabulary.txt").read_text("utf-8").splitlines()
+    )
 
 
 def _each_once(words: Iterable[str]) -> list[str]:

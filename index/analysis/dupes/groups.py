@@ -23,7 +23,7 @@ from nmm.index.common.tracing import span
 if TYPE_CHECKING:
     from nmm.index.analysis.collection import Items
     from nmm.index.store.catalog.file_vectors import Item
-    from nmm.index.store.catalog.reader import Kind
+    from nmm.index.store.catalog.types import Kind
 
 DEFAULT = Thresholds()
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from nmm.index.analysis.clustering.clusters import Cluster
     from nmm.index.analysis.collection import Items
-    from nmm.index.store.catalog.reader import Kind
+    from nmm.index.store.catalog.types import Kind
 
 # How far from each other files of one content lie, where the picture is 2 wide.
 BESIDE = 0.004

@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from nmm.index.common.onnx_runtime import load_onnxruntime
+from nmm.index.encoders.base import Model
 from nmm.index.encoders.hub.cache_dirs import compiled_folder, compiled_forms
 from nmm.index.encoders.hub.weights import weight_files
-from nmm.index.encoders.registry import Model, find_model
+from nmm.index.encoders.resolve import find_model
 from nmm.index.encoders.runtime.backend import FORMS, Precision, check_precision
 from nmm.index.encoders.runtime.graph_io import check_graphs
 from nmm.index.errors import ModelError, StoppedError

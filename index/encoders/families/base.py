@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import nn
 
-    from nmm.index.encoders.registry import Model
+    from nmm.index.encoders.base import Model
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import CLIPConfig, CLIPModel
 
-    from nmm.index.encoders.registry import Model
+    from nmm.index.encoders.base import Model
 
 # What older configurations call the end of a text. It is not: in their vocabularies the
 # last token is, and transformers takes the token of the highest number then.

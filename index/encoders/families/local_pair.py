@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from nmm.index.encoders.base import Model
 from nmm.index.encoders.preprocessor_config import read_image_input
-from nmm.index.encoders.registry import CONFIG, NOMIC_V1_5, PREPROCESSOR, WEIGHTS, Model
+from nmm.index.encoders.registry import CONFIG, NOMIC_V1_5, PREPROCESSOR, WEIGHTS
 from nmm.index.errors import ModelError
 
 FILES = NOMIC_V1_5.files

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor
 
-    from nmm.index.encoders.registry import ImageInput, Model
+    from nmm.index.encoders.base import ImageInput, Model
 
 # The paper sums the ten likeliest classes at temperature 1. Flatter probabilities over all
 # classes rank better where the right noun is not the likeliest: `bench/mini.py` prints both.

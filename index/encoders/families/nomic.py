@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from nmm.index.encoders.registry import Model
+    from nmm.index.encoders.base import Model
 
     Turn = Callable[[Tensor], Tensor]
 

@@ -10,7 +10,7 @@ from torch import nn
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nmm.index.encoders.registry import ImageInput
+    from nmm.index.encoders.base import ImageInput
 
 
 class Normalised(nn.Module):

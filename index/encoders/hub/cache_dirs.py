@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nmm.index.encoders.runtime.backend import Precision
 
 if TYPE_CHECKING:
-    from nmm.index.encoders.registry import Model
+    from nmm.index.encoders.base import Model
 
 
 def cache_folder() -> Path:

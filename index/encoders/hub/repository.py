@@ -15,6 +15,7 @@ from pathlib import Path, PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from nmm.index.common.atomic_files import sync
+from nmm.index.encoders.base import Model, Source
 from nmm.index.encoders.hub.cache_dirs import compiled_forms, weights_folder
 from nmm.index.encoders.hub.client import endpoint, list_repository, within
 from nmm.index.encoders.hub.download import RemoteFile, check, fetch
@@ -27,7 +28,6 @@ from nmm.index.encoders.hub.manifest import (
     size_of,
     write_manifest,
 )
-from nmm.index.encoders.registry import Model, Source
 from nmm.index.errors import HubError, UnreachableError, UsageError
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from nmm.index.encoders.hub.manifest import (
 from nmm.index.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
-    from nmm.index.encoders.registry import Model
+    from nmm.index.encoders.base import Model
 
 
 _INSTALL = "python -m pip install"

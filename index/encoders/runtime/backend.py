@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
-    from nmm.index.encoders.registry import Model
+    from nmm.index.encoders.base import Model
 
 
 class Device(str, enum.Enum):

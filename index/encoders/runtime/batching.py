@@ -9,22 +9,18 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from nmm.index.common.tracing import span
+from nmm.index.encoders.base import Underway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import ThreadPoolExecutor
     from pathlib import Path
     from typing import TypeAlias
 
-    import numpy as np
-    from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
-    from nmm.index.encoders.registry import Model, Task
+    from nmm.index.encoders.base import Model, Pixels, Task, Tokens, Vectors
 
-    Pixels: TypeAlias = NDArray[np.uint8]
-    Tokens: TypeAlias = NDArray[np.int64]
-    Vectors: TypeAlias = NDArray[np.float32]
     Run: TypeAlias = tuple[Sequence[int], Callable[[], Vectors]]
 
 # Of a batch, for each run that is computed at once: while a batch is waited for, the next one is
@@ -38,50 +34,8 @@ LONG = 1024
 _few_long_runs = threading.BoundedSemaphore(4)
 
 
-class Underway:
-    """Items that are being embedded, in runs of a tower.
-
-    Args:
-        shape: Of the vectors of all.
-        runs: Rows of the vectors, and what computes those.
-    """
-
-    def __init__(
-        self, shape: tuple[int, int], runs: Sequence[tuple[Sequence[int], Future[Vectors]]]
-    ) -> None:
-        self._shape = shape
-        self._runs = runs
-
-    def done(self) -> bool:
-        """Whether all vectors are there."""
-        return all(run.done() and not run.cancelled() for _, run in self._runs)
-
-    def result(self) -> Vectors:
-        """Unit vectors, float32 of shape (n, dimension), once all are there.
-
-        Raises:
-            CancelledError: It was cancelled.
-            Exception: What computes raised it.
-        """
-        import numpy as np
-
-        vectors = np.empty(self._shape, np.float32)
-        try:
-            for rows, run in self._runs:
-                vectors[rows] = run.result()
-        except BaseException:
-            self.cancel()
-            raise
-        return vectors
-
-    def cancel(self) -> None:
-        """Compute no more than what is being computed now."""
-        for _, run in self._runs:
-            run.cancel()
-
-
 class BatchedEncoder(abc.ABC):
-    """An :class:`~nmm.index.encoders.registry.Encoder` that runs its towers on small batches.
+    """An :class:`~nmm.index.encoders.base.Encoder` that runs its towers on small batches.
 
     A tower's vectors may be longer than the model's dimension: they are then cut to it and
     normalised again. Where a text is normalised by a layer norm and L2 before it is cut,

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from nmm.index.encoders.runtime.batching import Pixels, Tokens, Vectors
+    from nmm.index.encoders.base import Pixels, Tokens, Vectors
 
 
 class GraphEncoder(OnnxEncoder):
-    """An :class:`~nmm.index.encoders.registry.Encoder` on a hub's own graphs, on the CPU.
+    """An :class:`~nmm.index.encoders.base.Encoder` on a hub's own graphs, on the CPU.
 
     They are opened where they were downloaded to; of its compiled form a model like this
     has the tokenizer only.

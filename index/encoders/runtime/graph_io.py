@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
     from tokenizers import Tokenizer
 
-    from nmm.index.encoders.registry import ImageInput, Model
+    from nmm.index.encoders.base import ImageInput, Model
 
     Vectors = NDArray[np.float32]
 

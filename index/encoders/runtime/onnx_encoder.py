@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from contextlib import suppress
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,15 +13,10 @@ from nmm.index.encoders.export.onnx_export import (
     TEXT,
     TOKENIZER,
     VISION,
-    ensure_compiled,
     read_manifest,
 )
 from nmm.index.encoders.runtime.backend import (
-    Backend,
-    Device,
     available_cpus,
-    choose_device,
-    choose_precision,
 )
 from nmm.index.encoders.runtime.batching import BatchedEncoder
 from nmm.index.errors import ModelError
@@ -30,14 +24,12 @@ from nmm.index.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
-    from threading import Event
 
     from numpy.typing import NDArray
     from onnxruntime import InferenceSession
     from tokenizers import Tokenizer
 
-    from nmm.index.encoders.registry import Model
-    from nmm.index.encoders.runtime.batching import Pixels, Tokens, Vectors
+    from nmm.index.encoders.base import Model, Pixels, Tokens, Vectors
 
 # Images, and padded tokens, in one run of a tower. Larger runs are slower on a CPU, for
 # what one layer hands to the next then does not stay in its caches; and they take more memory.
@@ -77,7 +69,7 @@ AT_ONCE = Use.GROUPS, Use.ITEMS
 
 
 class OnnxEncoder(BatchedEncoder):
-    """An :class:`~nmm.index.encoders.registry.Encoder` in ONNX Runtime, on the CPU.
+    """An :class:`~nmm.index.encoders.base.Encoder` in ONNX Runtime, on the CPU.
 
     A tower is opened when it is first used, so that a search never opens the vision
     tower and a folder without texts never the text tower.
@@ -203,37 +195,3 @@ class OnnxEncoder(BatchedEncoder):
 def _accelerators() -> list[str]:
     available = load_onnxruntime().get_available_providers()
     return [provider for provider in ACCELERATORS if provider in available]
-
-
-def load_encoder(
-    model: Model,
-    *,
-    backend: Backend | None = None,
-    use: Use = Use.ITEMS,
-    on_compile: Callable[[], None] = lambda: None,
-    stop: Event | None = None,
-) -> BatchedEncoder:
-    """The encoder of a model, compiled first if it never was; `on_compile` is told.
-
-    Nothing is downloaded: see :mod:`nmm.index.encoders.obtain`.
-
-    Raises:
-        StoppedError: `stop` was set before it was compiled.
-        UsageError: The device is not there, or the model cannot run on it, or not in that
-            precision.
-        ModelError: The model is not on this machine or cannot be compiled.
-    """
-    backend = backend or Backend()
-    # One query is embedded on a CPU before torch is even imported.
-    device = Device.CPU if use is Use.QUERY else choose_device(model, backend.device)
-    precision = choose_precision(model, replace(backend, device=device))
-    folder = ensure_compiled(model, on_compile, stop, precision)
-    if device is not Device.CPU:
-        from nmm.index.encoders.runtime.torch_encoder import TorchEncoder
-
-        return TorchEncoder(model, folder, device)
-    if model.definition is None:
-        from nmm.index.encoders.runtime.graph_encoder import GraphEncoder  # which is an OnnxEncoder
-
-        return GraphEncoder(model, folder, use=use, threads=backend.threads)
-    return OnnxEncoder(model, folder, use=use, threads=backend.threads)

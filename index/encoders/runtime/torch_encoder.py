@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import nn
 
+    from nmm.index.encoders.base import Model, Pixels, Tokens, Vectors
     from nmm.index.encoders.families.base import Definition, Towers
-    from nmm.index.encoders.registry import Model
-    from nmm.index.encoders.runtime.batching import Pixels, Tokens, Vectors
 
 # A GPU is fast on large runs only.
 IMAGES_PER_RUN = 64
@@ -33,7 +32,7 @@ RUNS = 2
 
 
 class TorchEncoder(BatchedEncoder):
-    """An :class:`~nmm.index.encoders.registry.Encoder` in torch.
+    """An :class:`~nmm.index.encoders.base.Encoder` in torch.
 
     The vectors are those of the CPU up to half precision, so that one index can be made
     on a GPU and searched without one.

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from nmm.index.errors import NoIndexError, OutputError
 from nmm.index.store.catalog import full_text
-from nmm.index.store.catalog.reader import Catalog, Settings, translated
+from nmm.index.store.catalog.connection import translated
+from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.tags import DROP_UNHELD
+from nmm.index.store.catalog.types import Settings
 
 
 def settings_of(catalog: Catalog) -> Settings:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from nmm.index.store.catalog.reader import Catalog, Kind
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from nmm.index.errors import CatalogError
 
 # Tries to copy a catalog in a folder that cannot be written to, while it does not change.
 COPIES = 3
@@ -70,3 +74,18 @@ def _connect(uri: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+@contextmanager
+def translated(file: Path) -> Iterator[None]:
+    """Turn SQLite's errors into :class:`CatalogError`."""
+    try:
+        yield
+    # What is damaged may ask for more memory than there is.
+    except (sqlite3.Error, MemoryError) as error:
+        raise CatalogError(
+            f"The catalog {file} cannot be used.",
+            why=f"SQLite says: {str(error) or 'out of memory'}",
+            hint="If the disk is sound and has room, see what can be saved with: "
+            "nmm doctor --repair",
+        ) from error

@@ -8,14 +8,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nmm.index.store.catalog.reader import (
-    VECTOR_DTYPE,
-    VECTORS_PER_BLOCK,
-    Catalog,
-    Kind,
-    locate,
-    translated,
-)
+from nmm.index.store.catalog.connection import translated
+from nmm.index.store.catalog.reader import VECTOR_DTYPE, VECTORS_PER_BLOCK, Catalog
+from nmm.index.store.catalog.types import Kind, locate
 
 if TYPE_CHECKING:
     import numpy as np

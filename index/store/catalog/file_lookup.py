@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nmm.index.store.catalog.filters import Condition
-from nmm.index.store.catalog.reader import Catalog, Kind, locate, relative_to
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import Kind, locate, relative_to
 
 
 class Place(NamedTuple):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.common.linalg import make_unit
 from nmm.index.store.catalog.filters import FILES, Condition
-from nmm.index.store.catalog.reader import Catalog, Kind, locate
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import Kind, locate
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,8 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from nmm.index.store.catalog.full_text import NAMES, PASSAGES, PICTURES, WordTable
-from nmm.index.store.catalog.reader import Catalog, Kind
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import Kind
 
 # A condition on rows of files, contents and roots, and its parameters.
 Where = tuple[str, tuple[object, ...]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from nmm.index.store.catalog.reader import locate
+from nmm.index.store.catalog.types import locate
 from nmm.index.store.catalog.writer import DETAILS
 
 if TYPE_CHECKING:

@@ -11,7 +11,9 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from nmm.index.store.catalog.reader import Catalog, Root, locate, translated
+from nmm.index.store.catalog.connection import translated
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import Root, locate
 from nmm.index.store.catalog.writer import CatalogWriter, at_and_above
 
 # Pictures whose paths are looked up at once.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Scale, Segment, Settings
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import KINDS, Kind, Scale, Segment, Settings
 
 
 class State(NamedTuple):

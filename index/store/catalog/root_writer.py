@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
-from nmm.index.store.catalog.reader import Root, relative_to
 from nmm.index.store.catalog.transactions import BatchWriter
+from nmm.index.store.catalog.types import Root, relative_to
 
 
 class RootWriter(BatchWriter):

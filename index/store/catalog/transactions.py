@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from nmm.index.common.atomic_files import sync
 from nmm.index.errors import CatalogError
 from nmm.index.store.catalog import full_text
-from nmm.index.store.catalog.reader import SCHEMA, Catalog, Settings, translated
+from nmm.index.store.catalog.connection import translated
+from nmm.index.store.catalog.reader import SCHEMA, Catalog
+from nmm.index.store.catalog.types import Settings
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

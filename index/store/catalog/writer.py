@@ -12,18 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.errors import OutdatedCatalogError
-from nmm.index.store.catalog.reader import (
-    VECTOR_DTYPE,
-    Catalog,
-    FileRow,
-    Kind,
-    Root,
-    Scale,
-    Segment,
-    relative_to,
-    translated,
-)
+from nmm.index.store.catalog.connection import translated
+from nmm.index.store.catalog.reader import VECTOR_DTYPE, Catalog
 from nmm.index.store.catalog.root_writer import RootWriter
+from nmm.index.store.catalog.types import FileRow, Kind, Root, Scale, Segment, relative_to
 from nmm.index.store.lock import Wait, locked
 
 if TYPE_CHECKING:

@@ -12,15 +12,9 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, cast
 
 from nmm.index.errors import CatalogError
-from nmm.index.store.catalog.reader import (
-    SCHEMA,
-    VECTOR_DTYPE,
-    VECTORS_PER_BLOCK,
-    Catalog,
-    Root,
-    Settings,
-    translated,
-)
+from nmm.index.store.catalog.connection import translated
+from nmm.index.store.catalog.reader import SCHEMA, VECTOR_DTYPE, VECTORS_PER_BLOCK, Catalog
+from nmm.index.store.catalog.types import Root, Settings
 from nmm.index.store.catalog.writer import CatalogWriter
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from nmm.index.common.atomic_files import sync
-from nmm.index.store.catalog.reader import Settings, translated
+from nmm.index.store.catalog.connection import translated
 from nmm.index.store.catalog.transactions import TABLES
+from nmm.index.store.catalog.types import Settings
 from nmm.index.store.catalog.writer import CatalogWriter
 from nmm.index.store.layout import IndexFolder
 

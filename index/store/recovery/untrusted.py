@@ -17,8 +17,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from nmm.index.errors import ArchiveError
 from nmm.index.store.catalog.migrations import schema_at, schema_of
-from nmm.index.store.catalog.reader import KINDS, SCHEMA, Catalog, Settings
+from nmm.index.store.catalog.reader import SCHEMA, Catalog
 from nmm.index.store.catalog.transactions import TABLES
+from nmm.index.store.catalog.types import KINDS, Settings
 
 # A filtered search sets aside a bit for every id up to the greatest.
 GREATEST_ID = 1 << 31

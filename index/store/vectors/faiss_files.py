@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from nmm.index.common.atomic_files import sync
 from nmm.index.common.hashing import sha256_of
 from nmm.index.errors import CatalogError
-from nmm.index.store.catalog.reader import Form, Segment
+from nmm.index.store.catalog.types import Form, Segment
 from nmm.index.store.vectors.page_cache import give_back
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import itertools
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nmm.index.store.catalog.reader import VECTORS_PER_BLOCK, Catalog, Kind, Segment
+from nmm.index.store.catalog.reader import VECTORS_PER_BLOCK, Catalog
+from nmm.index.store.catalog.types import Kind, Segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

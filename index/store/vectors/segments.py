@@ -30,7 +30,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nmm.index.errors import CatalogError
-from nmm.index.store.catalog.reader import KINDS, Catalog, Form, Kind, Segment
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import KINDS, Form, Kind, Segment
 from nmm.index.store.vectors import faiss_files
 
 if TYPE_CHECKING:

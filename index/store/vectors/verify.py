@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.store.catalog.reader import KINDS, Catalog, Kind, Segment
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.types import KINDS, Kind, Segment
 from nmm.index.store.vectors import faiss_files
 from nmm.index.store.vectors.segments import FILE_NAME
 
