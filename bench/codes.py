@@ -1,7 +1,8 @@
 """What codes of bytes save where many queries wait, beside the flat file that they stand for.
 
 A flat file is looked through once for each query. By its codes, a byte a component, some queries
-find their candidates at once, and these alone are compared in the file (`nmm.index.store.vectors.quantized_scan`).
+find their candidates at once, and these alone are compared in the file
+(`nmm.index.store.vectors.quantized_scan`).
 What is found has to be the same, to the last bit of its score, and the bench fails if it is not.
 
 Times are those that all cores work, for a query, without what a search does beside. Vectors are

@@ -36,7 +36,7 @@ PAGE = "nmm-dupes.html"
 
 
 class Only(str, Enum):
-    """How files are alike; :class:`nmm.index.analysis.dupes.pairs.Match`, which takes longer to import."""
+    """How files are alike; :class:`.pairs.Match`, which takes longer to import."""
 
     EXACT = "exact"
     NEAR = "near"

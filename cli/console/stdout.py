@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING
-
-from nmm.cli.console.stdout import emit
-
-if TYPE_CHECKING:
-    pass
-
 import os
+import sys
 
 from nmm.cli.console.exit_codes import Exit
 
