@@ -56,7 +56,7 @@ LAYERS = {
     "index.analysis": "search calibration common index_model media encoders store",
     "index.organize": "common",
     "index.maintenance": "common indexing store",
-    "index.evaluation": "analysis common embed encoders events indexing maintenance media search store",
+    "index.evaluation": "analysis embed encoders events indexing maintenance media search store",
     "index.mteb_wrapper": "evaluation",
     # The command line sees the whole engine; these are its own rooms.
     "cli.console": "",

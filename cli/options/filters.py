@@ -68,7 +68,7 @@ class FilterOptions:
 
 
 def parse_within(text: str) -> str:
-    """A pattern of :mod:`nmm.index.store.catalog.path_globs`: what is of this machine is put in its place.
+    """A pattern of :mod:`.path_globs`: what is of this machine is put in its place.
 
     ``~``, a leading ``.`` or ``..`` and links on the way are followed; the index has none of them.
 

@@ -120,7 +120,7 @@ class Model:
         chunk: Tokens of a passage when a text is cut up; a vector of a short passage
             says more about it than one of a whole page.
         pooling: How the text tower's tokens become one vector.
-        temperature: Of a softmax over labels, see :mod:`nmm.index.analysis.classification.classifier`.
+        temperature: Of a softmax over labels, see :mod:`.classifier`.
         definition: The module that builds its towers, see :mod:`.compile`; None if its
             files are ONNX graphs that run as they are, see :mod:`.graphs`.
         recipe: Counts changes of the definition that change vectors.

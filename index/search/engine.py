@@ -1,7 +1,8 @@
 """A query to results: files ranked by what is meant, and by the words in them, in one order.
 
 By meaning: the query is embedded, and the nearest of each kind are taken. By words: see
-:mod:`nmm.index.search.keyword`. How the rankings become one order: see :mod:`nmm.index.search.fusion`.
+:mod:`nmm.index.search.keyword`. How the rankings become one order: see
+:mod:`nmm.index.search.fusion`.
 What becomes of a vector and words: see :mod:`nmm.index.search.ranker`. Here an index is opened,
 queries are embedded, and what was opened is followed when a rebuild replaces it.
 """

@@ -2,7 +2,7 @@
 
 Files of one content are. Beyond that:
 
-Images are copies if their fingerprints are of one picture (:mod:`nmm.index.media.image.fingerprint`),
+Images are copies if their fingerprints are of one picture (:mod:`.fingerprint`),
 and if they do not say that they were taken at different times: of a series, each is its own.
 Of those that an older nmm indexed there is no fingerprint. They are copies if they have one
 shape and vectors that are nearly equal, which finds fewer.

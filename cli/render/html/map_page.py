@@ -1,6 +1,6 @@
 """The page of `nmm map`: one HTML file with all that it shows, that needs no network.
 
-As in the gallery (:mod:`nmm.cli.render.html.gallery`), names and passages are data: they stand in one JSON
+As in the gallery (:mod:`.gallery`), names and passages are data: they stand in one JSON
 object, in which no tag can begin or end, and the page's script shows them as text and nothing
 else. Its policy lets no other script run; deck.gl, which draws, needs no ``eval``, where regl
 compiles with it. The script is built from ``web/map`` by ``scripts/bundle``.

@@ -1,7 +1,7 @@
 """Groups of files, named by the words that are nearest to their centres.
 
 The words are those of a vocabulary: everyday subjects (`vocabulary.txt`), ImageNet's classes, and
-what the files of each group say more than others do (:mod:`nmm.index.analysis.clustering.tfidf`), in their
+what the files of each group say more than others do (:mod:`.tfidf`), in their
 passages, captions and names. A user's own list takes the place of all of these. They are embedded
 by the model of the index; what nmm brings, once for each model.
 

@@ -3,7 +3,7 @@
 The perceptual hash is pHash as the package imagehash computes it (`phash` with `hash_size=8`):
 the lowest 8 by 8 coefficients of a discrete cosine transform, each above their median or not.
 It is computed of the 16 by 16 pixels of brightness that the catalog keeps
-(:mod:`nmm.index.media.image.fingerprint`), so that no image is read; `bench/dupes.py` prints that
+(:mod:`.fingerprint`), so that no image is read; `bench/dupes.py` prints that
 it is as good as that of the whole image.
 
 A hash alone takes one page of text for another. So the brightness has to correlate, too, and
@@ -57,7 +57,7 @@ class Prints(NamedTuple):
 
 
 def unpack(prints: Sequence[bytes | None]) -> Prints:
-    """Fingerprints of :mod:`nmm.index.media.image.fingerprint`; None, or another length, is none."""
+    """Fingerprints of :mod:`.fingerprint`; None, or another length, is none."""
     import numpy as np
 
     known = np.array([len(print_ or b"") == BYTES for print_ in prints], np.bool_)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Look(NamedTuple):
-    """What an image looks like, see :mod:`nmm.index.media.image.fingerprint`; its time and camera."""
+    """What an image looks like, see :mod:`.fingerprint`; its time and camera."""
 
     fingerprint: bytes | None
     taken_at: str | None

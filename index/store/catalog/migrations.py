@@ -14,7 +14,7 @@ content: a file that was renamed, moved or copied is not embedded again, and two
 one content are both results. Ids of chunks are never used twice, so a derived file that
 knows a chunk by its id can be behind the catalog, but not wrong about it.
 
-The tables of words are derived, and no part of the steps: see :mod:`nmm.index.store.catalog.full_text`.
+The tables of words are derived, and no part of the steps: see :mod:`.full_text`.
 """
 
 from __future__ import annotations
