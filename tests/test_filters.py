@@ -22,8 +22,8 @@ from nmm.index.search import engine as search_module
 from nmm.index.search.engine import Search, open_search
 from nmm.index.search.filters import Emptied, Filters, Place, condition_of
 from nmm.index.store.catalog.file_queries import passing_chunks
-from nmm.index.store.catalog.filters import kilometres
 from nmm.index.store.catalog.path_globs import check_glob, is_within
+from nmm.index.store.catalog.sql_filters import kilometres
 from nmm.index.store.catalog.types import KINDS, Kind, Scale, Settings
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder

@@ -29,8 +29,8 @@ from nmm.index.search.engine import open_search
 from nmm.index.search.filters import Filters
 from nmm.index.search.prefetch import GROUP
 from nmm.index.search.query import Mode, Query, Term
-from nmm.index.store.catalog.filters import Condition
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.sql_filters import Condition
 from nmm.index.store.catalog.types import KINDS, Kind, Scale
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder

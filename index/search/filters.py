@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from nmm.index.store.catalog import filters
-from nmm.index.store.catalog.file_queries import any_file, count_files
-from nmm.index.store.catalog.filters import Condition
+from nmm.index.store.catalog import sql_filters
+from nmm.index.store.catalog.file_queries import any_file, cameras, count_files, dates
+from nmm.index.store.catalog.sql_filters import Condition
 from nmm.index.store.catalog.tags import tags
 
 if TYPE_CHECKING:
@@ -72,17 +72,17 @@ def conditions_of(filters: Filters) -> dict[str, Condition]:
     """
     place = filters.near
     given = {
-        "within": filters.within and filters.within(filters.within),
-        "after": filters.after is not None and filters.after(filters.after),
-        "before": filters.before is not None and filters.before(filters.before),
-        "near": place and filters.near(place.latitude, place.longitude, place.kilometres),
-        "camera": filters.camera is not None and filters.camera(filters.camera),
-        "min_width": filters.min_width is not None and filters.min_width(filters.min_width),
-        "orientation": filters.orientation and filters.orientation(filters.orientation),
-        "larger": filters.larger is not None and filters.larger(filters.larger),
-        "ext": filters.ext and filters.ext(filters.ext),
-        "has_text": filters.has_text is not None and filters.has_text(filters.has_text),
-        "tag": filters.tag and filters.tagged(filters.tag),
+        "within": filters.within and sql_filters.within(filters.within),
+        "after": filters.after is not None and sql_filters.after(filters.after),
+        "before": filters.before is not None and sql_filters.before(filters.before),
+        "near": place and sql_filters.near(place.latitude, place.longitude, place.kilometres),
+        "camera": filters.camera is not None and sql_filters.camera(filters.camera),
+        "min_width": filters.min_width is not None and sql_filters.min_width(filters.min_width),
+        "orientation": filters.orientation and sql_filters.orientation(filters.orientation),
+        "larger": filters.larger is not None and sql_filters.larger(filters.larger),
+        "ext": filters.ext and sql_filters.ext(filters.ext),
+        "has_text": filters.has_text is not None and sql_filters.has_text(filters.has_text),
+        "tag": filters.tag and sql_filters.tagged(filters.tag),
     }
     return {name: condition for name, condition in given.items() if condition}
 
@@ -94,7 +94,7 @@ def condition_of(filters: Filters) -> Condition | None:
         UsageError: A pattern is none, or a time.
     """
     given = conditions_of(filters)
-    return filters.every(given.values()) if given else None
+    return sql_filters.every(given.values()) if given else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def emptied_by(catalog: Catalog, filters: Filters, kinds: Sequence[Kind]) -> lis
     """
 
     def together(names: Iterable[str]) -> Condition:
-        return filters.every(given[name] for name in names)
+        return sql_filters.every(given[name] for name in names)
 
     given = conditions_of(filters)
     if not any_file(catalog, kinds, together([])) or any_file(catalog, kinds, together(given)):
@@ -154,16 +154,16 @@ def _emptied(
 
     match names[-1]:
         case "camera":
-            there = tuple(filters.cameras(catalog, NAMED))
-            return Emptied(names, others, images(filters.UNREAD), there)
+            there = tuple(cameras(catalog, NAMED))
+            return Emptied(names, others, images(sql_filters.UNREAD), there)
         case "near":
-            unread, located = images(filters.UNREAD), images(filters.LOCATED)
+            unread, located = images(sql_filters.UNREAD), images(sql_filters.LOCATED)
             return Emptied(names, others, unread, located=located)
         case "tag":
             return Emptied(names, others, there=tuple(each.label for each in tags(catalog, NAMED)))
         case "has_text":
-            return Emptied(names, others, images(filters.NOT_LOOKED_INTO))
+            return Emptied(names, others, images(sql_filters.NOT_LOOKED_INTO))
         case "after" | "before":
-            return Emptied(names, others, there=tuple(filters.dates(catalog, kinds)))
+            return Emptied(names, others, there=tuple(dates(catalog, kinds)))
         case _:
             return Emptied(names, others)

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nmm.index.search.query import Query
-    from nmm.index.store.catalog.filters import Condition
     from nmm.index.store.catalog.read_cache import States
     from nmm.index.store.catalog.reader import Catalog
+    from nmm.index.store.catalog.sql_filters import Condition
     from nmm.index.store.catalog.types import Hit, Kind
 
     Vector = NDArray[np.float32]

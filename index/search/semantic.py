@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from nmm.index.store.catalog.file_lookup import Place, places
 from nmm.index.store.catalog.file_queries import passing_chunks
-from nmm.index.store.catalog.filters import Condition
 from nmm.index.store.catalog.read_cache import States
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.sql_filters import Condition
 from nmm.index.store.catalog.types import Kind, Segment
 from nmm.index.store.vectors.searcher import NearestVectors
 

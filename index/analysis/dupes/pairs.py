@@ -6,7 +6,8 @@ vectors are near, they have different sizes, and one fits in the other (:mod:`.r
 straightened, framed. In neither case do they say that they were taken at different times.
 
 A burst was taken by one camera, each picture within seconds of the one before, and their vectors
-are near to each other. Texts are nearly the same if vectors and words are (:mod:`.near_duplicates`).
+are near to each other. Texts are nearly the same if vectors and words are
+(:mod:`.near_duplicates`).
 
 `bench/dupes.py` prints what each rule finds and what it takes for a copy that is none.
 """

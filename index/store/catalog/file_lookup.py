@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from nmm.index.store.catalog.filters import Condition
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.sql_filters import Condition
 from nmm.index.store.catalog.types import Kind, locate, relative_to
 
 

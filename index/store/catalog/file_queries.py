@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from nmm.index.store.catalog.filters import FILES, Condition
+from nmm.index.store.catalog.sql_filters import FILES, Condition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

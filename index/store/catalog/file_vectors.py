@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.common.linalg import make_unit
-from nmm.index.store.catalog.filters import FILES, Condition
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.sql_filters import FILES, Condition
 from nmm.index.store.catalog.types import Kind, locate
 
 if TYPE_CHECKING:

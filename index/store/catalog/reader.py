@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from nmm.index.errors import CatalogError, NmmError, NoIndexError, OutdatedCatalogError
 from nmm.index.store.catalog import full_text
 from nmm.index.store.catalog.connection import connect_to_read, translated
-from nmm.index.store.catalog.filters import Condition, register
+from nmm.index.store.catalog.sql_filters import Condition, register
 from nmm.index.store.catalog.types import FileRow, Hit, Kind, Root, Scale, Segment, Settings, locate
 
 if TYPE_CHECKING:

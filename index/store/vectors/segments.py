@@ -2,8 +2,8 @@
 
 Each kind has segments of its own: images and texts are ranked apart and merged afterwards
 (see :mod:`nmm.index.calibration`), so that a search for one kind is exact without a filter.
-Segments hold consecutive ranges of chunk ids, of which the catalog never gives one twice. What is newer
-than the last one is the tail, which a search reads from the catalog.
+Segments hold consecutive ranges of chunk ids, of which the catalog never gives one twice.
+What is newer than the last one is the tail, which a search reads from the catalog.
 
 When the tail has grown, it becomes a segment, together with those before it that are not
 much larger (the logarithmic method; Bentley and Saxe, 1980): a vector is written again as often
