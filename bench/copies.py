@@ -12,7 +12,7 @@ from emoji_set import Emoji, draw, read_emoji
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 from nmm.index.indexing.indexer import build
-from nmm.index.search.near_duplicates import COMPARED, fold
+from nmm.index.search.near_duplicates import MAX_COMPARED, collapse_duplicates
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import Hit, Kind
 from nmm.index.store.layout import IndexFolder
@@ -139,8 +139,8 @@ def groups_of(index: IndexFolder, kind: Kind, is_wanted: Callable[[str], bool]) 
                 hits.setdefault(hit.path, hit)
         # The originals first, as the ones that the others are copies of.
         some = sorted(hits.values(), key=lambda hit: "~_~" not in hit.path)
-        assert len(some) <= COMPARED
-        return [[some[place] for place in group] for group in fold(catalog, some)]
+        assert len(some) <= MAX_COMPARED
+        return [[some[place] for place in group] for group in collapse_duplicates(catalog, some)]
 
 
 def print_others(index: IndexFolder, drawn: dict[str, Emoji]) -> None:
@@ -149,8 +149,8 @@ def print_others(index: IndexFolder, drawn: dict[str, Emoji]) -> None:
     items: dict[str, str] = {}
     for name, one in sorted(drawn.items()):
         items.setdefault(one.item, name)
-    different = set(random.Random(0).sample(sorted(items.values()), COMPARED))
-    tones = set(sorted(name for name, one in drawn.items() if one.item != one.name)[:COMPARED])
+    different = set(random.Random(0).sample(sorted(items.values()), MAX_COMPARED))
+    tones = set(sorted(name for name, one in drawn.items() if one.item != one.name)[:MAX_COMPARED])
     for title, some in (("different emoji", different), ("emoji with skin tones", tones)):
         groups = groups_of(index, "image", lambda path, s=some: Path(path).name in s)
         print(f"  {title:42}{len(some):8}{sum(len(group) - 1 for group in groups):8}")

@@ -33,7 +33,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from copies import print_copies
@@ -43,8 +43,10 @@ from relevance_queries import NOTHING, SAMPLE
 from report import Figure, note
 
 from nmm.index.indexing.indexer import build
-from nmm.index.search.engine import Search, open_search
-from nmm.index.search.query import Mode
+from nmm.index.search.engine import SearchEngine, open_search
+from nmm.index.search.query import Query, SearchMode
+from nmm.index.search.request import SearchRequest
+from nmm.index.search.result import SearchResult
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import KINDS, Scale
 from nmm.index.store.layout import IndexFolder
@@ -95,7 +97,7 @@ def main() -> None:
         print_retrieval(name, collection)
     by_meaning, with_words = (
         {name: answer(collection, mode) for name, collection in collections.items()}
-        for mode in (Mode.SEMANTIC, Mode.HYBRID)
+        for mode in (SearchMode.SEMANTIC, SearchMode.HYBRID)
     )
     print_cut_offs(by_meaning, with_words)
     if arguments.emoji:
@@ -171,7 +173,7 @@ def print_retrieval(name: str, collection: Collection) -> None:
             queries = {query: every[query] for query in some}
             print(f"{name}: {title}, {len(queries)} queries")
             hits = {}
-            for mode in Mode:
+            for mode in SearchMode:
                 ranked = [
                     (items_of(search, collection, query, mode), right)
                     for query, right in queries.items()
@@ -179,14 +181,22 @@ def print_retrieval(name: str, collection: Collection) -> None:
                 figures = retrieval(ranked)
                 hits[mode] = figures[1]
                 print(f"  {mode.value:32}" + "".join(f"{x:12.3f}" for x in figures))
-            both, alone = hits[Mode.HYBRID], hits[Mode.SEMANTIC]
+            both, alone = hits[SearchMode.HYBRID], hits[SearchMode.SEMANTIC]
             what = f"{name}, {title}: hit@{FIRST} by meaning and words"
             note(Figure(what, both, "", "by meaning", alone, both / max(alone, 1e-9)))
 
 
-def items_of(search: Search, collection: Collection, query: str, mode: Mode) -> list[str]:
+def find(engine: SearchEngine, query: str, limit: int, **fields: Any) -> Sequence[SearchResult]:
+    """The results of a text; near-duplicates are results of their own if nothing else is said."""
+    fields = {"collapse_duplicates": False, **fields}
+    return engine.search(SearchRequest(query=Query.of_text(query), limit=limit, **fields)).results
+
+
+def items_of(
+    search: SearchEngine, collection: Collection, query: str, mode: SearchMode
+) -> list[str]:
     """The items that are found, best first: of several pictures of one, the first counts."""
-    results = search.find(query, DEEP, mode=mode)
+    results = find(search, query, DEEP, mode=mode)
     return list(dict.fromkeys(collection.item(result.path) for result in results))
 
 
@@ -205,7 +215,7 @@ def retrieval(ranked: Sequence[tuple[list[str], set[str]]]) -> tuple[float, ...]
     )
 
 
-def answer(collection: Collection, mode: Mode) -> tuple[list[Answer], list[Answer]]:
+def answer(collection: Collection, mode: SearchMode) -> tuple[list[Answer], list[Answer]]:
     """The first results of queries that have something right, and of those that have not."""
     queries = list(collection.queries.values())[-1]
     with Catalog.open(collection.folder.catalog) as catalog:
@@ -215,7 +225,7 @@ def answer(collection: Collection, mode: Mode) -> tuple[list[Answer], list[Answe
         def ask(query: str, right: set[str]) -> Answer:
             seen: set[str] = set()
             found = Answer([], [], [], [])
-            for result in search.find(query, DEEP, mode=mode):
+            for result in find(search, query, DEEP, mode=mode):
                 item = collection.item(result.path)
                 if item in seen or len(found.right) == FIRST:
                     continue
@@ -290,11 +300,10 @@ def print_cost(collection: Collection) -> None:
     print(f"\n{'milliseconds of a search among the emoji':44}{'first':>10}{'others':>10}")
     for title, fold, relevant in (("plain", False, False), ("folded", True, False)):
         with open_search(collection.folder) as search:
-            search.model  # noqa: B018
             times = []
             for query in [*SAMPLE, *NOTHING]:
                 started = time.perf_counter()
-                search.find(query, FIRST, fold=fold, relevant=relevant)
+                find(search, query, FIRST, collapse_duplicates=fold, drop_weak=relevant)
                 times.append(1000 * (time.perf_counter() - started))
         print(f"  {title:42}{times[0]:10.1f}{np.median(times[1:]):10.1f}")
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import searching
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -127,7 +128,7 @@ def chunk_ids(folder: IndexFolder) -> list[int]:
 
 def found_by_search(folder: IndexFolder, root: Path, query: str = "a cat") -> list[str]:
     with search_module.open_search(folder) as search:
-        results = search.find(query, 1000)
+        results = searching.find(search, query, 1000)
     return sorted(Path(result.path).relative_to(root).as_posix() for result in results)
 
 

@@ -140,7 +140,7 @@ def test_none_does_not_hang_on_which_files_are_looked_at(samples: IndexFolder) -
     asked = labels("recipe", "poem")
     with open_items(samples, ["text"]) as every:
         whole = classify(every, asked, none=True)
-    with open_items(samples, ["text"], Filters(within=("recipes",))) as few:
+    with open_items(samples, ["text"], Filters(path_globs=("recipes",))) as few:
         part = classify(few, asked, none=True)
     assert len(part.files) == 3
     by_path = {item.path: row for item, row in zip(whole.files, whole.scores, strict=True)}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import searching
 from PIL import Image
 from support import Nmm
 
@@ -75,7 +76,7 @@ def answers(folder: IndexFolder) -> list[tuple[str, float]]:
         return [
             (result.path, round(result.score, 3))
             for query in ("tea in winter", "a green picture")
-            for result in sorted(search.find(query, 200), key=lambda result: result.path)
+            for result in sorted(searching.find(search, query, 200), key=lambda result: result.path)
         ]
 
 

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from support import Nmm
 
 from nmm.cli.options.dates import parse_date
-from nmm.cli.options.filters import (
-    FilterOptions,
+from nmm.cli.options.empty_filters import describe_empty
+from nmm.cli.options.filter_values import (
+    parse_extensions,
+    parse_path_glob,
     parse_place,
     parse_size,
-    parse_suffixes,
-    parse_within,
-    tell_emptied,
 )
+from nmm.cli.options.filters import FilterOptions, Media
 from nmm.index.errors import UsageError
-from nmm.index.search.filters import Emptied, Place
+from nmm.index.search.filters import EmptyFilter, GeoCircle
 from nmm.index.store.catalog.path_globs import is_within
 from nmm.index.store.catalog.types import KINDS, Kind
 
@@ -159,13 +159,13 @@ def test_what_is_no_size_is_named(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("48.2,16.37,5", Place(48.2, 16.37, 5)),
-        (" 48.2, 16.37, 5 km ", Place(48.2, 16.37, 5)),
-        ("-33.8 151.2 0.5", Place(-33.8, 151.2, 0.5)),
-        ("90,-180,20038", Place(90, -180, 20038)),
+        ("48.2,16.37,5", GeoCircle(48.2, 16.37, 5)),
+        (" 48.2, 16.37, 5 km ", GeoCircle(48.2, 16.37, 5)),
+        ("-33.8 151.2 0.5", GeoCircle(-33.8, 151.2, 0.5)),
+        ("90,-180,20038", GeoCircle(90, -180, 20038)),
     ],
 )
-def test_a_place_is_degrees_and_kilometres(text: str, place: Place) -> None:
+def test_a_place_is_degrees_and_kilometres(text: str, place: GeoCircle) -> None:
     assert parse_place(text) == place
 
 
@@ -192,14 +192,16 @@ def test_what_is_no_place_is_named(text: str, why: str) -> None:
 
 
 def test_suffixes_are_typed_in_many_ways() -> None:
-    assert parse_suffixes("jpg") == parse_suffixes(".JPG") == parse_suffixes("*.jpg") == ["jpg"]
-    assert parse_suffixes("jpg, .PNG,tar.gz") == ["jpg", "png", "tar.gz"]
+    assert (
+        parse_extensions("jpg") == parse_extensions(".JPG") == parse_extensions("*.jpg") == ["jpg"]
+    )
+    assert parse_extensions("jpg, .PNG,tar.gz") == ["jpg", "png", "tar.gz"]
 
 
 @pytest.mark.parametrize("text", ["", ".", "jpg,", "a/b", "*", "a*b"])
 def test_what_is_no_suffix_is_named(text: str) -> None:
     with pytest.raises(UsageError, match="is not the end of a name"):
-        parse_suffixes(text)
+        parse_extensions(text)
 
 
 # Folders and names
@@ -207,13 +209,13 @@ def test_what_is_no_suffix_is_named(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["holidays", "*.md", "2023/*", "holidays/", "[a-z]*"])
 def test_a_pattern_of_names_stays_as_it_is(text: str) -> None:
-    assert parse_within(text) == text
+    assert parse_path_glob(text) == text
 
 
 @pytest.mark.parametrize("text", ["", " "])
 def test_an_empty_pattern_is_named(text: str) -> None:
     with pytest.raises(UsageError, match="--in is empty"):
-        parse_within(text)
+        parse_path_glob(text)
 
 
 def test_what_is_of_this_machine_is_put_into_a_pattern(
@@ -229,7 +231,7 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
 
     def inside(text: str) -> tuple[bool, bool, bool]:
         """Whether it takes in a picture, a note beside it, and a picture elsewhere."""
-        glob = parse_within(text)
+        glob = parse_path_glob(text)
         return (
             is_within(str(photos), "a.jpg", glob),
             is_within(str(photos), "b.md", glob),
@@ -252,7 +254,7 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
     ("emptied", "kinds", "said"),
     [
         (
-            Emptied(("larger",), 3204),
+            EmptyFilter(("min_bytes",), 3204),
             KINDS,
             [
                 "No file passes --larger 1TB (3,204 files without it).",
@@ -260,7 +262,7 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
             ],
         ),
         (
-            Emptied(("within",), 1),
+            EmptyFilter(("path_globs",), 1),
             ["text"],
             [
                 "No text passes --in 'a*' --in b (1 text without it).",
@@ -268,7 +270,7 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
             ],
         ),
         (
-            Emptied(("near",), 31),
+            EmptyFilter(("near",), 31),
             KINDS,
             [
                 "No file passes --near 1,2,3 (31 files without it).",
@@ -276,7 +278,7 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
             ],
         ),
         (
-            Emptied(("near",), 31, unread=2000),
+            EmptyFilter(("near",), 31, unread_images=2000),
             KINDS,
             [
                 "No file passes --near 1,2,3 (31 files without it).",
@@ -285,7 +287,7 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
             ],
         ),
         (
-            Emptied(("camera",), 31, there=("Acme\x1b[2J", "X100")),
+            EmptyFilter(("camera",), 31, available=("Acme\x1b[2J", "X100")),
             ["image"],
             [
                 "No image passes --camera 'x\\x1b[2J' (31 images without it).",
@@ -293,7 +295,7 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
             ],
         ),
         (
-            Emptied(("camera",), 31),
+            EmptyFilter(("camera",), 31),
             KINDS,
             [
                 "No file passes --camera 'x\\x1b[2J' (31 files without it).",
@@ -301,7 +303,7 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
             ],
         ),
         (
-            Emptied(("orientation", "has_text"), 19, 12),
+            EmptyFilter(("orientation", "has_text"), 19, 12),
             KINDS,
             [
                 "No file passes --orientation portrait and --no-text together (19 files without "
@@ -310,7 +312,7 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
             ],
         ),
         (
-            Emptied(("orientation",), 19),
+            EmptyFilter(("orientation",), 19),
             ["text"],
             [
                 "No text passes --orientation portrait (19 texts without it).",
@@ -318,7 +320,7 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
             ],
         ),
         (
-            Emptied(("after", "before", "min_width"), 2),
+            EmptyFilter(("after", "before", "min_width"), 2),
             KINDS,
             [
                 "No file passes --after 2023, --before 2024-01 and --min-width 9 together "
@@ -327,7 +329,7 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
             ],
         ),
         (
-            Emptied(("before",), 5, there=("2021-03-04", "2024-05-06")),
+            EmptyFilter(("before",), 5, available=("2021-03-04", "2024-05-06")),
             KINDS,
             [
                 "No file passes --before 2024-01 (5 files without it).",
@@ -337,20 +339,21 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
     ],
 )
 def test_what_left_nothing_is_told(
-    emptied: Emptied, kinds: Sequence[Kind], said: list[str]
+    emptied: EmptyFilter, kinds: Sequence[Kind], said: list[str]
 ) -> None:
     typed = FilterOptions(
-        within=["a*", "b"],
+        media=Media.ALL if len(kinds) > 1 else Media(kinds[0]),
+        path_globs=["a*", "b"],
         after="2023",
         before="2024-01",
         near="1,2,3",
         camera="x\x1b[2J",
         min_width=9,
         orientation="portrait",
-        larger="1TB",
+        min_bytes="1TB",
         has_text=False,
     )
-    assert list(tell_emptied([emptied], typed, kinds)) == said
+    assert list(describe_empty([emptied], typed)) == said
 
 
 # The command

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import searching
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -19,8 +20,8 @@ from nmm.index.encoders.base import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.search import engine as search_module
-from nmm.index.search.engine import Search, open_search
-from nmm.index.search.filters import Emptied, Filters, Place, condition_of
+from nmm.index.search.engine import SearchEngine, open_search
+from nmm.index.search.filters import EmptyFilter, Filters, GeoCircle, condition_of
 from nmm.index.store.catalog.file_queries import passing_chunks
 from nmm.index.store.catalog.path_globs import check_glob, is_within
 from nmm.index.store.catalog.sql_filters import kilometres
@@ -107,7 +108,7 @@ class Index:
                         content_id=content,
                     )
             segments.refresh(writer, folder, mini.model.dimension)
-        self.search: Search
+        self.search: SearchEngine
 
     def _vector(self, cosine: float) -> NDArray[np.float32]:
         across = self._random.normal(size=len(self._query)).astype(np.float32)
@@ -119,7 +120,7 @@ class Index:
     def find(
         self, count: int = 1000, kinds: Sequence[Kind] = KINDS, **filters: object
     ) -> list[tuple[str, float]]:
-        found = self.search.find(QUERY, count, kinds, filters=Filters(**filters))  # type: ignore[arg-type]
+        found = searching.find(self.search, QUERY, count, kinds, filters=Filters(**filters))  # type: ignore[arg-type]
         return [(each.path, round(each.score, 2)) for each in found]
 
     def paths(self, **filters: object) -> set[str]:
@@ -347,11 +348,11 @@ def mixed(make: Make) -> Index:
         ({"after": "0001-01-01", "camera": "a"}, {"vienna.jpg", "fiji.png"}),
         ({"after": "9999-12-31"}, set()),
         ({"before": "0001-01-01"}, set()),
-        ({"near": Place(*VIENNA, 1)}, {"vienna.jpg"}),
-        ({"near": Place(*VIENNA, 154)}, {"vienna.jpg"}),
-        ({"near": Place(*VIENNA, 156)}, {"vienna.jpg", "linz.JPEG"}),
-        ({"near": Place(-17.8, -179.9, 25)}, {"fiji.png"}),
-        ({"near": Place(0, 0, 20_100)}, {"vienna.jpg", "linz.JPEG", "fiji.png"}),
+        ({"near": GeoCircle(*VIENNA, 1)}, {"vienna.jpg"}),
+        ({"near": GeoCircle(*VIENNA, 154)}, {"vienna.jpg"}),
+        ({"near": GeoCircle(*VIENNA, 156)}, {"vienna.jpg", "linz.JPEG"}),
+        ({"near": GeoCircle(-17.8, -179.9, 25)}, {"fiji.png"}),
+        ({"near": GeoCircle(0, 0, 20_100)}, {"vienna.jpg", "linz.JPEG", "fiji.png"}),
         ({"camera": "canon"}, {"vienna.jpg"}),
         ({"camera": "nikon d"}, {"linz.JPEG"}),
         ({"camera": "éCl"}, {"fiji.png"}),
@@ -362,19 +363,19 @@ def mixed(make: Make) -> Index:
         ({"orientation": "landscape"}, {"vienna.jpg"}),
         ({"orientation": "portrait"}, {"linz.JPEG"}),
         ({"orientation": "square"}, {"fiji.png"}),
-        ({"larger": 3_000_000}, {"vienna.jpg"}),
-        ({"larger": 3_000_001}, set()),
-        ({"larger": 10**30}, set()),
-        ({"ext": ("jpg", "jpeg")}, {"vienna.jpg", "linz.JPEG"}),
-        ({"ext": ("gz",)}, {"scan.tar.gz"}),
-        ({"ext": ("tar.gz",)}, {"scan.tar.gz"}),
-        ({"ext": ("d",)}, set()),
-        ({"ext": ("2023.md",)}, set()),
+        ({"min_bytes": 3_000_000}, {"vienna.jpg"}),
+        ({"min_bytes": 3_000_001}, set()),
+        ({"min_bytes": 10**30}, set()),
+        ({"extensions": ("jpg", "jpeg")}, {"vienna.jpg", "linz.JPEG"}),
+        ({"extensions": ("gz",)}, {"scan.tar.gz"}),
+        ({"extensions": ("tar.gz",)}, {"scan.tar.gz"}),
+        ({"extensions": ("d",)}, set()),
+        ({"extensions": ("2023.md",)}, set()),
         ({"has_text": True}, {"vienna.jpg"}),
         ({"has_text": False}, {"linz.JPEG"}),
-        ({"within": ("2023",)}, {"vienna.jpg", "linz.JPEG"}),
-        ({"within": ("notes", "*.png")}, {"todo.md", "fiji.png"}),
-        ({"within": ("/disk",), "ext": ("md",), "larger": 11}, {"2023.md"}),
+        ({"path_globs": ("2023",)}, {"vienna.jpg", "linz.JPEG"}),
+        ({"path_globs": ("notes", "*.png")}, {"todo.md", "fiji.png"}),
+        ({"path_globs": ("/disk",), "extensions": ("md",), "min_bytes": 11}, {"2023.md"}),
     ],
 )
 def test_a_filter_leaves_what_passes(
@@ -386,7 +387,7 @@ def test_a_filter_leaves_what_passes(
 @pytest.mark.parametrize(
     "filters",
     [
-        {"near": Place(0, 0, 30_000)},
+        {"near": GeoCircle(0, 0, 30_000)},
         {"camera": ""},
         {"min_width": 1},
         {"orientation": "square"},
@@ -403,7 +404,7 @@ def test_only_chunks_of_files_that_pass_are_looked_among(mixed: Index) -> None:
     every = catalog.chunk_ids("text").tolist()
     assert len(every) == 3
     for names, chunks in ((("todo.md",), every[:2]), (("2023.md",), every[2:]), (("no",), [])):
-        where = condition_of(Filters(within=names))
+        where = condition_of(Filters(path_globs=names))
         assert where is not None
         assert passing_chunks(catalog, "text", where).tolist() == chunks
         assert passing_chunks(catalog, "image", where).tolist() == []
@@ -427,23 +428,23 @@ def test_of_one_content_only_the_file_that_passes_is_found(make: Make) -> None:
     copy = replace(kept, path="/disk/old/b.png", modified="2021-01-01T00:00:00", size=5)
     index = make([kept, copy])
     assert index.paths() == {kept.path, copy.path}
-    for filters in ({"within": ("kept",)}, {"ext": ("jpg",)}, {"after": "2022-01-01"}):
+    for filters in ({"path_globs": ("kept",)}, {"extensions": ("jpg",)}, {"after": "2022-01-01"}):
         assert index.paths(**filters) == {kept.path}
-    for filters in ({"within": ("/disk",)}, {"ext": ("png",)}, {"before": "2022-01-01"}):
+    for filters in ({"path_globs": ("/disk",)}, {"extensions": ("png",)}, {"before": "2022-01-01"}):
         assert index.paths(**filters) == {copy.path}
-    assert index.paths(larger=6) == {kept.path}
-    assert index.paths(ext=("png",), larger=6) == set()
+    assert index.paths(min_bytes=6) == {kept.path}
+    assert index.paths(extensions=("png",), min_bytes=6) == set()
 
 
 def test_what_another_process_changes_is_seen_at_the_next_query(make: Make, tmp_path: Path) -> None:
     file = File("/disk/old/a.jpg")
     index = make([file])
-    assert index.paths(ext=("png",)) == set()
+    assert index.paths(extensions=("png",)) == set()
     with open_for_writing(IndexFolder(index.search._catalog.file.parent)) as writer, writer.batch():
         content = writer.content_id(file.path.encode())
         (root,) = writer.roots()
         writer.put_file(root, "b.png", 1, 1, status="indexed", content_id=content)
-    assert index.paths(ext=("png",)) == {"/disk/old/b.png"}
+    assert index.paths(extensions=("png",)) == {"/disk/old/b.png"}
 
 
 # All together, against a plain reading of every file
@@ -455,8 +456,8 @@ def passes(file: File, filters: Filters) -> bool:
     width, height = sizes or (0, 0)
     return (
         (
-            not filters.within
-            or any(plainly_within(file.root, file.below, g) for g in filters.within)
+            not filters.path_globs
+            or any(plainly_within(file.root, file.below, g) for g in filters.path_globs)
         )
         and (filters.after is None or shown >= filters.after)
         and (filters.before is None or shown < filters.before)
@@ -465,7 +466,7 @@ def passes(file: File, filters: Filters) -> bool:
             or (
                 file.place is not None
                 and (kilometres(*file.place, filters.near.latitude, filters.near.longitude) or 0)
-                <= filters.near.kilometres
+                <= filters.near.radius_km
             )
         )
         and (filters.camera is None or filters.camera.lower() in (file.camera or "\0").lower())
@@ -478,8 +479,8 @@ def passes(file: File, filters: Filters) -> bool:
                 == ("square" if width == height else "landscape" if width > height else "portrait")
             )
         )
-        and (filters.larger is None or file.size >= filters.larger)
-        and (not filters.ext or file.path.lower().rpartition(".")[2] in filters.ext)
+        and (filters.min_bytes is None or file.size >= filters.min_bytes)
+        and (not filters.extensions or file.path.lower().rpartition(".")[2] in filters.extensions)
         and (
             filters.has_text is None
             or (file.words is not None and bool(file.words) == filters.has_text)
@@ -536,19 +537,19 @@ def library(make: Make) -> Index:
 MOMENTS = st.sampled_from(["2012-01-01", "2021-03-01", "2022-07-01", "2023-05-01", "2024-06-01"])
 SOME_FILTERS = st.builds(
     Filters,
-    within=st.sampled_from(
+    path_globs=st.sampled_from(
         [(), (), ("2023",), ("may", "Holidays"), ("*.md",), ("/disk",), ("2023/*",), ("copies/",)]
     ),
     after=st.none() | MOMENTS.map(lambda day: f"{day}T00:00:00"),
     before=st.none() | MOMENTS.map(lambda day: f"{day}T00:00:00"),
     near=st.sampled_from(
-        [None] * 3 + [Place(*VIENNA, 10), Place(*LINZ, 200), Place(-18, -180, 99)]
+        [None] * 3 + [GeoCircle(*VIENNA, 10), GeoCircle(*LINZ, 200), GeoCircle(-18, -180, 99)]
     ),
     camera=st.sampled_from([None, None, None, "canon", "D"]),
     min_width=st.sampled_from([None, None, None, 301, 4000]),
     orientation=st.sampled_from([None, None, None, "landscape", "portrait", "square"]),
-    larger=st.sampled_from([None, None, 1000, 100_000]),
-    ext=st.sampled_from([(), (), ("jpg",), ("png", "md")]),
+    min_bytes=st.sampled_from([None, None, 1000, 100_000]),
+    extensions=st.sampled_from([(), (), ("jpg",), ("png", "md")]),
     has_text=st.sampled_from([None, None, None, True, False]),
 )
 
@@ -566,18 +567,19 @@ def test_a_filtered_search_is_that_of_all_files_that_pass(
     with pytest.MonkeyPatch.context() as patch:
         if through_files:  # as among more vectors than are compared one by one
             patch.setattr(searcher, "EXACT", 0)
-        found = library.search.find(QUERY, count, filters=filters)
+        found = searching.find(library.search, QUERY, count, filters=filters)
     assert len(found) == min(count, len(expected))
     assert {each.path for each in found} <= {path for _, path in expected}
     best = [-score for score, _ in expected[:count]]
     assert [each.score for each in found] == pytest.approx(best, abs=2e-3)
-    told = library.search.emptied_by(filters)
+    request = searching.request(QUERY, count, filters=filters)
+    told = library.search.search(request).empty_because
     assert bool(told) == (not expected)
     if told and len(told[0].filters) > 1:
         assert_needed(library, filters, told[0])
 
 
-def assert_needed(library: Index, filters: Filters, emptied: Emptied) -> None:
+def assert_needed(library: Index, filters: Filters, emptied: EmptyFilter) -> None:
     """Those that are named leave nothing together, and any of them less would leave something."""
     empty = Filters()
     chosen = {name: getattr(filters, name) for name in emptied.filters}
@@ -594,36 +596,42 @@ def assert_needed(library: Index, filters: Filters, emptied: Emptied) -> None:
     ("filters", "kinds", "emptied"),
     [
         (Filters(), KINDS, []),
-        (Filters(ext=("md",)), KINDS, []),
-        (Filters(larger=10**9), KINDS, [Emptied(("larger",), 6)]),
-        (Filters(larger=10**9, ext=("md",)), KINDS, [Emptied(("larger",), 6)]),
+        (Filters(extensions=("md",)), KINDS, []),
+        (Filters(min_bytes=10**9), KINDS, [EmptyFilter(("min_bytes",), 6)]),
+        (Filters(min_bytes=10**9, extensions=("md",)), KINDS, [EmptyFilter(("min_bytes",), 6)]),
         (
-            Filters(within=("nowhere",), ext=("exe",)),
+            Filters(path_globs=("nowhere",), extensions=("exe",)),
             KINDS,
-            [Emptied(("within",), 6), Emptied(("ext",), 6)],
+            [EmptyFilter(("path_globs",), 6), EmptyFilter(("extensions",), 6)],
         ),
-        (Filters(ext=("md",)), ["image"], [Emptied(("ext",), 4)]),
-        (Filters(ext=("md",), larger=10, min_width=1), KINDS, [Emptied(("min_width", "ext"), 3)]),
+        (Filters(extensions=("md",)), ["image"], [EmptyFilter(("extensions",), 4)]),
+        (
+            Filters(extensions=("md",), min_bytes=10, min_width=1),
+            KINDS,
+            [EmptyFilter(("min_width", "extensions"), 3)],
+        ),
         (
             Filters(after="2024-01-01T00:00:00"),
             ["text"],
-            [Emptied(("after",), 2, there=("2023-04-30", "2023-05-01"))],
+            [EmptyFilter(("after",), 2, available=("2023-04-30", "2023-05-01"))],
         ),
         (
             Filters(camera="leica"),
             KINDS,
-            [Emptied(("camera",), 6, there=("Canon EOS 5D", "NIKON D90", "ÉCLAIR"))],
+            [EmptyFilter(("camera",), 6, available=("Canon EOS 5D", "NIKON D90", "ÉCLAIR"))],
         ),
-        (Filters(near=Place(0, 0, 1)), KINDS, [Emptied(("near",), 6, located=3)]),
-        (Filters(has_text=True), ["text"], [Emptied(("has_text",), 2, 2)]),
+        (Filters(near=GeoCircle(0, 0, 1)), KINDS, [EmptyFilter(("near",), 6, located_images=3)]),
+        (Filters(has_text=True), ["text"], [EmptyFilter(("has_text",), 2, 2)]),
         (
             Filters(has_text=True, camera="nikon"),
             KINDS,
-            [Emptied(("camera", "has_text"), 1, 2)],
+            [EmptyFilter(("camera", "has_text"), 1, 2)],
         ),
     ],
 )
 def test_what_left_nothing_is_named(
-    mixed: Index, filters: Filters, kinds: Sequence[Kind], emptied: list[Emptied]
+    mixed: Index, filters: Filters, kinds: Sequence[Kind], emptied: list[EmptyFilter]
 ) -> None:
-    assert mixed.search.emptied_by(filters, kinds) == emptied
+    response = mixed.search.search(searching.request(QUERY, kinds=kinds, filters=filters))
+    assert response.empty_because == tuple(emptied)
+    assert bool(response.results) == (not emptied)

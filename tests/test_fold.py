@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+import searching
 from PIL import Image, ImageDraw, ImageFont
 from support import SAMPLE_DATA, Nmm
 
@@ -20,8 +21,8 @@ from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
 from nmm.index.media.image.fingerprint import BYTES, copies, fingerprint
 from nmm.index.search import engine as search_module
-from nmm.index.search.engine import Result, open_search
-from nmm.index.search.near_duplicates import Words, has_same_words
+from nmm.index.search.engine import SearchResult, open_search
+from nmm.index.search.near_duplicates import WordSet, is_near_duplicate_text
 from nmm.index.store.layout import IndexFolder
 
 PHOTOS = sorted((SAMPLE_DATA / "photos").glob("*.jpg"))
@@ -36,12 +37,14 @@ def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build_module, "prepare", lambda *_, **__: None)
 
 
-def find(folder: IndexFolder, query: str, count: int = 50, *, fold: bool = True) -> list[Result]:
+def find(
+    folder: IndexFolder, query: str, count: int = 50, *, fold: bool = True
+) -> list[SearchResult]:
     with open_search(folder) as search:
-        return search.find(query, count, fold=fold)
+        return searching.find(search, query, count, fold=fold)
 
 
-def rows(results: list[Result]) -> list[set[str]]:
+def rows(results: list[SearchResult]) -> list[set[str]]:
     """The names in each row: of the file that stands for it, and of its copies."""
     return [{Path(path).name for path in (one.path, *one.copies)} for one in results]
 
@@ -287,8 +290,8 @@ def test_what_tells_passages_apart_soon_tells_them_apart_rightly() -> None:
         every = (counts[0] | counts[1]).total()
         differ = (counts[0] | counts[1]) - (counts[0] & counts[1])
         same = common >= 0.9 * every and all(word.isalpha() for word in differ)
-        assert has_same_words(Words([one]), Words([other])) == same, (one, other)
-        assert has_same_words(Words(other.split(" ", 9)), Words([one])) == same
+        assert is_near_duplicate_text(WordSet([one]), WordSet([other])) == same, (one, other)
+        assert is_near_duplicate_text(WordSet(other.split(" ", 9)), WordSet([one])) == same
         found[same] += 1
     assert min(found.values()) > 40
 

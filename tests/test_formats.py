@@ -19,17 +19,28 @@ from hostile import NAMES, NOT_UTF8
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from support import Nmm
 
 from nmm.cli.render import formats
 from nmm.cli.render.excerpt import excerpt
-from nmm.cli.render.presenter import Showing
+from nmm.cli.render.presenter import ResultPresenter
 from nmm.cli.render.table import Table
 from nmm.cli.render.template import FIELDS, Template
 from nmm.index.errors import UsageError
-from nmm.index.search.result import Result
+from nmm.index.search.result import SearchResult
 
-IMAGE = Result(1, 0.51234567, "/photos/cat.jpg", "image", width=640, height=480)
-TEXT = Result(2, 0.25, "/notes/cat.md", "text", (3, 5), "A cat sleeps.\nIt purrs.", spans=((2, 5),))
+IMAGE = SearchResult(
+    rank=1, score=0.51234567, path="/photos/cat.jpg", type="image", width=640, height=480
+)
+TEXT = SearchResult(
+    rank=2,
+    score=0.25,
+    path="/notes/cat.md",
+    type="text",
+    lines=(3, 5),
+    text="A cat sleeps.\nIt purrs.",
+    spans=((2, 5),),
+)
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m|\x1b\]8;[^;]*;[^\x1b]*\x1b\\")
 Printed = Callable[..., bytes]
 
@@ -41,7 +52,7 @@ class Terminal(io.TextIOWrapper):
         return True
 
 
-def on_terminal(results: list[Result], width: int, **environ: str) -> str:
+def on_terminal(results: list[SearchResult], width: int, **environ: str) -> str:
     """What the table writes to a terminal of that width."""
     out = io.BytesIO()
     with pytest.MonkeyPatch.context() as patch:
@@ -58,14 +69,14 @@ def on_terminal(results: list[Result], width: int, **environ: str) -> str:
 def printed(capsysbinary: pytest.CaptureFixture[bytes]) -> Printed:
     """What a form prints of some results."""
 
-    def write(form: formats.Form, *results: Result) -> bytes:
+    def write(form: formats.ResultWriter, *results: SearchResult) -> bytes:
         form.write("a cat", "mini", results)
         return capsysbinary.readouterr().out
 
     return write
 
 
-def of_names() -> list[Result]:
+def of_names() -> list[SearchResult]:
     return [
         replace(IMAGE, rank=rank, path=f"/a/{name}")
         for rank, name in enumerate([*NAMES, NOT_UTF8], 1)
@@ -179,7 +190,15 @@ def test_the_table_carries_out_nothing_that_a_name_says(name: str) -> None:
 )
 def test_the_table_fits_the_terminal(names: list[str], text: str, width: int, score: float) -> None:
     results = [
-        Result(rank, score, f"/a/{name}", "image", width=90000, height=90000, weak=rank % 2 == 0)
+        SearchResult(
+            rank=rank,
+            score=score,
+            path=f"/a/{name}",
+            type="image",
+            width=90000,
+            height=90000,
+            weak=rank % 2 == 0,
+        )
         for rank, name in enumerate(names, 8)
     ]
     results.append(replace(TEXT, text=text, spans=(), copies=("/b",) * 12, weak=True))
@@ -256,7 +275,7 @@ def test_who_sees_weak_rows_is_told_how_to_be_rid_of_them(
 ) -> None:
     kind = Terminal if terminal else io.TextIOWrapper
     monkeypatch.setattr(sys, "stdout", kind(io.BytesIO(), encoding="utf-8"))
-    shown = Showing(None, several=False, quiet=quiet)
+    shown = ResultPresenter(None, several=False, quiet=quiet)
     shown.show("a cat", "mini", [IMAGE, replace(TEXT, weak=True)])
     said = "1 weak: --relevant leaves them out.\n" if terminal and not quiet else ""
     assert capsys.readouterr().err == said
@@ -324,9 +343,11 @@ def test_a_specification_that_does_not_fit_is_an_error(template: str) -> None:
         Template(template).filled("a cat", "mini", [IMAGE])
 
 
-def test_only_one_form_is_printed() -> None:
-    with pytest.raises(UsageError, match="Only one form"):
-        formats.chosen(several=False, as_json=True, template="{path}")
+def test_only_one_form_is_printed(here: Nmm) -> None:
+    done = here("search", "cats", "--json", "--format", "{path}")
+    assert done.returncode == 2
+    assert "Only one form of output can be printed." in done.stderr
+    assert "Give one of --json, --jsonl, --csv, --paths, -0 and --format." in done.stderr
 
 
 def test_an_excerpt_is_of_where_the_words_are() -> None:

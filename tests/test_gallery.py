@@ -17,7 +17,7 @@ from support import SAMPLE_DATA
 from nmm.cli.framework.optional_value import with_value
 from nmm.cli.render.html.gallery import page_name, write_page
 from nmm.index.errors import UsageError
-from nmm.index.search.result import Result
+from nmm.index.search.result import SearchResult
 
 in_browser = pytest.mark.skipif(BINARY is None, reason="needs Chromium: apt-get install chromium")
 CAT = SAMPLE_DATA / "photos/chelsea.jpg"
@@ -41,22 +41,31 @@ def quiet(request: pytest.FixtureRequest) -> None:
         opened.asked.clear()
 
 
-def results(folder: Path, *names: str) -> list[Result]:
+def results(folder: Path, *names: str) -> list[SearchResult]:
     """Pictures of these names, the last of them weak, and a text."""
     found = []
     for rank, name in enumerate(names, 1):
         (folder / name).write_bytes(CAT.read_bytes())
-        found.append(Result(rank, 1 / rank, str(folder / name), "image", width=451, height=300))
+        found.append(
+            SearchResult(
+                rank=rank,
+                score=1 / rank,
+                path=str(folder / name),
+                type="image",
+                width=451,
+                height=300,
+            )
+        )
     text = f"It says {OWNED} and a needle\x1b[2J\u202e."
     start = text.index("needle")
     found.append(
-        Result(
-            len(names) + 1,
-            0.01,
-            str(folder / "note.txt"),
-            "text",
-            (3, 4),
-            text,
+        SearchResult(
+            rank=len(names) + 1,
+            score=0.01,
+            path=str(folder / "note.txt"),
+            type="text",
+            lines=(3, 4),
+            text=text,
             spans=((start, start + 6),),
             weak=True,
             copies=("/a", "/b", "/c"),
@@ -65,7 +74,7 @@ def results(folder: Path, *names: str) -> list[Result]:
     return found
 
 
-def open_page(chromium: Browser, tmp_path: Path, query: str, found: list[Result]) -> Path:
+def open_page(chromium: Browser, tmp_path: Path, query: str, found: list[SearchResult]) -> Path:
     file = tmp_path / "page.html"
     write_page(file, query, "mini", found)
     chromium.open(file.as_uri())
@@ -255,7 +264,11 @@ def test_thumbnails_say_nothing_of_the_camera(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x010F] = "SECRET CAMERA"
     Image.new("RGB", (400, 300)).save(tmp_path / "a.jpg", exif=exif)
-    found = [Result(1, 1.0, str(tmp_path / "a.jpg"), "image", width=400, height=300)]
+    found = [
+        SearchResult(
+            rank=1, score=1.0, path=str(tmp_path / "a.jpg"), type="image", width=400, height=300
+        )
+    ]
     write_page(tmp_path / "page.html", "a", "mini", found)
     import base64
 

@@ -15,7 +15,7 @@ import pytest
 from support import Nmm
 
 from nmm.index.search import history
-from nmm.index.search.history import Entry, clear, entries, record
+from nmm.index.search.history import HistoryEntry, clear, entries, record
 
 NOW = "2026-11-25T15:03:27+01:00"
 
@@ -40,8 +40,8 @@ def searching(indexed: tuple[Nmm, Path], tmp_path: Path) -> Nmm:
     return run
 
 
-def entry(query: str = "cats", results: int = 3) -> Entry:
-    return Entry(NOW, query, ("search", "cats", "--type", "image"), results)
+def entry(query: str = "cats", results: int = 3) -> HistoryEntry:
+    return HistoryEntry(NOW, query, ("search", "cats", "--type", "image"), results)
 
 
 # The file.
@@ -71,7 +71,7 @@ def test_only_its_owner_can_read_it_even_if_others_could(file: Path) -> None:
 
 
 def test_it_is_bounded_and_the_newest_stay(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "LIMIT", 2000)
+    monkeypatch.setattr(history, "MAX_BYTES", 2000)
     for number in range(100):
         record(entry(str(number)), file)
         assert file.stat().st_size <= 2000
@@ -88,8 +88,10 @@ def test_it_is_bounded_and_the_newest_stay(file: Path, monkeypatch: pytest.Monke
 
 def test_processes_that_record_at_once_lose_nothing(file: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from nmm.index.search.history import Entry, record\n"
-        "assert all(record(Entry(sys.argv[2], f'{sys.argv[3]} {n}', (), n), Path(sys.argv[1]))"
+        "import sys; from pathlib import Path\n"
+        "from nmm.index.search.history import HistoryEntry, record\n"
+        "file = Path(sys.argv[1])\n"
+        "assert all(record(HistoryEntry(sys.argv[2], f'{sys.argv[3]} {n}', (), n), file)"
         " for n in range(40))"
     )
 
@@ -137,7 +139,7 @@ def test_a_history_that_another_process_holds_is_not_waited_for_long(
 ) -> None:
     from filelock import FileLock
 
-    monkeypatch.setattr(history, "PATIENCE", 0.01)
+    monkeypatch.setattr(history, "LOCK_TIMEOUT", 0.01)
     file.parent.mkdir()
     with FileLock(f"{file}.lock"):
         assert not record(entry(), file)
@@ -233,7 +235,7 @@ def test_the_newest_are_listed_the_last_one_last(here: Nmm, tmp_path: Path) -> N
     for number in range(30):
         when = (begun + timedelta(minutes=number)).isoformat()
         arguments = ("search", f"q {number}", "-k", "\x1b[2J")
-        made = Entry(when, f"q {number}", arguments, number)
+        made = HistoryEntry(when, f"q {number}", arguments, number)
         record(made, tmp_path / "nmm" / "history.jsonl")
     shown = here("history", **state).stdout
     assert len(shown.splitlines()) == 20

@@ -51,12 +51,12 @@ def test_an_image_has_its_vector_and_a_text_the_mean_of_its_passages(samples: In
 
 
 def test_kinds_and_filters_leave_some(samples: IndexFolder) -> None:
-    with open_items(samples, ["image"], Filters(within=("photos",))) as items:
+    with open_items(samples, ["image"], Filters(path_globs=("photos",))) as items:
         assert {Path(item.path).suffix for item in items.files} == {".jpg"}
         assert len(items.files) == len(list((SAMPLE_DATA / "photos").glob("*.jpg")))
-    with open_items(samples, KINDS, Filters(ext=("mp3",))) as items:
+    with open_items(samples, KINDS, Filters(extensions=("mp3",))) as items:
         assert (items.files, items.vectors.shape[0], items.rows.shape) == ([], 0, (0,))
-        assert [emptied.filters for emptied in items.emptied] == [("ext",)]
+        assert [emptied.filters for emptied in items.emptied] == [("extensions",)]
 
 
 def test_what_is_asked_of_the_model_is_in_its_space(samples: IndexFolder) -> None:

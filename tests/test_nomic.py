@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import searching
 import torch
 from numpy.typing import NDArray
 from pairs import write_tiny_pair
@@ -191,9 +192,9 @@ def test_an_index_has_texts_as_documents_and_is_asked_with_queries(
     np.testing.assert_allclose(vectors[0], document, atol=1e-3)  # it is kept in halves
     assert not np.allclose(vectors[0], query, atol=1e-2)
     with open_search(folder) as search:
-        search.find("before", 1)  # asks with neutral queries too, once
+        searching.find(search, "before", 1)  # asks with neutral queries too, once
         monkeypatch.setattr(OnnxEncoder, "embed_prompts", watch)
-        search.find("a cat", 1)
+        searching.find(search, "a cat", 1)
     assert prompts == ["search_query: a cat"]
 
 

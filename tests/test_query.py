@@ -6,6 +6,7 @@ import io
 import math
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,15 @@ from support import SAMPLE_DATA
 
 from nmm.cli.options.queries import read_queries
 from nmm.index.errors import UsageError
-from nmm.index.search.keyword_query import words_of
-from nmm.index.search.query import Query, Term, check, join, parse, parse_term
+from nmm.index.search import query as q
+from nmm.index.search.image_files import find_image
+from nmm.index.search.keyword_query import keywords_of
+from nmm.index.search.query import Query, Term, check_query, format_terms
+
+# As a command line reads and writes them: with the image files that are there.
+parse = partial(q.parse, find_image=find_image)
+parse_term = partial(q.parse_term, find_image=find_image)
+join = partial(format_terms, find_image=find_image)
 
 CAT = SAMPLE_DATA / "photos" / "chelsea.jpg"
 
@@ -228,20 +236,20 @@ def test_words_are_those_that_count_for_something() -> None:
 def test_what_is_quoted_is_looked_for_as_a_phrase() -> None:
     query = parse('"wet August" + "so \\"wet\\""')
     assert query.words == '"wet August" "so  wet "'
-    assert words_of(query.words) == ("wet August", "so  wet ")
+    assert keywords_of(query.words) == ("wet August", "so  wet ")
     assert str(query) == r'"wet August" + "so \"wet\""'
 
 
 @pytest.mark.parametrize("weight", [math.inf, -math.inf, math.nan])
 def test_a_weight_is_a_finite_number(weight: float) -> None:
     with pytest.raises(UsageError):
-        check(Query((Term(weight, "cat"),)))
+        check_query(Query((Term(weight, "cat"),)))
 
 
 @pytest.mark.parametrize("terms", [(), (Term(),), (Term(text=" "), Term(2, "\n"))])
 def test_a_query_of_nothing_is_refused(terms: tuple[Term, ...]) -> None:
     with pytest.raises(UsageError):
-        check(Query(terms))
+        check_query(Query(terms))
 
 
 # A command line and standard input
@@ -346,7 +354,7 @@ def test_a_file_to_be_like_is_left_out_by_all_its_names(
     monkeypatch.chdir(tmp_path)
     (query,) = asked(monkeypatch, like=Path("link.txt"))
     assert query.terms == (Term(file=Path("link.txt")),)
-    assert query.without == (str(link), str(real.resolve()))
+    assert query.exclude == (str(link), str(real.resolve()))
 
 
 @pytest.mark.parametrize(
@@ -355,7 +363,7 @@ def test_a_file_to_be_like_is_left_out_by_all_its_names(
         ([], {}, "The query is empty."),
         (["-"], {"images": [Path("-")]}, "Standard input can be read once only."),
         (["cat"], {"images": [Path("-")] * 2}, "Standard input can be read once only."),
-        ([str(CAT)] * 3, {}, "3 images without a sign are no query."),
+        ([str(CAT)] * 3, {}, "3 images need + or - between them."),
         (["cat"], {"add": [" "]}, "There is nothing to look for in an empty text."),
         ([str(CAT), "+", "a/no.jpg"], {}, "There is no image file a/no.jpg"),
         (["cat"], {"minus": ["a/no.jpg"]}, "There is no image file a/no.jpg"),
@@ -394,7 +402,7 @@ def test_a_line_is_refused_with_a_hint_or_a_query_that_can_be_written(line: str)
     hint = refusal(parse, line)
     if hint is None:
         query = parse(line)
-        check(query)
+        check_query(query)
         assert query.label == line
         assert parse(str(query)).terms == query.terms
     assert hint != ""

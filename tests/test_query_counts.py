@@ -10,12 +10,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import searching
 from numpy.typing import NDArray
 from support import Nmm
 
@@ -28,7 +30,7 @@ from nmm.index.search import semantic
 from nmm.index.search.engine import open_search
 from nmm.index.search.filters import Filters
 from nmm.index.search.prefetch import GROUP
-from nmm.index.search.query import Mode, Query, Term
+from nmm.index.search.query import Query, SearchMode, Term
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.sql_filters import Condition
 from nmm.index.store.catalog.types import KINDS, Kind, Scale
@@ -169,10 +171,12 @@ def test_all_files_are_filtered_only_if_few_of_the_nearest_pass(
         return real(catalog, kind, where)
 
     monkeypatch.setattr(semantic, "passing_chunks", count)
-    filters = Filters(within=(pattern,))
+    filters = Filters(path_globs=(pattern,))
     with open_search(filled) as search:
         for query in ("cat dog", "boat dog"):
-            (found,) = search.find(query, 1, ["text"], filters=filters, mode=Mode.SEMANTIC)
+            (found,) = searching.find(
+                search, query, 1, ["text"], filters=filters, mode=SearchMode.SEMANTIC
+            )
             assert fnmatch(Path(found.path).name, pattern)
     assert len(seen) == scans
 
@@ -216,12 +220,17 @@ def test_what_makes_no_sense_is_refused_when_those_before_it_are_answered(
 
 
 def test_a_query_of_nothing_is_refused_when_it_is_its_turn(filled: IndexFolder) -> None:
-    queries = [Query((Term(text="cat"),)), Query(())]
-    with open_search(filled) as search:
-        search.embed_ahead(queries)
-        assert search.find(queries[0])
-        with pytest.raises(UsageError, match="The query is empty"):
-            search.find(queries[1])
+    """Nothing but the terms' vectors can tell that they cancel each other out."""
+    cat = Term(text="cat")
+    nothing = Query((cat, replace(cat, weight=-1.0)))
+    requests = [searching.request(query) for query in (Query((cat,)), nothing)]
+    with open_search(filled) as engine:
+        responses = engine.search_many(requests)
+        assert next(responses).results
+        with pytest.raises(UsageError, match="Nothing is left to look for"):
+            next(responses)
+    with pytest.raises(UsageError, match="The query is empty"):
+        searching.request(Query(()))
 
 
 def test_what_is_indexed_meanwhile_is_found(nmm: Nmm, tmp_path: Path) -> None:

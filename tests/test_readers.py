@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import searching
 from crash import tree
 from crash.runner import Runner, job, running
 
@@ -21,8 +22,8 @@ from nmm.index.encoders.base import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import NoIndexError
 from nmm.index.search import engine as search_module
-from nmm.index.search.engine import Search, open_search
-from nmm.index.search.query import Mode
+from nmm.index.search.engine import SearchEngine, open_search
+from nmm.index.search.query import SearchMode
 from nmm.index.store.catalog.reader import VECTOR_DTYPE
 from nmm.index.store.layout import IndexFolder
 
@@ -80,7 +81,7 @@ class Reader:
     the index that were met are put into a set.
     """
 
-    def __init__(self, search: Search, mini: OnnxEncoder, met: set[int]) -> None:
+    def __init__(self, search: SearchEngine, mini: OnnxEncoder, met: set[int]) -> None:
         self._search = search
         self._queries = {query: mini.embed_texts([query], Task.QUERY)[0] for query in QUERIES}
         self._met = met
@@ -100,7 +101,7 @@ class Reader:
             return scale(kind)  # type: ignore[arg-type]
 
         relevance._scale_of = look  # type: ignore[assignment]
-        found = self._search.find(query, ALL, mode=Mode.SEMANTIC)
+        found = searching.find(self._search, query, ALL, mode=SearchMode.SEMANTIC)
         relevance._scale_of = scale
         for kind, paths in truth.items():
             assert [result.path for result in found if result.type == kind] == paths
@@ -167,7 +168,7 @@ def test_a_search_while_the_first_run_goes_on(
         # Before there is an index, and as long as it has no tables or no model.
         with suppress(NoIndexError), open_search(folder) as search:
             Reader(search, mini, set()).ask(QUERIES[0])
-            counts.append(len(search.find(QUERIES[0], ALL)))
+            counts.append(len(searching.find(search, QUERIES[0], ALL)))
     first.join()
     assert counts == sorted(counts)
     assert len(set(counts)) > 2

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import searching
 from pairs import write_tiny_pair
 from PIL import Image
 
@@ -21,7 +22,6 @@ from nmm.index.indexing.indexer import build
 from nmm.index.indexing.pipeline import Options
 from nmm.index.maintenance.status import status
 from nmm.index.search.engine import open_search
-from nmm.index.search.query import Query, Term
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import KINDS
 from nmm.index.store.catalog.writer import open_for_writing
@@ -79,7 +79,7 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def answer(folder: IndexFolder) -> tuple[str, list[str]]:
     """The model that answers, and the names of what it finds."""
     with open_search(folder) as search:
-        found = search.find("a cat", 10)
+        found = searching.find(search, "a cat", 10)
         return Path(search.model).name, sorted(Path(result.path).name for result in found)
 
 
@@ -193,13 +193,15 @@ def test_the_old_index_answers_until_the_new_one_is_whole(old: IndexFolder, pair
 
 def test_a_search_that_was_open_goes_over_to_the_new_model(old: IndexFolder, pair: str) -> None:
     with open_search(old) as search:
-        before = search.find("a cat", 10)
-        search.embed_ahead([Query((Term(text=text),)) for text in ("a cat", "a dog")])
+        requests = [searching.request(text, 10) for text in ("a cat", "a dog", "a cat")]
+        responses = search.search_many(requests)
+        before = next(responses).results
+        next(responses)
         build([], old, model=pair, rebuild=True)
-        after = search.find("a cat", 10)
+        after = next(responses).results
         assert (search.model, len(before), len(after)) == (pair, 4, 4)
     with open_search(old) as search:
-        assert search.find("a cat", 10) == after != before
+        assert tuple(searching.find(search, "a cat", 10)) == after != before
 
 
 def test_a_search_that_was_open_says_that_the_new_model_is_not_here(
@@ -210,7 +212,7 @@ def test_a_search_that_was_open_says_that_the_new_model_is_not_here(
         build([], old, model=str(pair), rebuild=True)
         shutil.rmtree(pair)
         with pytest.raises(ModelError, match="There is no model called"):
-            search.find("a cat", 10)
+            searching.find(search, "a cat", 10)
 
 
 def test_a_stopped_rebuild_leaves_the_old_index_and_is_gone_on_with(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import searching
 from numpy.typing import NDArray
 from support import SAMPLE_DATA, Nmm
 
@@ -19,10 +20,10 @@ from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.indexing.indexer import build
 from nmm.index.media.image.decode import decode
-from nmm.index.search.engine import Search, open_search
-from nmm.index.search.query import Mode, Query, Term
-from nmm.index.search.relevance import Relevance, height
-from nmm.index.search.result import Result
+from nmm.index.search.engine import SearchEngine, open_search
+from nmm.index.search.query import Query, SearchMode, Term
+from nmm.index.search.relevance import Relevance, chance_margin
+from nmm.index.search.result import SearchResult
 from nmm.index.store.catalog.comparison_data import sample
 from nmm.index.store.catalog.read_cache import States
 from nmm.index.store.catalog.reader import Catalog
@@ -43,12 +44,12 @@ def samples(tmp_path_factory: pytest.TempPathFactory, mini: OnnxEncoder) -> Inde
 
 
 @pytest.fixture(scope="module")
-def search(samples: IndexFolder) -> Iterator[Search]:
+def search(samples: IndexFolder) -> Iterator[SearchEngine]:
     with open_search(samples) as opened:
         yield opened
 
 
-def name(result: Result) -> str:
+def name(result: SearchResult) -> str:
     return Path(result.path).relative_to(SAMPLE_DATA.resolve()).as_posix()
 
 
@@ -56,8 +57,10 @@ def name(result: Result) -> str:
 
 
 @pytest.mark.parametrize("query", NONSENSE)
-def test_of_a_query_about_nothing_in_the_index_all_is_weak(search: Search, query: str) -> None:
-    found = search.find(query, 100)
+def test_of_a_query_about_nothing_in_the_index_all_is_weak(
+    search: SearchEngine, query: str
+) -> None:
+    found = searching.find(search, query, 100)
     assert len(found) == 31
     assert all(one.weak for one in found)
 
@@ -75,43 +78,45 @@ def test_of_a_query_about_nothing_in_the_index_all_is_weak(search: Search, query
         ("minutes of the repair café meeting", {"notes/meeting_repair_cafe.md"}),
     ],
 )
-def test_what_is_meant_is_not_weak(search: Search, query: str, right: set[str]) -> None:
+def test_what_is_meant_is_not_weak(search: SearchEngine, query: str, right: set[str]) -> None:
     # What has the words is never weak, be it seven texts in which there is a cat.
-    found = search.find(query, 100, mode=Mode.SEMANTIC)
+    found = searching.find(search, query, 100, mode=SearchMode.SEMANTIC)
     strong = {name(one) for one in found if not one.weak}
     assert right <= strong
     assert len(strong) <= 6
 
 
 @pytest.mark.parametrize("query", ["a cat", "tripod", *NONSENSE])
-def test_relevant_leaves_out_what_is_weak_and_nothing_else(search: Search, query: str) -> None:
-    strong = [name(one) for one in search.find(query, 100) if not one.weak]
-    found = search.find(query, 100, relevant=True)
+def test_relevant_leaves_out_what_is_weak_and_nothing_else(
+    search: SearchEngine, query: str
+) -> None:
+    strong = [name(one) for one in searching.find(search, query, 100) if not one.weak]
+    found = searching.find(search, query, 100, drop_weak=True)
     assert [name(one) for one in found] == strong
     assert [one.rank for one in found] == list(range(1, len(strong) + 1))
-    assert [name(one) for one in search.find(query, 1, relevant=True)] == strong[:1]
+    assert [name(one) for one in searching.find(search, query, 1, drop_weak=True)] == strong[:1]
 
 
-def test_relevant_looks_beyond_what_is_weak(search: Search) -> None:
-    every = search.find("tripod", 100)
+def test_relevant_looks_beyond_what_is_weak(search: SearchEngine) -> None:
+    every = searching.find(search, "tripod", 100)
     strong = [one for one in every if not one.weak]
-    found = search.find("tripod", len(strong), relevant=True)
+    found = searching.find(search, "tripod", len(strong), drop_weak=True)
     assert [one.path for one in found] == [one.path for one in strong]
 
 
-def test_what_was_found_by_its_words_is_never_weak(search: Search) -> None:
-    found = search.find("three lemons", 100, mode=Mode.HYBRID)
+def test_what_was_found_by_its_words_is_never_weak(search: SearchEngine) -> None:
+    found = searching.find(search, "three lemons", 100, mode=SearchMode.HYBRID)
     assert not any(one.by_words for one in found)
-    (first, *others) = search.find("monstera", 100, mode=Mode.HYBRID)
+    (first, *others) = searching.find(search, "monstera", 100, mode=SearchMode.HYBRID)
     assert (name(first), first.by_words, first.weak) == ("lists/house_plants.json", True, False)
     assert first.score < 1
     assert all(one.weak for one in others)
 
 
-def test_what_scores_less_than_one_is_weak_but_not_what_has_the_words(search: Search) -> None:
+def test_what_scores_less_than_one_is_weak_but_not_what_has_the_words(search: SearchEngine) -> None:
     by_words = 0
     for query in ("a cat", "soup", *NONSENSE):
-        found = search.find(query, 100)
+        found = searching.find(search, query, 100)
         assert all(one.weak != one.by_words for one in found if one.score < 1)
         by_words += sum(one.by_words for one in found if one.score < 1)
     assert by_words
@@ -125,7 +130,7 @@ def test_a_few_files_are_enough_to_tell(tmp_path: Path, folder: IndexFolder) -> 
     build([few], folder, model="mini")
     with open_search(folder) as opened:
         strong = {
-            query: [Path(one.path).name for one in opened.find(query) if not one.weak]
+            query: [Path(one.path).name for one in searching.find(opened, query) if not one.weak]
             for query in ("a cat", "lentil soup", *NONSENSE)
         }
     assert strong == {
@@ -139,17 +144,17 @@ def test_a_few_files_are_enough_to_tell(tmp_path: Path, folder: IndexFolder) -> 
 
 
 @pytest.mark.parametrize("least", [-5.0, 0.5, 1.0, 1.5, 99.0])
-def test_what_scores_less_than_asked_is_left_out(search: Search, least: float) -> None:
+def test_what_scores_less_than_asked_is_left_out(search: SearchEngine, least: float) -> None:
     # By meaning alone: what is found by its words may have any score, in any place.
-    every = search.find("a cat", 100, mode=Mode.SEMANTIC)
-    found = search.find("a cat", 100, min_score=least, mode=Mode.SEMANTIC)
+    every = searching.find(search, "a cat", 100, mode=SearchMode.SEMANTIC)
+    found = searching.find(search, "a cat", 100, min_score=least, mode=SearchMode.SEMANTIC)
     assert found == [one for one in every if one.score >= least]
     assert len(found) < len(every) or least == -5.0
 
 
-def test_a_least_score_that_is_no_number_is_refused(search: Search) -> None:
+def test_a_least_score_that_is_no_number_is_refused(search: SearchEngine) -> None:
     with pytest.raises(UsageError) as raised:
-        search.find("a cat", min_score=float("nan"))
+        searching.find(search, "a cat", min_score=float("nan"))
     assert raised.value.hint == "Scores are about 0 to 3; 1 is where weak ones end: --min-score 1"
 
 
@@ -157,8 +162,8 @@ def test_a_least_score_that_is_no_number_is_refused(search: Search) -> None:
 def test_the_height_grows_as_the_greatest_of_normal_numbers(count: int) -> None:
     normal = statistics.NormalDist()
     expected = normal.inv_cdf(1 - 0.15 / count) / normal.inv_cdf(1 - calibration.RARE)
-    assert height(count) == pytest.approx(expected, rel=0.01)
-    assert height(count) > height(150) == height(1) == height(0) == 1
+    assert chance_margin(count) == pytest.approx(expected, rel=0.01)
+    assert chance_margin(count) > chance_margin(150) == chance_margin(1) == chance_margin(0) == 1
 
 
 # Queries with an image
@@ -189,10 +194,10 @@ def test_of_an_image_what_is_equal_is_strong_and_what_is_another_weak(
     with Catalog.open(samples.catalog) as catalog:
         relevance = relevance_of(catalog, mini)
         for image, vector in photos.items():
-            standing = relevance.standing("image", Query((Term(image=Path(image)),)), vector)
-            assert standing
-            scores = {other: standing.score(float(vector @ photos[other])) for other in photos}
-            assert {other for other in photos if not standing.is_weak(scores[other])} == {image}
+            calibration = relevance.calibrate("image", Query((Term(image=Path(image)),)), vector)
+            assert calibration
+            scores = {other: calibration.score(float(vector @ photos[other])) for other in photos}
+            assert {other for other in photos if not calibration.is_weak(scores[other])} == {image}
             assert max(scores, key=scores.__getitem__) == image
 
 
@@ -202,8 +207,8 @@ def test_of_an_image_texts_about_it_score_as_they_do_of_words(
     with Catalog.open(samples.catalog) as catalog:
         relevance = relevance_of(catalog, mini)
         vector = photos["espresso.jpg"]
-        standing = relevance.standing("text", Query((Term(image=b""),)), vector)
-        assert standing
+        calibration = relevance.calibrate("text", Query((Term(image=b""),)), vector)
+        assert calibration
         best, cosine = max(
             (
                 (hit.path, hit.score)
@@ -213,8 +218,8 @@ def test_of_an_image_texts_about_it_score_as_they_do_of_words(
             key=lambda found: found[1],
         )
         assert Path(best).name == "espresso.md"
-        assert not standing.is_weak(standing.score(cosine))
-        assert standing.score(cosine) < 3
+        assert not calibration.is_weak(calibration.score(cosine))
+        assert calibration.score(cosine) < 3
 
 
 def test_words_beside_an_image_bring_its_scale_nearer_to_that_of_words(
@@ -227,9 +232,9 @@ def test_words_beside_an_image_bring_its_scale_nearer_to_that_of_words(
         for weight in (0, 1, 3):
             both = photos["launch.jpg"] + weight * words
             terms = Term(image=b""), Term(weight, "at night")
-            standing = relevance.standing("image", Query(terms), both / np.linalg.norm(both))
-            assert standing
-            units.append(standing.scale.unit)
+            calibration = relevance.calibrate("image", Query(terms), both / np.linalg.norm(both))
+            assert calibration
+            units.append(calibration.scale.unit)
         kept = catalog.scale("image")
     assert kept
     assert units[0] > units[1] > units[2] > kept.unit
@@ -246,10 +251,12 @@ def test_weights_of_any_size_make_a_scale(
     with Catalog.open(samples.catalog) as catalog:
         relevance = relevance_of(catalog, mini)
         for kind in KINDS:
-            standing = relevance.standing(kind, Query(terms), photos["launch.jpg"])
-            assert standing
-            assert np.isfinite([*standing.scale, standing.level, standing.height]).all()
-            assert standing.scale.unit > 0
+            calibration = relevance.calibrate(kind, Query(terms), photos["launch.jpg"])
+            assert calibration
+            assert np.isfinite(
+                [*calibration.scale, calibration.background, calibration.margin]
+            ).all()
+            assert calibration.scale.unit > 0
 
 
 def test_few_images_say_nothing_of_images_and_the_kept_scale_does(
@@ -257,11 +264,11 @@ def test_few_images_say_nothing_of_images_and_the_kept_scale_does(
 ) -> None:
     build([SAMPLE_DATA / "photos" / name for name in list(photos)[:7]], folder, model="mini")
     with Catalog.open(folder.catalog) as catalog:
-        standing = relevance_of(catalog, mini).standing(
+        calibration = relevance_of(catalog, mini).calibrate(
             "image", Query((Term(image=b""),)), photos["chelsea.jpg"]
         )
-        assert standing
-        assert standing.scale == catalog.scale("image")
+        assert calibration
+        assert calibration.scale == catalog.scale("image")
 
 
 def test_of_a_kind_that_is_not_there_nothing_is_said(
@@ -271,7 +278,7 @@ def test_of_a_kind_that_is_not_there_nothing_is_said(
     with Catalog.open(folder.catalog) as catalog:
         relevance = relevance_of(catalog, mini)
         vector = photos["chelsea.jpg"]
-        assert relevance.standing("text", Query((Term(text="a cat"),)), vector) is None
+        assert relevance.calibrate("text", Query((Term(text="a cat"),)), vector) is None
 
 
 # The sample
@@ -319,9 +326,9 @@ def test_what_comes_into_an_open_index_is_in_the_sample(
                 content = writer.add_content(Content(b"%d" % number, "image"))
                 writer.add_chunk(content, "image", ChunkRow(), vector)
             states.read()
-            standing = relevance.standing("image", query, vector)
-            assert standing
-            levels.append(standing.level)
+            calibration = relevance.calibrate("image", query, vector)
+            assert calibration
+            levels.append(calibration.background)
     # Of one item the level counts for 1 / 11, of two for 2 / 12.
     assert levels == pytest.approx([10 / 11, 20 / 12], rel=0.01)
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import searching
 
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import IndexLockedError, NoIndexError, UsageError
@@ -47,7 +48,7 @@ def root(tmp_path: Path, folder: IndexFolder) -> Path:
 
 def found(folder: IndexFolder, root: Path) -> list[str]:
     with search_module.open_search(folder) as search:
-        results = search.find("a note", 100)
+        results = searching.find(search, "a note", 100)
     return sorted(Path(result.path).relative_to(root).as_posix() for result in results)
 
 

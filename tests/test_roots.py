@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import searching
 from support import Nmm
 
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
@@ -60,7 +61,7 @@ def paths(folder: IndexFolder) -> list[str]:
 
 def found(folder: IndexFolder) -> list[str]:
     with search_module.open_search(folder) as search:
-        return sorted(result.path for result in search.find("a note", 100))
+        return sorted(result.path for result in searching.find(search, "a note", 100))
 
 
 def test_roots_are_listed_with_what_they_hold(disk: Path, folder: IndexFolder) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import searching
 from numpy.typing import NDArray
 
 from nmm.index.encoders.base import Task
@@ -19,7 +20,8 @@ from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
 from nmm.index.search import engine as search_module
 from nmm.index.search.engine import open_search
-from nmm.index.search.result import Result
+from nmm.index.search.response import IndexDamaged
+from nmm.index.search.result import SearchResult
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import KINDS, Kind, Scale, Settings
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
@@ -98,9 +100,9 @@ class Library:
         with open_for_writing(self.folder) as writer:
             segments.refresh(writer, self.folder, self._mini.model.dimension)
 
-    def find(self, count: int, kinds: Sequence[Kind] = KINDS) -> list[Result]:
+    def find(self, count: int, kinds: Sequence[Kind] = KINDS) -> list[SearchResult]:
         with open_search(self.folder) as search:
-            return search.find(QUERY, count, kinds)
+            return searching.find(search, QUERY, count, kinds)
 
     def ranking(self, count: int, kinds: Sequence[Kind] = KINDS) -> list[tuple[str, float]]:
         """The paths that are found, each with its score to two digits."""
@@ -122,7 +124,7 @@ def test_a_text_is_found_by_its_best_passage(library: Library) -> None:
     library.add({"notes/a.txt": [0.1, 0.6, 0.3]})
     (found,) = library.find(10)
     assert found.score == pytest.approx(0.6, abs=TOLERANCE)
-    assert found == Result(
+    assert found == SearchResult(
         rank=1,
         score=found.score,
         path=str(ROOT / "notes" / "a.txt"),
@@ -137,7 +139,7 @@ def test_an_image_is_found_with_its_size(library: Library) -> None:
     library.add({"i.png": [0.2]}, "image")
     (found,) = library.find(10)
     assert found.score == pytest.approx(0.2, abs=TOLERANCE)
-    assert found == Result(
+    assert found == SearchResult(
         rank=1,
         score=found.score,
         path=str(ROOT / "i.png"),
@@ -251,16 +253,17 @@ def test_scores_come_from_the_catalog_though_the_derived_file_lies(library: Libr
     os.utime(file, ns=(known.mtime_ns, known.mtime_ns))
     assert file.stat().st_size == known.bytes
     with open_search(library.folder) as search:
-        assert search.find(QUERY, 10) == expected
-        assert search.find(QUERY, 1) == expected[:1]
+        assert searching.find(search, QUERY, 10) == expected
+        assert searching.find(search, QUERY, 1) == expected[:1]
         # It is this file that was asked, and found out: of the best, it proposed the worst.
-        assert search.damaged() == [known.name]
+        response = search.search(searching.request(QUERY))
+        assert response.warnings == (IndexDamaged((known.name,)),)
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t"])
 def test_an_empty_query_is_refused(library: Library, text: str) -> None:
     with open_search(library.folder) as search, pytest.raises(UsageError) as raised:
-        search.find(text, 10)
+        searching.find(search, text, 10)
     assert str(raised.value) == 'The query is empty.\nSay what to look for: nmm search "a cat"'
 
 
@@ -284,7 +287,7 @@ def test_an_index_of_other_weights_is_not_searched(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
         writer.set_settings(Settings("mini", 384, "abc"))
     with open_search(folder) as search, pytest.raises(ModelError) as raised:
-        search.find(QUERY)
+        searching.find(search, QUERY)
     assert str(raised.value) == (
         "This index was made with other weights of the model mini.\n"
         "Vectors of different weights cannot be compared.\n"
@@ -301,11 +304,11 @@ def test_an_open_search_finds_what_is_added_meanwhile(library: Library) -> None:
     library.add({"a.txt": [0.5]})
     library.refresh()
     with open_search(library.folder) as search:
-        before = [Path(found.path).name for found in search.find(QUERY, 10)]
+        before = [Path(found.path).name for found in searching.find(search, QUERY, 10)]
         library.add({"b.txt": [0.6]})
-        added = [Path(found.path).name for found in search.find(QUERY, 10)]
+        added = [Path(found.path).name for found in searching.find(search, QUERY, 10)]
         library.refresh()
-        refreshed = [Path(found.path).name for found in search.find(QUERY, 10)]
+        refreshed = [Path(found.path).name for found in searching.find(search, QUERY, 10)]
     assert (before, added, refreshed) == (["a.txt"], ["b.txt", "a.txt"], ["b.txt", "a.txt"])
 
 
@@ -329,7 +332,7 @@ def test_an_index_whose_first_run_was_cut_short_answers(
     with Catalog.open(folder.catalog) as catalog:
         assert [catalog.scale(kind) for kind in KINDS] == [None, None]
     with open_search(folder) as search:
-        results = search.find(QUERY, 100)
+        results = searching.find(search, QUERY, 100)
     assert sorted(found.path for found in results) == sorted(
         event.path for event in passed if isinstance(event, Passed)
     )
@@ -343,7 +346,7 @@ def test_what_is_meant_is_found_first_of_its_kind(sample_data: Path, folder: Ind
     build([sample_data / name for name in [*names, "recipes/lentil_soup.txt"]], folder)
     with open_search(folder) as search:
         first = [
-            Path(search.find(query, 1, [kind])[0].path).name
+            Path(searching.find(search, query, 1, [kind])[0].path).name
             for query, kind in [("coffee", KINDS[0]), ("a cat", KINDS[1]), ("soup", KINDS[1])]
         ]
     assert first == ["espresso.jpg", "chelsea.md", "lentil_soup.txt"]

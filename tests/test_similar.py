@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import searching
 import typer
 from numpy.typing import NDArray
 from support import SAMPLE_DATA
 
 from nmm.cli.app import app
-from nmm.cli.commands.similar import OTHERS
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
@@ -23,12 +22,15 @@ from nmm.index.media.image.decode import decode
 from nmm.index.media.reader import Chunking, TextMedia, read_media
 from nmm.index.search import engine as search_module
 from nmm.index.search.engine import open_search
+from nmm.index.search.image_files import find_image
 from nmm.index.search.query import Query, Term, parse
 from nmm.index.search.query_embedding import QueryEmbedder
 from nmm.index.store.catalog.types import Kind, Scale, Settings
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 
+# Parameters of a search that say in words, or how, to search.
+ONLY_SEARCH = ("words", "images", "mode", "raw_prompt", "like")
 CAT = SAMPLE_DATA / "photos" / "chelsea.jpg"
 DIARY = SAMPLE_DATA / "notes" / "garden_diary.md"
 ROOT = Path("/library").absolute()
@@ -85,7 +87,7 @@ def test_a_query_of_one_text_has_the_vector_of_the_text(
 ) -> None:
     expected = mini.embed_texts(["a cat on a piano"], Task.QUERY)[0]
     for line in ("a cat on a piano", '"a cat on a piano"', "2*a cat on a piano + 0*dog"):
-        assert (embed_query(parse(line), mini, writer) == expected).all()
+        assert (embed_query(parse(line, find_image), mini, writer) == expected).all()
 
 
 def test_terms_are_summed_with_their_weights(writer: CatalogWriter, mini: OnnxEncoder) -> None:
@@ -93,7 +95,7 @@ def test_terms_are_summed_with_their_weights(writer: CatalogWriter, mini: OnnxEn
     expected = 2 * cat - 0.5 * dog
     expected /= np.linalg.norm(expected)
     for line in ("2*cat - 0.5*dog", "- 0.25e308*dog + 1e308*cat", "-1e-310*dog + 4e-310*cat"):
-        found = embed_query(parse(line), mini, writer)
+        found = embed_query(parse(line, find_image), mini, writer)
         assert found == pytest.approx(expected, abs=1e-6)
         assert np.linalg.norm(found) == pytest.approx(1)
     assert embed_query(parse("- cat"), mini, writer) == pytest.approx(-cat, abs=1e-6)
@@ -104,7 +106,7 @@ def test_terms_that_cancel_each_other_are_refused(
     line: str, writer: CatalogWriter, mini: OnnxEncoder
 ) -> None:
     with pytest.raises(UsageError) as raised:
-        embed_query(parse(line), mini, writer)
+        embed_query(parse(line, find_image), mini, writer)
     assert raised.value.what == f"Nothing is left to look for in: {line}"
 
 
@@ -208,10 +210,10 @@ def test_a_file_itself_is_no_result_and_its_copy_is_one(
     monkeypatch.setattr(search_module, "load_encoder", lambda *_, **__: mini)
     put(writer, DIARY, "text", [unit(mini.model.dimension, 5)] * 30, "a.md", "b.md")
     put(writer, CAT, "text", [unit(mini.model.dimension, 5, 6)], "c.md")
-    query = Query((Term(file=DIARY),), without=(str(ROOT / "a.md"),))
+    query = Query((Term(file=DIARY),), exclude=(str(ROOT / "a.md"),))
     with open_search(folder) as search:
         for count, expected in [(1, ["b.md"]), (3, ["b.md", "c.md"])]:
-            found = search.find(query, count)
+            found = searching.find(search, query, count)
             assert [Path(one.path).name for one in found] == expected
 
 
@@ -225,6 +227,5 @@ def test_the_options_are_those_of_a_search() -> None:
         for name in ("search", "similar")
     )
     assert similar.pop("file") == ["file"]
-    assert similar == {name: opts for name, opts in search.items() if name not in OTHERS}
-    assert set(OTHERS) <= set(search)
-    assert "options" not in inspect.signature(commands["similar"].callback).parameters
+    assert similar == {name: opts for name, opts in search.items() if name not in ONLY_SEARCH}
+    assert set(ONLY_SEARCH) <= set(search)

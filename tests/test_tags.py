@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import searching
 from pairs import write_tiny_pair
 from PIL import Image
 from support import SAMPLE_DATA, Nmm
@@ -28,7 +29,7 @@ from nmm.index.maintenance.compact import compact
 from nmm.index.maintenance.doctor import doctor
 from nmm.index.maintenance.remove import remove
 from nmm.index.search.engine import open_search
-from nmm.index.search.filters import Emptied, Filters
+from nmm.index.search.filters import EmptyFilter, Filters
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.tags import Tag
 from nmm.index.store.catalog.writer import open_for_writing
@@ -65,7 +66,7 @@ def tag(folder: IndexFolder, labels: dict[str, str | None], *choice: str) -> Non
 
 def tagged(folder: IndexFolder, *labels: str) -> set[str]:
     """The names of the files that have one of those tags."""
-    with open_items(folder, filters=Filters(tag=labels)) as items:
+    with open_items(folder, filters=Filters(tags=labels)) as items:
         return {Path(item.path).name for item in items.files}
 
 
@@ -85,10 +86,11 @@ def test_a_filter_finds_what_has_one_of_some_tags(index: IndexFolder) -> None:
     assert tagged(index, "CAT") == {"a.txt"}
     assert tagged(index, "dog") == set()
     with open_search(index) as search:
-        found = search.find("Vienna", 10, filters=Filters(tag=("cat", "colour")))
+        found = searching.find(search, "Vienna", 10, filters=Filters(tags=("cat", "colour")))
         assert {Path(one.path).name for one in found} == {"a.txt", "red.png"}
-        assert search.emptied_by(Filters(tag=("dog",))) == [
-            Emptied(("tag",), 4, there=("cat", "colour"))
+        no_dog = searching.request("Vienna", filters=Filters(tags=("dog",)))
+        assert list(search.search(no_dog).empty_because) == [
+            EmptyFilter(("tags",), 4, available=("cat", "colour"))
         ]
 
 

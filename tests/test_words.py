@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import searching
 from support import Nmm
 
 from nmm.index.encoders.base import Task
@@ -23,10 +24,10 @@ from nmm.index.maintenance.doctor import doctor
 from nmm.index.search import engine as search_module
 from nmm.index.search.engine import open_search
 from nmm.index.search.fusion import fused
-from nmm.index.search.keyword import find_words
-from nmm.index.search.keyword_query import words_of
-from nmm.index.search.query import Mode, Query, Term
-from nmm.index.search.result import Result
+from nmm.index.search.keyword import find_keywords
+from nmm.index.search.keyword_query import keywords_of
+from nmm.index.search.query import Query, SearchMode, Term
+from nmm.index.search.result import SearchResult
 from nmm.index.store.catalog.file_lookup import paths_of
 from nmm.index.store.catalog.full_text import SHADOWS, WORD_TABLES
 from nmm.index.store.catalog.reader import Catalog
@@ -84,17 +85,17 @@ def copied(kept: IndexFolder, folder: IndexFolder) -> IndexFolder:
 
 
 def find(
-    folder: IndexFolder, query: str, mode: Mode = Mode.KEYWORD, count: int = 10
-) -> list[Result]:
+    folder: IndexFolder, query: str, mode: SearchMode = SearchMode.KEYWORD, count: int = 10
+) -> list[SearchResult]:
     with open_search(folder) as search:
-        return search.find(query, count, mode=mode)
+        return searching.find(search, query, count, mode=mode)
 
 
-def names(results: Sequence[Result]) -> list[str]:
+def names(results: Sequence[SearchResult]) -> list[str]:
     return [Path(result.path).name for result in results]
 
 
-def marked(result: Result) -> list[str]:
+def marked(result: SearchResult) -> list[str]:
     return [(result.text or "")[first:last] for first, last in result.spans]
 
 
@@ -151,26 +152,28 @@ def test_a_word_is_found_in_its_other_forms_but_not_by_a_part(kept: IndexFolder)
         "x" * 100_000, "word " * 5_000, "a-" * 10_000, "😀", "新年", "\ud800", "%s",
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("mode", [Mode.KEYWORD, Mode.HYBRID])
-def test_nothing_in_a_query_is_syntax(kept: IndexFolder, query: str, mode: Mode) -> None:
+@pytest.mark.parametrize("mode", [SearchMode.KEYWORD, SearchMode.HYBRID])
+def test_nothing_in_a_query_is_syntax(kept: IndexFolder, query: str, mode: SearchMode) -> None:
     with open_search(kept) as search:
-        found = search.find(Query((Term(text=query),)), mode=mode) if query != "\ud800" else []
-        assert not search.wordless
+        asked = searching.request(Query((Term(text=query),)), mode=mode)
+        response = search.search(asked) if query != "\ud800" else None
+    found = response.results if response else ()
+    assert not (response and response.warnings)
     if query in {"^soup", "soup*", "-soup", "'soup'", "\0soup\0", '"soup'}:
         assert names(found[:1]) == ["soup.txt"]
         assert found[0].by_words
 
 
 def test_words_of_a_query() -> None:
-    assert words_of('x "b c" X b-c — … "!" "') == ("x", "b c", "b-c")
-    assert words_of("x" + "\ud800") == ("x?",)
-    assert len(words_of(" ".join(map(str, range(1000))))) == 64
+    assert keywords_of('x "b c" X b-c — … "!" "') == ("x", "b c", "b-c")
+    assert keywords_of("x" + "\ud800") == ("x?",)
+    assert len(keywords_of(" ".join(map(str, range(1000))))) == 64
 
 
 def test_stop_words_are_not_looked_for_beside_others() -> None:
-    assert words_of("The cat is on a mat") == ("cat", "mat")
-    assert words_of("to be or not to be") == ("to", "be", "or", "not")
-    assert words_of('"the who" in concert') == ("the who", "concert")
+    assert keywords_of("The cat is on a mat") == ("cat", "mat")
+    assert keywords_of("to be or not to be") == ("to", "be", "or", "not")
+    assert keywords_of('"the who" in concert') == ("the who", "concert")
 
 
 # Where words are found
@@ -319,10 +322,10 @@ def test_the_passage_in_which_the_words_stand_is_shown_with_the_files_score(
     library: Library,
 ) -> None:
     library.add("a.txt", 0.5, "near in meaning", "the boat was red", "a red red boat, a red boat")
-    (found,) = find(library.folder, QUERY, Mode.HYBRID)
+    (found,) = find(library.folder, QUERY, SearchMode.HYBRID)
     assert (found.lines, found.text) == ((3, 3), "a red red boat, a red boat")
     assert marked(found) == ["red", "red", "boat", "red", "boat"]
-    (near,) = find(library.folder, QUERY, Mode.SEMANTIC)
+    (near,) = find(library.folder, QUERY, SearchMode.SEMANTIC)
     assert (near.lines, near.text, near.spans, near.by_words) == (
         (1, 1),
         "near in meaning",
@@ -334,7 +337,7 @@ def test_the_passage_in_which_the_words_stand_is_shown_with_the_files_score(
 
 def test_words_spread_over_a_name_and_a_passage_are_not_all_in_one(library: Library) -> None:
     library.add("red.txt", 0.5, "a boat")
-    (found,) = find(library.folder, QUERY, Mode.HYBRID)
+    (found,) = find(library.folder, QUERY, SearchMode.HYBRID)
     assert (found.by_words, found.spans) == (False, ())
 
 
@@ -353,7 +356,7 @@ def test_without_a_file_that_has_all_words_those_that_have_some_are_found(
 def test_marks_do_not_depend_on_what_a_text_is_made_of(library: Library) -> None:
     text = "\ue000\ue001 red <b>\x1b[1m boat\x1b[0m</b> é\u0301 🚤 \u202ered\u202c \ue000"
     library.add("a.txt", 0.5, text)
-    (found,) = find(library.folder, QUERY, Mode.HYBRID)
+    (found,) = find(library.folder, QUERY, SearchMode.HYBRID)
     assert (found.text, marked(found)) == (text, ["red", "boat", "red"])
 
 
@@ -365,11 +368,11 @@ def test_what_fits_both_ways_comes_before_what_fits_one_way_better(library: Libr
     library.add("both.txt", 0.5, "a red boat and other things that make this passage longer")
     library.add("words.txt", -0.2, "red boat red boat")
     library.add("neither.txt", 0.0, "a green hill")
-    orders = {mode: names(find(library.folder, QUERY, mode)) for mode in Mode}
+    orders = {mode: names(find(library.folder, QUERY, mode)) for mode in SearchMode}
     assert orders == {
-        Mode.SEMANTIC: ["meaning.txt", "both.txt", "neither.txt", "words.txt"],
-        Mode.KEYWORD: ["words.txt", "both.txt"],
-        Mode.HYBRID: ["both.txt", "words.txt", "meaning.txt", "neither.txt"],
+        SearchMode.SEMANTIC: ["meaning.txt", "both.txt", "neither.txt", "words.txt"],
+        SearchMode.KEYWORD: ["words.txt", "both.txt"],
+        SearchMode.HYBRID: ["both.txt", "words.txt", "meaning.txt", "neither.txt"],
     }
 
 
@@ -389,9 +392,9 @@ def test_hybrid_finds_in_its_first_results_more_than_either_half(library: Librar
         library.add(name, cosine, words)
     recall = {
         mode: len(answers.keys() & set(names(find(library.folder, QUERY, mode, 5))))
-        for mode in Mode
+        for mode in SearchMode
     }
-    assert recall == {Mode.HYBRID: 5, Mode.SEMANTIC: 3, Mode.KEYWORD: 3}
+    assert recall == {SearchMode.HYBRID: 5, SearchMode.SEMANTIC: 3, SearchMode.KEYWORD: 3}
 
 
 def test_a_picture_that_fits_well_comes_before_texts_that_have_the_words(library: Library) -> None:
@@ -399,7 +402,7 @@ def test_a_picture_that_fits_well_comes_before_texts_that_have_the_words(library
         library.add(f"{number:02}.txt", 0.1 - number / 1000, f"a red boat, number {number}")
         library.add(f"{number:02}.jpg", -number / 1000)
     library.add("boat.jpg", 0.7)
-    found = find(library.folder, QUERY, Mode.HYBRID, 3)
+    found = find(library.folder, QUERY, SearchMode.HYBRID, 3)
     assert names(found) == ["boat.jpg", "00.txt", "01.txt"]
 
 
@@ -411,14 +414,18 @@ def test_a_rare_code_comes_before_pictures_that_have_nothing_to_do_with_it(
     for number in range(5):
         library.add(f"{number}.txt", 0.1, "nothing")
     library.add("code.txt", -0.1, "red boat")
-    assert names(find(library.folder, QUERY, Mode.HYBRID, 3)) == ["code.txt", "00.jpg", "01.jpg"]
+    assert names(find(library.folder, QUERY, SearchMode.HYBRID, 3)) == [
+        "code.txt",
+        "00.jpg",
+        "01.jpg",
+    ]
 
 
 def test_equal_files_are_in_the_order_of_their_paths(library: Library) -> None:
     for name in ("c.txt", "a.txt", "b.txt"):
         library.add(name, 0.5, "red boat")
     library.change("UPDATE vectors SET vector = (SELECT vector FROM vectors LIMIT 1)")
-    for mode in Mode:
+    for mode in SearchMode:
         found = find(library.folder, QUERY, mode)
         assert names(found) == ["a.txt", "b.txt", "c.txt"]
         assert [result.rank for result in found] == [1, 2, 3]
@@ -428,25 +435,29 @@ def test_without_words_a_hybrid_ranking_is_that_of_meaning(library: Library) -> 
     for number in range(30):
         library.add(f"{number}.txt", 0.5 - number / 50, "nothing")
         library.add(f"{number}.jpg", 0.5 - number / 49)
-    assert find(library.folder, QUERY, Mode.HYBRID) == find(library.folder, QUERY, Mode.SEMANTIC)
+    assert find(library.folder, QUERY, SearchMode.HYBRID) == find(
+        library.folder, QUERY, SearchMode.SEMANTIC
+    )
 
 
-@pytest.mark.parametrize("mode", Mode)
-def test_a_kind_that_is_not_asked_for_is_not_found(library: Library, mode: Mode) -> None:
+@pytest.mark.parametrize("mode", SearchMode)
+def test_a_kind_that_is_not_asked_for_is_not_found(library: Library, mode: SearchMode) -> None:
     library.add("red boat.jpg", 0.5, caption="red boat")
     library.add("red boat.txt", 0.5, "red boat")
     with open_search(library.folder) as search:
         for kind in KINDS:
-            assert [found.type for found in search.find(QUERY, 10, [kind], mode=mode)] == [kind]
+            assert [
+                found.type for found in searching.find(search, QUERY, 10, [kind], mode=mode)
+            ] == [kind]
 
 
 def test_more_files_than_a_ranking_holds_are_still_known_by_their_words(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nmm.index.search.keyword.DEPTH", 2)
+    monkeypatch.setattr("nmm.index.search.keyword.MAX_MATCHES", 2)
     for number in range(5):
         library.add(f"{number}.txt", 0.5, "red boat " + "and more " * number)
-    assert all(result.by_words for result in find(library.folder, QUERY, Mode.HYBRID))
+    assert all(result.by_words for result in find(library.folder, QUERY, SearchMode.HYBRID))
 
 
 def test_words_are_looked_for_among_files_that_pass_a_condition(library: Library) -> None:
@@ -456,7 +467,7 @@ def test_words_are_looked_for_among_files_that_pass_a_condition(library: Library
         library.add(name, 0.5, "red boat")
     where = ("files.path GLOB ? AND contents.kind != ?", ("in/*", "nothing"))
     with Catalog.open(library.folder.catalog) as catalog:
-        found = find_words(catalog, ["red", "boat"], KINDS, where)
+        found = find_keywords(catalog, ["red", "boat"], KINDS, where)
         found.complete(catalog, [1, 2, 3, 4])
         paths = paths_of(catalog, found.best)
     root = Path("/library").absolute()
@@ -484,8 +495,8 @@ def test_words_are_to_be_there_to_be_found(kept: IndexFolder) -> None:
     image = Query((Term(image=b"an image"),))
     with open_search(kept) as search:
         with pytest.raises(UsageError, match="no words to look for"):
-            search.find(image, mode=Mode.KEYWORD)
-        assert search.find("?!", mode=Mode.KEYWORD) == []
+            searching.find(search, image, mode=SearchMode.KEYWORD)
+        assert searching.find(search, "?!", mode=SearchMode.KEYWORD) == []
 
 
 @contextmanager
@@ -520,7 +531,7 @@ def test_damaged_words_hinder_no_search_and_are_made_again(
     before = find(copied, "invoice bank")
     with opened(copied) as connection:
         connection.execute(damage)
-    for mode in Mode:
+    for mode in SearchMode:
         found = find(copied, "invoice INV-2023-004", mode)
         assert found, mode
     assert "words" in [finding.check for finding in doctor(copied).findings if not finding.ok]

@@ -17,10 +17,26 @@ from nmm.cli.options.common import (
     QuietOption,
     WaitOption,
 )
-from nmm.cli.options.filtered import Among, filtered
-from nmm.cli.options.filters import parse_label, tell_emptied
+from nmm.cli.options.empty_filters import describe_empty
+from nmm.cli.options.filter_values import parse_label
+from nmm.cli.options.filters import (
+    AfterOption,
+    BeforeOption,
+    CameraOption,
+    ExtensionsOption,
+    FilterOptions,
+    HasTextOption,
+    Media,
+    MediaOption,
+    MinBytesOption,
+    MinWidthOption,
+    NearOption,
+    OrientationOption,
+    PathGlobsOption,
+    TagsOption,
+)
 from nmm.cli.options.input_files import read_text
-from nmm.cli.render.formats import only_one
+from nmm.cli.options.output import choose_one
 from nmm.cli.render.sorting import put_back, sort
 from nmm.index.analysis.classification.labels import NONE, Label, normal, parse_labels
 from nmm.index.errors import UsageError
@@ -44,7 +60,6 @@ Examples:
 """
 
 
-@filtered
 def classify(
     labels: Annotated[
         list[str] | None,
@@ -82,6 +97,18 @@ def classify(
             "--min-score", metavar="P", min=0, max=1, help="Leave out what is less probable."
         ),
     ] = 0.0,
+    media: MediaOption = Media.ALL,
+    path_globs: PathGlobsOption = None,
+    after: AfterOption = None,
+    before: BeforeOption = None,
+    near: NearOption = None,
+    camera: CameraOption = None,
+    min_width: MinWidthOption = None,
+    orientation: OrientationOption = None,
+    min_bytes: MinBytesOption = None,
+    extensions: ExtensionsOption = None,
+    has_text: HasTextOption = None,
+    tags: TagsOption = None,
     index_path: IndexOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     as_jsonl: Annotated[
@@ -123,8 +150,6 @@ def classify(
         ),
     ] = None,
     quiet: QuietOption = False,
-    *,
-    among: Among,
 ) -> None:
     """Tell which of some labels fits each file best, and how surely.
 
@@ -132,6 +157,20 @@ def classify(
     Scores are probabilities; of each file, those of all labels are 1 together. A text is
     taken as a whole.
     """
+    considered = FilterOptions(
+        media=media,
+        path_globs=path_globs,
+        after=after,
+        before=before,
+        near=near,
+        camera=camera,
+        min_width=min_width,
+        orientation=orientation,
+        min_bytes=min_bytes,
+        extensions=extensions,
+        has_text=has_text,
+        tags=tags,
+    )
     if undo:
         if labels or labels_file or move_to or link_to:
             raise UsageError("--undo is given alone.", hint="Leave out the other options.")
@@ -150,7 +189,7 @@ def classify(
     from nmm.index.analysis.collection import open_items
     from nmm.index.store.layout import index_folder
 
-    form = only_one(
+    form = choose_one(
         {
             "--json": as_json,
             "--jsonl": as_jsonl,
@@ -169,15 +208,15 @@ def classify(
 
     with open_items(
         folder,
-        among.kinds,
-        among.typed.read(),
+        considered.kinds,
+        considered.read(),
         on_compile=lambda: note("Preparing the model for this machine, once."),
     ) as items:
         found = classify_items(
             items, wanted, templates=[valid(one) for one in templates or ()], none=none
         )
         roots = [root.path for root in items.catalog.roots()]
-        for line in tell_emptied(items.emptied, among.typed, among.kinds):
+        for line in describe_empty(items.emptied, considered):
             note(line)
     shown = classifications.rows(found, chosen, least)
     if form or not sorting:

@@ -10,8 +10,23 @@ import typer
 from nmm.cli.console.exit_codes import Exit
 from nmm.cli.framework.optional_value import GalleryCommand
 from nmm.cli.options.common import IndexOption, JsonOption, QuietOption
-from nmm.cli.options.filtered import Among, filtered
-from nmm.cli.options.filters import tell_emptied
+from nmm.cli.options.empty_filters import describe_empty
+from nmm.cli.options.filters import (
+    AfterOption,
+    BeforeOption,
+    CameraOption,
+    ExtensionsOption,
+    FilterOptions,
+    HasTextOption,
+    Media,
+    MediaOption,
+    MinBytesOption,
+    MinWidthOption,
+    NearOption,
+    OrientationOption,
+    PathGlobsOption,
+    TagsOption,
+)
 from nmm.index.analysis.clustering.clusters import Method
 
 EXAMPLES = """\b
@@ -24,7 +39,6 @@ Examples:
 COMMAND = GalleryCommand
 
 
-@filtered
 def cluster(
     count: Annotated[
         int | None,
@@ -52,6 +66,18 @@ def cluster(
         int,
         typer.Option("--seed", min=0, max=2**31 - 1, help="Another one may group otherwise."),
     ] = 0,
+    media: MediaOption = Media.ALL,
+    path_globs: PathGlobsOption = None,
+    after: AfterOption = None,
+    before: BeforeOption = None,
+    near: NearOption = None,
+    camera: CameraOption = None,
+    min_width: MinWidthOption = None,
+    orientation: OrientationOption = None,
+    min_bytes: MinBytesOption = None,
+    extensions: ExtensionsOption = None,
+    has_text: HasTextOption = None,
+    tags: TagsOption = None,
     index_path: IndexOption = None,
     as_json: JsonOption = False,
     as_jsonl: Annotated[
@@ -70,8 +96,6 @@ def cluster(
         ),
     ] = None,
     quiet: QuietOption = False,
-    *,
-    among: Among,
 ) -> None:
     """Group the files by what they are of, images and texts together, and name the groups.
 
@@ -87,6 +111,20 @@ def cluster(
     from nmm.index.analysis.collection import open_items
     from nmm.index.store.layout import index_folder
 
+    considered = FilterOptions(
+        media=media,
+        path_globs=path_globs,
+        after=after,
+        before=before,
+        near=near,
+        camera=camera,
+        min_width=min_width,
+        orientation=orientation,
+        min_bytes=min_bytes,
+        extensions=extensions,
+        has_text=has_text,
+        tags=tags,
+    )
     write = clusters.chosen(as_json=as_json, as_jsonl=as_jsonl, as_csv=as_csv)
     page = None
     if gallery is not None:
@@ -99,8 +137,8 @@ def cluster(
 
     with open_items(
         index_folder(index_path),
-        among.kinds,
-        among.typed.read(),
+        considered.kinds,
+        considered.read(),
         on_compile=lambda: tell("Preparing the model for this machine, once."),
     ) as items:
         found = divide(
@@ -118,7 +156,7 @@ def cluster(
             write(items, found, method)
         elif not page and found:
             clusters.print_table(items, found)
-        for line in tell_emptied(items.emptied, among.typed, among.kinds):
+        for line in describe_empty(items.emptied, considered):
             tell(line)
         if not items.files:
             raise typer.Exit(Exit.NOTHING_FOUND)

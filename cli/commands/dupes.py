@@ -14,7 +14,22 @@ from nmm.cli.console.stdout import emit
 from nmm.cli.console.text import count, printable
 from nmm.cli.framework.optional_value import GalleryCommand
 from nmm.cli.options.common import IndexOption, JsonOption, QuietOption
-from nmm.cli.options.filtered import Among, filtered
+from nmm.cli.options.filters import (
+    AfterOption,
+    BeforeOption,
+    CameraOption,
+    ExtensionsOption,
+    FilterOptions,
+    HasTextOption,
+    Media,
+    MediaOption,
+    MinBytesOption,
+    MinWidthOption,
+    NearOption,
+    OrientationOption,
+    PathGlobsOption,
+    TagsOption,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,9 +58,7 @@ class Only(str, Enum):
     BURST = "burst"
 
 
-@filtered
 def dupes(
-    among: Among,
     only: Annotated[
         list[Only] | None,
         typer.Option(
@@ -85,6 +98,18 @@ def dupes(
             help="The most between two pictures of a burst.",
         ),
     ] = 2.0,
+    media: MediaOption = Media.ALL,
+    path_globs: PathGlobsOption = None,
+    after: AfterOption = None,
+    before: BeforeOption = None,
+    near: NearOption = None,
+    camera: CameraOption = None,
+    min_width: MinWidthOption = None,
+    orientation: OrientationOption = None,
+    min_bytes: MinBytesOption = None,
+    extensions: ExtensionsOption = None,
+    has_text: HasTextOption = None,
+    tags: TagsOption = None,
     index_path: IndexOption = None,
     as_json: JsonOption = False,
     as_paths: Annotated[
@@ -113,18 +138,33 @@ def dupes(
     """
     from nmm.index.common.numpy_threads import import_numpy
 
+    considered = FilterOptions(
+        media=media,
+        path_globs=path_globs,
+        after=after,
+        before=before,
+        near=near,
+        camera=camera,
+        min_width=min_width,
+        orientation=orientation,
+        min_bytes=min_bytes,
+        extensions=extensions,
+        has_text=has_text,
+        tags=tags,
+    )
     import_numpy()
-    from nmm.cli.options.filters import tell_emptied
+    from nmm.cli.options.empty_filters import describe_empty
+    from nmm.cli.options.output import choose_one
     from nmm.cli.render.duplicates import page as page_of
     from nmm.cli.render.duplicates import table
-    from nmm.cli.render.formats import AS_ON_DISK, only_one
+    from nmm.cli.render.formats import AS_ON_DISK
     from nmm.cli.render.html.gallery_option import Page
     from nmm.index.analysis.collection import open_items
     from nmm.index.analysis.dupes.groups import find_dupes
     from nmm.index.analysis.dupes.pairs import Match, Thresholds
     from nmm.index.store.layout import index_folder
 
-    form = only_one({"--json": as_json, "--paths": as_paths, "-0": as_nul})
+    form = choose_one({"--json": as_json, "--paths": as_paths, "-0": as_nul})
 
     def tell(text: str) -> None:
         if not quiet:
@@ -136,8 +176,8 @@ def dupes(
     if gallery is not None:
         page = Page(gallery, PAGE, form=bool(form), opened=open_page)
     matches = [Match(kind.value) for kind in only or Only]
-    filters = among.typed.read()
-    with open_items(index_folder(index_path), among.kinds, filters) as items:
+    filters = considered.read()
+    with open_items(index_folder(index_path), considered.kinds, filters) as items:
         thresholds = Thresholds(bits=bits, cosine=cosine, seconds=seconds)
         found = find_dupes(items, matches, thresholds)
         emptied, files = items.emptied, len(items.files)
@@ -152,7 +192,7 @@ def dupes(
     if page is not None:
         page.write(page_of(found), tell)
     _tell_missing(found.missing)
-    for line in tell_emptied(emptied, among.typed, among.kinds):
+    for line in describe_empty(emptied, considered):
         tell(line)
     if not (emptied or found.groups):
         tell(f"Of {count(files, 'file')}, none could go{_kinds(only or list(Only))}.")

@@ -1,4 +1,4 @@
-"""`nmm history`: the searches that were made."""
+"""`nmm history`: list recorded searches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nmm.cli.console.text import printable
 from nmm.cli.options.common import JsonOption
 
 if TYPE_CHECKING:
-    from nmm.index.search.history import Entry
+    from nmm.index.search.history import HistoryEntry
 
 EXAMPLES = """\b
 Examples:
@@ -26,14 +26,16 @@ Examples:
 
 
 def history(
-    count: Annotated[int, typer.Option("-n", min=1, metavar="N", help="Searches at most.")] = 20,
+    count: Annotated[
+        int, typer.Option("-n", min=1, metavar="N", help="List at most N searches.")
+    ] = 20,
     as_json: JsonOption = False,
-    clear: Annotated[bool, typer.Option("--clear", help="Forget all searches.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Delete all recorded searches.")] = False,
 ) -> None:
     """List the searches you made, the last one last.
 
-    Those typed at a terminal are written down, to a file that only you can read; those of
-    scripts are not. NMM_HISTORY=0 or nmm config set history false ends it.
+    Searches typed at a terminal are recorded in a file that only you can read; those of scripts
+    are not. NMM_HISTORY=0 or nmm config set history false turns this off.
     """
     from nmm.index.search import history as kept
 
@@ -51,7 +53,7 @@ def history(
         raise typer.Exit(Exit.NOTHING_FOUND)
 
 
-def _line(entry: Entry) -> str:
+def _line(entry: HistoryEntry) -> str:
     from shlex import join
 
     when = entry.time[:16].replace("T", " ")

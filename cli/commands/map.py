@@ -14,8 +14,23 @@ from nmm.cli.console.exit_codes import Exit
 from nmm.cli.console.stdout import STDOUT, emit
 from nmm.cli.console.text import count, printable
 from nmm.cli.options.common import IndexOption, JsonOption, QuietOption
-from nmm.cli.options.filtered import Among, filtered
-from nmm.cli.options.filters import tell_emptied
+from nmm.cli.options.empty_filters import describe_empty
+from nmm.cli.options.filters import (
+    AfterOption,
+    BeforeOption,
+    CameraOption,
+    ExtensionsOption,
+    FilterOptions,
+    HasTextOption,
+    Media,
+    MediaOption,
+    MinBytesOption,
+    MinWidthOption,
+    NearOption,
+    OrientationOption,
+    PathGlobsOption,
+    TagsOption,
+)
 from nmm.cli.render.json_schema import VERSION
 from nmm.cli.render.progress import Progress
 from nmm.index.errors import UsageError
@@ -36,7 +51,6 @@ PAGE = "map.html"
 SKIPPED_SHOWN = 10
 
 
-@filtered
 def map_(
     output: Annotated[
         str | None,
@@ -68,11 +82,21 @@ def map_(
     open_page: Annotated[
         bool, typer.Option("--open", help="Open the page, or else the picture, in its viewer.")
     ] = False,
+    media: MediaOption = Media.ALL,
+    path_globs: PathGlobsOption = None,
+    after: AfterOption = None,
+    before: BeforeOption = None,
+    near: NearOption = None,
+    camera: CameraOption = None,
+    min_width: MinWidthOption = None,
+    orientation: OrientationOption = None,
+    min_bytes: MinBytesOption = None,
+    extensions: ExtensionsOption = None,
+    has_text: HasTextOption = None,
+    tags: TagsOption = None,
     index_path: IndexOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
-    *,
-    among: Among,
 ) -> None:
     """Draw a map of images and texts: what is alike lies together, and groups have names.
 
@@ -80,6 +104,20 @@ def map_(
     search, and draw around some to have their paths. No file is read but images, for their
     thumbnails. Needs: pip install 'nmm[map]'
     """
+    considered = FilterOptions(
+        media=media,
+        path_globs=path_globs,
+        after=after,
+        before=before,
+        near=near,
+        camera=camera,
+        min_width=min_width,
+        orientation=orientation,
+        min_bytes=min_bytes,
+        extensions=extensions,
+        has_text=has_text,
+        tags=tags,
+    )
     page = _page_of(output, is_default=png is None and not as_json)
     if as_json and output == STDOUT:
         raise UsageError("--json and -o - both are standard output.", hint="Name a file: -o FILE")
@@ -95,17 +133,17 @@ def map_(
 
     check_installed()
     with Progress(quiet=quiet, index=index_path) as progress:
-        filters = among.typed.read()
+        filters = considered.read()
 
         def compiling() -> None:
             progress.note("Preparing the model for this machine, once.")
 
         with open_items(
-            index_folder(index_path), among.kinds, filters, on_compile=compiling
+            index_folder(index_path), considered.kinds, filters, on_compile=compiling
         ) as items:
             if not items.files:
                 if not quiet:
-                    for line in tell_emptied(items.emptied, among.typed, among.kinds):
+                    for line in describe_empty(items.emptied, considered):
                         progress.note(line)
                 raise typer.Exit(Exit.NOTHING_FOUND)
             progress.advance("Laying out", 0)

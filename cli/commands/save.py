@@ -1,9 +1,10 @@
-"""`nmm save`: queries under a name."""
+"""`nmm save`: save a query with options under a name."""
 
 from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,13 +16,28 @@ from nmm.cli.console.stdout import emit
 from nmm.cli.console.text import printable, valid
 from nmm.cli.framework.completion import saved_names
 from nmm.cli.framework.config_file import SAVED, config_file, edit, native, read
-from nmm.cli.framework.saved_queries import NAME, QUERY, Saved, load, names, options_of, unknown
+from nmm.cli.framework.saved_queries import (
+    NAME,
+    QUERY,
+    SavedQuery,
+    is_from_saved_query,
+    load,
+    names,
+    options_of,
+    unknown,
+)
 from nmm.cli.options.common import JsonOption
+from nmm.cli.options.filters import FilterOptions
+from nmm.cli.options.output import read_output
+from nmm.cli.options.search import SearchOptions
+from nmm.cli.render.formats import result_writer
 from nmm.index.errors import UsageError
+from nmm.index.search.image_files import find_image
+from nmm.index.search.query import Query, parse
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
-    from typer._click import Command
+    from typer._click import Command, Context
 
 EXAMPLES = """\b
 Examples:
@@ -33,35 +49,37 @@ Examples:
 """
 # What follows the name is read as a search reads it.
 SETTINGS = {"allow_interspersed_args": False}
-# Options of texts that can be names of files.
-FILES = frozenset({"add", "minus"})
+# Options whose texts can be paths of files.
+PATH_OPTIONS = frozenset({"add", "minus"})
 
 
 def save(
     context: typer.Context,
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="What it is called.", show_default=False),
+        typer.Argument(metavar="NAME", help="The name of the query.", show_default=False),
     ] = None,
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="QUERY [OPTIONS]",
-            help="What to look for, and options of nmm search.",
+            help="The query, and options of nmm search.",
             show_default=False,
         ),
     ] = None,
-    show: Annotated[bool, typer.Option("--list", help="List what is saved.")] = False,
+    show: Annotated[bool, typer.Option("--list", help="List the saved queries.")] = False,
     remove: Annotated[
         str | None,
-        typer.Option("--remove", metavar="NAME", help="Forget one.", autocompletion=saved_names),
+        typer.Option(
+            "--remove", metavar="NAME", help="Delete a saved query.", autocompletion=saved_names
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Save a query and options under a name, for nmm search @NAME.
 
-    Its own options stand before the name; all that follows it is as with nmm search. In a
-    search, more options and words can be added, and options given again.
+    Options of nmm save stand before the name. The rest is as with nmm search. A search can add
+    words and options, and override options.
     """
     root: Any = context.find_root().command
     search: Command = root.commands["search"]
@@ -116,23 +134,50 @@ def _save(context: typer.Context, search: Command, name: str, arguments: list[st
     emit(f"Saved: {_as_typed(saved, search)}\nAsk it with: nmm search @{name}\n")
 
 
-def _parsed(context: typer.Context, search: Command, arguments: list[str]) -> Saved:
-    """What the arguments of a search say, as the search itself reads them."""
+def _parsed(context: typer.Context, search: Command, arguments: list[str]) -> SavedQuery:
+    """Return the query and options that arguments of `nmm search` mean, checked.
+
+    Raises:
+        UsageError: There are none, or the request that they make would be refused.
+    """
     asked = search.make_context("search", list(arguments), parent=context.parent)
     options = {}
     for key, option in options_of(search).items():
         source = asked.get_parameter_source(option.name)
-        if source is not None and source.name == "COMMANDLINE":
+        is_typed = source is not None and source.name == "COMMANDLINE"
+        if is_typed or is_from_saved_query(asked, str(option.name)):
             value = native(asked.params[option.name])
-            options[key] = [_absolute(one) for one in value] if key in FILES else value
+            options[key] = [_absolute(one) for one in value] if key in PATH_OPTIONS else value
     query = _absolute(valid(" ".join(asked.params["words"] or [])))
     if not query and not options:
         raise UsageError("There is nothing to save.", hint="As in: nmm save cats cute cats")
-    return Saved(query, options)
+    _check(asked, query)
+    return SavedQuery(query, options)
+
+
+def _check(asked: Context, query: str) -> None:
+    """Refuse options that a search with this query would refuse.
+
+    Raises:
+        UsageError: See :class:`.SearchRequest` and :func:`.read_output`.
+    """
+    given = asked.params
+    outputs = ("as_json", "as_jsonl", "as_csv", "as_paths", "as_nul", "template")
+    result_writer(read_output(asked, **{name: given[name] for name in outputs}), several=False)
+    considered = FilterOptions(**{field.name: given[field.name] for field in fields(FilterOptions)})
+    shared = ("limit", "drop_weak", "min_score", "show_all", "mode", "raw_prompt")
+    options = SearchOptions(
+        filters=considered.read(),
+        kinds=considered.kinds,
+        mark_weak=True,
+        **{name: given[name] for name in shared},
+    )
+    # Options alone are checked with any text.
+    options.request(parse(query, find_image) if query else Query.of_text("text"))
 
 
 def _absolute(text: str) -> str:
-    """What means the same in any folder: the name of a file there is made absolute."""
+    """Return a text that means the same in any folder: the path of a file is made absolute."""
     with suppress(OSError, ValueError):
         if Path(text).is_file():
             return str(Path(text).absolute())
@@ -150,6 +195,15 @@ def _checked(name: str) -> str:
     return plain
 
 
-def _as_typed(saved: Saved, search: Command) -> str:
-    typed = [part for _, parts in saved.arguments(options_of(search)) for part in parts]
-    return printable(join([*filter(None, [saved.query]), *typed]))
+def _as_typed(saved: SavedQuery, search: Command) -> str:
+    """Return the query and its options as a person types them, for display."""
+    options = options_of(search)
+    parts = [saved.query] if saved.query else []
+    for name, value in saved.options.items():
+        option = options[name]
+        if option.is_bool_flag:
+            parts += (option.opts if value else option.secondary_opts)[:1]
+        else:
+            values = value if isinstance(value, list) else [value]
+            parts += [part for one in values for part in (option.opts[0], str(one))]
+    return printable(join(parts))

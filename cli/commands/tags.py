@@ -69,7 +69,7 @@ def remove(
     as_json: JsonOption = False,
 ) -> None:
     """Take tags from all files that have them; the files stay as they are."""
-    from nmm.cli.options.filters import parse_label
+    from nmm.cli.options.filter_values import parse_label
     from nmm.index.analysis.classification.tags import remove_tags
     from nmm.index.store.layout import index_folder
     from nmm.index.store.lock import Wait

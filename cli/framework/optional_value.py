@@ -1,8 +1,8 @@
-"""`--gallery`, which may do without a value; Typer has no such options.
+"""`--gallery`, an option with an optional value. Typer has no such options.
 
-The word after it is its value only if it looks like a page, so that the query may stand
-there: in `nmm search --gallery a cat` it is `a`, in `nmm search --gallery cats.html a cat`
-a file. `--gallery=FILE` is always a value.
+The next word is its value only if it looks like an HTML file, so that a query may follow: the
+query of `nmm search --gallery a cat` is `a cat`, and so is that of
+`nmm search --gallery cats.html a cat`. In `--gallery=FILE`, FILE is always the value.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ PAGE_SUFFIXES = (".html", ".htm")
 
 
 class GalleryCommand(Command):
-    """A command with that option."""
+    """A command with the option `--gallery`."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """The arguments that are left, once the option has its value."""
+        """Parse the arguments; the option gets an empty value if it has none."""
         return super().parse_args(ctx, with_value(args))
 
 
 def with_value(args: list[str]) -> list[str]:
-    """The same arguments, in which the option has a value; an empty one if it had none."""
+    """Return the arguments with a value for the option; an empty one if it has none."""
     given: list[str] = []
     for place, argument in enumerate(args):
         if argument == "--":

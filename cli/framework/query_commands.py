@@ -1,15 +1,15 @@
-"""How `nmm search` and `nmm similar` read their command lines."""
+"""The command classes of `nmm search` and `nmm similar`."""
 
 from __future__ import annotations
 
 from nmm.cli.framework.optional_value import GalleryCommand
 from nmm.cli.framework.saved_queries import QueryCommand
-from nmm.cli.framework.search_history import NotedCommand
+from nmm.cli.framework.search_history import RecordedCommand
 
 
 class SearchCommand(GalleryCommand, QueryCommand):
-    """A query, which may be a saved one."""
+    """A search for a query, which may be a saved one."""
 
 
-class SimilarCommand(GalleryCommand, NotedCommand):
-    """A file."""
+class SimilarCommand(GalleryCommand, RecordedCommand):
+    """A search for a file."""

@@ -1,4 +1,4 @@
-"""Saved queries: a query with options under a name, in the configuration file.
+"""SavedQuery queries: named queries with options, in the configuration file.
 
 ::
 
@@ -6,20 +6,22 @@
     query = "cute cats"
     type = "image"
 
-``nmm search @cats -k 3`` is then ``nmm search --type image 'cute cats' -k 3``.
+The keys are names of options of `nmm search`. Values are read and checked as the options read
+theirs, and become the parameters of the command that are not given on its command line. So
+``nmm search @cats -k 3`` makes the request that ``nmm search cute cats --type image -k 3`` makes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperOption
 
 from nmm.cli.framework.config_file import SAVED, Configuration, config_file, read
-from nmm.cli.framework.search_history import NotedCommand
+from nmm.cli.framework.search_history import RecordedCommand
 from nmm.cli.framework.settings import Setting, option_name
 from nmm.index.errors import UsageError
 
@@ -28,82 +30,76 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[^\W_][\w-]{0,63}")
 QUERY = "query"
-# Options of which one is in force: that of the command line, before one that is saved or set.
-FORMS = frozenset({"0", "csv", "format", "json", "jsonl", "paths"})
+# The key under which the context keeps the names of parameters that a saved query gave.
+FROM_SAVED = "nmm.from_saved_query"
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class SavedQuery:
     """A saved query.
 
     Attributes:
-        query: Its words; none if it is of options only, for queries of all sorts.
+        query: Its words; empty if it has options only, for queries of all sorts.
         options: Values by the names of options, as TOML has them.
     """
 
     query: str
     options: Mapping[str, Any]
 
-    def arguments(self, options: Mapping[str, TyperOption]) -> Iterator[tuple[str, list[str]]]:
-        """Its options, each with how it is typed."""
-        for name, value in self.options.items():
-            option = options[name]
-            if option.is_bool_flag:
-                yield name, (option.opts if value else option.secondary_opts)[:1]
-            else:
-                values = value if isinstance(value, list) else [value]
-                yield name, [part for one in values for part in (option.opts[0], str(one))]
 
-
-class QueryCommand(NotedCommand):
-    """A search, whose query may be a saved one, and whose form is one of several."""
+class QueryCommand(RecordedCommand):
+    """A command whose query may be a saved one, which its command line adds to or overrides."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        given, words = self._given(ctx, args)
-        first = words[0] if words else ""
-        saved = None if ctx.resilient_parsing else _meant(first)
-        if saved is not None:
-            found = load(ctx, self, saved)
-            forms = FORMS & given
-            added = found.arguments(options_of(self))
-            args = [a for n, typed in added if not (forms and n in FORMS) for a in typed] + args
         rest = super().parse_args(ctx, args)
-        if saved is not None:
-            ctx.params["words"] = [*filter(None, [found.query]), *ctx.params["words"][1:]]
+        words = list(ctx.params.get("words") or [])
+        first = words[0] if words else ""
+        name = None if ctx.resilient_parsing else _name_in(first)
+        if name is not None:
+            saved = load(ctx, self, name)
+            _use(saved, ctx, options_of(self))
+            ctx.params["words"] = [*filter(None, [saved.query]), *words[1:]]
         elif first.startswith("@@"):
-            ctx.params["words"] = [first[1:], *ctx.params["words"][1:]]
-        self._settle_form(ctx)
+            ctx.params["words"] = [first[1:], *words[1:]]
         return rest
 
-    def _given(self, ctx: Context, args: list[str]) -> tuple[set[str], list[str]]:
-        """The names of options on the command line, and its words."""
-        found, _, _ = self.make_parser(ctx).parse_args(list(args))
-        names = {o.name: name for name, o in options_of(self).items()}
-        words = found.get("words")  # without any, some versions of Click have a mark of their own
-        given = {names[n] for n in found if n in names}
-        return given, list(words) if isinstance(words, list | tuple) else []
 
-    def _settle_form(self, ctx: Context) -> None:
-        """Let a form on the command line stand in the place of one that is set for good."""
-        forms = [option for name, option in options_of(self).items() if name in FORMS]
-        sources = {o.name: str(ctx.get_parameter_source(o.name)) for o in forms}
-        if any("COMMANDLINE" in source for source in sources.values()):
-            for option in forms:
-                if "COMMANDLINE" not in sources[option.name]:
-                    ctx.params[option.name] = False if option.is_bool_flag else None
+def _use(saved: SavedQuery, ctx: Context, options: Mapping[str, TyperOption]) -> None:
+    """Give a saved query's values to the parameters that are not on the command line.
+
+    Values of an option that can be repeated come before those on the command line.
+    """
+    given: set[str] = ctx.meta.setdefault(FROM_SAVED, set())
+    for key, value in saved.options.items():
+        option = options[key]
+        if option.is_bool_flag and not value and not option.secondary_opts:
+            continue  # as if it was not saved: a flag without an opposite
+        parameter = str(option.name)
+        source = ctx.get_parameter_source(parameter)
+        is_typed = source is not None and source.name == "COMMANDLINE"
+        if is_typed and not option.multiple:
+            continue
+        taken = option.process_value(ctx, value)
+        ctx.params[parameter] = [*taken, *ctx.params[parameter]] if is_typed else taken
+        given.add(parameter)
+
+
+def is_from_saved_query(ctx: Context, parameter: str) -> bool:
+    """Return whether a saved query gave a parameter its value."""
+    return parameter in ctx.meta.get(FROM_SAVED, ())
 
 
 def options_of(command: Command) -> dict[str, TyperOption]:
-    """The options that a query can be saved with, by name."""
+    """Return the options that a query can be saved with, by name."""
     found = {option_name(o): o for o in command.params if isinstance(o, TyperOption)}
     return {name: option for name, option in found.items() if name != "help"}
 
 
 def names(configuration: Configuration) -> list[str]:
-    """The names of all saved queries.
+    """Return the names of all saved queries.
 
     Raises:
-        UsageError: What should be a table of them is none.
+        UsageError: The value that should be a table of them is not one.
     """
     table = configuration.tables.get(SAVED, {})
     if not isinstance(table, dict):
@@ -111,11 +107,11 @@ def names(configuration: Configuration) -> list[str]:
     return sorted(table)
 
 
-def load(context: Context, command: Command, name: str) -> Saved:
-    """A saved query, checked.
+def load(context: Context, command: Command, name: str) -> SavedQuery:
+    """Return a saved query whose options are checked.
 
     Raises:
-        UsageError: There is none of that name, or something in it is wrong.
+        UsageError: There is none of that name, or a value in it makes no sense.
     """
     configuration = read(config_file())
     known = names(configuration)
@@ -138,11 +134,11 @@ def load(context: Context, command: Command, name: str) -> Saved:
                 words, f"there is no option {key}", nearest(key, settings, "nmm search --help")
             )
         found[key] = configuration.usable(context, Setting((SAVED, name), key, options[key]), value)
-    return Saved(table.get(QUERY, ""), found)
+    return SavedQuery(table.get(QUERY, ""), found)
 
 
 def unknown(name: str, known: list[str]) -> UsageError:
-    """That no query of a name is saved, with the nearest that is."""
+    """Return the error that no query of a name is saved, with the most similar name."""
     from difflib import get_close_matches
 
     close = get_close_matches(name, known, 1)
@@ -153,6 +149,6 @@ def unknown(name: str, known: list[str]) -> UsageError:
     )
 
 
-def _meant(word: str) -> str | None:
-    """The name of the saved query that a word stands for."""
+def _name_in(word: str) -> str | None:
+    """Return the name of the saved query that a word stands for."""
     return word[1:] if word.startswith("@") and NAME.fullmatch(word[1:]) else None

@@ -13,31 +13,36 @@ if TYPE_CHECKING:
     from typer._click import Context
 
 
-# Where the context keeps the command and what stood after it.
+# The key under which the context keeps the command and its arguments as they were typed.
 ARGUMENTS = "nmm.arguments"
 
 
-class NotedCommand(Command):
-    """A command that :func:`note` writes down as it was typed."""
+class RecordedCommand(Command):
+    """A command that :func:`record_search` can record as it was typed."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        ctx.meta[ARGUMENTS] = [str(ctx.info_name), *args]
+        ctx.meta.setdefault(ARGUMENTS, [str(ctx.info_name), *args])
         return super().parse_args(ctx, args)
 
 
-def note(
+def record_search(
     context: typer.Context, query: str, results: int, *, wanted: bool | None, several: bool
 ) -> None:
-    """Write a search down, if it is to be: as `wanted` says, else if a person typed it.
+    """Record a search once its results are shown.
 
-    That is done when the results have been shown.
+    Args:
+        context: Of the command.
+        query: The query's label.
+        results: The number of results.
+        wanted: Whether to record it; if None, it is recorded if a person typed it.
+        several: Whether the queries come from standard input.
     """
     from nmm.cli.console.text import valid
-    from nmm.index.search.history import Entry, history_file, now, record
+    from nmm.index.search.history import HistoryEntry, history_file, now, record
 
-    # Whoever types has a terminal there; a script, a pipe, cron or an editor has none.
-    typed = not several and sys.stdin.isatty()
-    if wanted if wanted is not None else typed:
+    # A person who types has a terminal there; a script, a pipe, cron or an editor has none.
+    is_typed = not several and sys.stdin.isatty()
+    if wanted if wanted is not None else is_typed:
         arguments = tuple(valid(one) for one in context.meta.get(ARGUMENTS, ()))
-        entry = Entry(now(), query, arguments, results)
+        entry = HistoryEntry(now(), query, arguments, results)
         context.call_on_close(lambda: record(entry, history_file()))

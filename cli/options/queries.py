@@ -1,4 +1,4 @@
-"""What a command line and standard input look for, as queries."""
+"""Queries from the command line and from standard input."""
 
 from __future__ import annotations
 
@@ -9,22 +9,34 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from nmm.cli.console.text import valid
 from nmm.index.errors import MediaError, UsageError
 from nmm.index.media.image.decode import HEAD_BYTES, looks_like_image
-from nmm.index.search.query import Query, Term, image_file, join, parse, parse_term
+from nmm.index.search.image_files import find_image
+from nmm.index.search.query import (
+    Query,
+    Term,
+    format_term,
+    format_terms,
+    parse,
+    parse_term,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from io import BufferedReader
 
+    from nmm.index.search.request import SearchRequest
+
+_Item = TypeVar("_Item")
+_Made = TypeVar("_Made")
 STDIN = "-"
 # Bytes of standard input that are read at once, if they are there.
-BLOCK = 1 << 16
+BLOCK_BYTES = 1 << 16
 BOM = b"\xef\xbb\xbf"
-# How an image begins whose first bytes may hold the end of a line, and no text does.
+# The beginning of an image that may contain the end of a line, which no text has.
 BINARY = re.compile(rb"[\x89\xff\0]|.*\0", re.DOTALL)
 
 
@@ -35,82 +47,99 @@ def read_queries(
     minus: Sequence[str],
     like: Path | None = None,
 ) -> tuple[Iterable[Sequence[Query]], bool]:
-    """The queries, and whether they are several: lines of stdin, which are read as they come.
+    """Return the queries, and whether there may be several: the lines of stdin.
 
-    They are in batches of those that have come, so that none waits for another to come.
+    Lines are read as they come. A batch is those that have come, so that none waits for another.
 
     Args:
         words: The arguments, which make one query; - is stdin: lines, or one image.
-        images: Files of images, added to every query; - is an image on stdin.
-        add, minus: Texts or image files, added to every query or taken away.
-        like: A file, added to every query, and left out of its results.
+        images: Image files, added to every query; - is an image on stdin.
+        add, minus: Texts or image files, added to every query or subtracted from it.
+        like: A file, added to every query and excluded from its results.
 
     Raises:
-        UsageError: A query makes no sense; of lines of stdin, when one is met.
+        UsageError: A query makes no sense. For a line of stdin, it is raised when it is reached.
     """
     from_stdin = [str(image) for image in images].count(STDIN) + (list(words) == [STDIN])
     if from_stdin > 1:
         raise UsageError("Standard input can be read once only.", hint="Name a file instead.")
     more = [Term(file=like)] if like else []
     more += [_image(path) for path in images]
-    more += [_valid(parse_term(text)) for text in add]
-    more += [_negative(_valid(parse_term(text))) for text in minus]
+    more += [_valid(parse_term(text, find_image)) for text in add]
+    more += [_negative(_valid(parse_term(text, find_image))) for text in minus]
     without = _names(like) if like else ()
 
     def combined(query: Query) -> Query:
         terms = (*map(_valid, query.terms), *more)
-        return Query(terms, join(terms) if more else _label(query), without)
+        return Query(terms, format_terms(terms, find_image) if more else _label(query), without)
 
     if list(words) != [STDIN]:
         _refuse_images(words)
         line = " ".join(_word(word, len(words)) for word in words)
-        return [[combined(parse(line) if line.strip() or not more else Query(()))]], False
+        return [
+            [combined(parse(line, find_image) if line.strip() or not more else Query(()))]
+        ], False
     head = _head()
     if looks_like_image(head):
         return [[combined(Query((Term(image=_image_on_stdin(head)),), STDIN))]], False
-    return _parsed(_lines(head), combined), True
+    return _made(_lines(head), lambda line: combined(parse(line, find_image))), True
 
 
-def _parsed(
-    batches: Iterable[Sequence[str]], combined: Callable[[Query], Query]
-) -> Iterator[list[Query]]:
-    """The queries in batches of lines; those before one that makes no sense come first."""
-    for lines in batches:
-        queries = []
+def requests_from(
+    batches: Iterable[Sequence[Query]], request: Callable[[Query], SearchRequest]
+) -> Iterator[list[SearchRequest]]:
+    """Yield the requests for batches of queries; those before one that is refused come first.
+
+    Args:
+        batches: The queries.
+        request: Returns the request for a query.
+
+    Raises:
+        UsageError: From `request`.
+    """
+    return _made(batches, request)
+
+
+def _made(
+    batches: Iterable[Sequence[_Item]], make: Callable[[_Item], _Made]
+) -> Iterator[list[_Made]]:
+    """Yield what is made of batches; what comes before an item that is refused comes first."""
+    for batch in batches:
+        made = []
         try:
-            for line in lines:
-                queries.append(combined(parse(line)))  # noqa: PERF401
+            for item in batch:
+                made.append(make(item))  # noqa: PERF401 - those before an error are kept
         except UsageError:
-            if queries:
-                yield queries
+            if made:
+                yield made
             raise
-        yield queries
+        yield made
 
 
 def _label(query: Query) -> str:
-    """A query as it was typed; a path in it stays as it is, whatever it is made of."""
+    """Return a query as it was typed. A path in it stays as it is, even if it is not UTF-8."""
     label = query.label.strip()
     return label if any(term.image for term in query.terms) else valid(label)
 
 
 def _refuse_images(words: Sequence[str]) -> None:
-    """Refuse what a shell makes of *.jpg: several images without a sign are no text."""
+    """Refuse several images without a sign, which a shell makes of *.jpg."""
     if len(words) > 1 and all(map(_image_file, words)):
         raise UsageError(
-            f"{len(words)} images without a sign are no query.",
+            f"{len(words)} images need + or - between them.",
             hint=f"Add them up, as in: nmm search {words[0]} + {words[1]}",
         )
 
 
 def _word(word: str, count: int) -> str:
-    """An argument as it stands in a query: a path with signs in it is not to fall apart."""
+    """Return an argument as part of a query; a path that contains signs is kept whole."""
     image = _image_file(word) if count > 1 and re.search(r"\s[+-]\s", word) else None
-    return str(Term(image=image)) if image else word
+    return format_term(Term(image=image), find_image) if image else word
 
 
 def _image_file(word: str) -> Path | None:
     with suppress(UsageError):  # which is said of the whole query, if it is meant
-        return image_file(word)
+        return find_image(word)
     return None
 
 
@@ -131,12 +160,12 @@ def _valid(term: Term) -> Term:
 
 
 def _names(file: Path) -> tuple[str, ...]:
-    """The absolute paths that an index may know a file by."""
+    """Return the absolute paths under which an index may know a file."""
     return tuple(dict.fromkeys((os.path.abspath(file), os.path.realpath(file))))  # noqa: PTH100
 
 
 def _head() -> bytes:
-    """The beginning of stdin: as much as tells an image, or whole lines that are none."""
+    """Return the beginning of stdin: enough to recognise an image, or whole lines of text."""
     stdin = cast("BufferedReader", sys.stdin.buffer)
     head = b""
     while len(head) < HEAD_BYTES and (b"\n" not in head or BINARY.match(head)):
@@ -159,7 +188,7 @@ def _image_on_stdin(head: bytes) -> bytes:
 
 
 def _lines(head: bytes) -> Iterator[list[str]]:
-    """The lines of stdin that are not blank, in UTF-8, in batches of those that have come."""
+    """Yield the lines of stdin that are not blank, in batches of those that have come."""
     stdin = cast("BufferedReader", sys.stdin.buffer)
     block, rest = head.removeprefix(BOM), bytearray()
     while True:
@@ -168,7 +197,7 @@ def _lines(head: bytes) -> Iterator[list[str]]:
         if others:
             yield _texts([bytes(rest), *others[:-1]])
             rest = bytearray(others[-1])
-        block = stdin.read1(BLOCK)
+        block = stdin.read1(BLOCK_BYTES)
         if not block:
             break
     if last := _texts([bytes(rest)]):

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from nmm.cli.console.stdout import emit
 from nmm.cli.console.text import printable
-from nmm.cli.render.formats import AS_ON_DISK, csv_row, only_one
+from nmm.cli.options.output import choose_one
+from nmm.cli.render.formats import AS_ON_DISK, csv_row
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -35,7 +36,7 @@ def chosen(*, as_json: bool, as_jsonl: bool, as_csv: bool) -> Write | None:
         UsageError: More than one was.
     """
     forms = {"--json": print_json, "--jsonl": print_lines, "--csv": print_csv}
-    return forms.get(only_one({"--json": as_json, "--jsonl": as_jsonl, "--csv": as_csv}))
+    return forms.get(choose_one({"--json": as_json, "--jsonl": as_jsonl, "--csv": as_csv}))
 
 
 def print_json(items: Items, clusters: Sequence[Cluster], method: Method) -> None:

@@ -1,4 +1,4 @@
-"""The part of a passage that is shown: where the words were found, or its beginning."""
+"""Excerpts of passages: the part around the words that were found, or the beginning."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ Span = tuple[int, int]
 
 
 def excerpt(text: str, spans: Sequence[Span], room: int) -> tuple[str, list[Span]]:
-    """A passage on one line, safe to show, of about `room` characters and no more.
+    """Return a passage on one line, safe to print, of at most `room` characters.
 
     Args:
         text: The passage.
-        spans: Where words stand in it that were looked for; the first decides what is shown.
-        room: Characters at most, with the ellipses; at least 8.
+        spans: Where the words of the query stand in it; the first decides what is shown.
+        room: Maximum number of characters, including ellipses; 8 or more.
 
     Returns:
-        What to show, and where those words stand in it.
+        The excerpt, and where those words stand in it.
     """
     line, at = _on_one_line(text)
     marks = sorted((at[max(start, 0)], at[end]) for start, end in spans if start < end <= len(text))
     begin = 0
     if len(line) > room and marks and marks[0][1] > room - 2:
-        # A third of the room is for what leads up to the word.
+        # A third of the room is for the text before the word.
         begin = min(max(marks[0][0] - room // 3, 0), len(line) - room + 4)
         begin = _next_word(line, begin, marks[0][0])
     lead = "… " if begin else ""
@@ -42,7 +42,7 @@ def excerpt(text: str, spans: Sequence[Span], room: int) -> tuple[str, list[Span
 
 
 def _on_one_line(text: str) -> tuple[str, list[int]]:
-    """Text without line breaks and control characters, and where each character went."""
+    """Return text without line breaks and control characters, and the new place of each."""
     pieces: list[str] = []
     at = []
     length = 0
@@ -59,6 +59,6 @@ def _on_one_line(text: str) -> tuple[str, list[int]]:
 
 
 def _next_word(line: str, begin: int, limit: int) -> int:
-    """Where a word begins at or after `begin`, but not after `limit`."""
+    """Return where a word begins, at or after `begin` and not after `limit`."""
     space = line.find(" ", max(begin - 1, 0), limit)
     return space + 1 if begin and space >= 0 else begin

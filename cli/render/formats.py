@@ -1,6 +1,6 @@
-"""The forms in which results are printed for scripts, and the choice of one.
+"""Output formats for scripts.
 
-Machine output keeps every path as it is on disk, whatever characters are in it.
+They print every path as it is on disk, whatever characters are in it.
 """
 
 from __future__ import annotations
@@ -13,74 +13,52 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from nmm.cli.console.stdout import emit
+from nmm.cli.options.output import Output, OutputFormat
 from nmm.cli.render.json_schema import VERSION, fields
 from nmm.cli.render.template import Template
-from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
-    from nmm.index.search.result import Result
+    from nmm.index.search.result import SearchResult
 
-# How the bytes of a name that is no UTF-8 came into a string, and come out of it again.
+# The error handler that decoded names that are not UTF-8, and encodes them again.
 AS_ON_DISK = sys.getfilesystemencodeerrors()
 
 
-class Form(Protocol):
-    """How the results of a query are printed; made once for all queries of a run."""
+class ResultWriter(Protocol):
+    """Prints the results of queries in one format; made once for all queries of a run."""
 
-    def write(self, query: str, model: str, results: Sequence[Result]) -> None:
+    def write(self, query: str, model: str, results: Sequence[SearchResult]) -> None:
         """Print the results of one query, which that model answered."""
 
 
-def chosen(
-    *,
-    several: bool,
-    as_json: bool = False,
-    as_jsonl: bool = False,
-    as_csv: bool = False,
-    as_paths: bool = False,
-    as_nul: bool = False,
-    template: str | None = None,
-) -> Form | None:
-    """The form for scripts that was asked for, or None.
+def result_writer(output: Output, *, several: bool) -> ResultWriter | None:
+    """Return the writer for a format, or None for the table.
+
+    Args:
+        output: The chosen format.
+        several: Whether there may be several queries.
 
     Raises:
-        UsageError: More than one was, or the template is none.
+        UsageError: The template is malformed.
     """
-    forms: dict[str, tuple[bool, Callable[[], Form]]] = {
-        "--json": (as_json, lambda: Json(several)),
-        "--jsonl": (as_jsonl, JsonLines),
-        "--csv": (as_csv, Csv),
-        "--paths": (as_paths, Paths),
-        "-0": (as_nul, NulPaths),
-        "--format": (template is not None, lambda: Formatted(template or "")),
+    writers: Mapping[OutputFormat, Callable[[], ResultWriter]] = {
+        OutputFormat.JSON: lambda: Json(several),
+        OutputFormat.JSONL: JsonLines,
+        OutputFormat.CSV: Csv,
+        OutputFormat.PATHS: Paths,
+        OutputFormat.NUL_PATHS: NulPaths,
+        OutputFormat.TEMPLATE: lambda: Formatted(output.template),
     }
-    wanted = only_one({option: given for option, (given, _) in forms.items()})
-    return forms[wanted][1]() if wanted else None
-
-
-def only_one(given: Mapping[str, bool]) -> str:
-    """The option that was given, of some of which each is a form of output; empty if none was.
-
-    Raises:
-        UsageError: More than one was.
-    """
-    wanted = [option for option, is_given in given.items() if is_given]
-    if len(wanted) > 1:
-        *first, last = given
-        raise UsageError(
-            "Only one form of output can be printed.",
-            hint=f"Give one of {', '.join(first)} and {last}.",
-        )
-    return wanted[0] if wanted else ""
+    return writers[output.format]() if output.format in writers else None
 
 
 class Json:
-    """One object for a query: over several lines, or, of several queries, on one each."""
+    """Prints an object per query: over several lines, or on one line each for several queries."""
 
     def __init__(self, several: bool) -> None:
         self._indent = None if several else 2
 
-    def write(self, query: str, model: str, results: Sequence[Result]) -> None:
+    def write(self, query: str, model: str, results: Sequence[SearchResult]) -> None:
         answer = {
             "version": VERSION,
             "query": query,
@@ -91,18 +69,18 @@ class Json:
 
 
 class JsonLines:
-    """One object for a result, with its query, on a line."""
+    """Prints an object per result, with its query, on one line."""
 
-    def write(self, query: str, model: str, results: Sequence[Result]) -> None:
+    def write(self, query: str, model: str, results: Sequence[SearchResult]) -> None:
         del model
         for result in results:
             emit(json.dumps({"query": query, **fields(result)}, ensure_ascii=False) + "\n")
 
 
 class Csv:
-    """RFC 4180 but for the line ends, which are those of every other output here.
+    """Prints RFC 4180, but with the line ends of all other output.
 
-    Lists, true and false are as in the JSON, but for `lines`.
+    Lists, true and false are as in the JSON, except `lines`.
     """
 
     COLUMNS = (
@@ -113,7 +91,7 @@ class Csv:
     def __init__(self) -> None:
         self._header = True
 
-    def write(self, query: str, model: str, results: Sequence[Result]) -> None:
+    def write(self, query: str, model: str, results: Sequence[SearchResult]) -> None:
         del model
         rows = [csv_row(self.COLUMNS)] if self._header else []
         self._header = False
@@ -129,6 +107,7 @@ class Csv:
 
 
 def csv_row(values: Sequence[object]) -> str:
+    """Return a row of CSV with its line end."""
     row = io.StringIO()
     # With this line end, which is cut off again, a lone \r in a value is quoted, too.
     csv.writer(row, lineterminator="\r\n").writerow(values)
@@ -136,26 +115,26 @@ def csv_row(values: Sequence[object]) -> str:
 
 
 class Paths:
-    """Absolute paths and nothing else."""
+    """Prints absolute paths, one per line."""
 
     end = "\n"
 
-    def write(self, query: str, model: str, results: Sequence[Result]) -> None:
+    def write(self, query: str, model: str, results: Sequence[SearchResult]) -> None:
         del query, model
         emit("".join(result.path + self.end for result in results), AS_ON_DISK)
 
 
 class NulPaths(Paths):
-    """Absolute paths for `xargs -0`."""
+    """Prints absolute paths for `xargs -0`."""
 
     end = "\0"
 
 
 class Formatted:
-    """As a template says, see :mod:`nmm.cli.render.template`."""
+    """Prints results by a template, see :mod:`nmm.cli.render.template`."""
 
     def __init__(self, template: str) -> None:
         self._template = Template(template)
 
-    def write(self, query: str, model: str, results: Sequence[Result]) -> None:
+    def write(self, query: str, model: str, results: Sequence[SearchResult]) -> None:
         emit(self._template.filled(query, model, results), AS_ON_DISK)

@@ -1,4 +1,4 @@
-"""What becomes of the results of a query: printed, drawn, opened, put on a page or in a folder."""
+"""Presentation of results: printed, drawn, opened, written to a gallery, copied to a folder."""
 
 from __future__ import annotations
 
@@ -11,32 +11,35 @@ import typer
 
 from nmm.cli.console.stdout import STDOUT, emit
 from nmm.cli.console.text import printable
-from nmm.cli.render.formats import Form, Paths
+from nmm.cli.render.formats import Paths, ResultWriter
 from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
-    from nmm.index.search.result import Result
+    from nmm.index.search.result import SearchResult
 
 
-class Showing:
-    """Shows the results of one query after the other, as the options say.
+class ResultPresenter:
+    """Shows the results of queries as the options say.
 
     Args:
-        form: How to print them for a script; None is the table.
-        several: Whether there will be several queries.
-        quiet: Leave out notes.
+        writer: Prints them for a script; None is the table.
+        several: Whether there may be several queries.
+        quiet: Print no notes.
         preview: Draw thumbnails in the table.
-        open_best: Open the best result, or the page if one is written.
-        gallery: Where to write a page; "" is a name made of the query, "-" standard output.
-        copy_to, link_to: Folders to put the files into.
+        open_best: Open the best result, or the gallery if one is written.
+        gallery: Where to write the gallery; "" is a name made from the query, "-" standard output.
+        copy_to, link_to: Folders to copy or link the files into.
+
+    Attributes:
+        failed: Whether a file could not be copied, linked or opened.
 
     Raises:
-        UsageError: These options do not go together.
+        UsageError: These options exclude each other.
     """
 
     def __init__(
         self,
-        form: Form | None,
+        writer: ResultWriter | None,
         *,
         several: bool,
         quiet: bool = False,
@@ -57,8 +60,8 @@ class Showing:
             raise UsageError(
                 f"{named} takes the results of one query.", hint="Give the query as an argument."
             )
-        if gallery == STDOUT and (form or open_best):
-            other = "form of output can be printed" if form else "thing can be done with the page"
+        if gallery == STDOUT and (writer or open_best):
+            other = "form of output can be printed" if writer else "thing can be done with the page"
             raise UsageError(
                 f"Only one {other}.", hint="Name a file for the page: --gallery FILE.html"
             )
@@ -67,28 +70,28 @@ class Showing:
 
             check_place(Path(gallery).expanduser())
         self.failed = False
-        self._form = form
+        self._writer = writer
         self._quiet = quiet
         self._open = open_best
         self._gallery = gallery
         self._copy_to = copy_to
         self._link_to = link_to
-        self._is_table = form is None and gallery is None
+        self._is_table = writer is None and gallery is None
         if self._is_table:
-            self._form = self._table(several, preview)
+            self._writer = self._table(several, preview)
         elif preview:
             self._note("Thumbnails are drawn only in the table.")
 
     @property
     def tells_weak(self) -> bool:
-        """Whether it is seen which results are weak."""
-        return self._gallery is not None or not isinstance(self._form, Paths)
+        """Whether the output shows which results are weak."""
+        return self._gallery is not None or not isinstance(self._writer, Paths)
 
-    def show(self, query: str, model: str, results: Sequence[Result]) -> None:
+    def show(self, query: str, model: str, results: Sequence[SearchResult]) -> None:
         """Show the results of one query, which that model answered."""
         page = self._write_page(query, model, results)
-        if self._form:
-            self._form.write(query, model, results)
+        if self._writer:
+            self._writer.write(query, model, results)
         self._note_weak(results)
         for folder, link in ((self._copy_to, False), (self._link_to, True)):
             if folder and results:
@@ -96,7 +99,7 @@ class Showing:
         if self._open and (page or results):
             self._view(page or Path(results[0].path))
 
-    def _table(self, several: bool, preview: bool) -> Form:
+    def _table(self, several: bool, preview: bool) -> ResultWriter:
         from nmm.cli.render.preview import open_preview
         from nmm.cli.render.table import Table
 
@@ -109,14 +112,14 @@ class Showing:
         if not self._quiet:
             typer.echo(text, err=True)
 
-    def _note_weak(self, results: Sequence[Result]) -> None:
-        """Tell a person who looks at dimmed rows how to do without them."""
+    def _note_weak(self, results: Sequence[SearchResult]) -> None:
+        """Tell a person who sees dimmed rows how to omit them."""
         weak = sum(result.weak for result in results)
         if weak and self._is_table and sys.stdout.isatty():
             self._note(f"{weak} weak: --relevant leaves them out.")
 
-    def _write_page(self, query: str, model: str, results: Sequence[Result]) -> Path | None:
-        """Write the page if one was asked for; where it is, if it is a file."""
+    def _write_page(self, query: str, model: str, results: Sequence[SearchResult]) -> Path | None:
+        """Write the gallery if one is wanted; return its path if it is a file."""
         if self._gallery is None:
             return None
         from nmm.cli.render.html.gallery import page, page_name, write_page
@@ -126,14 +129,14 @@ class Showing:
             return None
         file = Path(self._gallery or page_name(query)).expanduser()
         write_page(file, query, model, results)
-        if self._form:
+        if self._writer:
             self._note(f"The page is {printable(str(file))}")
         else:
             emit(f"{file}\n")
         return file.absolute()
 
-    def _put(self, results: Sequence[Result], folder: Path, *, link: bool) -> None:
-        """Put the files into a folder, and say what came of it."""
+    def _put(self, results: Sequence[SearchResult], folder: Path, *, link: bool) -> None:
+        """Copy or link the files into a folder, and report the counts."""
         from nmm.index.organize.copy_files import collect
 
         done = collect([result.path for result in results], folder, link=link)

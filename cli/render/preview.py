@@ -17,7 +17,7 @@ from nmm.index.errors import MediaError
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-    from nmm.index.search.result import Result
+    from nmm.index.search.result import SearchResult
 
 COLUMNS, ROWS = 32, 8
 SIDE = 640  # pixels: a column has fewer than 20
@@ -41,7 +41,7 @@ class Preview:
         # In kitty's protocol the colour of a letter is the number of an image, to the bit.
         self._colours: Any = "truecolor" if Image is TGPImage else "auto"
 
-    def draw(self, result: Result, indent: int, width: int) -> str:
+    def draw(self, result: SearchResult, indent: int, width: int) -> str:
         """The thumbnail of an image for that many columns, with those to its left left free.
 
         Empty for a text, or if the file cannot be read.

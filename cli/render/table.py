@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from nmm.cli.render.preview import Preview
-    from nmm.index.search.result import Result
+    from nmm.index.search.result import SearchResult
 
 PASSAGE_LINES = 2
 # Of a pipe or a file the width is not known.
@@ -54,7 +54,7 @@ class Table:
             width=max(shutil.get_terminal_size((UNKNOWN_WIDTH, 24)).columns, LEAST_ROOM),
         )
 
-    def write(self, query: str, model: str, results: Sequence[Result]) -> None:
+    def write(self, query: str, model: str, results: Sequence[SearchResult]) -> None:
         del model
         from rich.text import Text
 
@@ -83,7 +83,7 @@ class Table:
             self._console.print(line, no_wrap=True, overflow="ignore", crop=False)
         return captured.get()
 
-    def _found(self, result: Result, room: int) -> Iterator[Text]:
+    def _found(self, result: SearchResult, room: int) -> Iterator[Text]:
         """What stands beside the score, line by line."""
         from rich.style import Style
         from rich.text import Text
@@ -103,7 +103,7 @@ class Table:
         if result.text:
             yield from self._passage(result, room)
 
-    def _passage(self, result: Result, room: int) -> list[Text]:
+    def _passage(self, result: SearchResult, room: int) -> list[Text]:
         """What a passage says about the query, in few lines."""
         from rich.text import Text
 
@@ -125,7 +125,7 @@ class Table:
         return list(lines[:PASSAGE_LINES])
 
 
-def _notes(result: Result) -> Iterator[str]:
+def _notes(result: SearchResult) -> Iterator[str]:
     """What is said about a file beside its path."""
     if result.lines:
         yield "lines {}–{}".format(*result.lines)

@@ -1,7 +1,7 @@
-r"""`--format`: results as a template says, as in ``{score:.3f}\t{path}``.
+r"""`--format`: results printed by a template such as ``{score:.3f}\t{path}``.
 
-The braces are those of Python's format strings, with names of results only: a template may
-come from a script's argument or a configuration file, and must not reach into objects.
+The braces are those of Python's format strings, with names of results only. A template may come
+from a script's argument or a configuration file, so it must not reach into objects.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
-    from nmm.index.search.result import Result
+    from nmm.index.search.result import SearchResult
 
 FIELDS = (
     "rank", "score", "path", "name", "folder", "type", "lines", "text", "width", "height",
@@ -25,12 +25,12 @@ _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "0": "\0", "\\": "\\"}
 
 
 class Template:
-    r"""A template that was read, and can be filled in with one result after the other.
+    r"""A parsed template, which is filled in with results.
 
     A line break ends each result, unless the template itself ends in ``\n`` or ``\0``.
 
     Raises:
-        UsageError: It names what no result has, or is no template.
+        UsageError: It is malformed, or names a field that does not exist.
     """
 
     def __init__(self, template: str) -> None:
@@ -39,8 +39,8 @@ class Template:
         self._formatter = _Names()
         self._fill(dict.fromkeys(FIELDS, ""), names_only=True)
 
-    def filled(self, query: str, model: str, results: Sequence[Result]) -> str:
-        """All results, one after the other."""
+    def filled(self, query: str, model: str, results: Sequence[SearchResult]) -> str:
+        """Return all results, one after the other."""
         return "".join(self._fill(_values(query, model, r)) + self.end for r in results)
 
     def _fill(self, values: Mapping[str, Any], *, names_only: bool = False) -> str:
@@ -58,7 +58,7 @@ class Template:
 
 
 class _Names(Formatter):
-    """Fields by their plain names, without the attributes and indexes of format strings."""
+    """Looks up fields by plain names, without the attributes and indexes of format strings."""
 
     names_only = False
 
@@ -77,13 +77,13 @@ class _Names(Formatter):
         if self.names_only:
             return ""
         if value is None:
-            # What a result has not takes the room that is kept for it, whatever its type.
+            # A missing value is as wide as its specification says, whatever its type.
             width = re.fullmatch(r".*?(\d+)?(?:\.\d+)?[a-zA-Z%]?", format_spec)
             return " " * int(width[1] or 0) if width else ""
         return str(super().format_field(value, format_spec))
 
 
-def _values(query: str, model: str, result: Result) -> dict[str, Any]:
+def _values(query: str, model: str, result: SearchResult) -> dict[str, Any]:
     path = PurePath(result.path)
     return {
         "rank": result.rank,

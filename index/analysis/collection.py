@@ -17,7 +17,7 @@ from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.encoders.runtime.onnx_encoder import Use
 from nmm.index.errors import NoIndexError
 from nmm.index.index_model import check, model_of
-from nmm.index.search.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
+from nmm.index.search.filters import NO_FILTERS, EmptyFilter, Filters, condition_of, explain_empty
 from nmm.index.store.catalog.file_vectors import Item, content_vectors, items
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import KINDS, Kind, Settings
@@ -51,7 +51,7 @@ class Items:
     vectors: NDArray[np.float32]
     rows: NDArray[np.int64]
     model: str
-    emptied: list[Emptied]
+    emptied: list[EmptyFilter]
     catalog: Catalog
     _load: Callable[[], Encoder] = field(repr=False)
 
@@ -108,7 +108,7 @@ def open_items(
             contents, rows = np.unique([item.content for item in found], return_inverse=True)
             numbers = contents.astype(np.int64).tolist()
             vectors = content_vectors(catalog, numbers)
-            emptied = [] if found else emptied_by(catalog, filters, kinds)
+            emptied = [] if found else explain_empty(catalog, filters, kinds)
 
         def load(settings: Settings = settings) -> Encoder:
             encoder = load_encoder(

@@ -16,29 +16,28 @@ from typing import TYPE_CHECKING
 from nmm.index.errors import CatalogError, NoIndexError, UsageError
 from nmm.index.evaluation.bootstrap import Statistics, of_means
 from nmm.index.evaluation.metrics import Tied, ndcg, recall, reciprocal_rank
-from nmm.index.search.engine import Search, open_search
-from nmm.index.search.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
-from nmm.index.search.query import Mode, Query, Term
+from nmm.index.search.engine import open_search
+from nmm.index.search.filters import NO_FILTERS, EmptyFilter, Filters, condition_of, explain_empty
+from nmm.index.search.query import Query, SearchMode
+from nmm.index.search.request import SearchRequest
+from nmm.index.search.response import KeywordsUnavailable, SearchResponse
 from nmm.index.store.catalog.file_vectors import items
 from nmm.index.store.catalog.types import KINDS, Kind
 from nmm.index.store.catalog.writer import open_for_reading
 
 if TYPE_CHECKING:
     from nmm.index.encoders.runtime.backend import Backend
-    from nmm.index.search.result import Result
     from nmm.index.store.layout import IndexFolder
 
-# Results that are looked at: as many as can be, so that the first ten are those of a search for
-# ten. More would have more of the nearest take part in the fusion of meaning and words.
+# Results that are judged for each query: as many as one search ranks at most without changing
+# the first ten. For more, more of the nearest files take part in the fusion with keywords.
 DEPTH = 50
 RECALLS = (1, 5, 10)
 METRICS = (*(f"recall@{count}" for count in RECALLS), "mrr", "ndcg@10")
-# Queries that are embedded ahead.
-AHEAD = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class QueryEvaluation:
     """What came of a query.
 
     Attributes:
@@ -74,11 +73,11 @@ class Retrieval:
     dimension: int
     index: str
     files: int
-    answered: list[Answered]
+    answered: list[QueryEvaluation]
     unknown: list[str]
     outside: int
     without: list[str]
-    emptied: list[Emptied]
+    emptied: list[EmptyFilter]
 
     def statistics(self, queries: Iterable[str]) -> Statistics:
         """Those of :data:`METRICS`, of some queries that were answered."""
@@ -94,7 +93,7 @@ def evaluate_retrieval(
     kinds: Sequence[Kind] = KINDS,
     *,
     filters: Filters = NO_FILTERS,
-    mode: Mode = Mode.HYBRID,
+    mode: SearchMode = SearchMode.HYBRID,
     backend: Backend | None = None,
     on_answered: Callable[[], None] = lambda: None,
 ) -> Retrieval:
@@ -113,42 +112,47 @@ def evaluate_retrieval(
         ModelError: The model of the index is not on this machine, or has other weights.
         CatalogError: The catalog cannot be read, or words cannot be looked up in it.
     """
-    judged = _judge(folder, relevant, kinds, filters)
-    answered = []
-    with open_search(folder, backend=backend) as search:
-        queries = list(judged.right)
-        for start in range(0, len(queries), AHEAD):
-            some = [Query((Term(text=query),), query) for query in queries[start : start + AHEAD]]
-            if mode is not Mode.KEYWORD:
-                search.embed_ahead(some)
-            for query in some:
-                results = _find(search, query, kinds, filters, mode)
-                answered.append(
-                    _answered(query.label, results, judged, is_by_score=mode is Mode.SEMANTIC)
+    judgments = _judge(folder, relevant, kinds, filters)
+    requests = [
+        SearchRequest(
+            query=Query.of_text(query),
+            limit=DEPTH,
+            media=frozenset(kinds),
+            filters=filters,
+            mode=mode,
+            mark_weak=False,
+        )
+        for query in judgments.right
+    ]
+    by_score = mode is SearchMode.SEMANTIC
+    evaluated = []
+    with open_search(folder, backend=backend) as engine:
+        model = engine.model
+        for response in engine.search_many(requests):
+            if KeywordsUnavailable() in response.warnings:
+                raise CatalogError(
+                    f"Words cannot be looked up in the index in {folder.path}.",
+                    why="The full-text tables are damaged, so hybrid search cannot be measured.",
+                    hint="Rebuild them with: nmm doctor --repair",
                 )
-                on_answered()
-        if search.wordless and mode is not Mode.SEMANTIC:
-            raise CatalogError(
-                f"Words cannot be looked up in the index in {folder.path}.",
-                why="Their tables are damaged, and what was measured is not what was asked for.",
-                hint="Make them again with: nmm doctor --repair",
-            )
-        model = search.model
+            evaluated.append(_evaluate(response, judgments, by_score))
+            model = response.model
+            on_answered()
     return Retrieval(
         model,
-        judged.dimension,
+        judgments.dimension,
         str(folder.path),
-        judged.files,
-        answered,
-        judged.unknown,
-        judged.outside,
-        judged.without,
-        judged.emptied,
+        judgments.files,
+        evaluated,
+        judgments.unknown,
+        judgments.outside,
+        judgments.without,
+        judgments.emptied,
     )
 
 
 @dataclass
-class _Judged:
+class _Judgments:
     """What is right, as contents of the index; what is unknown counts as one of its own."""
 
     contents: dict[str, int]
@@ -158,7 +162,7 @@ class _Judged:
     unknown: list[str]
     outside: int
     without: list[str]
-    emptied: list[Emptied]
+    emptied: list[EmptyFilter]
 
 
 def _judge(
@@ -166,7 +170,7 @@ def _judge(
     relevant: Mapping[str, Sequence[str]],
     kinds: Sequence[Kind],
     filters: Filters,
-) -> _Judged:
+) -> _Judgments:
     where = condition_of(filters)
     with open_for_reading(folder) as catalog, catalog.snapshot():
         settings = catalog.settings()
@@ -176,9 +180,9 @@ def _judge(
             )
         contents = {item.path: item.content for item in items(catalog, KINDS)}
         among = items(catalog, kinds, where)
-        emptied = [] if among else emptied_by(catalog, filters, kinds)
+        emptied = [] if among else explain_empty(catalog, filters, kinds)
     passing = {item.content for item in among}
-    judged = _Judged(contents, len(among), settings.dimension, {}, [], 0, [], emptied)
+    judgments = _Judgments(contents, len(among), settings.dimension, {}, [], 0, [], emptied)
     unknown: dict[str, None] = {}
     for query, paths in relevant.items():
         right: set[int | str] = set()
@@ -190,12 +194,12 @@ def _judge(
             else:
                 right.add(content)
         left = {thing for thing in right if isinstance(thing, str) or thing in passing}
-        judged.outside += len(right) - len(left)
+        judgments.outside += len(right) - len(left)
         if left:
-            judged.right[query] = left
+            judgments.right[query] = left
         else:
-            judged.without.append(query)
-    judged.unknown += unknown
+            judgments.without.append(query)
+    judgments.unknown += unknown
     every = {path for some in relevant.values() for path in some}
     if len(unknown) == len(every):
         raise UsageError(
@@ -204,37 +208,30 @@ def _judge(
             hint="Paths are absolute, or relative to the file that they are in; see what is "
             "indexed with: nmm roots",
         )
-    return judged
+    return judgments
 
 
-def _find(
-    search: Search, query: Query, kinds: Sequence[Kind], filters: Filters, mode: Mode
-) -> list[Result]:
-    return search.find(query, DEPTH, kinds, filters=filters, mode=mode, fold=True, weak=False)
+def _evaluate(response: SearchResponse, judgments: _Judgments, by_score: bool) -> QueryEvaluation:
+    """Measure the results of a query.
 
-
-def _answered(
-    query: str, results: Sequence[Result], judged: _Judged, *, is_by_score: bool
-) -> Answered:
-    """Measure what was found.
-
-    Results by meaning alone are equally good if their scores are equal. By words, they are if
-    bm25 is, which a result does not say: there the order is that of the paths, as it is shown.
+    If meaning alone ranks, results with equal scores are tied. Results that keywords rank are tied
+    if their bm25 is equal, which a result does not say; they count in the order that is shown.
     """
-    right = judged.right[query]
+    query, results = response.request.query.label, response.results
+    right = judgments.right[query]
     left = set(right)
     relevant = len(right)
     ranking: list[tuple[float, bool]] = []
     ranks = []
     for result in results:
         paths = (result.path, *result.copies)
-        things = {judged.contents[path] for path in paths if path in judged.contents} & left
+        things = {judgments.contents[path] for path in paths if path in judgments.contents} & left
         left -= things
         # Copies that are one row are one thing.
         relevant -= max(len(things) - 1, 0)
         if things:
             ranks.append(result.rank)
-        ranking.append((result.score if is_by_score else result.rank, bool(things)))
+        ranking.append((result.score if by_score else result.rank, bool(things)))
     groups = [
         Tied(len(group), sum(is_right for _, is_right in group))
         for group in (list(some) for _, some in itertools.groupby(ranking, lambda one: one[0]))
@@ -244,4 +241,4 @@ def _answered(
         reciprocal_rank(groups),
         ndcg(groups, relevant, 10),
     )
-    return Answered(query, relevant, tuple(ranks), metrics)
+    return QueryEvaluation(query, relevant, tuple(ranks), metrics)

@@ -1,15 +1,13 @@
-"""A query to results: files ranked by what is meant, and by the words in them, in one order.
+"""Search an index: embed a query, rank files by meaning and by keywords, return results.
 
-By meaning: the query is embedded, and the nearest of each kind are taken. By words: see
-:mod:`nmm.index.search.keyword`. How the rankings become one order: see
-:mod:`nmm.index.search.fusion`.
-What becomes of a vector and words: see :mod:`nmm.index.search.ranker`. Here an index is opened,
-queries are embedded, and what was opened is followed when a rebuild replaces it.
+The vector layer proposes the nearest items, :mod:`nmm.index.search.keyword` the files with the
+query's words, :mod:`nmm.index.search.fusion` makes one ranking of both, and
+:mod:`nmm.index.search.ranker` builds the results. This module opens an index, embeds queries, and
+follows the index if a rebuild replaces it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -22,21 +20,26 @@ from nmm.index.common.tracing import span
 from nmm.index.encoders.base import Encoder, Task
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.encoders.runtime.onnx_encoder import Use
-from nmm.index.errors import CatalogError, NoIndexError, UsageError
+from nmm.index.errors import CatalogError, NoIndexError
 from nmm.index.index_model import check, model_of
-from nmm.index.search.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
-from nmm.index.search.keyword_query import words_of
-from nmm.index.search.prefetch import Ahead
-from nmm.index.search.query import Mode, Query, Term
-from nmm.index.search.query import check as check_query
+from nmm.index.search.filters import NO_FILTERS, EmptyFilter, explain_empty
+from nmm.index.search.keyword_query import keywords_of
+from nmm.index.search.prefetch import QueryPrefetcher
+from nmm.index.search.query import SearchMode
 from nmm.index.search.query_embedding import QueryEmbedder, texts_of
-from nmm.index.search.ranker import Answers, Wanted
+from nmm.index.search.ranker import Ranker, RankingOptions
 from nmm.index.search.relevance import Relevance
-from nmm.index.search.result import Result
+from nmm.index.search.request import SearchRequest
+from nmm.index.search.response import (
+    IndexDamaged,
+    KeywordsUnavailable,
+    SearchResponse,
+    SearchWarning,
+)
 from nmm.index.search.semantic import NearestFiles
 from nmm.index.store.catalog.read_cache import States
 from nmm.index.store.catalog.reader import Catalog
-from nmm.index.store.catalog.types import KINDS, Kind, Scale, Settings
+from nmm.index.store.catalog.types import Kind, Scale, Settings
 from nmm.index.store.catalog.writer import open_for_reading
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nmm.index.encoders.runtime.backend import Backend
+    from nmm.index.search.result import SearchResult
     from nmm.index.store.layout import IndexFolder
 
 
@@ -56,13 +60,18 @@ def open_search(
     backend: Backend | None = None,
     once: bool = False,
     on_compile: Callable[[], None] = lambda: None,
-) -> Iterator[Search]:
-    """An index, ready to be searched; nothing is opened before it is needed.
+) -> Iterator[SearchEngine]:
+    """Open an index for searches. Models and vectors are loaded when they are first needed.
 
-    `once` is for a query or two, see :class:`~nmm.index.encoders.runtime.onnx_encoder.Use`.
+    Args:
+        folder: The index.
+        backend: What computes.
+        once: Only one or two queries will come, see
+            :class:`~nmm.index.encoders.runtime.onnx_encoder.Use`.
+        on_compile: Called before a model is compiled for this machine.
 
     Raises:
-        NoIndexError: There is none, or nothing was ever indexed.
+        NoIndexError: There is no index, or nothing was ever indexed.
         CatalogError: The catalog cannot be read.
     """
     if once:
@@ -84,21 +93,17 @@ def open_search(
             check(settings, encoder)
             return encoder
 
-        yield Search(folder, catalog, settings, load)
+        yield SearchEngine(folder, catalog, settings, load)
 
 
-class Search:
-    """An open index. Not for several threads at once.
+class SearchEngine:
+    """Answers search requests from an open index. Not safe for use by several threads at once.
 
     Args:
         folder, catalog: The index.
-        settings: What it is made with.
-        load: The encoder of an index with some settings, which can be others after a rebuild; and
-            whether it is for groups of queries.
-
-    Attributes:
-        wordless: Whether words could not be looked up, for their tables are damaged. What was
-            asked for was ranked by meaning alone then.
+        settings: Its settings when it was opened.
+        load: Loads the encoder for some settings, which a rebuild can change. The second argument
+            says whether queries come in groups.
     """
 
     def __init__(
@@ -108,165 +113,175 @@ class Search:
         settings: Settings,
         load: Callable[[Settings, bool], Encoder],
     ) -> None:
-        self.wordless = False
         self._catalog = catalog
         self._settings = settings
         self._load = load
         self._loaded: Encoder | None = None
-        self._ahead: dict[bool, Ahead] = {}
+        self._keywords_damaged = False
         self._states = States(catalog)
         self._nearest = NearestFiles(catalog, folder, self._states)
         self._relevance = Relevance(catalog, self._states, self._scale, self._neutral_texts)
-        self._answers = Answers(catalog, self._states, self._nearest, self._relevance)
+        self._ranker = Ranker(catalog, self._states, self._nearest, self._relevance)
         self._neutral: NDArray[np.float32] | None = None
-
-    @property
-    def _encoder(self) -> Encoder:
-        """What embeds queries; loaded when something is to be embedded."""
-        return self._embeds(grouped=False)
-
-    def _embeds(self, *, grouped: bool) -> Encoder:
-        """As :attr:`_encoder`; what it is loaded for first, it is best at."""
-        if self._loaded is None:
-            self._loaded = self._load(self._settings, grouped)
-        return self._loaded
+        self._explained: tuple[object, Sequence[EmptyFilter]] = None, ()
 
     @property
     def model(self) -> str:
-        """The name of the index's model, at the last query."""
+        """The name of the index's model, as of the last request."""
         return self._settings.model
 
-    def damaged(self) -> list[str]:
-        """Derived files that searches met which are missing, or are not what was written.
-
-        What they were to tell was read from the catalog; the next run of `nmm index`, or
-        :func:`nmm.index.maintenance.repair.repair`, writes them again.
-        """
-        return self._nearest.damaged()
-
     def prompt(self, text: str, *, raw: bool = False) -> str:
-        """What the model reads of a text that is looked for."""
+        """Return what the model reads for a text of a query: the text with the model's prefix."""
         return model_of(self._settings).prompt(text, Task.QUERY, raw=raw)
 
-    def emptied_by(self, filters: Filters, kinds: Sequence[Kind] = KINDS) -> list[Emptied]:
-        """Why no file of some kinds passes filters; empty if one does.
+    def search(self, request: SearchRequest) -> SearchResponse:
+        """Answer a request.
 
         Raises:
-            UsageError: A filter makes no sense.
-        """
-        with self._catalog.snapshot():
-            return emptied_by(self._catalog, filters, kinds)
-
-    def embed_ahead(self, queries: Sequence[Query], *, raw: bool = False) -> None:
-        """Begin to embed queries that are to be looked for next, in this order.
-
-        Some together, which takes a half of the time or less, and while others are looked for;
-        the same vectors come of it, but for the last digits. What was begun before is forgotten.
-
-        Raises:
-            ModelError: As of :meth:`find`.
-        """
-        self._ahead = {}
-        if len(queries) > 1 and any(map(texts_of, queries)):
-            # Of this thread, which may take another one while the other thread embeds.
-            encoder = self._embeds(grouped=True)
-            embedder = QueryEmbedder(lambda: encoder, self._settings, self._catalog)
-            self._ahead = {raw: Ahead(queries, partial(embedder.embed_texts, raw=raw))}
-
-    def find(
-        self,
-        query: str | Query,
-        count: int = 10,
-        kinds: Sequence[Kind] = KINDS,
-        *,
-        filters: Filters = NO_FILTERS,
-        mode: Mode = Mode.HYBRID,
-        relevant: bool = False,
-        min_score: float | None = None,
-        fold: bool = False,
-        raw: bool = False,
-        weak: bool = True,
-    ) -> list[Result]:
-        """The `count` files that fit a query best, best first.
-
-        Args:
-            query: A text is one term, whatever is in it; see :func:`nmm.index.search.query.parse`.
-            count: Results at most.
-            kinds: What to look among.
-            filters: Which files to look among.
-            mode: What ranks them. A query without words is ranked by meaning alone.
-            relevant: Leave out what is weak.
-            min_score: Leave out what scores less.
-            fold: Let nearly equal files be one result.
-            raw: See :meth:`.encoders.registry.Model.prompt`.
-            weak: Say of each whether it is weak, for which more has to be read.
-
-        Raises:
-            UsageError: The query is empty, cannot be embedded (see :mod:`.query_vector`), or is
-                to be found by words and has none; a filter makes no sense; or `min_score` is
-                no number.
+            UsageError: The query cannot be embedded, see :mod:`.query_embedding`.
             ModelError: The model of the index is not on this machine, or has other weights.
+            CatalogError: The catalog cannot be read.
         """
-        asked = query if isinstance(query, Query) else Query((Term(text=query),), query)
-        _check(asked, mode, min_score)
-        where = condition_of(filters)
-        weak = weak or relevant
-        wanted = Wanted(count, kinds, where, relevant, min_score, fold, weak)
+        return self._answer(request, None, 0)
+
+    def search_many(self, requests: Sequence[SearchRequest]) -> Iterator[SearchResponse]:
+        """Answer requests in their order, each when it is asked for.
+
+        Queries are embedded in groups, and the next group while the present one is answered. That
+        takes half the time or less. The vectors differ from single ones in the last digits only.
+
+        Raises:
+            NmmError: See :meth:`search`.
+        """
+        prefetcher = self._prefetcher(requests)
+        for position, request in enumerate(requests):
+            yield self._answer(request, prefetcher, position)
+
+    def _prefetcher(self, requests: Sequence[SearchRequest]) -> QueryPrefetcher | None:
+        embedded = [one for one in requests if one.mode is not SearchMode.KEYWORD]
+        if len(requests) < 2 or not any(texts_of(one.query) for one in embedded):
+            return None
+        # Bound here, for this thread may load another one while the other thread embeds.
+        encoder, settings = self._encoder(grouped=True), self._settings
+        embedder = QueryEmbedder(lambda: encoder, settings, self._catalog)
+        return QueryPrefetcher(requests, settings, partial(_embed_texts, embedder))
+
+    def _answer(
+        self, request: SearchRequest, prefetcher: QueryPrefetcher | None, position: int
+    ) -> SearchResponse:
+        """Answer a request, which is at a position among those of a prefetcher, if there is one."""
+        options = RankingOptions.of(request)
         while True:
-            by_words = mode is not Mode.SEMANTIC and not self.wordless
-            by_meaning = mode is not Mode.KEYWORD or self.wordless
-            vector = self._embed(asked, raw=raw) if by_meaning else None
-            words = words_of(asked.words) if by_words else ()
+            if prefetcher and prefetcher.settings != self._settings:
+                prefetcher = None  # its vectors are those of another model
+            keywords = self._keywords(request)
+            by_meaning = request.mode is not SearchMode.KEYWORD or self._keywords_damaged
+            vector = self._embed(request, prefetcher, position) if by_meaning else None
             with self._catalog.snapshot():
                 settings = self._states.read().settings or self._settings
                 if settings == self._settings:
                     if vector is not None:
-                        after = self._ahead[raw].after(asked) if raw in self._ahead else []
-                        self._answers.begin([vector, *after], wanted)
+                        following = prefetcher.following(position) if prefetcher else []
+                        self._ranker.begin([vector, *following], options)
                     try:
-                        return self._answers.answer(asked, vector, words, wanted)
+                        results = self._ranker.rank(request.query, vector, keywords, options)
                     except CatalogError:
-                        if not words:
+                        if not keywords:
                             raise
-                        self.wordless = True  # if they are not to blame, it is raised again
+                        self._keywords_damaged = True  # if they are sound, it is raised again
                         continue
+                    empty = () if results else self._explain_empty(request)
+                    break
             # It was rebuilt since it was opened, or since the last query.
-            self._settings = settings
-            self._loaded = None
-            self._neutral = None
-            self._ahead = {}
-            self._nearest.forget()
-            self._relevance.forget()
+            self._forget(settings)
+        return self._response(request, results, empty)
 
-    def _embed(self, query: Query, *, raw: bool) -> NDArray[np.float32]:
-        """The vector of a query, shape (dimension,)."""
+    def _response(
+        self,
+        request: SearchRequest,
+        results: Sequence[SearchResult],
+        empty: Sequence[EmptyFilter],
+    ) -> SearchResponse:
+        warnings: list[SearchWarning] = []
+        if damaged := self._nearest.damaged():
+            warnings.append(IndexDamaged(tuple(damaged)))
+        if self._keywords_damaged and self._wants_keywords(request):
+            warnings.append(KeywordsUnavailable())
+        return SearchResponse(
+            request=request,
+            model=self._settings.model,
+            results=tuple(results),
+            warnings=tuple(warnings),
+            empty_because=tuple(empty),
+        )
+
+    def _wants_keywords(self, request: SearchRequest) -> bool:
+        return request.mode is not SearchMode.SEMANTIC and bool(keywords_of(request.query.words))
+
+    def _keywords(self, request: SearchRequest) -> tuple[str, ...]:
+        """Return the words and phrases to search for in the full-text tables."""
+        if request.mode is SearchMode.SEMANTIC or self._keywords_damaged:
+            return ()
+        return keywords_of(request.query.words)
+
+    def _explain_empty(self, request: SearchRequest) -> Sequence[EmptyFilter]:
+        """Return which filters exclude every file; read once for requests with the same ones."""
+        if request.filters == NO_FILTERS:
+            return ()
+        key = self._states.last.version, request.filters, request.media
+        known, explained = self._explained
+        if known != key:
+            explained = explain_empty(self._catalog, request.filters, request.kinds)
+            self._explained = key, explained
+        return explained
+
+    def _forget(self, settings: Settings) -> None:
+        """Drop all that depends on the model, for the index was rebuilt with other settings."""
+        self._settings = settings
+        self._loaded = None
+        self._neutral = None
+        self._nearest.forget()
+        self._relevance.forget()
+
+    def _encoder(self, *, grouped: bool = False) -> Encoder:
+        """Return the encoder for queries. It is best at the use for which it is loaded first."""
+        if self._loaded is None:
+            self._loaded = self._load(self._settings, grouped)
+        return self._loaded
+
+    def _embed(
+        self, request: SearchRequest, prefetcher: QueryPrefetcher | None, position: int
+    ) -> NDArray[np.float32]:
+        """Return the vector of a query, shape (dimension,)."""
         with span("query embedded"):
-            ahead = self._ahead[raw].of(query) if raw in self._ahead else {}
-            embedder = QueryEmbedder(lambda: self._encoder, self._settings, self._catalog, ahead)
-            return embedder.embed(query, raw=raw)
+            known = prefetcher.vectors(position) if prefetcher else {}
+            embedder = QueryEmbedder(self._encoder, self._settings, self._catalog, known)
+            return embedder.embed(request.query, raw=request.raw_prompt)
 
     def _scale(self, kind: Kind) -> Scale | None:
-        """The kept scale; measured now if the first run was cut short before it was."""
-        if kept := self._states.last.scales[kind]:
-            return kept
+        """Return the stored calibration; measure it if the first run did not get that far."""
+        if stored := self._states.last.scales[kind]:
+            return stored
         if not self._catalog.vector_count(kind):
             return None
         return calibration.measure(self._catalog, kind, self._neutral_texts())
 
     def _neutral_texts(self) -> NDArray[np.float32]:
         if self._neutral is None:
-            self._neutral = neutral_vectors(self._encoder)
+            self._neutral = neutral_vectors(self._encoder())
         return self._neutral
 
 
-def _check(query: Query, mode: Mode, min_score: float | None) -> None:
-    check_query(query)
-    if mode is Mode.KEYWORD and not query.words.strip():
-        raise UsageError(
-            "There are no words to look for.", hint="Rank by meaning with: --mode semantic"
-        )
-    if min_score is not None and math.isnan(min_score):
-        raise UsageError(
-            "The least score is no number.",
-            hint="Scores are about 0 to 3; 1 is where weak ones end: --min-score 1",
-        )
+def _embed_texts(
+    embedder: QueryEmbedder, requests: Sequence[SearchRequest]
+) -> dict[bool, dict[str, NDArray[np.float32]]]:
+    """Return the vectors of all texts in requests that are ranked by meaning."""
+    found = {}
+    for raw in (False, True):
+        queries = [
+            request.query
+            for request in requests
+            if request.raw_prompt is raw and request.mode is not SearchMode.KEYWORD
+        ]
+        found[raw] = embedder.embed_texts(queries, raw=raw)
+    return found

@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from nmm.index.store.catalog.types import KINDS
 
 if TYPE_CHECKING:
-    from nmm.index.search.keyword import FoundWords
+    from nmm.index.search.keyword import KeywordMatches
     from nmm.index.store.catalog.types import Kind
 
 # Of reciprocal rank fusion: how little the first places count more than those after them.
-K = 60
+RRF_K = 60
 # Of a normal distribution, in its deviations, what one in a thousand exceeds, which has the
 # score 1, see :mod:`nmm.index.calibration`.
 ONE_IN_A_THOUSAND = 3.0902
 # How much more a word tells that is there than a score that as few reach by chance: a code that
 # one file has comes before the best of pictures that have nothing to do with it.
-WORTH = 2.0
+KEYWORD_WEIGHT = 2.0
 
 
 class Rank(NamedTuple):
@@ -56,7 +56,7 @@ def fused(rankings: Iterable[Mapping[int, float]]) -> dict[int, float]:
     sums: dict[int, float] = defaultdict(float)
     for numbers in rankings:
         for thing, rank in _ranks(numbers).items():
-            sums[thing] += 1 / (K + rank)
+            sums[thing] += 1 / (RRF_K + rank)
     return dict(sums)
 
 
@@ -72,7 +72,7 @@ def _ranks(numbers: Mapping[int, float]) -> dict[int, int]:
 
 
 def ranking(
-    scores: Mapping[int, tuple[Kind, float]], words: FoundWords, files: int, count: int
+    scores: Mapping[int, tuple[Kind, float]], words: KeywordMatches, files: int, count: int
 ) -> list[tuple[Rank, int]]:
     """The `count` best of the files that were found, by their ids, and those as good as the last.
 
@@ -123,4 +123,4 @@ def _strength(found: int, files: int) -> float:
     from statistics import NormalDist  # it takes its time to import
 
     chance = found / (max(found, files) + 1)
-    return WORTH * NormalDist().inv_cdf(1 - chance) / ONE_IN_A_THOUSAND
+    return KEYWORD_WEIGHT * NormalDist().inv_cdf(1 - chance) / ONE_IN_A_THOUSAND

@@ -2,7 +2,7 @@
 
 It lies in the user's state directory and not in the index, which others may be able to
 read, and which may travel. Only its owner can read it (mode 0600). When it has grown to
-:data:`LIMIT`, its older half goes.
+:data:`MAX_BYTES`, its older half goes.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from nmm.index.errors import OutputError
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-LIMIT = 1 << 20  # bytes: some thousands of searches
-LONGEST = 1 << 14  # bytes of a line; what is longer was hardly typed
-PATIENCE = 1.0  # seconds that an entry is worth waiting for
+MAX_BYTES = 1 << 20  # bytes: some thousands of searches
+MAX_LINE_BYTES = 1 << 14  # bytes of a line; what is longer was hardly typed
+LOCK_TIMEOUT = 1.0  # seconds that an entry is worth waiting for
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class HistoryEntry:
     """A search.
 
     Attributes:
@@ -55,26 +55,26 @@ def now() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
-def record(entry: Entry, file: Path) -> bool:
+def record(entry: HistoryEntry, file: Path) -> bool:
     """Add a search at the end, whoever else does so at the same time.
 
     Returns whether it stands there: an unwritable folder, a full disk or a line that is too
     long are no reason for a search to fail.
     """
     line = json.dumps(asdict(entry), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-    if len(line) > LONGEST:
+    if len(line) > MAX_LINE_BYTES:
         return False
     try:
         with _locked(file):
             _append(line, file)
-            if file.stat().st_size > LIMIT:
+            if file.stat().st_size > MAX_BYTES:
                 _halve(file)
     except (OSError, TimeoutError):
         return False
     return True
 
 
-def entries(file: Path) -> list[Entry]:
+def entries(file: Path) -> list[HistoryEntry]:
     """All searches, the oldest first; lines that are none are passed over.
 
     Raises:
@@ -116,7 +116,7 @@ def _locked(file: Path) -> Iterator[BaseFileLock]:
     from filelock import FileLock
 
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with FileLock(f"{file}.lock", timeout=PATIENCE, mode=0o600) as lock:
+    with FileLock(f"{file}.lock", timeout=LOCK_TIMEOUT, mode=0o600) as lock:
         yield lock
 
 
@@ -132,7 +132,7 @@ def _append(line: bytes, file: Path) -> None:
 
 def _halve(file: Path) -> None:
     """Leave the newer lines that take half of the limit."""
-    kept = file.read_bytes()[-LIMIT // 2 :].partition(b"\n")[2]
+    kept = file.read_bytes()[-MAX_BYTES // 2 :].partition(b"\n")[2]
     part = file.with_name(f"{file.name}.part")
     with suppress(FileNotFoundError):
         part.unlink()  # of a process that was killed
@@ -140,14 +140,14 @@ def _halve(file: Path) -> None:
     part.replace(file)
 
 
-def _entry(line: bytes) -> Entry | None:
+def _entry(line: bytes) -> HistoryEntry | None:
     """The entry that a line holds, whatever it holds."""
-    if len(line) > LONGEST:
+    if len(line) > MAX_LINE_BYTES:
         return None
     try:
         found = json.loads(line)
         query, arguments = str(found["query"]), tuple(map(str, found["arguments"]))
         time = datetime.fromisoformat(found["time"]).isoformat(timespec="seconds")
-        return Entry(time, query, arguments, int(found["results"]))
+        return HistoryEntry(time, query, arguments, int(found["results"]))
     except (ValueError, KeyError, TypeError):  # a line that somebody edited, or half a one
         return None

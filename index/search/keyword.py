@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from nmm.index.search.keyword_query import with_all, with_any
+from nmm.index.search.keyword_query import match_all, match_any
 from nmm.index.store.catalog.full_text import PASSAGES, PICTURES, WORD_TABLES
 from nmm.index.store.catalog.full_text_search import ALL, Span, Where, Worded, fits, look_up, marked
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from nmm.index.store.catalog.types import Kind
 
 # Files of a ranking.
-DEPTH = 1000
+MAX_MATCHES = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class FoundWords:
+class KeywordMatches:
     """The files that words were found in.
 
     Attributes:
@@ -45,7 +45,7 @@ class FoundWords:
     kinds: tuple[Kind, ...] = ()
     where: Where | None = None
 
-    def fill(self, catalog: Catalog) -> None:
+    def search(self, catalog: Catalog) -> None:
         """Look the words up.
 
         Raises:
@@ -53,13 +53,13 @@ class FoundWords:
         """
         for table in WORD_TABLES:
             self.rankings.append({})
-            files = look_up(catalog, table, self.expression, DEPTH, self.kinds, self.where)
+            files = look_up(catalog, table, self.expression, MAX_MATCHES, self.kinds, self.where)
             self._add(files, self.rankings[-1])
 
-    def complete(self, catalog: Catalog, contents: Collection[int]) -> None:
+    def extend(self, catalog: Catalog, contents: Collection[int]) -> None:
         """Add the files of some contents that were too far down to be in a ranking."""
         for table, ranking in zip(WORD_TABLES, self.rankings, strict=False):
-            if len(ranking) >= DEPTH:
+            if len(ranking) >= MAX_MATCHES:
                 self._add(
                     look_up(catalog, table, self.expression, ALL, self.kinds, self.where, contents),
                     ranking,
@@ -88,7 +88,7 @@ class FoundWords:
         if self.whole:
             return 1.0
         found = self.best[file]
-        there = [fits(catalog, found.table, found.row, with_all([word])) for word in self.words]
+        there = [fits(catalog, found.table, found.row, match_all([word])) for word in self.words]
         return sum(there) / len(there)
 
     def marked(self, catalog: Catalog, file: int) -> tuple[str | None, list[Span]]:
@@ -108,14 +108,14 @@ class FoundWords:
         return (text, spans) if spans else (None, [])
 
 
-def find_words(
+def find_keywords(
     catalog: Catalog,
     words: Sequence[str],
     kinds: Sequence[Kind],
     where: Where | None = None,
     *,
     some: bool = False,
-) -> FoundWords:
+) -> KeywordMatches:
     """The files of some kinds that have all of some words; with `some`, else any of them.
 
     `where` is a condition on files, see :data:`.lookup.Where`.
@@ -124,11 +124,11 @@ def find_words(
         CatalogError: The tables of words are damaged, or not there.
     """
     if not words:
-        return FoundWords()
-    found = FoundWords(tuple(words), with_all(words), True, kinds=tuple(kinds), where=where)
-    found.fill(catalog)
+        return KeywordMatches()
+    found = KeywordMatches(tuple(words), match_all(words), True, kinds=tuple(kinds), where=where)
+    found.search(catalog)
     if found.best or not some or len(words) == 1:
         return found
-    found = replace(found, expression=with_any(words), whole=False, rankings=[], best={})
-    found.fill(catalog)
+    found = replace(found, expression=match_any(words), whole=False, rankings=[], best={})
+    found.search(catalog)
     return found

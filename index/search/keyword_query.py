@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable
 
 # What is longer is a text rather than a query; its first words are looked for.
-MOST_WORDS = 64
+MAX_WORDS = 64
 
 # Words of English that say nothing of what is looked for: those that Apache Lucene passes over
 # (EnglishAnalyzer). Next to others they are not looked for, unless they stand in a phrase.
@@ -25,7 +25,7 @@ STOP_WORDS = frozenset(
 PART = re.compile(r'"([^"]*)"|([^\s"]+)')
 
 
-def words_of(text: str) -> tuple[str, ...]:
+def keywords_of(text: str) -> tuple[str, ...]:
     """The words and phrases of a query, each once; what has no letter or digit is none.
 
     Without :data:`STOP_WORDS`, if anything is left then.
@@ -37,7 +37,7 @@ def words_of(text: str) -> tuple[str, ...]:
         found.setdefault((phrase or word).casefold(), phrase or word)
     words = [word for word in found.values() if any(map(_is_of_a_word, word))]
     telling = [word for word in words if word.casefold() not in STOP_WORDS]
-    return tuple(telling or words)[:MOST_WORDS]
+    return tuple(telling or words)[:MAX_WORDS]
 
 
 def _is_of_a_word(character: str) -> bool:
@@ -46,12 +46,12 @@ def _is_of_a_word(character: str) -> bool:
     return category[0] in "LN" or category == "Co"
 
 
-def with_all(words: Iterable[str]) -> str:
+def match_all(words: Iterable[str]) -> str:
     """The FTS5 expression for rows in which all of some words are."""
     # Not joined by AND: between strings alone, FTS5 passes over one without words for it.
     return " ".join(f'"{word}"' for word in words)
 
 
-def with_any(words: Iterable[str]) -> str:
+def match_any(words: Iterable[str]) -> str:
     """The FTS5 expression for rows in which one of some words is."""
     return " OR ".join(f'"{word}"' for word in words)

@@ -32,22 +32,22 @@ if TYPE_CHECKING:
     from nmm.index.store.catalog.types import Hit
 
 # Results from the first on among which copies are looked for; more are not compared.
-COMPARED = 512
+MAX_COMPARED = 512
 # The least cosine of two pictures without fingerprints. Of `mini`, half the copies are above,
 # and so are clock faces that show different times.
-IMAGE = 0.998
+MIN_IMAGE_COSINE = 0.998
 # By how much the shapes (width by height) of such pictures may differ.
-SHAPE = 0.01
+MAX_ASPECT_DIFFERENCE = 0.01
 # The least part of all words of two texts that is in both.
-WORDS = 0.9
+MIN_WORD_OVERLAP = 0.9
 WORD = re.compile(r"\w+")
 # Of a passage's words, by which most of the others are told from it.
-BITS = 256
+SIGNATURE_BITS = 256
 # Passages of a text that are compared, at most.
-PASSAGES = 256
+MAX_PASSAGES = 256
 
 
-def fold(catalog: Catalog, hits: Sequence[Hit]) -> list[list[int]]:
+def collapse_duplicates(catalog: Catalog, hits: Sequence[Hit]) -> list[list[int]]:
     """Places in a ranked list, those of copies together.
 
     Args:
@@ -66,7 +66,7 @@ def fold(catalog: Catalog, hits: Sequence[Hit]) -> list[list[int]]:
     firsts = [places[0] for places in by_content.values()]
     leader = {place: place for place in firsts}
     for kind, copies in (("image", _image_copies), ("text", _text_copies)):
-        some = [place for place in firsts[:COMPARED] if hits[place].kind == kind]
+        some = [place for place in firsts[:MAX_COMPARED] if hits[place].kind == kind]
         if len(some) > 1:
             for copy, of in copies(catalog, [hits[place] for place in some]).items():
                 leader[some[copy]] = some[of]
@@ -93,9 +93,10 @@ def _image_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
                 copies = other in alike[number]
             else:
                 copies = _is_one_shape(hit, hits[other]) and (
-                    vectors is not None and float(vectors[number] @ vectors[other]) >= IMAGE
+                    vectors is not None
+                    and float(vectors[number] @ vectors[other]) >= MIN_IMAGE_COSINE
                 )
-            if copies and not is_another_time(look, seen[other]):
+            if copies and not taken_at_different_times(look, seen[other]):
                 copy_of[number] = other
                 break
         else:
@@ -103,7 +104,7 @@ def _image_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
     return copy_of
 
 
-def is_another_time(one: Look, other: Look) -> bool:
+def taken_at_different_times(one: Look, other: Look) -> bool:
     """Whether two pictures say that they were taken at different times."""
     return None not in (one.taken_at, other.taken_at) and one.taken_at != other.taken_at
 
@@ -112,27 +113,27 @@ def _is_one_shape(one: Hit, other: Hit) -> bool:
     if not (one.width and one.height and other.width and other.height):
         return False
     ratio = one.width * other.height / (one.height * other.width)
-    return abs(ratio - 1) <= SHAPE
+    return abs(ratio - 1) <= MAX_ASPECT_DIFFERENCE
 
 
 def _text_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
     """By its number, of which other one before it a text is a copy."""
-    words = [Words([hit.text or ""]) for hit in hits]
-    whole: dict[int, Words] = {}
+    words = [WordSet([hit.text or ""]) for hit in hits]
+    whole: dict[int, WordSet] = {}
     copy_of: dict[int, int] = {}
     for number, hit in enumerate(hits):
         for other in range(number):
-            if other in copy_of or not has_same_words(words[number], words[other]):
+            if other in copy_of or not is_near_duplicate_text(words[number], words[other]):
                 continue
             for content in {hit.content, hits[other].content} - whole.keys():
-                whole[content] = Words(passages(catalog, content, PASSAGES))
-            if has_same_words(whole[hit.content], whole[hits[other].content]):
+                whole[content] = WordSet(passages(catalog, content, MAX_PASSAGES))
+            if is_near_duplicate_text(whole[hit.content], whole[hits[other].content]):
                 copy_of[number] = other
                 break
     return copy_of
 
 
-class Words:
+class WordSet:
     """The words of some passages.
 
     Attributes:
@@ -147,7 +148,7 @@ class Words:
         self.total = len(words)
         self.bits = 0
         for word in set(words):
-            self.bits |= 1 << hash(word) % BITS
+            self.bits |= 1 << hash(word) % SIGNATURE_BITS
 
     @cached_property
     def counts(self) -> Counter[str]:
@@ -158,18 +159,18 @@ class Words:
         return [word for text in self._texts for word in WORD.findall(text.casefold())]
 
 
-def has_same_words(one: Words, other: Words) -> bool:
+def is_near_duplicate_text(one: WordSet, other: WordSet) -> bool:
     """Whether two passages have the same words but for a few, and the same numbers."""
     most, both = one.total, other.total
-    if not WORDS * most <= both <= most / WORDS:  # for speed
+    if not MIN_WORD_OVERLAP * most <= both <= most / MIN_WORD_OVERLAP:  # for speed
         return False
     # So many are in both, at most, and so many in one of them alone, at least: for speed, too.
     shared = min(most, both)
-    if shared < WORDS * (shared + (one.bits ^ other.bits).bit_count()):
+    if shared < MIN_WORD_OVERLAP * (shared + (one.bits ^ other.bits).bit_count()):
         return False
-    if shared < WORDS * (shared + len(one.counts.keys() ^ other.counts.keys())):
+    if shared < MIN_WORD_OVERLAP * (shared + len(one.counts.keys() ^ other.counts.keys())):
         return False
     common = (one.counts & other.counts).total()
-    if not most or common < WORDS * (most + both - common):
+    if not most or common < MIN_WORD_OVERLAP * (most + both - common):
         return False
     return all(word.isalpha() for word in (one.counts - other.counts) + (other.counts - one.counts))

@@ -1,4 +1,4 @@
-"""Queries that wait, embedded in groups: one in a thread, while that before it is answered."""
+"""Prefetch of query embeddings: the next group is embedded while the present one is answered."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
+from nmm.index.search.query import SearchMode
+
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.search.query import Query
+    from nmm.index.search.request import SearchRequest
+    from nmm.index.store.catalog.types import Settings
 
     Vector = NDArray[np.float32]
-    Vectors = Mapping[str, Vector]
+    # By whether the prompt was raw, the vectors of texts.
+    TextVectors = Mapping[bool, Mapping[str, Vector]]
 
-# Queries that are embedded together, and compared with all vectors together: of more, each takes
-# hardly less, and the first of them waits for its answer longer.
+# Queries that are embedded together and whose vectors are compared together. In larger groups a
+# query is hardly cheaper, and the first waits longer for its answer.
 GROUP = 32
 
 
@@ -26,61 +30,78 @@ GROUP = 32
 def _thread() -> ThreadPoolExecutor:
     from concurrent.futures import ThreadPoolExecutor
 
-    return ThreadPoolExecutor(1, thread_name_prefix="nmm-ahead")
+    return ThreadPoolExecutor(1, thread_name_prefix="nmm-prefetch")
 
 
-class Ahead:
-    """The vectors of the texts in some queries, for who asks for them in the order of these.
+class QueryPrefetcher:
+    """Embeds the texts of requests in groups, in a thread, ahead of the answers.
 
     Args:
-        queries: Those to come.
-        embed: Makes the vectors of all texts in some queries, by text; called in a thread.
+        requests: In the order in which they are answered.
+        settings: The index's, for which the vectors are made.
+        embed: Returns the vectors of all texts in some requests. Runs in a thread.
+
+    Attributes:
+        settings: See above.
     """
 
     def __init__(
-        self, queries: Sequence[Query], embed: Callable[[Sequence[Query]], Vectors]
+        self,
+        requests: Sequence[SearchRequest],
+        settings: Settings,
+        embed: Callable[[Sequence[SearchRequest]], TextVectors],
     ) -> None:
-        self._queries = queries
+        self.settings = settings
+        self._requests = requests
         self._embed = embed
-        self._place = {id(query): place for place, query in enumerate(queries)}
         self._group = -1
-        self._vectors: Vectors = {}
-        self._underway = self._begin(0)
+        self._vectors: TextVectors = {}
+        self._pending = self._submit(0)
 
-    def of(self, query: Query) -> Vectors:
-        """The vectors of the texts in one of the queries, and in others; none for another query.
+    def vectors(self, position: int) -> Mapping[str, Vector]:
+        """Return the vectors of the texts in one request, by text, and those of others.
 
         Raises:
             ModelError: From `embed`.
         """
-        place = self._place.get(id(query))
-        if place is None:
-            return {}
-        while self._group < place // GROUP:
-            self._vectors = self._underway.result()
+        while self._group < position // GROUP:
+            self._vectors = self._pending.result()
             self._group += 1
-            self._underway = self._begin(self._group + 1)
-        return self._vectors
+            self._pending = self._submit(self._group + 1)
+        return self._vectors.get(self._requests[position].raw_prompt, {})
 
-    def after(self, query: Query) -> list[Vector]:
-        """The vectors of the queries that follow one, in their order, as far as they are there.
+    def following(self, position: int) -> list[Vector]:
+        """Return the vectors of the requests after one, in their order, as far as they are ready.
 
-        Of those that are one text, whose vector is that of the query.
+        Only requests that are ranked in the same way and whose vector is that of their one text
+        are considered, so that all can be compared with the index together.
         """
-        place = self._place.get(id(query))
-        if place is None:
-            return []
-        known = self._vectors
-        if self._underway.done() and not self._underway.exception():
-            known = {**self._underway.result(), **known}
-        following = self._queries[place + 1 : (self._group + 2) * GROUP]
-        texts = [one.terms[0].text for one in following if _is_text(one)]
-        return [known[text] for text in texts if text in known]
+        request = self._requests[position]
+        known = [self._vectors]
+        if self._pending.done() and not self._pending.exception():
+            known.append(self._pending.result())
+        found = []
+        for other in self._requests[position + 1 : (self._group + 2) * GROUP]:
+            if _is_one_text(other) and _is_ranked_alike(request, other):
+                text = other.query.terms[0].text
+                tables = (vectors.get(other.raw_prompt, {}) for vectors in known)
+                found += [table[text] for table in tables if text in table][:1]
+        return found
 
-    def _begin(self, group: int) -> Future[Vectors]:
-        return _thread().submit(self._embed, self._queries[group * GROUP : (group + 1) * GROUP])
+    def _submit(self, group: int) -> Future[TextVectors]:
+        return _thread().submit(self._embed, self._requests[group * GROUP : (group + 1) * GROUP])
 
 
-def _is_text(query: Query) -> bool:
-    """Whether a query's vector is that of its one text."""
-    return len(query.terms) == 1 and query.terms[0].weight > 0
+def _is_one_text(request: SearchRequest) -> bool:
+    """Return whether a request's vector is that of its one text."""
+    terms = request.query.terms
+    return request.mode is not SearchMode.KEYWORD and len(terms) == 1 and terms[0].weight > 0
+
+
+def _is_ranked_alike(one: SearchRequest, other: SearchRequest) -> bool:
+    return (one.media, one.limit, one.collapse_duplicates, one.filters) == (
+        other.media,
+        other.limit,
+        other.collapse_duplicates,
+        other.filters,
+    )

@@ -1,6 +1,6 @@
-r"""What is looked for: texts and images, each with a weight and a sign, that make one vector.
+r"""Queries: texts and images with weights and signs, which make one vector.
 
-A program makes a :class:`Query` as it likes; a person writes one, and :func:`parse` reads it::
+A program builds a :class:`Query` from terms. A person writes one, and :func:`parse` reads it::
 
     query  = image | [ sign space ] term { space sign space term } ;
     sign   = "+" | "-" ;
@@ -8,15 +8,19 @@ A program makes a :class:`Query` as it likes; a person writes one, and :func:`pa
     weight = number "*" ;                   (* a term follows at once: 5* hotel is a text *)
     number = [ "+" | "-" ] digits [ "." digits ] [ "e" [ "+" | "-" ] digits ] ;
     quoted = '"' characters '"' | "'" characters "'" ;
-    image  = ? the path of an image file that is there, or its URL of the scheme file ? ;
+    image  = ? the path of an existing image file, or its URL with the scheme file ? ;
     text   = ? anything else, up to the next sign between spaces, or the end ? ;
 
-It is the manner of rclip: ``horse + stripes``, ``2*beach - people``, ``house.jpg + at night``.
-A sign is one only as a word of its own, so that t-shirt, C++ and 2023-05-01 are texts as they
-stand, and so is every query without signs, quotes or weights. What is in quotes is a text,
-whatever is in it: ``"rock + roll" - crowd``. Quotes stand around a whole term, or are ordinary
-characters: a closing one is followed by a space or the end. A backslash before the quote
-makes it a character; before a quote, two backslashes are one; elsewhere they are what they are.
+The syntax is that of rclip: ``horse + stripes``, ``2*beach - people``, ``house.jpg + at night``.
+A sign is one only as a word of its own. So t-shirt, C++ and 2023-05-01 are texts as they stand,
+and so is every query without signs, quotes or weights. Quotes make anything a text:
+``"rock + roll" - crowd``. They stand around a whole term and are ordinary characters elsewhere: a
+space or the end follows a closing quote. A backslash before the quote makes it a character;
+before a quote, two backslashes are one; elsewhere they are ordinary characters.
+
+Parsing touches no disk. Whether a text is the path of an image file is the answer of a function
+that the caller passes: :func:`nmm.index.search.image_files.find_image` looks for the file, which a
+command line wants. By default only URLs with the scheme file are images.
 """
 
 from __future__ import annotations
@@ -24,10 +28,11 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from nmm.index.errors import UsageError
 
@@ -36,11 +41,14 @@ _WEIGHT = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)\*(?=
 _SPACE = re.compile(r"\s*")
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://\S+", re.IGNORECASE)
 _QUOTES = ("'", '"')
-# Of a query in an error, and of what a file name can have.
-_SHOWN, _LONGEST_PATH = 80, 4096
+# Characters of a query that an error shows.
+_MAX_SHOWN = 80
+
+ImageLookup = Callable[[str], Path | None]
+"""Returns the image file that a text names, or None if it names none."""
 
 
-class Mode(str, Enum):
+class SearchMode(str, Enum):
     """What ranks files: their vectors, the words in them, or both."""
 
     HYBRID = "hybrid"
@@ -48,18 +56,32 @@ class Mode(str, Enum):
     KEYWORD = "keyword"
 
 
+def image_url(text: str) -> Path | None:
+    """Return the image file that a text names by a URL with the scheme file, or None.
+
+    Raises:
+        UsageError: The text is the URL of an image elsewhere.
+    """
+    return _image_at(text) if is_url(text) else None
+
+
+def is_url(text: str) -> bool:
+    """Return whether a text is a URL and nothing else."""
+    return bool(_URL.fullmatch(text))
+
+
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One thing that is looked for, or away from: one of a text, an image and a file.
+    """A part of a query: a text, an image or a file, of which it has exactly one.
 
     Attributes:
-        weight: How much it counts; below 0, what is like it is worse. Finite.
-        text: In words; empty if it is none.
-        image: A file of an image, or its bytes; None if it is none.
-        file: A file with all that is in it, image or text; None if it is none. A text is
-            then looked for as a document, by the mean of its passages.
-        phrase: Whether the text was quoted, and its words are looked for as they follow each
-            other. To its vector it makes no difference.
+        weight: How much it counts. A negative weight subtracts it. Finite.
+        text: Words; empty if it is none.
+        image: An image file, or its bytes; None if it is none.
+        file: A file, image or text, with all its content; None if it is none. A text file is
+            compared as a document, by the mean of its passages.
+        phrase: Whether the text was quoted, so that its words are searched for in this order. It
+            makes no difference to the vector.
     """
 
     weight: float = 1.0
@@ -69,89 +91,110 @@ class Term:
     phrase: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
-        """As :func:`parse` reads it, after its sign; bytes are shown as ``-``."""
-        size = abs(self.weight)
-        weight = "" if size == 1 else f"{repr(size).removesuffix('.0')}*"
-        if self.file is not None:
-            return weight + str(self.file)
-        if isinstance(self.image, bytes):
-            return weight + "-"
-        meant = replace(self, weight=size)
-        plain = self.text if self.image is None else str(self.image)
-        with suppress(UsageError):
-            # A quote at its beginning could be closed in the next term.
-            is_plain = plain[:1] not in _QUOTES and not self.phrase
-            if is_plain and _terms(weight + plain) == (meant,):
-                return weight + plain
-        if self.image is None:
-            return weight + _quoted(self.text)
-        return weight + self.image.absolute().as_uri()
+        """Return the term as :func:`parse` reads it by default, without its sign."""
+        return format_term(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is looked for.
+    """What to search for.
 
     Attributes:
         terms: At least one.
-        label: How it is called in results.
-        without: Absolute paths of files that are no results.
+        label: The name of the query in results.
+        exclude: Absolute paths of files that are not to be results.
     """
 
     terms: tuple[Term, ...]
     label: str = ""
-    without: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    @classmethod
+    def of_text(cls, text: str) -> Query:
+        """Return the query for a text as it stands, without the syntax of :func:`parse`."""
+        return cls((Term(text=text),), text)
 
     @property
     def words(self) -> str:
-        """The words that are looked for as such: those of texts that count for something.
+        """The words to search for in files: those of texts with a positive weight.
 
         A phrase stands in double quotes, see :mod:`nmm.index.search.keyword_query`.
         """
-        counted = [term for term in self.terms if term.text and term.weight > 0]
+        positive = [term for term in self.terms if term.text and term.weight > 0]
         return " ".join(
             '"{}"'.format(term.text.replace('"', " ")) if term.phrase else term.text
-            for term in counted
+            for term in positive
         )
 
     def __str__(self) -> str:
-        """As :func:`parse` reads it."""
-        return join(self.terms)
+        """Return the query as :func:`parse` reads it by default."""
+        return format_terms(self.terms)
 
 
-def join(terms: tuple[Term, ...]) -> str:
-    """Terms with their signs, as :func:`parse` reads them."""
+def format_terms(terms: tuple[Term, ...], find_image: ImageLookup = image_url) -> str:
+    """Return terms with their signs, as :func:`parse` reads them with the same lookup."""
     signs = ("- " if math.copysign(1, term.weight) < 0 else "+ " for term in terms)
-    return " ".join(map("".join, zip(signs, map(str, terms), strict=True))).removeprefix("+ ")
+    each = (format_term(term, find_image) for term in terms)
+    return " ".join(map("".join, zip(signs, each, strict=True))).removeprefix("+ ")
 
 
-def check(query: Query) -> None:
-    """Refuse a query that looks for nothing.
+def format_term(term: Term, find_image: ImageLookup = image_url) -> str:
+    """Return a term without its sign, as :func:`parse` reads it with the same lookup.
+
+    An image in memory is ``-``.
+    """
+    size = abs(term.weight)
+    weight = "" if size == 1 else f"{repr(size).removesuffix('.0')}*"
+    if term.file is not None:
+        return weight + str(term.file)
+    if isinstance(term.image, bytes):
+        return weight + "-"
+    meant = replace(term, weight=size)
+    plain = term.text if term.image is None else str(term.image)
+    with suppress(UsageError):
+        # A quote at its beginning could be closed in the next term.
+        is_plain = plain[:1] not in _QUOTES and not term.phrase
+        if is_plain and _terms(weight + plain, find_image) == (meant,):
+            return weight + plain
+    if term.image is None:
+        return weight + quoted(term.text)
+    return weight + term.image.absolute().as_uri()
+
+
+def check_query(query: Query) -> None:
+    """Refuse a query that searches for nothing.
 
     Raises:
-        UsageError: It has no term but blank ones, or a weight that is no finite number.
+        UsageError: It has only blank terms, a weight that is not a finite number, or a term that
+            is several things.
     """
     if not any(term.text.strip() or term.image or term.file for term in query.terms):
         raise UsageError("The query is empty.", hint='Say what to look for: nmm search "a cat"')
     for term in query.terms:
         if not math.isfinite(term.weight):
             raise UsageError(f"The weight {term.weight} is not a finite number.")
+        if bool(term.text) + (term.image is not None) + (term.file is not None) > 1:
+            raise UsageError("A term of a query is either a text, an image or a file.")
 
 
-def parse(text: str) -> Query:
-    """The query that a line says; the grammar is the module's docstring.
+def parse(text: str, find_image: ImageLookup = image_url) -> Query:
+    """Read a query; the module's docstring has the grammar.
+
+    Args:
+        text: What a person wrote.
+        find_image: Returns the image file that a part of it names, see :data:`ImageLookup`.
 
     Raises:
-        UsageError: It is empty, or not of the grammar: what is wrong is said with its place.
-            Or a term is the path of an image file that is not there, or the URL of one.
+        UsageError: It is empty or malformed; the error names the place. Or a term names an image
+            that cannot be read, as `find_image` says.
     """
-    with suppress(UsageError):  # which is said again, with its place
-        if image := image_file(text.strip()):
+    with suppress(UsageError):  # it is raised again below, with its place
+        if image := find_image(text.strip()):
             return Query((Term(image=image),), text)
-    return Query(_terms(text), text)
+    return Query(_terms(text, find_image), text)
 
 
-def _terms(text: str) -> tuple[Term, ...]:
+def _terms(text: str, find_image: ImageLookup) -> tuple[Term, ...]:
     terms: list[Term] = []
     at = _skip_space(text, 0)
     while at < len(text) or not terms:
@@ -160,26 +203,26 @@ def _terms(text: str) -> tuple[Term, ...]:
         if found and (start == len(text) or _SIGN.match(text, start)):
             raise UsageError(
                 f"Nothing is looked for after the {found[0]} at character {found.start() + 1} "
-                f"of: {_shown(text)}",
+                f"of: {shown(text)}",
                 hint=f"A + or - between spaces adds or takes away. {_quote_hint(text)}",
             )
-        term, at = _read_term(text, start)
+        term, at = _read_term(text, start, find_image)
         if not (term.text.strip() or term.image):
             raise UsageError(
                 "The query is empty."
                 if not text.strip()
-                else f"The term at character {start + 1} is empty, of: {_shown(text)}",
+                else f"The term at character {start + 1} is empty, of: {shown(text)}",
                 hint='Say what to look for: nmm search "a cat"',
             )
         terms.append(replace(term, weight=-term.weight) if found and found[0] == "-" else term)
     return tuple(terms)
 
 
-def parse_term(text: str) -> Term:
-    """One term, in which signs are characters like any other.
+def parse_term(text: str, find_image: ImageLookup = image_url) -> Term:
+    """Read one term, in which signs are ordinary characters.
 
     Raises:
-        UsageError: As of :func:`parse`.
+        UsageError: See :func:`parse`.
     """
     text = text.strip()
     weight, start = _read_weight(text, 0)
@@ -187,7 +230,7 @@ def parse_term(text: str) -> Term:
     if closing == len(text) - 1:
         term = Term(weight, _unquoted(text[start : closing + 1]), phrase=True)
     else:
-        term = _plain(weight, text[start:])
+        term = _plain(weight, text[start:], find_image)
     if not (term.text.strip() or term.image):
         raise UsageError(
             "There is nothing to look for in an empty text.", hint="Give --add a text or an image."
@@ -195,8 +238,8 @@ def parse_term(text: str) -> Term:
     return term
 
 
-def _read_term(text: str, start: int) -> tuple[Term, int]:
-    """The term that begins at a place, and where the sign after it stands, or the end."""
+def _read_term(text: str, start: int, find_image: ImageLookup) -> tuple[Term, int]:
+    """Return the term that begins at a place, and the place of the next sign or the end."""
     weight, start = _read_weight(text, start)
     closing = _closing_quote(text, start)
     if closing is not None:
@@ -215,29 +258,29 @@ def _read_term(text: str, start: int) -> tuple[Term, int]:
             else f"Text follows the quote that ends at character {closing + 1}"
         )
         raise UsageError(
-            f"{problem}, of: {_shown(text)}",
+            f"{problem}, of: {shown(text)}",
             why=f"So it is not clear what the {sign[0]} at character {sign.start() + 1} means.",
             hint="Put quotes around all that stands between two signs.",
         )
-    return _plain(weight, text[start:end].rstrip()), end
+    return _plain(weight, text[start:end].rstrip(), find_image), end
 
 
 def _read_weight(text: str, start: int) -> tuple[float, int]:
-    """The weight that stands at a place, and where the rest of the term begins."""
+    """Return the weight at a place, and where the rest of the term begins."""
     found = _WEIGHT.match(text, start)
     if found is None:
         return 1.0, start
     weight = float(found[1])
     if not math.isfinite(weight):
         raise UsageError(
-            f"The weight {_shown(found[1])} at character {start + 1} is too large.",
+            f"The weight {shown(found[1])} at character {start + 1} is too large.",
             hint="Weights count beside each other: 2*beach - people",
         )
     return weight, found.end()
 
 
 def _closing_quote(text: str, start: int) -> int | None:
-    """Where the quote ends that begins at a place; None if none does, or it does not end."""
+    """Return where the quote that begins at a place ends; None if there is none or no end."""
     quote = text[start : start + 1]
     if quote not in _QUOTES:
         return None
@@ -253,47 +296,16 @@ def _unquoted(quoted: str) -> str:
     return inner[:-1]
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Return a text in quotes, as :func:`parse` reads it."""
     escaped = re.sub(r'(\\*)("|\Z)', lambda m: 2 * m[1] + ("\\" + m[2] if m[2] else ""), text)
     return f'"{escaped}"'
 
 
-def _plain(weight: float, text: str) -> Term:
-    """What is not in quotes: an image if it is the path of one, else a text."""
-    image = image_file(text)
+def _plain(weight: float, text: str, find_image: ImageLookup) -> Term:
+    """Return the term for a part without quotes: an image if it names one, else a text."""
+    image = find_image(text)
     return Term(weight, text) if image is None else Term(weight, image=image)
-
-
-def image_file(text: str) -> Path | None:
-    """The image file that a text names; None if it names none, and is a text.
-
-    A name alone that no file has may be what is looked for in file names; with the folder
-    that it is in, it is meant for a path.
-
-    Raises:
-        UsageError: It is the path of an image file that is not there, or the URL of one.
-    """
-    from nmm.index.media.image.decode import IMAGE_SUFFIXES, looks_like_image
-
-    if _URL.fullmatch(text):
-        return _image_at(text)
-    if not text or len(text) > _LONGEST_PATH:
-        return None
-    is_name = PurePosixPath(text.replace(os.sep, "/")).name == text
-    has_suffix = Path(text).suffix.lower() in IMAGE_SUFFIXES
-    try:
-        path = Path(text).expanduser()
-        if path.is_file():
-            return path if has_suffix or looks_like_image(_head(path)) else None
-    except (OSError, ValueError, RuntimeError):
-        pass  # too long, not readable, with a NUL, of a user that is not there: no path
-    if has_suffix and not is_name and not re.search(r"\s/|/\s|://", text):
-        raise UsageError(
-            f"There is no image file {_shown(text)}",
-            hint=f"Is it spelled right? If it is meant as words, quote it: "
-            f"nmm search '{_quoted(text)}'",
-        )
-    return None
 
 
 def _image_at(url: str) -> Path | None:
@@ -310,7 +322,7 @@ def _image_at(url: str) -> Path | None:
         return None  # an address may stand in a text that is looked for
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
         raise UsageError(
-            f"The image {_shown(url)} is not on this machine.",
+            f"The image {shown(url)} is not on this machine.",
             why="nmm fetches nothing.",
             hint="Download it first, and give the name of the file.",
         )
@@ -319,21 +331,15 @@ def _image_at(url: str) -> Path | None:
     return Path(os.fsdecode(unquote_to_bytes(parts.path)))
 
 
-def _head(path: Path) -> bytes:
-    from nmm.index.media.image.decode import HEAD_BYTES
-
-    with path.open("rb") as file:
-        return file.read(HEAD_BYTES)
-
-
 def _skip_space(text: str, at: int) -> int:
     found = _SPACE.match(text, at)
     return found.end() if found else at
 
 
-def _shown(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
+def shown(text: str) -> str:
+    """Return a text for an error, cut if it is long."""
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} …"
 
 
 def _quote_hint(text: str) -> str:
-    return f"As a character of a text, quote it: nmm search '{_quoted(_shown(text.strip()))}'"
+    return f"As a character of a text, quote it: nmm search '{quoted(shown(text.strip()))}'"

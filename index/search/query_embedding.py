@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float32]
 
 # Lengths of a sum, beside that of its weights, below which its direction is chance.
-LEAST_LENGTH = 1e-3
+MIN_LENGTH = 1e-3
 # Passages of a file that are embedded together.
-PASSAGES = 128
+PASSAGES_PER_BATCH = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,13 @@ class QueryEmbedder:
         load: Called for the index's encoder, whenever something is to be embedded.
         settings: What the index is made with.
         catalog: Where vectors of contents that are in the index are.
-        ahead: Vectors of texts that were embedded already, see :meth:`embed_texts`.
+        known: Vectors of texts that are embedded already, see :meth:`embed_texts`.
     """
 
     load: Callable[[], Encoder]
     settings: Settings
     catalog: Catalog
-    ahead: Mapping[str, Vector] = field(default_factory=dict)
+    known: Mapping[str, Vector] = field(default_factory=dict)
 
     def embed_texts(self, queries: Iterable[Query], *, raw: bool = False) -> dict[str, Vector]:
         """The vectors of all texts in queries, which take less time together than one by one.
@@ -84,7 +84,7 @@ class QueryEmbedder:
         import numpy as np
 
         terms = _counted(query)
-        texts = self.ahead
+        texts = self.known
         if any(text not in texts for text in texts_of(query)):
             texts = self.embed_texts([query], raw=raw)
         vectors = [texts[term.text] if term.text else self._of_file(term) for term in terms]
@@ -95,7 +95,7 @@ class QueryEmbedder:
         weights /= np.abs(weights).max(initial=0) or 1
         total = weights @ np.array(vectors, np.float64) if terms else np.zeros(1)
         length = float(np.linalg.norm(total))
-        if length <= LEAST_LENGTH * np.abs(weights).sum():
+        if length <= MIN_LENGTH * np.abs(weights).sum():
             raise UsageError(
                 f"Nothing is left to look for in: {query.label or query}",
                 why="What is added and what is taken away are the same, or all weights are 0.",
@@ -231,7 +231,7 @@ def _check_file(path: Path) -> None:
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
     every = iter(texts)
-    while some := list(itertools.islice(every, PASSAGES)):
+    while some := list(itertools.islice(every, PASSAGES_PER_BATCH)):
         yield some
 
 

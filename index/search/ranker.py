@@ -1,10 +1,9 @@
-"""A query's vector and its words, made results.
+"""Rank the candidates for an embedded query and build the results.
 
-A file stands in the results once, with its passage that fits best. Two files of the same
-content are two results of the same score; equal ones are in the order of their paths.
+A file is one result, with its passage that fits best. Two files with the same content are two
+results with the same score; equal results are in the order of their paths.
 
-Files are ranked by their ids. What there is to show of them, be it no more than their paths,
-is read of those alone that may be shown.
+Files are ranked by their ids. Paths and texts are read only for files that may be shown.
 """
 
 from __future__ import annotations
@@ -16,11 +15,12 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from nmm.index.common.tracing import span
+from nmm.index.search.filters import condition_of
 from nmm.index.search.fusion import Rank, ranking
-from nmm.index.search.keyword import FoundWords, find_words
-from nmm.index.search.near_duplicates import fold as fold_copies
-from nmm.index.search.relevance import Relevance, Standing
-from nmm.index.search.result import Placed, Result, result
+from nmm.index.search.keyword import KeywordMatches, find_keywords
+from nmm.index.search.near_duplicates import collapse_duplicates
+from nmm.index.search.relevance import QueryCalibration, Relevance
+from nmm.index.search.result import RankedFile, SearchResult, make_result
 from nmm.index.search.semantic import NearestFiles
 from nmm.index.store.catalog.file_lookup import Place, files_at, paths_of
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nmm.index.search.query import Query
+    from nmm.index.search.request import SearchRequest
     from nmm.index.store.catalog.read_cache import States
     from nmm.index.store.catalog.reader import Catalog
     from nmm.index.store.catalog.sql_filters import Condition
@@ -36,43 +37,64 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float32]
 
-# Of the nearest of a kind, so many take part in a fused ranking, or as many as are asked for.
-NEAREST = 50
+# Nearest files of a kind that take part in a fused ranking, unless more results are asked for.
+FUSION_DEPTH = 50
 
-# Files that are looked at for one that is shown, at most, if the others are copies or weak.
-MOST = 32
+# Maximum number of files that are ranked for each result, if others are copies or weak.
+MAX_CANDIDATES_PER_RESULT = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which files are wanted: as of :meth:`Search.find`; and what they have to pass."""
+class RankingOptions:
+    """The part of a :class:`.SearchRequest` that ranking needs.
 
-    count: int
+    Attributes:
+        limit, kinds, drop_weak, min_score, collapse_duplicates: See there.
+        where: The filters as an SQL condition.
+        mark_weak: Whether weakness has to be known.
+    """
+
+    limit: int
     kinds: Sequence[Kind]
     where: Condition | None
-    relevant: bool
+    drop_weak: bool
     min_score: float | None
-    fold: bool
-    weak: bool
+    collapse_duplicates: bool
+    mark_weak: bool
+
+    @classmethod
+    def of(cls, request: SearchRequest) -> RankingOptions:
+        """Return the options of a request."""
+        return cls(
+            limit=request.limit,
+            kinds=request.kinds,
+            where=condition_of(request.filters),
+            drop_weak=request.drop_weak,
+            min_score=request.min_score,
+            collapse_duplicates=request.collapse_duplicates,
+            mark_weak=request.mark_weak or request.drop_weak,
+        )
 
     @property
     def candidates(self) -> int:
-        """Files that are looked at, at first."""
-        return 2 * self.count if self.fold else self.count
+        """The number of files that are ranked at first."""
+        return 2 * self.limit if self.collapse_duplicates else self.limit
 
-    def takes(self, placed: Placed) -> bool:
-        """Whether a file is left in, whatever its place."""
-        if self.relevant and placed.weak:
+    def accepts(self, ranked: RankedFile) -> bool:
+        """Return whether a file may be a result, whatever its rank."""
+        if self.drop_weak and ranked.weak:
             return False
-        return self.min_score is None or placed.score >= self.min_score
+        return self.min_score is None or ranked.score >= self.min_score
 
 
-class Answers:
-    """What answers queries from an index.
+class Ranker:
+    """Ranks the files of an index for queries.
 
     Args:
         catalog: The index's.
-        states, nearest, relevance: Of the catalog.
+        states: What was last read of its state.
+        nearest: Proposes files by their vectors.
+        relevance: Turns cosines into scores.
     """
 
     def __init__(
@@ -83,111 +105,128 @@ class Answers:
         self._nearest = nearest
         self._relevance = relevance
 
-    def begin(self, vectors: Sequence[Vector], wanted: Wanted) -> None:
-        """Begin to compare vectors with those of the next query and of those after it."""
-        if not wanted.where:
-            for kind in wanted.kinds:
-                self._nearest.begin(vectors, max(wanted.candidates, NEAREST), kind)
+    def begin(self, vectors: Sequence[Vector], options: RankingOptions) -> None:
+        """Begin to compare the vectors of the next query and of those after it with the index."""
+        if not options.where:
+            for kind in options.kinds:
+                self._nearest.begin(vectors, max(options.candidates, FUSION_DEPTH), kind)
 
-    def answer(
-        self, query: Query, vector: Vector | None, words: Sequence[str], wanted: Wanted
-    ) -> list[Result]:
-        """Results by meaning, if there is a vector, and by words, if there are any."""
+    def rank(
+        self,
+        query: Query,
+        vector: Vector | None,
+        keywords: Sequence[str],
+        options: RankingOptions,
+    ) -> list[SearchResult]:
+        """Return the results by meaning, if there is a vector, and by keywords, if there are any.
+
+        Raises:
+            CatalogError: The full-text tables are damaged, or the catalog cannot be read.
+        """
         with span("words looked up"):
-            found = find_words(
-                self._catalog, words, wanted.kinds, wanted.where, some=vector is None
+            matches = find_keywords(
+                self._catalog, keywords, options.kinds, options.where, some=vector is None
             )
         with span("relevance"):
-            standings = self._standings(query, vector, wanted)
-        without = files_at(self._catalog, query.without)
-        candidates = wanted.candidates
+            calibrations = self._calibrations(query, vector, options)
+        exclude = files_at(self._catalog, query.exclude)
+        candidates = options.candidates
         while True:
             with span("ranked"):
-                placed = self._place(vector, found, standings, candidates, wanted, without)
-            hits = [one.hit for one in placed]
-            with span("copies folded"):
-                groups = (
-                    fold_copies(self._catalog, hits)
-                    if wanted.fold
-                    else [[n] for n in range(len(hits))]
-                )
-            kept = [group for group in groups if wanted.takes(placed[group[0]])][: wanted.count]
-            # Copies, or what is not wanted, took the place of others.
+                ranked = self._rank(vector, matches, calibrations, candidates, options, exclude)
+            groups = self._collapse(ranked, options)
+            accepted = [group for group in groups if options.accepts(ranked[group[0]])]
+            # Copies and files that were not accepted took the places of others.
             if (
-                len(kept) >= wanted.count
-                or len(placed) < candidates
-                or candidates >= MOST * wanted.count
+                len(accepted) >= options.limit
+                or len(ranked) < candidates
+                or candidates >= MAX_CANDIDATES_PER_RESULT * options.limit
             ):
                 break
             candidates *= 4
         return [
-            result(
+            make_result(
                 rank,
-                placed[best],
-                [hits[copy].path for copy in copies],
-                *found.marked(self._catalog, hits[best].file),
+                ranked[best],
+                [ranked[copy].hit.path for copy in copies],
+                *matches.marked(self._catalog, ranked[best].hit.file),
             )
-            for rank, (best, *copies) in enumerate(kept, 1)
+            for rank, (best, *copies) in enumerate(accepted[: options.limit], 1)
         ]
 
-    def _standings(
-        self, query: Query, vector: Vector | None, wanted: Wanted
-    ) -> dict[Kind, Standing]:
-        """How a query's vector stands to each kind that there is; nothing without a vector."""
+    def _calibrations(
+        self, query: Query, vector: Vector | None, options: RankingOptions
+    ) -> dict[Kind, QueryCalibration]:
+        """Return the calibration of a query for each kind that has items; none without a vector."""
         if vector is None:
             return {}
         each = {
-            kind: self._relevance.standing(kind, query, vector, weak=wanted.weak)
-            for kind in wanted.kinds
+            kind: self._relevance.calibrate(kind, query, vector, mark_weak=options.mark_weak)
+            for kind in options.kinds
         }
-        return {kind: standing for kind, standing in each.items() if standing}
+        return {kind: calibration for kind, calibration in each.items() if calibration}
 
-    def _place(
+    def _collapse(self, ranked: Sequence[RankedFile], options: RankingOptions) -> list[list[int]]:
+        """Return groups of places in a ranking: near-duplicates, or each file by itself."""
+        with span("copies folded"):
+            if not options.collapse_duplicates:
+                return [[place] for place in range(len(ranked))]
+            return collapse_duplicates(self._catalog, [one.hit for one in ranked])
+
+    def _rank(
         self,
         vector: Vector | None,
-        words: FoundWords,
-        standings: Mapping[Kind, Standing],
+        matches: KeywordMatches,
+        calibrations: Mapping[Kind, QueryCalibration],
         count: int,
-        wanted: Wanted,
-        without: Collection[int],
-    ) -> list[Placed]:
-        """So many of the best files, by meaning and words together, best first."""
-        meant: dict[int, Place] = {}
+        options: RankingOptions,
+        exclude: Collection[int],
+    ) -> list[RankedFile]:
+        """Return the best files by meaning and keywords together, best first."""
+        near: dict[int, Place] = {}
         if vector is not None:
-            depth = max(count, NEAREST) if words.best else count
+            depth = max(count, FUSION_DEPTH) if matches.best else count
             with span("nearest"):
-                meant = {
+                near = {
                     one.file: one
-                    for kind in standings
-                    for one in self._nearest.best(vector, depth, kind, wanted.where, without)
+                    for kind in calibrations
+                    for one in self._nearest.best(vector, depth, kind, options.where, exclude)
                 }
-            words.complete(self._catalog, {one.content for one in meant.values()})
+            matches.extend(self._catalog, {one.content for one in near.values()})
         scores = {
-            file: (one.kind, standings[one.kind].score(one.score)) for file, one in meant.items()
+            file: (one.kind, calibrations[one.kind].score(one.score)) for file, one in near.items()
         }
-        ranked = ranking(scores, words, self._states.last.last_file, count + len(without))
-        files = self._first([one for one in ranked if one[1] not in without], count)
-        hits = self._read(files, meant, words, vector, wanted)
-        placed = []
-        for file in files:
-            there = hits.get(file)
-            if not there:
-                continue  # its vectors are not there, of which nmm doctor tells
-            near = meant.get(file)
-            nearest = next((hit for hit in there if near and hit.chunk == near.chunk), there[0])
-            standing = standings.get(nearest.kind)
-            by_words = words.holds_all(file)
-            if standing:
-                score = standing.score(nearest.score)  # the catalog's, whatever proposed it
-                weak = not by_words and standing.is_weak(score)
-            else:
-                score, weak = words.share(self._catalog, file), False
-            shown = [hit for hit in there if hit.chunk == words.passage(file)]
-            placed.append(Placed(score, (shown or [nearest])[0], by_words, weak))
-        return placed
+        order = ranking(scores, matches, self._states.last.last_file, count + len(exclude))
+        files = self._first([one for one in order if one[1] not in exclude], count)
+        hits = self._read(files, near, matches, vector, options)
+        # A file without hits has no vectors in the catalog, which nmm doctor reports.
+        return [
+            self._ranked_file(file, hits[file], near.get(file), matches, calibrations)
+            for file in files
+            if hits.get(file)
+        ]
+
+    def _ranked_file(
+        self,
+        file: int,
+        hits: Sequence[Hit],
+        near: Place | None,
+        matches: KeywordMatches,
+        calibrations: Mapping[Kind, QueryCalibration],
+    ) -> RankedFile:
+        nearest = next((hit for hit in hits if near and hit.chunk == near.chunk), hits[0])
+        calibration = calibrations.get(nearest.kind)
+        by_words = matches.holds_all(file)
+        if calibration:
+            score = calibration.score(nearest.score)  # the catalog's, whatever proposed the file
+            weak = not by_words and calibration.is_weak(score)
+        else:
+            score, weak = matches.share(self._catalog, file), False
+        shown = next((hit for hit in hits if hit.chunk == matches.passage(file)), nearest)
+        return RankedFile(score, shown, by_words, weak)
 
     def _first(self, ranked: Sequence[tuple[Rank, int]], count: int) -> list[int]:
-        """So many files of the least ranks; those of one rank in the order of their paths."""
+        """Return the files with the least ranks; files of one rank in the order of their paths."""
         files: list[int] = []
         for _, group in itertools.groupby(ranked, itemgetter(0)):
             equal = [file for _, file in group]
@@ -200,20 +239,23 @@ class Answers:
     def _read(
         self,
         files: Sequence[int],
-        meant: Mapping[int, Place],
-        words: FoundWords,
+        near: Mapping[int, Place],
+        matches: KeywordMatches,
         vector: Vector | None,
-        wanted: Wanted,
+        options: RankingOptions,
     ) -> dict[int, list[Hit]]:
-        """What there is to show of files, best first: what is meant, and where the words are.
+        """Return what can be shown for files, best first: the nearest chunk and keyword matches.
 
-        Of those that were found by words alone, all places, for any may be the nearest.
+        Of files that only keywords found, all chunks are read, for any may be the nearest.
         """
-        alone = {words.best[file].content for file in files if file not in meant}
-        chunks = {meant[file].chunk for file in files if file in meant}
-        chunks.update(self._catalog.chunks_of(alone) if alone else (), words.passages(files))
+        by_words_alone = {matches.best[file].content for file in files if file not in near}
+        chunks = {near[file].chunk for file in files if file in near}
+        chunks.update(
+            self._catalog.chunks_of(by_words_alone) if by_words_alone else (),
+            matches.passages(files),
+        )
         found: dict[int, list[Hit]] = {}
-        hits = self._catalog.hits([*chunks], vector, wanted.where)
+        hits = self._catalog.hits([*chunks], vector, options.where)
         for hit in sorted(hits, key=lambda hit: (-hit.score, hit.chunk)):
             found.setdefault(hit.file, []).append(hit)
         return found

@@ -52,25 +52,25 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 # Vectors of a kind that a query is held against; its median of more differs in the third digit.
-SAMPLE = 1024
+CALIBRATION_SAMPLE = 1024
 # Items, of as many as there are, that stand out by chance for an unrelated query.
-BY_CHANCE = 0.15
+CHANCE_MATCHES = 0.15
 # Items of which the median counts for a half.
-HALF = 10
+PRIOR_ITEMS = 10
 # Neutral queries with an image that are made of an index, at most, and at least: made of fewer
 # images, they would say nothing.
-NEUTRAL, LEAST_NEUTRAL = 64, 8
+MAX_NEUTRAL, MIN_NEUTRAL = 64, 8
 # Copies and series are pairs that belong together, and too many for a quantile of one in a
 # thousand: that of one in a hundred is taken, as many times as it is nearer in a normal one.
-RARE, STRETCH = 0.01, 3.090 / 2.326
+RARE_QUANTILE, QUANTILE_RATIO = 0.01, 3.090 / 2.326
 # The greatest unit, as a part of what is left from the centre to a cosine of 1: few pictures, or
 # many series, must not make an equal one seem common.
-GREATEST_UNIT = 0.75
+MAX_UNIT = 0.75
 # The cosine of what is as good as the query itself, and so never weak.
-EQUAL = 0.97
+EQUAL_COSINE = 0.97
 
 
-class Standing(NamedTuple):
+class QueryCalibration(NamedTuple):
     """What a query's cosines with items of one kind say.
 
     Attributes:
@@ -81,8 +81,8 @@ class Standing(NamedTuple):
     """
 
     scale: Scale
-    level: float
-    height: float
+    background: float
+    margin: float
 
     def score(self, cosine: float) -> float:
         """The score of a cosine."""
@@ -90,10 +90,10 @@ class Standing(NamedTuple):
 
     def is_weak(self, score: float) -> bool:
         """Whether nothing tells a result of that score from what the query fits anyway."""
-        return score < min(self.level + self.height, self.score(EQUAL))
+        return score < min(self.background + self.margin, self.score(EQUAL_COSINE))
 
 
-def height(count: int) -> float:
+def chance_margin(count: int) -> float:
     """The score that as good as no item of `count` unrelated ones reaches, 1 at least.
 
     For a normal distribution, whose quantile of a small part p is about the root of
@@ -104,7 +104,7 @@ def height(count: int) -> float:
         return math.sqrt(2 * x - math.log(4 * math.pi * x))
 
     least = -math.log(calibration.RARE)
-    return quantile(max(math.log(max(count, 1) / BY_CHANCE), least)) / quantile(least)
+    return quantile(max(math.log(max(count, 1) / CHANCE_MATCHES), least)) / quantile(least)
 
 
 class Relevance:
@@ -135,24 +135,24 @@ class Relevance:
         """Read the samples anew: the index was made again with another model."""
         self._generation = None
 
-    def standing(
-        self, kind: Kind, query: Query, vector: Floats, *, weak: bool = True
-    ) -> Standing | None:
+    def calibrate(
+        self, kind: Kind, query: Query, vector: Floats, *, mark_weak: bool = True
+    ) -> QueryCalibration | None:
         """How a query stands to the items of a kind; None if there are none.
 
         Args:
             kind: Of the items.
             query: What is looked for.
             vector: Of the query, shape (dimension,).
-            weak: Whether it is to be known which results are weak, for which a sample of the
-                index is read; else none is.
+            mark_weak: Whether it has to be known which results are weak. It takes a sample of
+                the index.
         """
         import numpy as np
 
         kept = self._scale_of(kind)
         of_texts = all(term.text for term in query.terms)
-        if kept and of_texts and not weak:
-            return Standing(kept, -math.inf, 0)
+        if kept and of_texts and not mark_weak:
+            return QueryCalibration(kept, -math.inf, 0)
         items = self._sample(kind)
         if kept is None or not len(items):
             return None
@@ -165,8 +165,10 @@ class Relevance:
         middle = float(cosines[lower] + cosines[upper]) / 2
         median = (middle - kept.centre) / kept.unit
         measured = self._states.last.measured[kind]
-        level = max(median, 0) * count / (count + HALF)
-        return Standing(kept, level, height(max(count, measured[1] if measured else 0)))
+        background = max(median, 0) * count / (count + PRIOR_ITEMS)
+        return QueryCalibration(
+            kept, background, chance_margin(max(count, measured[1] if measured else 0))
+        )
 
     def _sample(self, kind: Kind) -> Floats:
         """Vectors of a kind, shape (n, dimension), the same as long as the index is."""
@@ -175,7 +177,7 @@ class Relevance:
             self._samples.clear()
             self._generation = generation
         if kind not in self._samples:
-            self._samples[kind] = sample(self._catalog, kind, SAMPLE)
+            self._samples[kind] = sample(self._catalog, kind, CALIBRATION_SAMPLE)
         return self._samples[kind]
 
     def _scale_like(self, query: Query, vector: Floats, kind: Kind) -> Scale | None:
@@ -183,27 +185,27 @@ class Relevance:
         import numpy as np
 
         items = self._sample(kind)
-        neutral = np.zeros((NEUTRAL, len(vector)), np.float32)
+        neutral = np.zeros((MAX_NEUTRAL, len(vector)), np.float32)
         # Pairs of an item, and a neutral query that it was taken for.
-        own = np.zeros((NEUTRAL, len(items)), np.bool_)
+        own = np.zeros((MAX_NEUTRAL, len(items)), np.bool_)
         # Beside the greatest, so that none is too large.
         greatest = max(abs(term.weight) for term in query.terms) or 1
         for place, term in enumerate(query.terms):
             source = self._kind_of(term, vector)
             pool = self._neutral_texts() if source is None else self._sample(source)
-            if len(pool) < LEAST_NEUTRAL:
+            if len(pool) < MIN_NEUTRAL:
                 return None
             # Spread over the pool, and not the same for two terms.
-            chosen = (np.arange(NEUTRAL) * len(pool) // NEUTRAL + 7 * place) % len(pool)
+            chosen = (np.arange(MAX_NEUTRAL) * len(pool) // MAX_NEUTRAL + 7 * place) % len(pool)
             neutral += np.float32(term.weight / greatest) * pool[chosen]
             if source == kind:
-                own[np.arange(NEUTRAL), chosen] = True
+                own[np.arange(MAX_NEUTRAL), chosen] = True
         make_unit(neutral)
         cosines = (neutral @ items.T)[~own]
         if not len(cosines):
             return None
-        centre, rare = np.quantile(cosines, (0.5, 1 - RARE)).tolist()
-        unit = min((rare - centre) * STRETCH, (1 - centre) * GREATEST_UNIT)
+        centre, rare = np.quantile(cosines, (0.5, 1 - RARE_QUANTILE)).tolist()
+        unit = min((rare - centre) * QUANTILE_RATIO, (1 - centre) * MAX_UNIT)
         return Scale(centre, max(unit, calibration.LEAST_UNIT))
 
     def _kind_of(self, term: Term, vector: Floats) -> Kind | None:

@@ -1,38 +1,42 @@
-"""What a search finds: files, best first."""
+"""A search result: a file that fits a query."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nmm.index.errors import UsageError
+from nmm.index.search import json_fields
+from nmm.index.store.catalog.types import KINDS
 
 if TYPE_CHECKING:
     from nmm.index.store.catalog.full_text_search import Span
     from nmm.index.store.catalog.types import Hit, Kind
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
     """A file that fits a query.
 
     Attributes:
         rank: 1 for the best.
-        score: How well it fits, on one scale for images and texts: 1 is what one in a
-            thousand items reaches that have nothing to do with the query, and 0 what half
-            of them reach, see :mod:`nmm.index.calibration`. So it is with what was found by its
-            words. Where words alone rank, it is the share of them that are there.
+        score: How well it fits, on one scale for images and texts: unrelated items reach 1 once
+            in a thousand, and half of them reach 0, see :mod:`nmm.index.calibration`. The same
+            holds for files that were found by their words. If keywords alone rank, it is the
+            share of the query's words that were found.
         path: Absolute.
-        type: What it is.
-        lines: Of a text, the first and last line of the passage that fits, from 1.
-        text: That passage; of an image, what it says, if it was found by that.
-        width, height: Of an image, in pixels, upright.
-        spans: Where words of the query stand in `text`, if it was found by them there: the
-            first character, and the one after the last.
-        by_words: Whether all words of the query are in one of its passages, in its name or in
-            what it says as a picture.
-        weak: Whether nothing tells it from what this query fits anyway, see
+        type: The medium.
+        lines: For a text, the first and last line of the passage that fits best, from 1.
+        text: That passage; for an image, the text in it, if that matched.
+        width, height: For an image, pixels, upright.
+        spans: Where words of the query stand in `text`: the first character, and the one after
+            the last.
+        by_words: Whether one of its passages, its name or the text in the image has all words
+            of the query.
+        weak: Whether its score is indistinguishable from the query's background level, see
             :mod:`nmm.index.search.relevance`.
-        copies: Absolute paths of files that are nearly the same, and folded into this one.
+        copies: Absolute paths of near-duplicates that were merged into this result.
     """
 
     rank: int
@@ -48,13 +52,68 @@ class Result:
     weak: bool = False
     copies: tuple[str, ...] = ()
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as values of JSON; fields that do not apply are left out.
 
-class Placed(NamedTuple):
-    """A file in its place among those that were found.
+        `spans` count Unicode code points of `text`.
+        """
+        named: dict[str, Any] = {
+            "rank": self.rank,
+            "score": self.score,
+            "path": self.path,
+            "type": self.type,
+            "lines": None if self.lines is None else list(self.lines),
+            "text": self.text,
+            "width": self.width,
+            "height": self.height,
+            "spans": None if self.text is None else [list(span) for span in self.spans],
+            "by_words": self.by_words,
+            "weak": self.weak,
+            "copies": list(self.copies),
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], path: str = "result") -> SearchResult:
+        """Read what :meth:`to_dict` returns.
+
+        Raises:
+            UsageError: A field is unknown, missing or has a value that makes no sense.
+        """
+        found = json_fields.read(data, path, _READERS)
+        json_fields.require(found, path, "rank", "score", "path", "type")
+        return cls(**found)
+
+
+def _pair(value: Any, path: str) -> tuple[int, int]:
+    found = json_fields.items(json_fields.integer)(value, path)
+    if len(found) != 2:
+        raise UsageError(f"{path} has to be a list of two numbers.")
+    return found[0], found[1]
+
+
+_READERS: Mapping[str, json_fields.Reader] = {
+    "rank": json_fields.positive_integer,
+    "score": json_fields.number,
+    "path": json_fields.text,
+    "type": json_fields.one_of(KINDS),
+    "lines": _pair,
+    "text": json_fields.text,
+    "width": json_fields.integer,
+    "height": json_fields.integer,
+    "spans": json_fields.items(_pair),
+    "by_words": json_fields.boolean,
+    "weak": json_fields.boolean,
+    "copies": json_fields.texts,
+}
+
+
+class RankedFile(NamedTuple):
+    """A file at its place in the ranking.
 
     Attributes:
-        score, by_words, weak: As of its :class:`Result`.
-        hit: Its place that is shown.
+        score, by_words, weak: See :class:`SearchResult`.
+        hit: The place in it that is shown.
     """
 
     score: float
@@ -63,25 +122,33 @@ class Placed(NamedTuple):
     weak: bool
 
 
-def result(
-    rank: int, placed: Placed, copies: Sequence[str], text: str | None, spans: Sequence[Span]
-) -> Result:
-    """The result of a file; without a text, that of its place."""
-    hit = placed.hit
+def make_result(
+    rank: int, ranked: RankedFile, copies: Sequence[str], text: str | None, spans: Sequence[Span]
+) -> SearchResult:
+    """Return the result for a ranked file.
+
+    Args:
+        rank: From 1.
+        ranked: The file.
+        copies: Paths of its near-duplicates.
+        text: The text to show; that of the file's hit if it is None.
+        spans: Where words of the query stand in `text`.
+    """
+    hit = ranked.hit
     lines = None
     if hit.line_start is not None and hit.line_end is not None:
         lines = hit.line_start, hit.line_end
-    return Result(
-        rank,
-        placed.score,
-        hit.path,
-        hit.kind,
-        lines,
-        hit.text if text is None else text,
-        hit.width,
-        hit.height,
-        tuple(spans),
-        placed.by_words,
-        placed.weak,
-        tuple(copies),
+    return SearchResult(
+        rank=rank,
+        score=ranked.score,
+        path=hit.path,
+        type=hit.kind,
+        lines=lines,
+        text=hit.text if text is None else text,
+        width=hit.width,
+        height=hit.height,
+        spans=tuple(spans),
+        by_words=ranked.by_words,
+        weak=ranked.weak,
+        copies=tuple(copies),
     )

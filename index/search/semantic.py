@@ -109,6 +109,8 @@ class NearestFiles:
     def damaged(self) -> list[str]:
         """Derived files that were met which are missing, or are not what was written."""
         met = {name for _, nearest in self._nearest.values() for name in nearest.damaged}
+        if not met:
+            return []
         named = {one.name for some in self._states.read().segments.values() for one in some}
         return sorted(met & named)  # one that was replaced meanwhile was only deleted
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import searching
 
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.registry import MINI
 from nmm.index.errors import NoIndexError, OutdatedCatalogError
 from nmm.index.maintenance.doctor import doctor
 from nmm.index.search import engine as search_module
-from nmm.index.search.query import Mode
+from nmm.index.search.query import SearchMode
 from nmm.index.store.catalog.reader import SCHEMA, VECTOR_DTYPE, Catalog
 from nmm.index.store.catalog.types import KINDS
 from nmm.index.store.layout import IndexFolder
@@ -164,11 +165,10 @@ def results(folder: IndexFolder, count: int = ALL) -> list[tuple[Any, ...]]:
     """What a search finds, each with its score last."""
     try:
         with search_module.open_search(folder) as search:
-            found = [
-                (r.path, r.type, r.lines, r.text, r.score)
-                for r in search.find(QUERY, count, mode=Mode.SEMANTIC)
-            ]
-            assert search.damaged() == []
+            asked = searching.request(QUERY, count, mode=SearchMode.SEMANTIC)
+            response = search.search(asked)
+            found = [(r.path, r.type, r.lines, r.text, r.score) for r in response.results]
+            assert response.warnings == ()
     except NoIndexError:
         return []
     return found

@@ -29,11 +29,26 @@ from nmm.cli.options.common import (
     QuietOption,
     ThreadsOption,
 )
-from nmm.cli.options.filtered import Among, filtered
-from nmm.cli.options.filters import tell_emptied
-from nmm.cli.render.formats import only_one
+from nmm.cli.options.empty_filters import describe_empty
+from nmm.cli.options.filters import (
+    AfterOption,
+    BeforeOption,
+    CameraOption,
+    ExtensionsOption,
+    FilterOptions,
+    HasTextOption,
+    Media,
+    MediaOption,
+    MinBytesOption,
+    MinWidthOption,
+    NearOption,
+    OrientationOption,
+    PathGlobsOption,
+    TagsOption,
+)
+from nmm.cli.options.output import choose_one
 from nmm.index.encoders.runtime.backend import Backend, Device, Precision
-from nmm.index.search.query import Mode
+from nmm.index.search.query import SearchMode
 
 if TYPE_CHECKING:
     from nmm.cli.render.progress import Progress
@@ -41,7 +56,6 @@ if TYPE_CHECKING:
     from nmm.index.store.layout import IndexFolder
 
 
-@filtered
 def retrieval(
     file: Annotated[
         Path,
@@ -52,8 +66,8 @@ def retrieval(
         ),
     ],
     mode: Annotated[
-        Mode, typer.Option("--mode", help="Rank by words and meaning, or by one of them.")
-    ] = Mode.HYBRID,
+        SearchMode, typer.Option("--mode", help="Rank by words and meaning, or by one of them.")
+    ] = SearchMode.HYBRID,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -68,6 +82,18 @@ def retrieval(
         list[Path] | None,
         typer.Option("--compare", metavar="DIR", help="Another index, compared with the first."),
     ] = None,
+    media: MediaOption = Media.ALL,
+    path_globs: PathGlobsOption = None,
+    after: AfterOption = None,
+    before: BeforeOption = None,
+    near: NearOption = None,
+    camera: CameraOption = None,
+    min_width: MinWidthOption = None,
+    orientation: OrientationOption = None,
+    min_bytes: MinBytesOption = None,
+    extensions: ExtensionsOption = None,
+    has_text: HasTextOption = None,
+    tags: TagsOption = None,
     index_path: IndexOption = None,
     fail_under: LimitsOption = None,
     resamples: ResamplesOption = 2000,
@@ -79,8 +105,6 @@ def retrieval(
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     quiet: QuietOption = False,
-    *,
-    among: Among,
 ) -> None:
     """Measure searches of the index by queries whose answers are known.
 
@@ -95,9 +119,23 @@ def retrieval(
     from nmm.index.evaluation.judgments import read_captions
     from nmm.index.store.layout import index_folder
 
-    only_one({"--json": as_json, "--csv": as_csv})
+    considered = FilterOptions(
+        media=media,
+        path_globs=path_globs,
+        after=after,
+        before=before,
+        near=near,
+        camera=camera,
+        min_width=min_width,
+        orientation=orientation,
+        min_bytes=min_bytes,
+        extensions=extensions,
+        has_text=has_text,
+        tags=tags,
+    )
+    choose_one({"--json": as_json, "--csv": as_csv})
     wanted = evaluations.limits(fail_under or (), r.METRICS)
-    filters = among.typed.read()
+    filters = considered.read()
     captions = read_captions(file)
     backend = Backend(device, threads, precision)
     with Progress(quiet=quiet) as progress:
@@ -115,7 +153,7 @@ def retrieval(
                 r.evaluate_retrieval(
                     folder,
                     captions.relevant,
-                    among.kinds,
+                    considered.kinds,
                     filters=filters,
                     mode=mode,
                     backend=backend,
@@ -129,7 +167,7 @@ def retrieval(
         if all(one.query not in other.without for other in found)
     ]
     if not common:
-        for line in tell_emptied(found[0].emptied, among.typed, among.kinds):
+        for line in describe_empty(found[0].emptied, considered):
             typer.echo(line, err=True)
         typer.echo("The filters leave nothing right to any query.", err=True)
         raise typer.Exit(Exit.NOTHING_FOUND)

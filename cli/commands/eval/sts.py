@@ -27,7 +27,7 @@ from nmm.cli.options.common import (
     QuietOption,
     ThreadsOption,
 )
-from nmm.cli.render.formats import only_one
+from nmm.cli.options.output import choose_one
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.runtime.backend import Backend, Device, Precision
 
@@ -67,7 +67,7 @@ def sts(
     from nmm.index.evaluation import sts as s
     from nmm.index.evaluation.bootstrap import Sampling
 
-    only_one({"--json": as_json, "--csv": as_csv})
+    choose_one({"--json": as_json, "--csv": as_csv})
     wanted = evaluations.limits(fail_under or (), s.METRICS)
     pairs = s.read_pairs(file)
     unique = len({sentence for pair in pairs.sentences for sentence in pair})

@@ -28,7 +28,7 @@ from nmm.cli.options.common import (
     QuietOption,
     ThreadsOption,
 )
-from nmm.cli.render.formats import only_one
+from nmm.cli.options.output import choose_one
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.runtime.backend import Backend, Device, Precision
 
@@ -107,7 +107,7 @@ def zero_shot(
     from nmm.index.events import Skipped
     from nmm.index.media.image.decode import MAX_PIXELS
 
-    only_one({"--json": as_json, "--csv": as_csv})
+    choose_one({"--json": as_json, "--csv": as_csv})
     wanted = evaluations.limits(fail_under or (), c.METRICS)
     labelled = labelled_images(folder, read_names(names) if names else None)
     sentences = _templates(template, templates, labelled)

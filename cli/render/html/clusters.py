@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nmm.cli.console.text import count, printable
 from nmm.cli.render.clusters import counts
 from nmm.cli.render.html.gallery import cards, document
-from nmm.index.search.result import Result
+from nmm.index.search.result import SearchResult
 
 if TYPE_CHECKING:
     from nmm.index.analysis.clustering.clusters import Cluster
@@ -38,11 +38,11 @@ def _sections(items: Items, clusters: Sequence[Cluster]) -> Iterator[str]:
         if len(one.central) < len(one.files):
             said += f"; the {len(one.central)} most like it" if len(one.central) > 1 else ""
         results = (
-            Result(
-                next(numbers),
-                0.0,
-                file.path,
-                file.kind,
+            SearchResult(
+                rank=next(numbers),
+                score=0.0,
+                path=file.path,
+                type=file.kind,
                 text=texts.get(file.content, "") if file.kind == "text" else None,
                 width=file.width,
                 height=file.height,

@@ -24,7 +24,7 @@ from nmm.index.errors import MediaError, OutputError, UsageError
 from nmm.index.media.text.html import OWN_PAGE
 
 if TYPE_CHECKING:
-    from nmm.index.search.result import Result
+    from nmm.index.search.result import SearchResult
 
 SIDE, QUALITY = 320, 80
 PASSAGE = 480  # characters
@@ -57,7 +57,7 @@ def check_place(file: Path) -> None:
         )
 
 
-def write_page(file: Path, query: str, model: str, results: Sequence[Result]) -> None:
+def write_page(file: Path, query: str, model: str, results: Sequence[SearchResult]) -> None:
     """Write the page of a query's results; it appears, or is replaced, when all is there.
 
     Raises:
@@ -84,7 +84,7 @@ def write_parts(file: Path, parts: Iterable[str]) -> None:
         out.writelines(parts)
 
 
-def page(query: str, model: str, results: Sequence[Result]) -> Iterator[str]:
+def page(query: str, model: str, results: Sequence[SearchResult]) -> Iterator[str]:
     """The page of a query's results, in parts."""
     weak = sum(result.weak for result in results)
     many = "1 result" if len(results) == 1 else f"{len(results)} results"
@@ -119,7 +119,7 @@ def document(heading: str, summary: str, body: Iterable[str]) -> Iterator[str]:
 
 
 def cards(
-    results: Iterable[Result], label: str = "Results", *, scored: bool = True
+    results: Iterable[SearchResult], label: str = "Results", *, scored: bool = True
 ) -> Iterator[str]:
     """A list of files, in parts; with their scores, if they have any."""
     yield f'<ol aria-label="{escape(printable(label))}">\n'
@@ -138,7 +138,7 @@ def content_hash(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _card(result: Result, *, scored: bool) -> str:
+def _card(result: SearchResult, *, scored: bool) -> str:
     path = PurePath(result.path)
     number = result.rank
     facts = [f'score <span class="score">{result.score:.2f}</span>'] if scored else []
@@ -176,7 +176,7 @@ def file_link(path: str) -> str:
     return f'href="{escape(uri)}" target="_blank" rel="noopener noreferrer"'
 
 
-def _passage(result: Result) -> str:
+def _passage(result: SearchResult) -> str:
     """A passage, with the words marked that were found in it."""
     shown, spans = excerpt(result.text or "", result.spans, PASSAGE)
     pieces = []

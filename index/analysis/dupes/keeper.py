@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nmm.index.analysis.dupes.pairs import ALL_PASSAGES
 from nmm.index.errors import MediaError
 from nmm.index.media.image.decode import HEAD_BYTES, format_of
-from nmm.index.search.near_duplicates import Words
+from nmm.index.search.near_duplicates import WordSet
 from nmm.index.store.catalog.comparison_data import passages
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Judge:
         return [unit for unit, value in zip(units, values, strict=True) if value >= least]
 
     def _count_words(self, content: int) -> int:
-        return Words(passages(self._catalog, content, ALL_PASSAGES)).total
+        return WordSet(passages(self._catalog, content, ALL_PASSAGES)).total
 
     def _measure(self, content: int, path: str) -> float:
         del content  # what it is kept by

@@ -24,7 +24,11 @@ from nmm.index.analysis.dupes.candidates import by_hash, by_vector
 from nmm.index.analysis.dupes.crop_match import apart_registered
 from nmm.index.analysis.dupes.image_match import colours_apart, hashes, is_one_picture, unpack
 from nmm.index.common.tracing import span
-from nmm.index.search.near_duplicates import Words, has_same_words, is_another_time
+from nmm.index.search.near_duplicates import (
+    WordSet,
+    is_near_duplicate_text,
+    taken_at_different_times,
+)
 from nmm.index.store.catalog.comparison_data import looks, passages
 
 if TYPE_CHECKING:
@@ -90,7 +94,7 @@ def near_images(
 
     def link(ones: NDArray[np.int64], others: NDArray[np.int64]) -> None:
         for one, other in zip(ones.tolist(), others.tolist(), strict=True):
-            if not is_another_time(seen[one], seen[other]):
+            if not taken_at_different_times(seen[one], seen[other]):
                 found[one, other] = Match.NEAR
 
     places = np.flatnonzero(prints.known)
@@ -126,17 +130,17 @@ def near_texts(
 ) -> Links:
     """Pairs of texts that are nearly the same, by their places among the contents."""
     found: Links = {}
-    words: dict[int, Words] = {}
+    words: dict[int, WordSet] = {}
 
-    def words_of(place: int) -> Words:
+    def words_of(place: int) -> WordSet:
         if place not in words:
-            words[place] = Words(passages(items.catalog, contents[place].content, ALL_PASSAGES))
+            words[place] = WordSet(passages(items.catalog, contents[place].content, ALL_PASSAGES))
         return words[place]
 
     with span("texts compared"):
         proposed = by_vector(vectors, thresholds.cosine)
         for one, other in zip(proposed.ones.tolist(), proposed.others.tolist(), strict=True):
-            if has_same_words(words_of(one), words_of(other)):
+            if is_near_duplicate_text(words_of(one), words_of(other)):
                 found[one, other] = Match.NEAR
     return found
 

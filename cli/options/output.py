@@ -1,0 +1,125 @@
+"""Options that choose the format of the results. They are one choice with several spellings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nmm.cli.framework.saved_queries import is_from_saved_query
+from nmm.index.errors import UsageError
+
+if TYPE_CHECKING:
+    from typer._click import Context
+
+
+class OutputFormat(str, Enum):
+    """How results are printed. A value is the option that chooses it."""
+
+    TABLE = ""
+    JSON = "--json"
+    JSONL = "--jsonl"
+    CSV = "--csv"
+    PATHS = "--paths"
+    NUL_PATHS = "-0"
+    TEMPLATE = "--format"
+
+
+JsonResultsOption = Annotated[
+    bool,
+    typer.Option("--json", help="Print a JSON object; with -, one per line for each query."),
+]
+JsonLinesOption = Annotated[
+    bool, typer.Option("--jsonl", help="Print a JSON object per line for each result.")
+]
+CsvResultsOption = Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")]
+TemplateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="TEMPLATE",
+        help=r"Print each result by a template, such as '{score:.3f}\t{path}'; a wrong name lists "
+        "all names.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Output:
+    """The chosen format.
+
+    Attributes:
+        format: The format.
+        template: The text of ``--format``; empty for other formats.
+    """
+
+    format: OutputFormat = OutputFormat.TABLE
+    template: str = ""
+
+
+def read_output(
+    context: Context,
+    *,
+    as_json: bool,
+    as_jsonl: bool,
+    as_csv: bool,
+    as_paths: bool,
+    as_nul: bool,
+    template: str | None,
+) -> Output:
+    """Return the format that the options choose.
+
+    A choice on the command line goes before one in a saved query, and that before the environment
+    and the configuration file.
+
+    Args:
+        context: Of the command, whose parameters have these names. It knows their sources.
+        as_json, as_jsonl, as_csv, as_paths, as_nul, template: Values of the options.
+
+    Raises:
+        UsageError: Several formats are chosen at once.
+    """
+    given = {
+        "as_json": (OutputFormat.JSON, as_json),
+        "as_jsonl": (OutputFormat.JSONL, as_jsonl),
+        "as_csv": (OutputFormat.CSV, as_csv),
+        "as_paths": (OutputFormat.PATHS, as_paths),
+        "as_nul": (OutputFormat.NUL_PATHS, as_nul),
+        "template": (OutputFormat.TEMPLATE, template is not None),
+    }
+    levels = {name: _level(context, name) for name, (_, is_given) in given.items() if is_given}
+    first = min(levels.values(), default=None)
+    chosen = choose_one(
+        {form.value: levels.get(name) == first for name, (form, _) in given.items()}
+        if levels
+        else {}
+    )
+    form = OutputFormat(chosen)
+    return Output(form, template or "" if form is OutputFormat.TEMPLATE else "")
+
+
+def choose_one(given: Mapping[str, bool]) -> str:
+    """Return the option that is given, of options that exclude each other; empty if none is.
+
+    Raises:
+        UsageError: Several are given.
+    """
+    chosen = [option for option, is_given in given.items() if is_given]
+    if len(chosen) > 1:
+        *first, last = given
+        raise UsageError(
+            "Only one form of output can be printed.",
+            hint=f"Give one of {', '.join(first)} and {last}.",
+        )
+    return chosen[0] if chosen else ""
+
+
+def _level(context: Context, name: str) -> int:
+    """Return the rank of the source of a parameter's value; the least goes first."""
+    source = context.get_parameter_source(name)
+    if source is not None and source.name == "COMMANDLINE":
+        return 0
+    return 1 if is_from_saved_query(context, name) else 2

@@ -1,0 +1,50 @@
+"""Image files that a query names by their paths. The files are looked for on the disk."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path, PurePosixPath
+
+from nmm.index.errors import UsageError
+from nmm.index.media.image.decode import HEAD_BYTES, IMAGE_SUFFIXES, looks_like_image
+from nmm.index.search.query import image_url, is_url, quoted, shown
+
+# Bytes that a path can have.
+_MAX_PATH = 4096
+
+
+def find_image(text: str) -> Path | None:
+    """Return the image file that a text names, or None if the text is only a text.
+
+    A name alone that no file has may be a search for a file name. A path with a folder in it is
+    meant as a path.
+
+    Raises:
+        UsageError: It is the path of an image file that does not exist, or the URL of an image
+            elsewhere.
+    """
+    if is_url(text):
+        return image_url(text)
+    if not text or len(text) > _MAX_PATH:
+        return None
+    is_name = PurePosixPath(text.replace(os.sep, "/")).name == text
+    has_suffix = Path(text).suffix.lower() in IMAGE_SUFFIXES
+    try:
+        path = Path(text).expanduser()
+        if path.is_file():
+            return path if has_suffix or looks_like_image(_head(path)) else None
+    except (OSError, ValueError, RuntimeError):
+        pass  # too long, not readable, with a NUL, or of an unknown user: not a path
+    if has_suffix and not is_name and not re.search(r"\s/|/\s|://", text):
+        raise UsageError(
+            f"There is no image file {shown(text)}",
+            hint=f"Is it spelled right? If it is meant as words, quote it: "
+            f"nmm search '{quoted(text)}'",
+        )
+    return None
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
