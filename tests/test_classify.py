@@ -223,8 +223,8 @@ def test_labels_are_read_line_by_line() -> None:
     [
         ([], False, "There are no labels."),
         (["cat"], False, "nothing to choose from"),
-        (["cat", "Cat"], False, "'Cat' is there twice"),
-        (["cat", "None"], True, "is what --none calls"),
+        (["cat", "Cat"], False, "'Cat' is given twice"),
+        (["cat", "None"], True, "is reserved for files that no label fits"),
         (["cat", ""], False, "A label has no name."),
         (["cat", "d\0g"], False, "A label has no name."),
     ],
@@ -237,7 +237,7 @@ def test_labels_among_which_there_is_no_choice_are_refused(
 
 
 def test_a_template_without_a_place_is_refused(items: Items) -> None:
-    with pytest.raises(UsageError, match="no place for a name"):
+    with pytest.raises(UsageError, match="for the name of the class"):
         classify(items, labels("cat", "dog"), templates=["a photo"])
 
 
@@ -300,7 +300,7 @@ def test_labels_come_from_a_file_or_standard_input(
     ("options", "said"),
     [
         ([], "nmm: There are no labels.\n"),
-        (["--labels", "a"], "nmm: There is one label, 'a', and so nothing to choose from.\n"),
+        (["--labels", "a"], "nmm: 'a' is the only label, so there is nothing to choose from.\n"),
         (["--labels", "a,b", "--only", "c"], "nmm: 'c' is none of the labels.\nThey are: a, b.\n"),
         (["--labels", "a,b", "--json", "-0"], "nmm: Only one form of output can be printed.\n"),
         (["--labels", "a,b", "--yes"], "nmm: --yes has nothing to do.\n"),

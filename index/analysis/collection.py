@@ -102,7 +102,7 @@ def open_items(
             settings = catalog.settings()
             if settings is None:
                 raise NoIndexError(
-                    f"The index in {folder.path} is empty.", hint="Fill it with: nmm index FOLDER"
+                    f"The index in {folder.path} is empty.", code="index-empty", path=folder.path
                 )
             found = items(catalog, kinds, where)
             contents, rows = np.unique([item.content for item in found], return_inverse=True)

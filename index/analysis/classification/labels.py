@@ -54,22 +54,31 @@ def check_labels(labels: Sequence[Label], *, none: bool) -> None:
         UsageError: There are too few, or two of one name in any case, or one has none.
     """
     if not labels:
-        raise UsageError("There are no labels.", hint="Name some: --labels cat,dog,receipt")
+        raise UsageError("There are no labels.", code="labels-missing")
     if len(labels) == 1 and not none:
         raise UsageError(
-            f"There is one label, {labels[0].name!r}, and so nothing to choose from.",
-            hint="Name another, or choose between it and nothing with: --none",
+            f"{labels[0].name!r} is the only label, so there is nothing to choose from.",
+            code="labels-too-few",
+            hint="Add another label.",
+            label=labels[0].name,
         )
     seen = {NONE} if none else set()
     for label in labels:
         if not label.name or "\0" in label.name:
-            raise UsageError("A label has no name.", hint="Name each: --labels cat,dog,receipt")
+            raise UsageError("A label has no name.", code="label-unnamed")
         key = label.name.casefold()
         if key in seen and key == NONE and none:
             raise UsageError(
-                f"{label.name!r} is what --none calls that which no label fits.",
-                hint="Call the label otherwise, or leave out --none.",
+                f"The name {label.name!r} is reserved for files that no label fits.",
+                code="label-reserved",
+                hint="Give the label another name.",
+                label=label.name,
             )
         if key in seen:
-            raise UsageError(f"The label {label.name!r} is there twice.", hint="Leave one out.")
+            raise UsageError(
+                f"The label {label.name!r} is given twice.",
+                code="label-duplicate",
+                hint="Remove one of the two.",
+                label=label.name,
+            )
         seen.add(key)

@@ -109,9 +109,12 @@ def check_templates(templates: Sequence[str]) -> None:
     Raises:
         UsageError: As of :func:`class_vectors`.
     """
-    hint = "Write it as in --template 'a photo of a {}.'"
     if not templates:
-        raise UsageError("There is no template.", hint=hint)
+        raise UsageError("There is no template.", code="template-missing")
     for template in templates:
         if PLACE not in template:
-            raise UsageError(f"The template {template!r} has no place for a name.", hint=hint)
+            raise UsageError(
+                f"The template {template!r} has no {PLACE} for the name of the class.",
+                code="template-invalid",
+                template=template,
+            )

@@ -81,8 +81,9 @@ def cluster(
     """
     if method is Method.HDBSCAN and count is not None:
         raise UsageError(
-            "HDBSCAN finds by itself how many groups there are.",
-            hint="Leave out the number, or the method.",
+            "HDBSCAN finds the number of groups itself.",
+            code="hdbscan-with-count",
+            hint="Leave out the number of groups, or choose k-means.",
         )
     if not items.files:
         return []

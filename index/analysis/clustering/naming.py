@@ -90,7 +90,11 @@ def named(
     else:
         common = _each_once(vocabulary)
         if not common:
-            raise UsageError("The vocabulary has no words.", hint="Write one a line.")
+            raise UsageError(
+                "The vocabulary has no words.",
+                code="vocabulary-empty",
+                hint="Write one word per line.",
+            )
         vectors = items.encoder.embed_texts(common, Task.CLUSTERING)
         own = [[] for _ in groups]
     mean = vectors.mean(axis=0) if len(common) > 1 else 0

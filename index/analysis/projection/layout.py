@@ -66,7 +66,7 @@ def draw(
 
     check_installed()
     if not items.files:
-        raise UsageError("There is nothing to draw.")
+        raise UsageError("There are no files to draw.", code="map-empty")
     with span("projected"):
         points = laid_out(items.vectors, items.kinds, seed=seed)
     groups: list[Cluster] = []

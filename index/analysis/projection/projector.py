@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-INSTALL = "Install it with: pip install 'nmm[map]'"
 # PaCMAP draws pairs from the nearest, the farther and the others; of fewer points there are none.
 LEAST = 16
 # Of PaCMAP, as its paper has it: more keep less of each neighbourhood.
@@ -96,4 +95,4 @@ def scaled(points: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _missing(why: str) -> ModelError:
-    return ModelError("A map cannot be drawn.", why=why, hint=INSTALL)
+    return ModelError("A map cannot be drawn.", code="projection-missing", why=why)
