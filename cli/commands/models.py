@@ -123,7 +123,7 @@ def remove(name: NameArgument, as_json: JsonOption = False) -> None:
 @app.command()
 def verify(name: NameArgument, as_json: JsonOption = False) -> None:
     """Read every file of a model and compare it with its hash."""
-    from nmm.index.encoders.hub.weights import remedy
+    from nmm.cli.console.hints import remedy_of
     from nmm.index.encoders.hub.weights import verify as problems_of
     from nmm.index.encoders.resolve import find_model
 
@@ -132,7 +132,7 @@ def verify(name: NameArgument, as_json: JsonOption = False) -> None:
     if as_json:
         emit(json.dumps({"name": model.name, "problems": problems}, indent=2) + "\n")
     else:
-        said = [*problems, remedy(model)] if problems else [f"The model {model.name} is whole."]
+        said = [*problems, remedy_of(model)] if problems else [f"The model {model.name} is whole."]
         emit("".join(f"{line}\n" for line in said))
     if problems:
         raise typer.Exit(Exit.NO_INDEX_OR_MODEL)

@@ -55,11 +55,11 @@ STATUS: dict[type[NmmError], Exit] = {
 
 def report(error: NmmError) -> Exit:
     """Say on stderr what happened, why, and what to type next; the status to exit with."""
-    from nmm.cli.console.hints import hint_of
+    from nmm.cli.console.hints import lines_of
     from nmm.cli.console.text import printable
 
     # A message has lines of its own; line breaks within a file name are shown escaped.
-    lines = [printable(part) for part in (error.what, error.why, hint_of(error)) if part]
+    lines = map(printable, lines_of(error))
     print("nmm: " + "\n".join(lines), file=sys.stderr)  # noqa: T201
     return STATUS.get(type(error), Exit.UNEXPECTED)
 

