@@ -312,7 +312,7 @@ def test_errors_say_what_to_do(here: Nmm, tmp_path: Path, index: Path, samples: 
     elsewhere = write(tmp_path / "captions.jsonl", CAPTIONS)
     away = here("eval", "retrieval", elsewhere)
     assert away.returncode == 2
-    assert "None of 8 paths is in the index" in away.stderr
+    assert "None of the 8 relevant paths is in the index" in away.stderr
     assert here("eval", "retrieval", file, "--index", tmp_path / "none").returncode == 4
     assert here("eval", "retrieval", tmp_path / "none.jsonl").returncode == 2
     picture = here("eval", "retrieval", samples / "photos" / "chelsea.jpg")

@@ -15,8 +15,8 @@ from nmm.index.common.tracing import span
 from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
-    from typer._click import Command as AnyCommand
-    from typer._click import Context, Parameter
+    from nmm.cli.framework.click_types import Command as AnyCommand
+    from nmm.cli.framework.click_types import Context, Parameter
 
 # What other tools call a command, and the names that it has here where there is such a one.
 OTHER_WORDS = {

@@ -14,7 +14,7 @@ from nmm.cli.framework.settings import name_variables
 from nmm.index.common.tracing import span
 
 if TYPE_CHECKING:
-    from typer._click import Command, Context, HelpFormatter
+    from nmm.cli.framework.click_types import Command, Context, HelpFormatter
 
 # In the order of `nmm --help`, each with what that says of it, which is known so before any
 # is imported. Each has a module of its name, in that a function of its name and EXAMPLES;

@@ -19,7 +19,8 @@ from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
-    from typer._click import Context
+
+    from nmm.cli.framework.click_types import Context
 
 # The table of saved queries, see :mod:`nmm.cli.framework.saved_queries`.
 SAVED = "saved"

@@ -19,7 +19,7 @@ from typer.core import TyperArgument, TyperOption
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from typer._click import Context, Parameter
+    from nmm.cli.framework.click_types import Context, Parameter
 
 UNSURE = object()
 FLAGS = {"1": True, "true": True, "0": False, "false": False}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from typer.core import TyperGroup, TyperOption
 
 if TYPE_CHECKING:
-    from typer._click import Command
+    from nmm.cli.framework.click_types import Command
 
 # The table of what holds for all commands. It is no command's name, while `index` is that of
 # a command and of an option: hence no table in this one.
