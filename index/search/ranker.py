@@ -89,10 +89,8 @@ class Answers:
         if wanted.where:
             return [{} for _ in vectors]
         limit = max(wanted.candidates, NEAREST)
-        each = [self._nearest.submit(vectors, limit, kind) for kind in wanted.kinds]
-        return [
-            dict(zip(wanted.kinds, handles, strict=True)) for handles in zip(*each, strict=True)
-        ]
+        each = {kind: self._nearest.submit(vectors, limit, kind) for kind in wanted.kinds}
+        return [{kind: each[kind][n] for kind in each} for n in range(len(vectors))]
 
     def answer(
         self,
