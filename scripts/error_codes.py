@@ -122,7 +122,7 @@ def _template(text: ast.expr | None, names: dict[str, str]) -> str:
     if isinstance(text, ast.Constant):
         return str(text.value)
     if isinstance(text, ast.JoinedStr):
-        return "".join(map(lambda part: _part(part, names), text.values))
+        return "".join(_part(part, names) for part in text.values)
     if isinstance(text, ast.BinOp):
         return _template(text.left, names) + _template(text.right, names)
     return "…" if text else ""

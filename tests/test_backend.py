@@ -210,5 +210,5 @@ def test_auto_is_fp32_of_graphs_and_on_a_gpu(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_graphs_have_one_precision() -> None:
-    with pytest.raises(UsageError, match="jina-clip-v1 has no precision but fp32"):
+    with pytest.raises(UsageError, match="jina-clip-v1 runs in fp32 only"):
         ensure_compiled(JINA_CLIP_V1, precision=Precision.INT8)

@@ -325,12 +325,12 @@ def external(location: str) -> Write:
         (
             VISION,
             writes(vision_graph, output="last", channels=np.ones((3, 4), np.float32)),
-            r"gives vectors of shape \(2, 4\), not \(2, 768\)",
+            r"returns vectors of shape \(2, 4\), not \(2, 768\)",
         ),
         (
             VISION,
             writes(vision_graph, channels=np.zeros((3, 768), np.float32)),
-            "a cosine of only nan",
+            "in a padded batch is only nan",
         ),
         (
             VISION,

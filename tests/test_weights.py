@@ -195,7 +195,7 @@ def test_of_a_pair_in_a_folder_what_was_made_is_removed(pair: Path) -> None:
 def test_a_model_that_is_being_downloaded_is_not_removed(downloaded: Path) -> None:
     with (
         locked(downloaded, stop=None),
-        pytest.raises(ModelError, match=r"tiny-1\.5 is being downloaded just now"),
+        pytest.raises(ModelError, match=r"Another process is downloading the model tiny-1\.5"),
     ):
         remove(TINY)
     assert is_on_this_machine(TINY)

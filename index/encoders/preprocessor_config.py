@@ -43,7 +43,7 @@ def read_image_input(file: Path) -> ImageInput:
         or not rescale
     ):
         raise ModelError(
-            f"nmm does not support the preprocessing of {file}.",
+            f"The preprocessing of {file} is not supported.",
             code="preprocessing-unsupported",
             why="It must resize (bicubic), crop to the same size, and normalise three channels.",
             path=file,
