@@ -167,8 +167,8 @@ def gaps(count: int) -> None:
         asked = sample_of(count, SAMPLE)
         same = float(np.mean(subjects[find_neighbours(points, asked)] == subjects[asked][:, None]))
         shares.append(kind_mixing(points, is_image))
-        print(f"{name:14} {kind_mixing(given, is_image):.2f} in space  {shares[-1]:.2f} in the picture"
-              f"  {same:.2f}")  # fmt: skip
+        before = kind_mixing(given, is_image)
+        print(f"{name:14} {before:.2f} in space  {shares[-1]:.2f} in the picture  {same:.2f}")
     before, after = shares
     what = f"neighbours of the other kind in a map of {count:,}, by chance's"
     note(Figure(what, after, "", "the gap left open", before))

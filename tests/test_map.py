@@ -139,7 +139,7 @@ def test_what_projects_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPa
         project(groups_of(40, 2)[0])
     assert "pip install 'nmm[map]'" in raised.value.hint
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ModelError, match="A map cannot be drawn"):
+    with pytest.raises(ModelError, match="The map cannot be drawn"):
         projector.check_installed()
 
 
