@@ -162,9 +162,9 @@ def gaps(count: int) -> None:
         is_image = np.array([kind == "image" for kind in kinds])
         from projection_quality import SAMPLE, find_neighbours
 
-        from nmm.index.common.linalg import sample_of
+        from nmm.index.common.linalg import sample_indices
 
-        asked = sample_of(count, SAMPLE)
+        asked = sample_indices(count, SAMPLE)
         same = float(np.mean(subjects[find_neighbours(points, asked)] == subjects[asked][:, None]))
         shares.append(kind_mixing(points, is_image))
         before = kind_mixing(given, is_image)

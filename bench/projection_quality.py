@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nmm.index.common.linalg import sample_of
+from nmm.index.common.linalg import sample_indices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +49,7 @@ def neighbour_preservation(
     """Return the share of the `k` nearest vectors among the `k` nearest points; chance is k/n."""
     import numpy as np
 
-    queries = sample_of(len(vectors), sample)
+    queries = sample_indices(len(vectors), sample)
     there, here = find_neighbours(vectors, queries, k), find_neighbours(points, queries, k)
     return float(np.mean((there[:, :, None] == here[:, None, :]).any(axis=1)))
 
@@ -69,7 +69,7 @@ def trustworthiness(
     import numpy as np
 
     count = len(vectors)
-    queries = sample_of(count, sample)
+    queries = sample_indices(count, sample)
     here = find_neighbours(points, queries, k)
     excess = 0
     for place, neighbours in zip(queries, here, strict=True):
@@ -102,7 +102,7 @@ def kind_mixing(
     shares = []
     for side in (True, False):
         (own,) = np.nonzero(is_image == side)
-        queries = own[sample_of(len(own), sample)]
+        queries = own[sample_indices(len(own), sample)]
         other = float(np.mean(is_image[find_neighbours(points, queries, k)] != side))
         chance = (len(points) - len(own)) / (len(points) - 1)
         shares.append(other / chance)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nmm.index.common.linalg import make_unit
+from nmm.index.common.linalg import normalize_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,5 +59,5 @@ def remove_modality_gap(vectors: NDArray[np.float32], kinds: Sequence[Kind]) -> 
         squared = float(offset @ offset)
         weight = max(1 - variance / side.sum() / squared, 0) if squared else 0
         result[side] = vectors[side] - (overall + weight * offset)
-    make_unit(result, nowhere=MIN_LENGTH)
+    normalize_rows(result, eps=MIN_LENGTH)
     return result

@@ -31,7 +31,7 @@ from nmm.index.analysis.classification.zero_shot import (
     embed_classes,
 )
 from nmm.index.calibration import NEUTRAL_QUERIES
-from nmm.index.common.linalg import make_unit
+from nmm.index.common.linalg import normalize_rows
 from nmm.index.encoders.base import Task
 from nmm.index.store.catalog.file_vectors import content_sample
 from nmm.index.store.catalog.types import KINDS, Kind
@@ -140,14 +140,14 @@ def embed_labels(
     if described:
         owners = np.repeat(np.arange(len(labels)), [len(label.descriptions) for label in labels])
         np.add.at(vectors, owners, encoder.embed_texts(described, PROMPT_TASKS[kind]))
-    make_unit(vectors)
+    normalize_rows(vectors)
     return vectors
 
 
 def _default_templates(encoder: Encoder, kind: Kind) -> Sequence[str]:
     if kind == "text":
         return TEXT_TEMPLATES
-    return CLIP_7 if encoder.model.meets_captions else (PLACEHOLDER,)
+    return CLIP_7 if encoder.model.trained_on_captions else (PLACEHOLDER,)
 
 
 def _rejection_thresholds(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from nmm.index.common.linalg import make_unit
+from nmm.index.common.linalg import normalize_rows
 from nmm.index.encoders.base import Task
 from nmm.index.errors import UsageError
 
@@ -99,7 +99,7 @@ def embed_classes(
         prompts = [template.replace(PLACEHOLDER, name) for name in batch for template in templates]
         embedded = encoder.embed_texts(prompts, task)
         means = embedded.reshape(len(batch), len(templates), -1).mean(axis=1)
-        make_unit(means)
+        normalize_rows(means)
         vectors[start : start + len(batch)] = means
         on_embedded(len(batch))
     return vectors[[unique[name] for name in names]]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nmm.index.analysis.clustering.kmeans import Partition, mean_directions
-from nmm.index.common.linalg import sample_of
+from nmm.index.common.linalg import sample_indices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +44,7 @@ def cluster_vectors(vectors: Floats, *, seed: int = 0) -> Partition:
     from sklearn.cluster import HDBSCAN
 
     reduced = _reduce(vectors)
-    rows = sample_of(len(vectors), MAX_SAMPLE, seed)
+    rows = sample_indices(len(vectors), MAX_SAMPLE, seed)
     if len(rows) < len(vectors):
         min_size = max(MIN_SAMPLES, min_size * MAX_SAMPLE // len(vectors))
     found = HDBSCAN(min_cluster_size=min_size, min_samples=MIN_SAMPLES, copy=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from nmm.index.common.linalg import make_unit, sample_of
+from nmm.index.common.linalg import normalize_rows, sample_indices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +57,7 @@ def cluster_vectors(vectors: Floats, count: int | None = None, *, seed: int = 0)
         count: The number of clusters; chosen if None. It is at most the number of distinct vectors.
         seed: Of the sample and of k-means.
     """
-    rows = sample_of(len(vectors), MAX_SAMPLE, seed)
+    rows = sample_indices(len(vectors), MAX_SAMPLE, seed)
     sample = _WardSample(vectors[rows])
     if count is None:
         count = sample.best_count(len(vectors))
@@ -75,7 +75,7 @@ def mean_directions(vectors: Floats, labels: Ints, count: int) -> Floats:
     sums = np.zeros((count, vectors.shape[1]), np.float32)
     for label in range(count):
         sums[label] = vectors[labels == label].sum(axis=0)
-    make_unit(sums)
+    normalize_rows(sums)
     return sums
 
 

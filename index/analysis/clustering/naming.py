@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 from nmm.index.analysis.clustering.imagenet import imagenet_table
 from nmm.index.analysis.clustering.tfidf import distinctive_words
 from nmm.index.analysis.modality_gap import remove_modality_gap
-from nmm.index.common.array_cache import kept_vectors
-from nmm.index.common.linalg import make_unit
+from nmm.index.common.array_cache import load_or_compute
+from nmm.index.common.linalg import normalize_rows
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.hub.cache_dirs import cache_folder
 from nmm.index.errors import UsageError
@@ -99,7 +99,7 @@ def name_clusters(
         vectors = np.concatenate([vectors, collection.encoder.embed_texts(more, Task.CLUSTERING)])
     words = [*builtin, *more]
     vectors = vectors - mean
-    make_unit(vectors)
+    normalize_rows(vectors)
     centres = _centres(collection, groups)
     cosines = centres @ vectors.T
     known |= {word: place for place, word in enumerate(more, len(builtin))}
@@ -160,7 +160,7 @@ def _embed_builtin_words(
         return encoder.embed_texts(words, Task.CLUSTERING)
 
     shape = (len(words), encoder.model.dimension)
-    return kept_vectors(cache_folder() / "vocabulary" / name, shape, compute)
+    return load_or_compute(cache_folder() / "vocabulary" / name, shape, compute)
 
 
 def _distinctive_words(collection: FileCollection, groups: Sequence[Ints]) -> list[list[str]]:
@@ -195,7 +195,7 @@ def _centres(collection: FileCollection, groups: Sequence[Ints]) -> Floats:
         # The centred mean of nearly all files has no direction. Use their own mean instead.
         if len(group) > len(vectors) / 2 and np.linalg.norm(centres[row]) < 0.05:
             centres[row] = vectors[group].mean(axis=0)
-    make_unit(centres)
+    normalize_rows(centres)
     return centres
 
 
