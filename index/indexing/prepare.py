@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from tokenizers import Tokenizer
 
-    from nmm.index.encoders.base import ImageInput, Model
+    from nmm.index.encoders.base import ImagePreprocessing, Model
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ReadRequest:
         max_pixels: Images with more pixels are refused.
     """
 
-    image: ImageInput
+    image: ImagePreprocessing
     chunking: Chunking
     max_pixels: int
 

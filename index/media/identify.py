@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from nmm.index.common.hashing import sha256_of_stream
+from nmm.index.common.hashing import stream_sha256
 from nmm.index.errors import NotMediaError
 from nmm.index.media import registry
 from nmm.index.media.base import FileContent, MediaReader, UnitRequest
@@ -73,7 +73,7 @@ def hash_file(path: Path) -> HashedFile:
             data = None
             form = reader.inspect(file)
             file.seek(0)
-            digest = sha256_of_stream(file)
+            digest = stream_sha256(file)
         check_unchanged(file, size, mtime_ns)
         source = Source(path, size, mtime_ns, form, data)
         return HashedFile(digest, reader.kind, reader.sniff(head), source)

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from nmm.index.common.hashing import BLOCK
+from nmm.index.common.hashing import BLOCK_SIZE
 from nmm.index.errors import UnreadableError
 from nmm.index.media.base import Metadata
 from nmm.index.media.image.decode import DecodedImage, decode, describe
@@ -36,7 +36,7 @@ def read_image_stream(stream: BinaryIO, head: bytes = b"") -> bytes:
         MediaError, OSError: See :func:`read_image`.
     """
     data = bytearray(head)
-    while block := stream.read(BLOCK):
+    while block := stream.read(BLOCK_SIZE):
         data += block
         if len(data) > MAX_IMAGE_BYTES:
             raise too_large("image", MAX_IMAGE_BYTES)
