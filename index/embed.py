@@ -29,7 +29,7 @@ from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.errors import MediaError, UnreadableError, UsageError
 from nmm.index.events import Event
 from nmm.index.media.image.decode import MAX_PIXELS, decode, upright_rgb
-from nmm.index.media.reader import read_image
+from nmm.index.media.image.files import read_image
 
 if TYPE_CHECKING:
     from typing import TypeAlias

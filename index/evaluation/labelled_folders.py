@@ -11,16 +11,14 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from nmm.index.analysis.clustering.imagenet import imagenet_names, imagenet_table
 from nmm.index.errors import UsageError
 from nmm.index.evaluation.line_reader import read_text
 from nmm.index.indexing.walk import SkippedEntry, walk
-from nmm.index.media.image.decode import IMAGE_SUFFIXES, looks_like_image
+from nmm.index.media.registry import SIGNATURE_BYTES, is_image, is_image_name
 
-# What the signature of an image is in.
-HEAD = 64
 _WORDNET = re.compile(r"n\d{8}")
 _VALIDATION = re.compile(r"ILSVRC2012_val_\d{8}\.JPEG")
 
@@ -127,11 +125,11 @@ def labelled_images(folder: Path, names: Mapping[str, str] | None = None) -> Lab
 
 def _is_image(path: str) -> bool:
     """Whether a file is called an image, or looks like one."""
-    if os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122 - of many files
+    if is_image_name(PurePath(path)):
         return True
     try:
         with open(path, "rb") as file:  # noqa: PTH123
-            return looks_like_image(file.read(HEAD))
+            return is_image(file.read(SIGNATURE_BYTES))
     except OSError:
         return False
 
