@@ -34,7 +34,7 @@ from nmm.cli.options.filters import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nmm.index.analysis.dupes.groups import Dupes
+    from nmm.index.analysis.dupes.groups import DuplicateReport
 
 EXAMPLES = """\b
 Examples:
@@ -136,7 +136,7 @@ def dupes(
     with the most words. All others were compared with that very one. Files that are gone or
     changed since they were indexed are named, and count for nothing.
     """
-    from nmm.index.common.numpy_threads import import_numpy
+    from nmm.index.common.numpy_threads import import_numpy_single_threaded
 
     considered = FilterOptions(
         media=media,
@@ -152,16 +152,16 @@ def dupes(
         has_text=has_text,
         tags=tags,
     )
-    import_numpy()
+    import_numpy_single_threaded()
     from nmm.cli.options.empty_filters import describe_empty
     from nmm.cli.options.output import choose_one
     from nmm.cli.render.duplicates import page as page_of
     from nmm.cli.render.duplicates import table
     from nmm.cli.render.formats import AS_ON_DISK
     from nmm.cli.render.html.gallery_option import Page
-    from nmm.index.analysis.collection import open_items
-    from nmm.index.analysis.dupes.groups import find_dupes
-    from nmm.index.analysis.dupes.pairs import Match, Thresholds
+    from nmm.index.analysis.collection import open_collection
+    from nmm.index.analysis.dupes.groups import find_duplicates
+    from nmm.index.analysis.dupes.pairs import MatchKind, Thresholds
     from nmm.index.store.layout import index_folder
 
     form = choose_one({"--json": as_json, "--paths": as_paths, "-0": as_nul})
@@ -175,12 +175,12 @@ def dupes(
     page = None
     if gallery is not None:
         page = Page(gallery, PAGE, form=bool(form), opened=open_page)
-    matches = [Match(kind.value) for kind in only or Only]
+    matches = [MatchKind(kind.value) for kind in only or Only]
     filters = considered.read()
-    with open_items(index_folder(index_path), considered.kinds, filters) as items:
+    with open_collection(index_folder(index_path), considered.kinds, filters) as collection:
         thresholds = Thresholds(bits=bits, cosine=cosine, seconds=seconds)
-        found = find_dupes(items, matches, thresholds)
-        emptied, files = items.emptied, len(items.files)
+        found = find_duplicates(collection, matches, thresholds)
+        emptied, files = collection.emptied, len(collection.files)
     if as_json:
         emit(_json(found))
     elif as_paths or as_nul:
@@ -202,7 +202,7 @@ def dupes(
         raise typer.Exit(Exit.SOME_SKIPPED)
 
 
-def _json(found: Dupes) -> str:
+def _json(found: DuplicateReport) -> str:
     answer = {
         "version": VERSION,
         "bytes": found.bytes,

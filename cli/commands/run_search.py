@@ -49,9 +49,9 @@ def run_search(
         history: Whether to record the search; None is as usual.
         quiet: Print results and errors only.
     """
-    from nmm.index.common.numpy_threads import import_numpy
+    from nmm.index.common.numpy_threads import import_numpy_single_threaded
 
-    import_numpy()
+    import_numpy_single_threaded()
     with span("import nmm.index.search.engine"):
         from nmm.index.search.engine import open_search
         from nmm.index.store.layout import index_folder

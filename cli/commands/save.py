@@ -37,7 +37,8 @@ from nmm.index.search.query import Query, parse
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
-    from typer._click import Command, Context
+
+    from nmm.cli.framework.click_types import Command, Context
 
 EXAMPLES = """\b
 Examples:

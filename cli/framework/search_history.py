@@ -10,7 +10,7 @@ import typer
 from nmm.cli.framework.click_classes import Command
 
 if TYPE_CHECKING:
-    from typer._click import Context
+    from nmm.cli.framework.click_types import Context
 
 
 # The key under which the context keeps the command and its arguments as they were typed.

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from nmm.cli.console.text import valid
-from nmm.index.analysis.classification.labels import normal
+from nmm.index.analysis.classification.labels import normalize_label
 from nmm.index.errors import UsageError
 from nmm.index.search.filters import GeoCircle
 
@@ -99,7 +99,7 @@ def parse_label(option: str, text: str) -> str:
     Raises:
         UsageError: It is empty.
     """
-    return normal(not_empty(option, valid(text)))
+    return normalize_label(not_empty(option, valid(text)))
 
 
 def not_empty(option: str, text: str) -> str:

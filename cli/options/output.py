@@ -13,7 +13,7 @@ from nmm.cli.framework.saved_queries import is_from_saved_query
 from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
-    from typer._click import Context
+    from nmm.cli.framework.click_types import Context
 
 
 class OutputFormat(str, Enum):

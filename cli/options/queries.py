@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from nmm.cli.console.text import valid
 from nmm.index.errors import MediaError, UsageError
-from nmm.index.media.image.decode import HEAD_BYTES, looks_like_image
+from nmm.index.media.registry import SIGNATURE_BYTES, is_image
 from nmm.index.search.image_files import find_image
 from nmm.index.search.query import (
     Query,
@@ -80,7 +80,7 @@ def read_queries(
             [combined(parse(line, find_image) if line.strip() or not more else Query(()))]
         ], False
     head = _head()
-    if looks_like_image(head):
+    if is_image(head):
         return [[combined(Query((Term(image=_image_on_stdin(head)),), STDIN))]], False
     return _made(_lines(head), lambda line: combined(parse(line, find_image))), True
 
@@ -168,8 +168,8 @@ def _head() -> bytes:
     """Return the beginning of stdin: enough to recognise an image, or whole lines of text."""
     stdin = cast("BufferedReader", sys.stdin.buffer)
     head = b""
-    while len(head) < HEAD_BYTES and (b"\n" not in head or BINARY.match(head)):
-        block = stdin.read1(HEAD_BYTES - len(head))
+    while len(head) < SIGNATURE_BYTES and (b"\n" not in head or BINARY.match(head)):
+        block = stdin.read1(SIGNATURE_BYTES - len(head))
         if not block:
             break
         head += block
@@ -177,7 +177,7 @@ def _head() -> bytes:
 
 
 def _image_on_stdin(head: bytes) -> bytes:
-    from nmm.index.media.reader import read_image_stream
+    from nmm.index.media.image.files import read_image_stream
 
     try:
         return read_image_stream(sys.stdin.buffer, head)

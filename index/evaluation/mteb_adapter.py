@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.common.linalg import make_unit
+from nmm.index.common.linalg import normalize_rows
 from nmm.index.embed import IMAGES, open_encoder, vectors_of_images
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.resolve import find_model
@@ -125,13 +125,15 @@ class MtebEncoder:
         if len(parts) == 1:
             return parts[0]
         sums: Vectors = np.add.reduce(parts)
-        make_unit(sums)
+        normalize_rows(sums)
         return sums
 
     def _images(self, images: list[Any]) -> Vectors:
         vectors, bad = vectors_of_images(self._encoder, images)
         for row, error in bad.items():
-            raise MediaError(f"image {row} of a batch: {error.what}") from error
+            raise MediaError(
+                f"image {row} of a batch: {error.what}", code="batch-image-unreadable", row=row
+            ) from error
         return vectors
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
-from nmm.index.common.atomic_files import sync
+from nmm.index.common.atomic_files import fsync_path
 from nmm.index.errors import OutputError, UsageError
 from nmm.index.organize.copy_files import is_same, places, settled
 from nmm.index.organize.plan import Action, Plan, Step, is_one, leads_to
@@ -73,8 +73,10 @@ def carry_out(todo: Plan, on_log: Callable[[Path], None] = lambda _: None) -> So
     except OSError as error:
         raise OutputError(
             f"{todo.folder} cannot be written.",
+            code="folder-not-writable",
             why=error.strerror or str(error),
-            hint="Name another folder.",
+            hint="Give another folder.",
+            path=todo.folder,
         ) from error
     on_log(done.log)
     put = _move if todo.action == "move" else _link
@@ -88,7 +90,7 @@ def carry_out(todo: Plan, on_log: Callable[[Path], None] = lambda _: None) -> So
         done.done += 1
     for folder in {*folders, *(str(Path(step.source).parent) for step in todo.steps)}:
         with suppress(OSError):  # a file system that does not know it
-            sync(Path(folder))
+            fsync_path(Path(folder))
     return done
 
 
@@ -113,12 +115,12 @@ def _write_log(todo: Plan, missing: Sequence[str]) -> Path:
             # In ASCII, which has a way to write names that are no UTF-8.
             for line in (head, *(step._asdict() for step in todo.steps)):
                 stream.write(json.dumps(line) + "\n")
-        sync(part)
+        fsync_path(part)
         sys.audit("nmm.sort_files", "log to be named")
         log = next(log for log in places(todo.folder, name) if settled(part, log))
     finally:
         part.unlink(missing_ok=True)
-    sync(log.parent)
+    fsync_path(log.parent)
     sys.audit("nmm.sort_files", "log written")
     return log
 
@@ -178,7 +180,7 @@ def _copy(source: Path, target: Path, part: str) -> None:
     try:
         copy.unlink(missing_ok=True)
         shutil.copy2(source, copy, follow_symlinks=False)
-        sync(copy)
+        fsync_path(copy)
         if not settled(copy, target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
     finally:
@@ -211,7 +213,12 @@ def undo(log: Path) -> Sorted:
         try:
             log.unlink()
         except OSError as error:
-            raise OutputError(f"{log} cannot be deleted.", why=_reason(error)) from error
+            raise OutputError(
+                f"{log} cannot be deleted.",
+                code="sort-log-not-deletable",
+                why=_reason(error),
+                path=log,
+            ) from error
         result.log = None
         for folder in reversed(made):
             with suppress(OSError):  # somebody else's files are in it
@@ -254,11 +261,9 @@ def _read_log(log: Path) -> tuple[Action, list[str], list[Step]]:
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise UsageError(
-            f"{log} cannot be read.", why=why, hint="Name the log that nmm classify wrote."
+            f"{log} cannot be read.", code="sort-log-unreadable", why=why, path=log
         ) from error
-    unlike = UsageError(
-        f"{log} is not a log of sorted files.", hint="Name the log that nmm classify wrote."
-    )
+    unlike = UsageError(f"{log} is not a log of sorted files.", code="sort-log-invalid", path=log)
     try:
         head = json.loads(lines[0])
         steps = [Step(**json.loads(line)) for line in lines[1:]]

@@ -8,18 +8,18 @@ follows the index if a rebuild replaces it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 from nmm.index import calibration
 from nmm.index.calibration import neutral_vectors
-from nmm.index.common.numpy_threads import import_numpy
+from nmm.index.common.numpy_threads import import_numpy_single_threaded
 from nmm.index.common.tracing import span
 from nmm.index.encoders.base import Encoder, Task
 from nmm.index.encoders.runtime.loader import load_encoder
-from nmm.index.encoders.runtime.onnx_encoder import Use
+from nmm.index.encoders.runtime.onnx_encoder import Workload
 from nmm.index.errors import CatalogError, NoIndexError
 from nmm.index.index_model import check, model_of
 from nmm.index.search.filters import NO_FILTERS, EmptyFilter, explain_empty
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from nmm.index.encoders.runtime.backend import Backend
     from nmm.index.search.result import SearchResult
     from nmm.index.store.layout import IndexFolder
+    from nmm.index.store.vectors.searcher import PendingSearch
 
 
 @contextmanager
@@ -67,7 +68,7 @@ def open_search(
         folder: The index.
         backend: What computes.
         once: Only one or two queries will come, see
-            :class:`~nmm.index.encoders.runtime.onnx_encoder.Use`.
+            :class:`~nmm.index.encoders.runtime.onnx_encoder.Workload`.
         on_compile: Called before a model is compiled for this machine.
 
     Raises:
@@ -75,7 +76,7 @@ def open_search(
         CatalogError: The catalog cannot be read.
     """
     if once:
-        import_numpy()
+        import_numpy_single_threaded()
     with span("catalog opened"):
         catalog = open_for_reading(folder)
     with catalog:
@@ -86,9 +87,10 @@ def open_search(
             )
 
         def load(settings: Settings, grouped: bool) -> Encoder:
-            use = Use.GROUPS if grouped else Use.QUERY if once else Use.QUERIES
+            single = Workload.SINGLE_QUERY if once else Workload.INTERACTIVE
+            workload = Workload.QUERY_BATCH if grouped else single
             encoder = load_encoder(
-                model_of(settings), backend=backend, use=use, on_compile=on_compile
+                model_of(settings), backend=backend, workload=workload, on_compile=on_compile
             )
             check(settings, encoder)
             return encoder
@@ -180,11 +182,17 @@ class SearchEngine:
             with self._catalog.snapshot():
                 settings = self._states.read().settings or self._settings
                 if settings == self._settings:
+                    pending: Mapping[Kind, PendingSearch] = {}
                     if vector is not None:
-                        following = prefetcher.following(position) if prefetcher else []
-                        self._ranker.begin([vector, *following], options)
+                        submit = partial(self._ranker.submit, options=options)
+                        if prefetcher:
+                            pending = prefetcher.pending(position, vector, submit)
+                        else:
+                            (pending,) = submit([vector])
                     try:
-                        results = self._ranker.rank(request.query, vector, keywords, options)
+                        results = self._ranker.rank(
+                            request.query, vector, keywords, options, pending
+                        )
                     except CatalogError:
                         if not keywords:
                             raise

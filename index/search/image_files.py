@@ -7,7 +7,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from nmm.index.errors import UsageError
-from nmm.index.media.image.decode import HEAD_BYTES, IMAGE_SUFFIXES, looks_like_image
+from nmm.index.media.registry import SIGNATURE_BYTES, is_image, is_image_name
 from nmm.index.search.query import image_url, is_url, quoted, shown
 
 # Bytes that a path can have.
@@ -29,11 +29,11 @@ def find_image(text: str) -> Path | None:
     if not text or len(text) > _MAX_PATH:
         return None
     is_name = PurePosixPath(text.replace(os.sep, "/")).name == text
-    has_suffix = Path(text).suffix.lower() in IMAGE_SUFFIXES
+    has_suffix = is_image_name(Path(text))
     try:
         path = Path(text).expanduser()
         if path.is_file():
-            return path if has_suffix or looks_like_image(_head(path)) else None
+            return path if has_suffix or is_image(_head(path)) else None
     except (OSError, ValueError, RuntimeError):
         pass  # too long, not readable, with a NUL, or of an unknown user: not a path
     if has_suffix and not is_name and not re.search(r"\s/|/\s|://", text):
@@ -47,4 +47,4 @@ def find_image(text: str) -> Path | None:
 
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(HEAD_BYTES)
+        return file.read(SIGNATURE_BYTES)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from nmm.index.search.query import SearchMode
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float32]
     # By whether the prompt was raw, the vectors of texts.
     TextVectors = Mapping[bool, Mapping[str, Vector]]
+
+_Pending = TypeVar("_Pending")
 
 # Queries that are embedded together and whose vectors are compared together. In larger groups a
 # query is hardly cheaper, and the first waits longer for its answer.
@@ -56,6 +58,7 @@ class QueryPrefetcher:
         self._embed = embed
         self._group = -1
         self._vectors: TextVectors = {}
+        self._submitted: dict[int, object] = {}
         self._pending = self._submit(0)
 
     def vectors(self, position: int) -> Mapping[str, Vector]:
@@ -70,8 +73,27 @@ class QueryPrefetcher:
             self._pending = self._submit(self._group + 1)
         return self._vectors.get(self._requests[position].raw_prompt, {})
 
-    def following(self, position: int) -> list[Vector]:
-        """Return the vectors of the requests after one, in their order, as far as they are ready.
+    def pending(
+        self,
+        position: int,
+        vector: Vector,
+        submit: Callable[[Sequence[Vector]], Sequence[_Pending]],
+    ) -> _Pending:
+        """Return what `submit` returned for a request; submit the ones after it that are embedded.
+
+        Args:
+            position: Of the request that is answered next.
+            vector: Its vector.
+            submit: Returns a handle for each vector, in order; see :meth:`.Ranker.submit`.
+        """
+        ready = {position: vector, **dict(self._following(position))}
+        new = {place: each for place, each in ready.items() if place not in self._submitted}
+        if new:
+            self._submitted.update(zip(new, submit([*new.values()]), strict=True))
+        return cast("_Pending", self._submitted.pop(position))
+
+    def _following(self, position: int) -> Iterator[tuple[int, Vector]]:
+        """Yield the positions and vectors of the requests after one, as far as they are ready.
 
         Only requests that are ranked in the same way and whose vector is that of their one text
         are considered, so that all can be compared with the index together.
@@ -80,13 +102,12 @@ class QueryPrefetcher:
         known = [self._vectors]
         if self._pending.done() and not self._pending.exception():
             known.append(self._pending.result())
-        found = []
-        for other in self._requests[position + 1 : (self._group + 2) * GROUP]:
+        following = self._requests[position + 1 : (self._group + 2) * GROUP]
+        for place, other in enumerate(following, position + 1):
             if _is_one_text(other) and _is_ranked_alike(request, other):
                 text = other.query.terms[0].text
                 tables = (vectors.get(other.raw_prompt, {}) for vectors in known)
-                found += [table[text] for table in tables if text in table][:1]
-        return found
+                yield from [(place, table[text]) for table in tables if text in table][:1]
 
     def _submit(self, group: int) -> Future[TextVectors]:
         return _thread().submit(self._embed, self._requests[group * GROUP : (group + 1) * GROUP])

@@ -312,13 +312,13 @@ def _image_at(url: str) -> Path | None:
     from urllib.parse import unquote_to_bytes, urlsplit
     from urllib.request import url2pathname
 
-    from nmm.index.media.image.decode import IMAGE_SUFFIXES
+    from nmm.index.media.registry import is_image_name
 
     try:
         parts = urlsplit(url)
     except ValueError:
         return None
-    if Path(parts.path).suffix.lower() not in IMAGE_SUFFIXES and parts.scheme != "file":
+    if not is_image_name(Path(parts.path)) and parts.scheme != "file":
         return None  # an address may stand in a text that is looked for
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
         raise UsageError(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nmm.index.store.catalog.reader import Catalog
     from nmm.index.store.catalog.sql_filters import Condition
     from nmm.index.store.catalog.types import Hit, Kind
+    from nmm.index.store.vectors.searcher import PendingSearch
 
     Vector = NDArray[np.float32]
 
@@ -105,11 +106,15 @@ class Ranker:
         self._nearest = nearest
         self._relevance = relevance
 
-    def begin(self, vectors: Sequence[Vector], options: RankingOptions) -> None:
-        """Begin to compare the vectors of the next query and of those after it with the index."""
-        if not options.where:
-            for kind in options.kinds:
-                self._nearest.begin(vectors, max(options.candidates, FUSION_DEPTH), kind)
+    def submit(
+        self, vectors: Sequence[Vector], options: RankingOptions
+    ) -> list[dict[Kind, PendingSearch]]:
+        """Begin to compare the vectors of the next queries; return the handles of each, by kind."""
+        if options.where:
+            return [{} for _ in vectors]
+        limit = max(options.candidates, FUSION_DEPTH)
+        each = {kind: self._nearest.submit(vectors, limit, kind) for kind in options.kinds}
+        return [{kind: each[kind][n] for kind in each} for n in range(len(vectors))]
 
     def rank(
         self,
@@ -117,8 +122,16 @@ class Ranker:
         vector: Vector | None,
         keywords: Sequence[str],
         options: RankingOptions,
+        pending: Mapping[Kind, PendingSearch],
     ) -> list[SearchResult]:
         """Return the results by meaning, if there is a vector, and by keywords, if there are any.
+
+        Args:
+            query: What is searched for.
+            vector: Its vector, shape (dimension,); None to rank by keywords alone.
+            keywords: Words and phrases to search for.
+            options: How to rank.
+            pending: The handles of the vector from :meth:`submit`, as far as there are any.
 
         Raises:
             CatalogError: The full-text tables are damaged, or the catalog cannot be read.
@@ -133,7 +146,9 @@ class Ranker:
         candidates = options.candidates
         while True:
             with span("ranked"):
-                ranked = self._rank(vector, matches, calibrations, candidates, options, exclude)
+                ranked = self._rank(
+                    vector, matches, calibrations, candidates, options, exclude, pending
+                )
             groups = self._collapse(ranked, options)
             accepted = [group for group in groups if options.accepts(ranked[group[0]])]
             # Copies and files that were not accepted took the places of others.
@@ -181,6 +196,7 @@ class Ranker:
         count: int,
         options: RankingOptions,
         exclude: Collection[int],
+        pending: Mapping[Kind, PendingSearch],
     ) -> list[RankedFile]:
         """Return the best files by meaning and keywords together, best first."""
         near: dict[int, Place] = {}
@@ -190,7 +206,9 @@ class Ranker:
                 near = {
                     one.file: one
                     for kind in calibrations
-                    for one in self._nearest.best(vector, depth, kind, options.where, exclude)
+                    for one in self._nearest.best(
+                        pending.get(kind, vector), depth, kind, options.where, exclude
+                    )
                 }
             matches.extend(self._catalog, {one.content for one in near.values()})
         scores = {

@@ -10,12 +10,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from nmm.index.common.hashing import sha256_of
+from nmm.index.common.hashing import file_sha256
 from nmm.index.encoders.hub.client import read_file
 from nmm.index.errors import HubError, StoppedError, UnreachableError
 
-RETRIES = 4  # in a row, without a byte between them
-PAUSE = 1.0  # seconds before a retry
+MAX_RETRIES = 4  # in a row, without a byte between them
+RETRY_DELAY = 1.0  # seconds before a retry
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class RemoteFile:
     etag: str
 
 
-def fetch(
+def fetch_file(
     file: RemoteFile, target: Path, on_bytes: Callable[[int], None], stop: threading.Event
 ) -> None:
     """Append to `target` what it lacks of a file, in as many requests as it takes.
@@ -60,9 +60,9 @@ def fetch(
             _append(file, target, on_bytes, stop)
         except UnreachableError:
             failures = 0 if target.stat().st_size > here else failures + 1
-            if failures > RETRIES:
+            if failures > MAX_RETRIES:
                 raise
-            stop.wait(PAUSE)
+            stop.wait(RETRY_DELAY)
 
 
 def _append(
@@ -79,29 +79,32 @@ def _append(
             if here > file.size:
                 return  # it is not that file, and there may be no end to it
     if here < file.size:
-        raise UnreachableError("The hub stopped sending.")
+        raise UnreachableError("The hub stopped sending.", code="hub-stalled")
 
 
 def _check_stop(stop: threading.Event) -> None:
     if stop.is_set():
-        raise StoppedError("Stopped before the model was downloaded.")
+        raise StoppedError("Stopped before the model was downloaded.", code="stopped-downloading")
 
 
-def check(file: RemoteFile, target: Path) -> str:
+def verify_file(file: RemoteFile, target: Path) -> str:
     """The SHA-256 of what was fetched. What is not what the hub said it is, is deleted.
 
     Raises:
         HubError: It was not, or is called JSON and is none.
         OSError: It cannot be read.
     """
-    sha256 = sha256_of(target)
+    sha256 = file_sha256(target)
     etag = sha256 if len(file.etag) == len(sha256) else _git_hash(target)
     if etag != file.etag:
         target.unlink()
         raise HubError(
             f"{file.path} of {file.repository} arrived damaged, and was deleted.",
+            code="download-damaged",
             why=f"Its hash should be {file.etag}, and is {etag}.",
-            hint="The same command downloads it again, and keeps the other files.",
+            hint="Another attempt downloads this file again, and keeps the others.",
+            path=file.path,
+            repository=file.repository,
         )
     if target.suffix == ".json":
         try:
@@ -109,7 +112,11 @@ def check(file: RemoteFile, target: Path) -> str:
         except ValueError as error:
             target.unlink()
             raise HubError(
-                f"{file.path} of {file.repository} is not JSON.", why=str(error)
+                f"{file.path} of {file.repository} is not JSON.",
+                code="download-not-json",
+                why=str(error),
+                path=file.path,
+                repository=file.repository,
             ) from error
     return sha256
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nmm.index.common.onnx_runtime import load_onnxruntime
-from nmm.index.encoders.preprocessor_config import check_image_input
+from nmm.index.encoders.preprocessor_config import check_image_preprocessing
 from nmm.index.errors import ModelError
 
 if TYPE_CHECKING:
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
     from tokenizers import Tokenizer
 
-    from nmm.index.encoders.base import ImageInput, Model
+    from nmm.index.encoders.base import ImagePreprocessing, Model
 
     Vectors = NDArray[np.float32]
 
 PIXELS, IDS, MASK, TYPES = "pixel_values", "input_ids", "attention_mask", "token_type_ids"
 # Of an input alone to the same in a batch: what rounding leaves.
-LEAST_COSINE = 0.9999
+MIN_COSINE = 0.9999
 SAMPLES = ("a cat", "two boats on a quiet lake, early in the morning")
 
 
@@ -51,8 +51,10 @@ class _Graph:
         unknown = asked.items() - self.known.items()
         if unknown or next(iter(self.known)) not in asked:
             raise ModelError(
-                f"{file} is not a graph that nmm can run.",
+                f"nmm cannot run the graph {file}.",
+                code="graph-unsupported",
                 why=f"It takes {_typed(asked)}; nmm has {_typed(self.known)}.",
+                path=file,
             )
         self.file = file
         self._session = session
@@ -67,8 +69,10 @@ class _Graph:
         flat = [name for name, shape in outputs.items() if len(shape) == 2]
         if len(flat) != 1:
             raise ModelError(
-                f"{self.file} is not a graph that nmm can run.",
-                why=f"It gives {', '.join(outputs)}, and no {self.output}.",
+                f"nmm cannot run the graph {self.file}.",
+                code="graph-unsupported",
+                why=f"It returns {', '.join(outputs)}, and no {self.output}.",
+                path=self.file,
             )
         return flat[0]
 
@@ -79,7 +83,9 @@ class _Graph:
         try:
             (vectors,) = self._session.run([self._embedding], fed)
         except Exception as error:  # onnxruntime's own types share no base but Exception
-            raise ModelError(f"{self.file} cannot be run.", why=str(error)) from error
+            raise ModelError(
+                f"{self.file} cannot be run.", code="graph-failed", why=str(error), path=self.file
+            ) from error
         with np.errstate(divide="ignore", invalid="ignore"):
             unit: Vectors = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
         return unit
@@ -91,7 +97,7 @@ class VisionGraph(_Graph):
     known: ClassVar[Mapping[str, str]] = {PIXELS: "tensor(float)"}
     output = "image_embeds"
 
-    def run(self, pixels: NDArray[np.uint8], spec: ImageInput) -> Vectors:
+    def run(self, pixels: NDArray[np.uint8], spec: ImagePreprocessing) -> Vectors:
         """Pixels (n, side, side, 3) to unit vectors."""
         import numpy as np
 
@@ -136,7 +142,7 @@ def check_graphs(model: Model, files: Sequence[Path]) -> Tokenizer:
     from tokenizers import Tokenizer
 
     vision_file, text_file, tokenizer_file, processor = files
-    check_image_input(model.image, processor)
+    check_image_preprocessing(model.image, processor)
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -165,7 +171,9 @@ def _open(file: Path) -> InferenceSession:
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own types share no base but Exception
-        raise ModelError(f"{file} cannot be opened.", why=str(error)) from error
+        raise ModelError(
+            f"{file} cannot be opened.", code="graph-unreadable", why=str(error), path=file
+        ) from error
 
 
 def _check(graph: _Graph, batch: Vectors, alone: Sequence[Vectors], dimension: int) -> None:
@@ -174,10 +182,16 @@ def _check(graph: _Graph, batch: Vectors, alone: Sequence[Vectors], dimension: i
 
     expected = (len(alone), dimension)
     if batch.shape != expected:
-        raise ModelError(f"{graph.file} gives vectors of shape {batch.shape}, not {expected}.")
-    cosine = float((batch * np.concatenate(alone)).sum(1).min())
-    if not cosine >= LEAST_COSINE:
         raise ModelError(
-            f"{graph.file} does not embed each input by itself.",
-            why=f"Alone and in a padded batch, vectors have a cosine of only {cosine:.5f}.",
+            f"{graph.file} returns vectors of shape {batch.shape}, not {expected}.",
+            code="graph-output-shape",
+            path=graph.file,
+        )
+    cosine = float((batch * np.concatenate(alone)).sum(1).min())
+    if not cosine >= MIN_COSINE:
+        raise ModelError(
+            f"{graph.file} does not embed each input independently.",
+            code="graph-depends-on-batch",
+            why=f"The cosine of a vector alone and in a padded batch is only {cosine:.5f}.",
+            path=graph.file,
         )
