@@ -21,8 +21,9 @@ from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
 from nmm.index.media.image.fingerprint import BYTES, copies, fingerprint
 from nmm.index.search import engine as search_module
-from nmm.index.search.engine import SearchResult, open_search
+from nmm.index.search.engine import open_search
 from nmm.index.search.near_duplicates import WordSet, is_near_duplicate_text
+from nmm.index.search.result import SearchResult
 from nmm.index.store.layout import IndexFolder
 
 PHOTOS = sorted((SAMPLE_DATA / "photos").glob("*.jpg"))
