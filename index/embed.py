@@ -19,12 +19,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
+from nmm.index.encoders.backend import Backend, Device
 from nmm.index.encoders.base import Model, Task
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.provision import prepare
 from nmm.index.encoders.resolve import find_model
-from nmm.index.encoders.runtime.backend import Backend, Device, available_cpus, check_backend
+from nmm.index.encoders.runtime.devices import available_cpus, check_backend
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.errors import MediaError, UnreadableError, UsageError
 from nmm.index.events import Event
@@ -273,7 +274,7 @@ def _windows(encoder: BatchedEncoder, text: str, task: Task) -> list[str]:
     """Parts of a text that fit the context with their prefix, each of which overlaps the next."""
     prefix = encoder.tokenizer.encode(encoder.model.prompt("", task))
     tokenizer = copy(encoder.tokenizer)
-    tokenizer.enable_truncation(encoder.model.context - len(prefix), stride=OVERLAP)
+    tokenizer.enable_truncation(encoder.model.text.context - len(prefix), stride=OVERLAP)
     first = tokenizer.encode(text, add_special_tokens=False)
     spans = [window.offsets for window in (first, *first.overflowing)]
     # Cut in a word, a part can be a token or two longer by itself; the next one has them too.
@@ -292,7 +293,7 @@ def _mean(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 
 def _count_tokens(encoder: BatchedEncoder, prompts: list[str]) -> int:
-    context = encoder.model.context
+    context = encoder.model.text.context
     return sum(min(len(one), context) for one in encoder.tokenizer.encode_batch_fast(prompts))
 
 

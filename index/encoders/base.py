@@ -50,6 +50,19 @@ class ImagePreprocessing:
 
 
 @dataclass(frozen=True)
+class TextPreprocessing:
+    """How a text becomes a model's input: prefixed, tokenized, truncated.
+
+    Attributes:
+        context: Tokens that the text tower reads, special tokens included.
+        prefixes: What a text of each task begins with; empty for models trained without.
+    """
+
+    context: int
+    prefixes: Mapping[Task, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True)
 class Source:
     """A repository of a model hub, and what is taken of it.
 
@@ -115,17 +128,14 @@ class Model:
         size: Bytes of its weights.
         files: Where the weights are, each as a package and a path in it, an absolute path,
             or, of a model with sources, a path in its folder, see :mod:`.weights`.
-        image: What its vision tower takes.
-        context: Tokens that its text tower reads, special tokens among them.
+        image: How an image becomes the vision tower's input.
+        text: How a text becomes the text tower's input.
         chunk: Tokens of a passage when a text is cut up; a vector of a short passage
             says more about it than one of a whole page.
-        pooling: How the text tower's tokens become one vector.
         temperature: Of a softmax over labels, see :mod:`.classifier`.
-        definition: The module that builds its towers, see :mod:`.compile`; None if its
-            files are ONNX graphs that run as they are, see :mod:`.graphs`.
-        recipe: Counts changes of the definition that change vectors.
+        family: The name of the adapter that compiles and runs it, see :mod:`.families`.
+        recipe: Raised when a change of the family changes the model's vectors.
         trained_on_captions: Whether images were trained to meet captions; else they meet names.
-        prefixes: What a text begins with, by task; none for most models.
         sources: Where the files are downloaded from; none if they are here anyway.
         published: What its card claims.
     """
@@ -137,15 +147,13 @@ class Model:
     size: int
     files: tuple[str, ...]
     image: ImagePreprocessing
-    context: int
+    text: TextPreprocessing
     chunk: int
-    pooling: str
     temperature: Temperature
-    definition: str | None
+    family: str
     recipe: int
     dimensions: tuple[int, ...] = ()
     trained_on_captions: bool = True
-    prefixes: Mapping[Task, str] = field(default_factory=lambda: MappingProxyType({}))
     sources: tuple[Source, ...] = ()
     published: PublishedScores | None = None
 
@@ -160,9 +168,9 @@ class Model:
 
         With `raw`, a text that begins with the prefix of a task already is left as it is.
         """
-        if raw and text.startswith(tuple(self.prefixes.values())):
+        if raw and text.startswith(tuple(self.text.prefixes.values())):
             return text
-        return self.prefixes.get(task, "") + text
+        return self.text.prefixes.get(task, "") + text
 
     def with_dimension(self, dimension: int | None) -> Model:
         """The same model with shorter vectors (Kusupati et al., 2022, "Matryoshka").

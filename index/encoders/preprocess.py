@@ -1,4 +1,4 @@
-"""From a decoded image to the pixels that a vision tower takes."""
+"""Turn decoded images and tokenized texts into the inputs of towers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from nmm.index.encoders.base import ImagePreprocessing
+    from nmm.index.encoders.base import ImagePreprocessing, Tokens
 
 # Of an image whose long side is more than so many times its short side, only what is kept
 # is computed. Below, the whole, resized, has at most so many times the pixels of its centre.
@@ -70,3 +72,19 @@ def _resize_box(image: Image, box: tuple[float, ...], side: int) -> Image:
     )
     moved = (left - x, top - y, right - x, bottom - y)
     return part.resize((side, side), Resampling.BICUBIC, box=moved)
+
+
+def pad_tokens(ids: Sequence[Sequence[int]]) -> tuple[Tokens, Tokens]:
+    """Pad the tokens of several texts with zeros to the longest of them.
+
+    Returns:
+        Token ids and mask, both int64 of shape (texts, length). The mask is 1 for a token of
+        the text and 0 for padding.
+    """
+    import numpy as np
+
+    lengths = np.array([len(one) for one in ids])
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    tokens = np.zeros(mask.shape, np.int64)
+    tokens[mask] = np.concatenate(ids)
+    return tokens, mask.astype(np.int64)

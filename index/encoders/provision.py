@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from nmm.index.encoders.backend import Backend
 from nmm.index.encoders.base import Model
-from nmm.index.encoders.export.onnx_export import ensure_compiled, is_compiled
+from nmm.index.encoders.export.compiler import ensure_compiled
+from nmm.index.encoders.hub.compiled import is_compiled
 from nmm.index.encoders.hub.weights import is_on_this_machine
 from nmm.index.encoders.registry import DEFAULT, FALLBACK
-from nmm.index.encoders.runtime.backend import Backend, choose_precision
+from nmm.index.encoders.runtime.devices import choose_precision
 from nmm.index.errors import UnreachableError
 from nmm.index.events import (
     CompileFinished,

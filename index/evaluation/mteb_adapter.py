@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from nmm.index.common.linalg import normalize_rows
 from nmm.index.embed import IMAGES, open_encoder, vectors_of_images
+from nmm.index.encoders.backend import Backend, Device
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.resolve import find_model
-from nmm.index.encoders.runtime.backend import Backend, Device
 from nmm.index.errors import MediaError
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _meta(model: Model, weights: str) -> Any:
         languages=["eng-Latn"],
         n_parameters=None,
         memory_usage_mb=None,
-        max_tokens=model.context,
+        max_tokens=model.text.context,
         embed_dim=model.dimension,
         license=None,
         open_weights=True,
@@ -169,7 +169,7 @@ def _meta(model: Model, weights: str) -> Any:
         public_training_data=None,
         framework=["ONNX"],
         similarity_fn_name=ScoringFunction.COSINE,
-        use_instructions=bool(model.prefixes),
+        use_instructions=bool(model.text.prefixes),
         training_datasets=None,
         modalities=["text", "image"],
     )

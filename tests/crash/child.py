@@ -21,9 +21,9 @@ import filelock  # noqa: F401
 import numpy as np
 import sqlite_utils  # noqa: F401
 
+from nmm.index.encoders.backend import Backend
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.registry import MINI
-from nmm.index.encoders.runtime.backend import Backend
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.indexing import indexer as build_module

@@ -21,8 +21,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from nmm.index.common.cpu_features import int8_sums_saturate
 from nmm.index.common.onnx_runtime import load_onnxruntime
-from nmm.index.encoders.runtime.cpu_features import int8_sums_saturate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

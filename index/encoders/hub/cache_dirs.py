@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmm.index.encoders.runtime.backend import Precision
+from nmm.index.encoders.backend import Precision
 
 if TYPE_CHECKING:
     from nmm.index.encoders.base import Model

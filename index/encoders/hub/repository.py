@@ -185,7 +185,7 @@ def _check_space(found: DownloadPlan) -> None:
     folder = found.folder.parent
     missing, free = found.missing(), shutil.disk_usage(folder).free
     weights = [file.size for file in found.files if PurePath(file.path).suffix == ".safetensors"]
-    compiled = sum(weights) if found.model.definition else 0
+    compiled = sum(weights)  # ONNX graphs are not compiled
     if missing + compiled > free:
         raise HubError(
             f"There is no space for the model {found.model.name} in {folder}.",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nmm.index.common.tracing import span
 from nmm.index.encoders.base import PendingEmbeddings
+from nmm.index.encoders.preprocess import pad_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +32,7 @@ MIN_BATCH = 32
 # What attention takes grows with the square of a text's length: of texts with more tokens, only
 # so many runs are computed at once.
 LONG_TEXT_TOKENS = 1024
-_few_long_runs = threading.BoundedSemaphore(4)
+_long_run_slots = threading.BoundedSemaphore(4)
 
 
 class BatchedEncoder(abc.ABC):
@@ -98,7 +99,7 @@ class BatchedEncoder(abc.ABC):
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_str(self.tokenizer.to_str())
-        tokenizer.enable_truncation(self.model.context)
+        tokenizer.enable_truncation(self.model.text.context)
         return tokenizer
 
     def submit_images(self, pixels: Sequence[Pixels]) -> PendingEmbeddings:
@@ -172,17 +173,10 @@ class BatchedEncoder(abc.ABC):
     def _run_prompts(
         self, tower: Callable[[Tokens, Tokens], Vectors], ids: Sequence[Sequence[int]]
     ) -> Vectors:
-        import numpy as np
-
-        lengths = np.array([len(one) for one in ids])
-        mask = np.arange(lengths.max()) < lengths[:, None]
-        tokens = np.zeros(mask.shape, np.int64)
-        tokens[mask] = np.concatenate(ids)
-        with (
-            _few_long_runs if mask.shape[1] > LONG_TEXT_TOKENS else nullcontext(),
-            span("texts embedded"),
-        ):
-            return self._cut(tower(tokens, mask.astype(np.int64)))
+        tokens, mask = pad_tokens(ids)
+        is_long = tokens.shape[1] > LONG_TEXT_TOKENS
+        with _long_run_slots if is_long else nullcontext(), span("texts embedded"):
+            return self._cut(tower(tokens, mask))
 
     def _cut(self, vectors: Vectors) -> Vectors:
         """The first components, as many as are wanted, of unit length again."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from nmm.index.encoders.export.onnx_export import read_manifest
+from nmm.index.encoders.backend import Device
+from nmm.index.encoders.families.adapters import adapter_of
+from nmm.index.encoders.families.base import TowerAdapter
+from nmm.index.encoders.hub.compiled import read_manifest
 from nmm.index.encoders.hub.weights import weight_files
-from nmm.index.encoders.runtime.backend import Device
 from nmm.index.encoders.runtime.batching import BatchedEncoder
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from nmm.index.encoders.base import Model, Pixels, Tokens, Vectors
-    from nmm.index.encoders.families.base import Definition, Towers
+    from nmm.index.encoders.families.base import Towers
 
 # A GPU is fast on large runs only.
 IMAGES_PER_RUN = 64
@@ -60,9 +61,9 @@ class TorchEncoder(BatchedEncoder):
 
     @cached_property
     def _towers(self) -> Towers:
-        assert self.model.definition, "graphs run on the CPU, see choose_device"
-        definition = cast("Definition", importlib.import_module(self.model.definition))
-        return definition.towers(self.model, weight_files(self.model))
+        adapter = adapter_of(self.model)
+        assert isinstance(adapter, TowerAdapter), "other families run on the CPU only"
+        return adapter.build_towers(self.model, weight_files(self.model))
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -1,4 +1,4 @@
-"""An ONNX graph as a hub has it: what it is fed, what is read of it, and whether it can be used.
+"""The family of models whose hub repository holds ONNX graphs, which run as they are.
 
 Input and output names are those of transformers' exporter (Optimum): `pixel_values` to
 `image_embeds`, `input_ids` and what else a graph asks for to `text_embeds`.
@@ -9,11 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nmm.index.common.onnx_runtime import load_onnxruntime
+from nmm.index.encoders.backend import Device, Precision
+from nmm.index.encoders.families.base import CompileResult
+from nmm.index.encoders.hub.weights import weight_files
+from nmm.index.encoders.preprocess import pad_tokens
 from nmm.index.encoders.preprocessor_config import check_image_preprocessing
+from nmm.index.encoders.tokenizer import open_tokenizer
 from nmm.index.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -21,14 +26,52 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
     from tokenizers import Tokenizer
 
-    from nmm.index.encoders.base import ImagePreprocessing, Model
-
-    Vectors = NDArray[np.float32]
+    from nmm.index.encoders.base import ImagePreprocessing, Model, Tokens, Vectors
+    from nmm.index.encoders.families.base import RunText, RunVision, Towers
 
 PIXELS, IDS, MASK, TYPES = "pixel_values", "input_ids", "attention_mask", "token_type_ids"
 # Of an input alone to the same in a batch: what rounding leaves.
 MIN_COSINE = 0.9999
 SAMPLES = ("a cat", "two boats on a quiet lake, early in the morning")
+
+
+class OnnxGraphAdapter:
+    """Models whose repository holds ONNX graphs. They run where they were downloaded to."""
+
+    name = "onnx_graph"
+    # A GPU is used through PyTorch, which does not run graphs.
+    devices = frozenset({Device.CPU})
+    precisions = frozenset({Precision.FP32})
+    allows_accelerators = False
+    folder_files = ()
+
+    def compile(
+        self, model: Model, files: Sequence[Path], export: Callable[[Towers], None]
+    ) -> CompileResult:
+        """Check the graphs. There is nothing to export."""
+        del export
+        return CompileResult(check_graphs(model, files), outside=files)
+
+    def graph_files(self, model: Model, compiled: Path) -> tuple[Path, Path]:
+        """Return the graphs among the model's weights."""
+        del compiled
+        vision, text, *_ = weight_files(model)
+        return vision, text
+
+    def bind_vision(self, model: Model, session: InferenceSession, file: Path) -> RunVision:
+        """Return a function that normalises pixels and runs the vision graph."""
+        graph = VisionGraph(session, file)
+        return lambda pixels: graph.run(pixels, model.image)
+
+    def bind_text(self, model: Model, session: InferenceSession, file: Path) -> RunText:
+        """Return a function that runs the text graph."""
+        del model
+        return TextGraph(session, file).run
+
+    def from_folder(self, folder: Path) -> Model | None:
+        """Return None: it reads no folders of the user's."""
+        del folder
+        return None
 
 
 class _Graph:
@@ -109,7 +152,7 @@ class TextGraph(_Graph):
     known: ClassVar[Mapping[str, str]] = dict.fromkeys((IDS, MASK, TYPES), "tensor(int64)")
     output = "text_embeds"
 
-    def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:
+    def run(self, ids: Tokens, mask: Tokens) -> Vectors:
         """Token ids and mask, both (n, length), to unit vectors."""
         import numpy as np
 
@@ -121,25 +164,22 @@ def _typed(inputs: Mapping[str, str]) -> str:
 
 
 def check_graphs(model: Model, files: Sequence[Path]) -> Tokenizer:
-    """Open both graphs of a model and run them once; the tokenizer that belongs to them.
+    """Open both graphs of a model, run them once, and return the tokenizer.
 
     Args:
-        model: A row without a definition.
+        model: The row.
         files: The vision graph, the text graph, `tokenizer.json`, `preprocessor_config.json`.
 
     Raises:
-        ModelError: A graph cannot be opened or run, or asks for more than nmm can feed; its
-            vectors are not of the row's dimension, are not numbers, or depend on what is in
-            the same batch; or the preprocessing is not the row's.
+        ModelError: A graph cannot be opened or run, or needs an input that nmm does not have;
+            its vectors have another dimension than the row, are not numbers, or depend on
+            what else is in the batch; or the preprocessing is not the row's.
     """
     import numpy as np
-    from tokenizers import Tokenizer
 
     vision_file, text_file, tokenizer_file, processor = files
     check_image_preprocessing(model.image, processor)
-    tokenizer = Tokenizer.from_file(str(tokenizer_file))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    tokenizer = open_tokenizer(tokenizer_file)
 
     side = model.image.side
     pixels = np.random.default_rng(0).integers(0, 256, (len(SAMPLES), side, side, 3), np.uint8)
@@ -147,14 +187,10 @@ def check_graphs(model: Model, files: Sequence[Path]) -> Tokenizer:
     alone = [vision.run(image[None], model.image) for image in pixels]
     _check(vision, vision.run(pixels, model.image), alone, model.dimension)
 
-    tokens = [np.array([encoding.ids]) for encoding in tokenizer.encode_batch(list(SAMPLES))]
-    longest = max(ids.shape[1] for ids in tokens)
-    padded = [np.pad(ids, ((0, 0), (0, longest - ids.shape[1]))) for ids in tokens]
-    mask = [np.arange(longest)[None] < ids.shape[1] for ids in tokens]
+    ids = [encoding.ids for encoding in tokenizer.encode_batch(list(SAMPLES))]
     text = TextGraph(_open(text_file), text_file)
-    alone = [text.run(ids, np.ones_like(ids)) for ids in tokens]
-    batch = text.run(np.concatenate(padded), np.concatenate(mask).astype(np.int64))
-    _check(text, batch, alone, model.dimension)
+    alone = [text.run(*pad_tokens([one])) for one in ids]
+    _check(text, text.run(*pad_tokens(ids)), alone, model.dimension)
     return tokenizer
 
 
