@@ -10,7 +10,7 @@ queries are embedded, and what was opened is followed when a rebuild replaces it
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from nmm.index.encoders.backend import Backend
     from nmm.index.store.layout import IndexFolder
+    from nmm.index.store.vectors.searcher import PendingSearch
 
 
 @contextmanager
@@ -226,11 +227,15 @@ class Search:
             with self._catalog.snapshot():
                 settings = self._states.read().settings or self._settings
                 if settings == self._settings:
+                    pending: Mapping[Kind, PendingSearch] = {}
                     if vector is not None:
-                        after = self._ahead[raw].after(asked) if raw in self._ahead else []
-                        self._answers.begin([vector, *after], wanted)
+                        submit = partial(self._answers.submit, wanted=wanted)
+                        if raw in self._ahead:
+                            pending = self._ahead[raw].pending(asked, vector, submit)
+                        else:
+                            (pending,) = submit([vector])
                     try:
-                        return self._answers.answer(asked, vector, words, wanted)
+                        return self._answers.answer(asked, vector, words, wanted, pending)
                     except CatalogError:
                         if not words:
                             raise
