@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from support import SAMPLE_DATA
 
-from nmm.index.common import cpu_features, onnx_encoder
+from nmm.cli.console.hints import lines_of
+from nmm.index.common import cpu_features
 from nmm.index.encoders.backend import Backend, Device, Precision
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.export.compiler import ensure_compiled
@@ -21,6 +22,7 @@ from nmm.index.encoders.hub.cache_dirs import compiled_folder
 from nmm.index.encoders.hub.compiled import is_compiled
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import JINA_CLIP_V1, MINI
+from nmm.index.encoders.runtime import onnx_encoder
 from nmm.index.encoders.runtime.devices import (
     available_cpus,
     check_backend,
@@ -82,10 +84,10 @@ def test_a_device_that_is_not_there_is_refused(device: Device) -> None:
         pytest.skip("there is an MPS device")
     with pytest.raises(UsageError) as raised:
         load_encoder(MINI, backend=Backend(device))
-    assert str(raised.value).splitlines() == [
+    assert lines_of(raised.value) == [
         f"PyTorch finds no {device.value} device on this machine.",
         f"It is PyTorch {torch.__version__}.",
-        "Leave --device out, or install the build of PyTorch that knows the device.",
+        "Install the build of PyTorch that supports the device. Or leave out --device.",
     ]
 
 
@@ -208,5 +210,5 @@ def test_auto_is_fp32_of_graphs_and_on_a_gpu(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_graphs_have_one_precision() -> None:
-    with pytest.raises(UsageError, match="jina-clip-v1 has no precision but fp32"):
+    with pytest.raises(UsageError, match="jina-clip-v1 runs in fp32 only"):
         ensure_compiled(JINA_CLIP_V1, precision=Precision.INT8)

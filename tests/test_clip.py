@@ -240,7 +240,7 @@ def cut(folder: Path) -> None:
         ),
         (
             changed_json("preprocessor_config.json", lambda c: c.update(size=336, crop_size=336)),
-            "The preprocessing of .* is not that of this model",
+            "The preprocessing of .* is not the one that nmm uses",
         ),
         (without_end, r"the end of a text is \[518\], not \[519\]"),
     ],

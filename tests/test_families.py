@@ -216,7 +216,7 @@ def test_a_folder_without_a_model_is_an_error_that_says_which_files_it_needs(
     assert str(raised.value).splitlines() == [
         f"There is no model in {tmp_path}.",
         "Its files are not those of a model that nmm reads from a folder.",
-        "A folder needs the files of a model as on the hub: vision/model.safetensors, "
+        "The folder needs a model in the layout of the hub: vision/model.safetensors, "
         "vision/config.json, vision/preprocessor_config.json, text/model.safetensors, "
         "text/config.json, text/tokenizer.json",
     ]

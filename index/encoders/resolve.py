@@ -29,9 +29,11 @@ def find_model(name: str) -> Model:
         return model_in_folder(Path(name))
     close = get_close_matches(name.lower(), MODELS, 1)
     raise ModelError(
-        f"There is no model called {name!r}, and no folder of that name.",
+        f"There is no model named {name!r}, and no folder of that name.",
+        code="model-unknown",
         why=f"The models are: {', '.join(MODELS)}.",
-        hint=f"{f'Did you mean {close[0]}? ' if close else ''}See them with: nmm models",
+        hint=f"Did you mean {close[0]}?" if close else "",
+        name=name,
     )
 
 
@@ -48,6 +50,8 @@ def model_in_folder(folder: Path) -> Model:
     layouts = [", ".join(a.folder_files) for a in ADAPTERS.values() if a.folder_files]
     raise ModelError(
         f"There is no model in {folder}.",
+        code="model-folder-unknown",
         why="Its files are not those of a model that nmm reads from a folder.",
-        hint=f"A folder needs the files of a model as on the hub: {'; or '.join(layouts)}",
+        hint=f"The folder needs a model in the layout of the hub: {'; or '.join(layouts)}",
+        path=folder,
     )

@@ -22,7 +22,12 @@ def open_tokenizer(file: Path) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # the only type that tokenizers raises
-        raise ModelError(f"The tokenizer {file} cannot be opened.", why=str(error)) from error
+        raise ModelError(
+            f"The tokenizer {file} cannot be opened.",
+            code="tokenizer-unreadable",
+            why=str(error),
+            path=file,
+        ) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

@@ -79,9 +79,12 @@ def ensure_compiled(
                 _compile_in_subprocess(model, precision, folder, stop or threading.Event())
     except OSError as error:
         raise ModelError(
-            f"The compiled model {model.name} cannot be stored in {folder.parent}.",
+            f"The model {model.name} cannot be stored in {folder.parent}.",
+            code="model-not-storable",
             why=str(error),
-            hint="Name another folder in the environment variable NMM_CACHE.",
+            hint="Set the environment variable NMM_CACHE to another folder.",
+            model=model.name,
+            path=folder.parent,
         ) from error
     return folder
 
@@ -108,9 +111,11 @@ def _compile_in_subprocess(
             last_line = stderr.strip().rpartition("\n")[2]
             again = [*command[:-2], tempfile.gettempdir(), command[-1]]
             raise ModelError(
-                f"The model {model.name} could not be prepared for ONNX Runtime.",
+                f"The model {model.name} could not be compiled for ONNX Runtime.",
+                code="model-compilation-failed",
                 why=last_line or f"The process ended with status {status}.",
-                hint=f"See the whole error with: {' '.join(again)}",
+                model=model.name,
+                command=" ".join(again),
             )
         shutil.rmtree(folder, ignore_errors=True)
         Path(part).chmod(0o755)
@@ -143,7 +148,7 @@ def _run(command: Sequence[str], folder: Path, stop: threading.Event) -> tuple[i
                 return process.returncode, stderr
         finally:
             process.kill()  # does nothing if it has ended
-    raise StoppedError("Stopped before the model was prepared.")
+    raise StoppedError("Stopped before the model was compiled.", code="stopped-compiling")
 
 
 def compile_model(model: Model, folder: Path) -> None:

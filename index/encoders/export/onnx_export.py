@@ -75,6 +75,8 @@ def export_tower(
     cosine = float(torch.cosine_similarity(torch.from_numpy(ours), theirs).min())
     if not cosine >= MIN_COSINE:
         raise ModelError(
-            f"{file.name}: ONNX Runtime's vectors have a cosine of only {cosine:.5f} to torch's, "
-            f"below the required {MIN_COSINE}."
+            f"{file.name}: the cosine of ONNX Runtime's vectors and torch's is only "
+            f"{cosine:.5f}, and must be at least {MIN_COSINE}.",
+            code="model-compiled-wrong",
+            cosine=cosine,
         )

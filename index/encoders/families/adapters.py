@@ -39,7 +39,9 @@ def check_precision(model: Model, precision: Precision) -> None:
     if precision is Precision.AUTO or precision in precisions:
         return
     raise UsageError(
-        f"The model {model.name} has no precision but {', '.join(sorted(precisions))}.",
-        why="Its files are ONNX graphs, which run as they are.",
-        hint="Leave --precision out.",
+        f"The model {model.name} runs in {', '.join(sorted(precisions))} only.",
+        code="precision-unsupported",
+        why="It is an ONNX model, which nmm runs as it is.",
+        model=model.name,
+        precision=precision.value,
     )

@@ -97,7 +97,9 @@ def _load_network(file: Path, side: int) -> EfficientNetLite2:
     try:
         network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{file} cannot be read.", why=str(error)) from error
+        raise ModelError(
+            f"{file} cannot be read.", code="weights-unreadable", why=str(error), path=file
+        ) from error
     return network
 
 

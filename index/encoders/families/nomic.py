@@ -40,14 +40,19 @@ class NomicAdapter(TowerAdapter):
         text = read_config(folder / "text" / CONFIG, TEXT)
         if vision["n_embd"] != text["n_embd"]:
             raise ModelError(
-                f"The towers in {folder} do not make a pair.",
+                f"The towers in {folder} do not belong together.",
+                code="towers-mismatch",
                 why=f"Vision has {vision['n_embd']} dimensions, text {text['n_embd']}.",
+                path=folder,
             )
         image = read_image_preprocessing(folder / "vision" / PREPROCESSOR)
         if image.side != vision["img_size"]:
             raise ModelError(
-                f"The vision tower in {folder} does not fit its preprocessing.",
-                why=f"It takes {vision['img_size']} pixels, {PREPROCESSOR} makes {image.side}.",
+                f"The vision tower in {folder} does not match its preprocessing.",
+                code="preprocessing-mismatch",
+                why=f"The tower takes {vision['img_size']} pixels, "
+                f"{PREPROCESSOR} makes {image.side}.",
+                path=folder,
             )
         context = min(text["n_positions"], NOMIC_V1_5.text.context)
         weights = [folder / name for name in self.folder_files if name.endswith(WEIGHTS)]

@@ -30,14 +30,18 @@ def choose_device(model: Model, requested: Device) -> Device:
     if requested not in supported:
         raise UsageError(
             f"The model {model.name} runs on the CPU only.",
-            why="Its files are ONNX graphs, and a GPU is used through PyTorch.",
-            hint="Leave --device out.",
+            code="device-unsupported",
+            why="It is an ONNX model, and nmm uses a GPU through PyTorch.",
+            model=model.name,
+            device=requested.value,
         )
     if not _is_available(requested):
         raise UsageError(
             f"PyTorch finds no {requested.value} device on this machine.",
+            code="device-missing",
             why=f"It is PyTorch {_torch_version()}.",
-            hint="Leave --device out, or install a build of PyTorch that supports the device.",
+            hint="Install the build of PyTorch that supports the device.",
+            device=requested.value,
         )
     return requested
 

@@ -11,7 +11,6 @@ from nmm.index.common.onnx_runtime import load_onnxruntime
 from nmm.index.common.tracing import span
 from nmm.index.encoders.families.adapters import adapter_of
 from nmm.index.encoders.hub.compiled import TOKENIZER, read_manifest
-from nmm.index.encoders.hub.weights import repair_hint
 from nmm.index.encoders.runtime.batching import BatchedEncoder
 from nmm.index.encoders.runtime.devices import available_cpus
 from nmm.index.encoders.tokenizer import open_tokenizer
@@ -204,13 +203,18 @@ class OnnxEncoder(BatchedEncoder):
             raise self._unusable(file, str(error)) from error
 
     def _unusable(self, file: Path, reason: str) -> ModelError:
-        is_compiled = file.parent == self.folder
+        what, why = f"The model {self.model.name} cannot be opened.", f"{file}: {reason}"
+        if file.parent != self.folder:
+            return ModelError(
+                what, code="downloaded-model-unusable", why=why, model=self.model.name
+            )
         return ModelError(
-            f"The model {self.model.name} cannot be opened.",
-            why=f"{file}: {reason}",
-            hint=f"Delete the folder {self.folder}; it is made again when it is needed."
-            if is_compiled
-            else repair_hint(self.model),
+            what,
+            code="compiled-model-unusable",
+            why=why,
+            hint=f"Delete the folder {self.folder}. nmm compiles the model again when needed.",
+            model=self.model.name,
+            path=self.folder,
         )
 
 
