@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Device(str, enum.Enum):
-    """What computes."""
+    """The hardware that computes."""
 
     AUTO = "auto"
     CPU = "cpu"
@@ -20,26 +20,26 @@ class Device(str, enum.Enum):
 
 
 class Precision(str, enum.Enum):
-    """What a CPU computes with."""
+    """The number format that a CPU computes in."""
 
     FP32 = "fp32"
     INT8 = "int8"
     AUTO = "auto"
 
 
-# Those that a model is compiled in.
+# The precisions that a model can be compiled in.
 COMPILED_PRECISIONS = Precision.FP32, Precision.INT8
 
 
 @dataclass(frozen=True)
 class Backend:
-    """Where and how a model computes.
+    """The device, threads and precision that a model computes with.
 
     Attributes:
         device: AUTO is a GPU that torch can use, else the CPU.
         threads: On the CPU; None for as many as there are cores.
-        precision: On the CPU. AUTO is int8 where the processor has instructions for it and the
-            model can be had in it, else fp32.
+        precision: On the CPU. AUTO is int8 if the processor has instructions for it and the
+            model supports it, else fp32.
     """
 
     device: Device = Device.AUTO

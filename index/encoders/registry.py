@@ -100,7 +100,7 @@ NOMIC_V1 = _nomic("v1", dimensions=(), published=PublishedScores(70.7, 56.7, 62.
 _CLIP = Source(
     "openai/clip-vit-base-patch16",
     (WEIGHTS, CONFIG, PREPROCESSOR, TOKENIZER),
-    # The main branch holds a pickle only; this is the hub's own conversion of it (refs/pr/17).
+    # The main branch holds a pickle only. This is the hub's own conversion of it (refs/pr/17).
     revision="5ef227a78de3f75873f373246dac80def63b0003",
 )
 CLIP_VIT_B_16 = Model(
@@ -113,7 +113,7 @@ CLIP_VIT_B_16 = Model(
     image=CLIP_IMAGE,
     text=TextPreprocessing(context=77),
     chunk=64,
-    # Its learned logit scale came to its limit of 100; of texts with texts it learned nothing.
+    # The learned logit scale reached its limit of 100. Texts were not trained against texts.
     temperature=Temperature(image=1 / 100, text=1 / 100),
     family="clip",
     recipe=1,

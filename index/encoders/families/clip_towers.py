@@ -1,8 +1,8 @@
-"""CLIP (Radford et al., 2021, arXiv:2103.00020), with transformers' own layers.
+"""The towers of CLIP (Radford et al., 2021, arXiv:2103.00020), with transformers' own layers.
 
-Weights and `config.json` are those of a hub's repository, such as
-openai/clip-vit-base-patch16. The vision tower is a ViT, of which the class token is
-projected; the text tower is causal, and what it projects is the token that ends a text.
+Weights and `config.json` come from a hub's repository, such as openai/clip-vit-base-patch16. The
+vision tower is a ViT and projects its class token. The text tower is causal and projects the
+token that ends a text.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from nmm.index.encoders.base import Model
 
-# What older configurations call the end of a text. It is not: in their vocabularies the
-# last token is, and transformers takes the token of the highest number then.
+# Older configurations give this id for the end of a text, wrongly: the last token of their
+# vocabularies ends a text. transformers takes the token with the highest id then.
 LEGACY_END = 2
 
 
@@ -60,11 +60,11 @@ class _Text(nn.Module):
 
 
 def build_towers(model: Model, files: Sequence[Path]) -> Towers:
-    """Both towers with their weights, from the files of a CLIP in hub layout.
+    """Build both towers with their weights, from the files of a CLIP in hub layout.
 
     Raises:
-        ModelError: A tensor is missing, not expected, or of the wrong shape; it is named.
-            Or the configuration is not one of such a model, or not that of the row.
+        ModelError: A tensor is missing, unexpected or of the wrong shape, or the configuration
+            is not that of a CLIP, of the row or of the tokenizer.
     """
     from transformers import CLIPModel
 
@@ -105,7 +105,7 @@ def _not_clip(file: Path, why: str) -> ModelError:
 
 
 def _check(config: CLIPConfig, model: Model, tokenizer: Tokenizer, file: Path) -> None:
-    """Refuse a configuration that is not the row's, or not the tokenizer's."""
+    """Refuse a configuration that does not match the row or the tokenizer."""
     text: Any = config.text_config
     vision: Any = config.vision_config
     end = text.eos_token_id if text.eos_token_id != LEGACY_END else text.vocab_size - 1

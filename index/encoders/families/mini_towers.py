@@ -1,11 +1,10 @@
-"""The built-in model `mini`: ConSE (Norouzi et al., 2013) on two small towers.
+"""The towers of the built-in model `mini`: ConSE (Norouzi et al., 2013) on two small networks.
 
-The vision tower is a classifier, EfficientNet-Lite2 on ImageNet-1k; the text tower is
-all-MiniLM-L6-v2. ConSE joins them without training: an image's vector is the sum over
-the classes of p(class) times the text vector of the class. Both sides are
-centred on the mean of all class vectors, which takes off what every text has in common.
-It knows a thousand nouns and no more; it is here so that the tool works at once,
-in tests and offline.
+The vision tower is a classifier, EfficientNet-Lite2 on ImageNet-1k. The text tower is
+all-MiniLM-L6-v2. ConSE joins them without training: an image's vector is the sum over the classes
+of p(class) times the text vector of the class. Both sides are centred on the mean of all class
+vectors, which removes what all texts have in common. Of images the model knows a thousand nouns
+and no more. It makes nmm work at once, in tests and offline.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ if TYPE_CHECKING:
 
     from nmm.index.encoders.base import ImagePreprocessing, Model
 
-# The paper sums the ten likeliest classes at temperature 1. Flatter probabilities over all
-# classes rank better where the right noun is not the likeliest: `bench/mini.py` prints both.
+# The paper sums the ten most probable classes at temperature 1. Flatter probabilities over all
+# classes rank better where the right noun is not the most probable: `bench/mini.py` prints both.
 TEMPERATURE = 1.5
 
 
@@ -71,7 +70,7 @@ class _Text(nn.Module):
 
 
 class _Vision(nn.Module):
-    """Pixels (n, side, side, 3) in bytes to unit vectors (n, dimension)."""
+    """Maps pixels (n, side, side, 3) in bytes to unit vectors (n, dimension)."""
 
     mean: Tensor
     std: Tensor
@@ -117,11 +116,11 @@ def _load_bert(file: Path, config: dict[str, object]) -> MeanPooledBert:
 def _class_texts(
     names_file: Path, clean_names_file: Path, descriptions_file: Path
 ) -> list[tuple[str, ...]]:
-    """For each class, in ImageNet's order: its names, its clean name, its description."""
+    """Return the names, the clean name and the description of each class, in ImageNet's order."""
     names = json.loads(names_file.read_text("utf-8"))
     clean_names = json.loads(clean_names_file.read_text("utf-8"))
     described = json.loads(descriptions_file.read_text("utf-8"))
-    # A few classes have no description: their vector is the mean of two.
+    # A few classes have no description. Their vector is the mean of two texts.
     return [
         (
             names[str(i)],
@@ -136,12 +135,12 @@ def _class_texts(
 def _embed_classes(
     bert: MeanPooledBert, tokenizer: Tokenizer, texts: list[tuple[str, ...]]
 ) -> Tensor:
-    """The class vectors, (1000, dimension): the normalised mean of each class's texts."""
+    """Return the class vectors, (1000, dimension): the normalised mean of each class's texts."""
     owner = torch.tensor([i for i, of_class in enumerate(texts) for _ in of_class])
     flat = [text for of_class in texts for text in of_class]
     ids = [torch.tensor(encoding.ids) for encoding in tokenizer.encode_batch(flat)]
     sums = torch.zeros(len(texts), bert.embeddings.word_embeddings.embedding_dim)
-    # By length, so that little padding is computed.
+    # Sorted by length, so that little padding is computed.
     for batch in torch.split(torch.tensor([len(i) for i in ids]).argsort(), 128):
         tokens = [ids[i] for i in batch.tolist()]
         mask = nn.utils.rnn.pad_sequence([torch.ones_like(t) for t in tokens], batch_first=True)

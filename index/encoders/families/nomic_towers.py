@@ -1,10 +1,10 @@
-"""Nomic Embed: two transformers in one latent space (Nussbaum et al., 2024).
+"""The towers of Nomic Embed: two transformers in one latent space (Nussbaum et al., 2024).
 
-`nomic-embed-text-v1.5` (arXiv:2402.01613) was locked while `nomic-embed-vision-v1.5`
-(arXiv:2406.18587) was trained to meet it. Both towers are stacks of the same block: the text
-tower after a BERT with rotary positions and SwiGLU, normalised after each branch; the
-vision tower after a ViT with biases, normalised before. An image's tokens are pooled by one
-learned query. Module names are those of the hub's safetensors, so that they load strictly.
+`nomic-embed-text-v1.5` (arXiv:2402.01613) was frozen while `nomic-embed-vision-v1.5`
+(arXiv:2406.18587) was trained to match it. Both towers are stacks of the same block. The text
+tower is a BERT with rotary positions and SwiGLU, normalised after each branch. The vision tower
+is a ViT with biases, normalised before each branch; one learned query pools its tokens. Module
+names are those of the hub's safetensors, so the weights load strictly.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ if TYPE_CHECKING:
 
     Turn = Callable[[Tensor], Tensor]
 
-# Widths inside the MLPs are rounded up to a multiple of it.
+# Widths inside the MLPs are rounded up to a multiple of this.
 MULTIPLE = 256
 # Rotary positions of patches, in each direction.
 PATCH_BASE = 10_000.0
-# Upstream normalises inside the MLP, and texts at their end, with torch's default.
+# The norm inside the MLP and the last norm of texts use torch's default upstream.
 INNER_EPS = 1e-5
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What of a tower's `config.json` shapes its blocks."""
+    """The settings of a tower's `config.json` that shape its blocks."""
 
     width: int
     heads: int
@@ -85,7 +85,7 @@ class _Attention(nn.Module):
 
 
 class _SwiGLU(nn.Module):
-    """fc2(norm(fc11(x) * silu(fc12(x)))); the norm is in the vision tower's blocks only."""
+    """fc2(norm(fc11(x) * silu(fc12(x)))). Only the vision tower's blocks have the norm."""
 
     def __init__(self, shape: Shape, *, normed: bool) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class _TokenEmbeddings(nn.Module):
         self.token_type_embeddings = nn.Embedding(config["type_vocab_size"], width)
 
     def forward(self, ids: Tensor) -> Tensor:
-        # Every token is of the first type: there is one text, not a pair.
+        # Every token is of the first type, because there is one text and not a pair.
         embedded: Tensor = self.word_embeddings(ids) + self.token_type_embeddings.weight[0]
         return embedded
 
@@ -144,14 +144,14 @@ class TextTower(nn.Module):
         self.blocks = [_Block(shape) for _ in range(shape.layers)]
         self.encoder = nn.ModuleDict({"layers": nn.ModuleList(self.blocks)})
         half = shape.width // shape.heads // 2
-        # A buffer that no checkpoint holds.
+        # Checkpoints do not hold this buffer.
         bands = config["rotary_emb_base"] ** -(torch.arange(half) / half)
         self.register_buffer("bands", bands, persistent=False)
 
     bands: Tensor
 
     def hidden(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """The last hidden state, (n, length, width); rows of padding mean nothing."""
+        """Return the last hidden state, (n, length, width). Rows of padding have no meaning."""
         x: Tensor = self.emb_ln(self.embeddings(ids))
         angles = torch.arange(ids.shape[1], device=ids.device)[:, None] * self.bands
         turn = partial(rotate, cos=angles.cos(), sin=angles.sin(), interleaved=False)
@@ -178,7 +178,7 @@ class _PatchEmbeddings(nn.Module):
         self.proj = nn.Linear(config["num_channels"] * self.patch**2, width)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels (n, channels, side, side) to tokens (n, 1 + patches, width)."""
+        """Map normalised pixels (n, channels, side, side) to tokens (n, 1 + patches, width)."""
         p = self.patch
         n, channels, height, width = pixels.shape
         grid = pixels.reshape(n, channels, height // p, p, width // p, p)
@@ -189,7 +189,7 @@ class _PatchEmbeddings(nn.Module):
 
 
 class _Selector(nn.Module):
-    """Attention pooling: a learned query looks at all tokens; it is not added itself."""
+    """Attention pooling: a learned query attends to all tokens, without a residual."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -198,7 +198,7 @@ class _Selector(nn.Module):
         self.mlp = _SwiGLU(shape, normed=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Tokens (n, length, width) to (n, 1, width)."""
+        """Map tokens (n, length, width) to (n, 1, width)."""
         attended = self.attn(x)
         out: Tensor = self.mlp(self.norm1(attended))
         return out
@@ -238,7 +238,7 @@ class VisionTower(nn.Module):
         self.register_buffer("sin", angles.sin(), persistent=False)
 
     def pooled(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """The tokens, (n, length, width), and the selector's update, (n, 1, width)."""
+        """Return the tokens, (n, length, width), and the selector's update, (n, 1, width)."""
         x = self.embeddings(pixels)
         turn = partial(rotate, cos=self.cos, sin=self.sin, interleaved=True)
         for layer in self.layers:
@@ -251,10 +251,13 @@ class VisionTower(nn.Module):
 
 
 def _patch_angles(side: int, reference: tuple[int, int], head: int) -> Tensor:
-    """Angles of CLS, which has no position and is not turned, and of a square grid of patches.
+    """Return the rotation angles of the class token and of a square grid of patches.
 
-    Of shape (1 + side * side, head / 2): by row, then by column. Positions are scaled to the grid
-    that the bands were made for.
+    The class token has no position, so its angles are 0. Positions are scaled to the grid that
+    the bands were made for.
+
+    Returns:
+        Shape (1 + side * side, head / 2): angles by row, then by column.
     """
     bands = PATCH_BASE ** -(torch.arange(head // 4) / (head // 4))
     rows, columns = (torch.arange(side) / side * length for length in reference)
@@ -264,11 +267,11 @@ def _patch_angles(side: int, reference: tuple[int, int], head: int) -> Tensor:
 
 
 def build_towers(model: Model, files: Sequence[Path]) -> Towers:
-    """Both towers with their weights, from the files of a pair in hub layout.
+    """Build both towers with their weights, from the files of a pair in hub layout.
 
     Raises:
-        ModelError: A tensor is missing, not expected, or of the wrong shape; it is named.
-            Or a configuration is not of such a tower.
+        ModelError: A tensor is missing, unexpected or of the wrong shape, or a configuration is
+            not that of such a tower.
     """
     vision_weights, vision_config, processor, text_weights, text_config, tokenizer_file = files
     check_image_preprocessing(model.image, processor)

@@ -1,7 +1,8 @@
 """The family of models whose hub repository holds ONNX graphs, which run as they are.
 
-Input and output names are those of transformers' exporter (Optimum): `pixel_values` to
-`image_embeds`, `input_ids` and what else a graph asks for to `text_embeds`.
+Inputs and outputs have the names of transformers' exporter (Optimum): `pixel_values` to
+`image_embeds`, and `input_ids`, with a mask and token types if a graph has them, to
+`text_embeds`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from nmm.index.encoders.families.base import RunText, RunVision, Towers
 
 PIXELS, IDS, MASK, TYPES = "pixel_values", "input_ids", "attention_mask", "token_type_ids"
-# Of an input alone to the same in a batch: what rounding leaves.
+# Between the vectors of an input alone and in a batch, which differ by rounding only.
 MIN_COSINE = 0.9999
 SAMPLES = ("a cat", "two boats on a quiet lake, early in the morning")
 
@@ -75,17 +76,17 @@ class OnnxGraphAdapter:
 
 
 class _Graph:
-    """A graph that embeds: a row of its output for each of its inputs.
+    """A graph that returns one vector for each input.
 
     Args:
-        session: The graph, opened.
-        file: Where it was read, for errors.
+        session: The opened graph.
+        file: The file that it was opened from, for errors.
 
     Raises:
-        ModelError: It asks for an input that nmm does not know, or has no such output.
+        ModelError: It needs an input that nmm does not have, or has no output of vectors.
     """
 
-    # What may be asked for, the first in any case, and which output is the embedding.
+    # The inputs that a graph may have, of which the first is required, and its output.
     known: ClassVar[Mapping[str, str]]
     output: ClassVar[str]
 
@@ -105,7 +106,7 @@ class _Graph:
         self._embedding = self._find_embedding()
 
     def _find_embedding(self) -> str:
-        """The output of the usual name, else the only one that is a row for each input."""
+        """Return the output of the usual name, else the only one with a row for each input."""
         outputs: dict[str, list[Any]] = {x.name: x.shape for x in self._session.get_outputs()}
         if self.output in outputs:
             return self.output
@@ -141,7 +142,7 @@ class VisionGraph(_Graph):
     output = "image_embeds"
 
     def run(self, pixels: NDArray[np.uint8], spec: ImagePreprocessing) -> Vectors:
-        """Pixels (n, side, side, 3) to unit vectors."""
+        """Map pixels (n, side, side, 3) to unit vectors."""
         import numpy as np
 
         mean, std = (255 * np.array(x, np.float32) for x in (spec.mean, spec.std))
@@ -152,14 +153,14 @@ class VisionGraph(_Graph):
 class TextGraph(_Graph):
     """A graph that embeds texts.
 
-    One that does not ask for a mask has to tell padding from its id, which is 0.
+    A graph without a mask recognises padding by its id, which is 0.
     """
 
     known: ClassVar[Mapping[str, str]] = dict.fromkeys((IDS, MASK, TYPES), "tensor(int64)")
     output = "text_embeds"
 
     def run(self, ids: Tokens, mask: Tokens) -> Vectors:
-        """Token ids and mask, both (n, length), to unit vectors."""
+        """Map token ids and mask, both (n, length), to unit vectors."""
         import numpy as np
 
         return self._run({IDS: ids, MASK: mask, TYPES: np.zeros_like(ids)})

@@ -1,4 +1,4 @@
-"""A model in torch, on a GPU: the definition itself, in half precision."""
+"""A model in torch, on a GPU: the family's own towers, in half precision."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 # A GPU is fast on large runs only.
 IMAGES_PER_RUN = 64
 TOKENS_PER_RUN = 32_768
-# While the GPU computes one run, the next is brought to it.
+# While the GPU computes one run, the next one is copied to it.
 PARALLEL_RUNS = 2
 
 
 class TorchEncoder(BatchedEncoder):
     """An :class:`~nmm.index.encoders.base.Encoder` in torch.
 
-    The vectors are those of the CPU up to half precision, so that one index can be made
-    on a GPU and searched without one.
+    Its vectors equal those of the CPU up to half precision, so an index can be made on a GPU and
+    searched without one.
 
     Args:
         model: The row.
-        folder: Its compiled form, which says what weights it has.
-        device: CUDA or MPS; CPU for comparing.
-        dtype: What it computes in; if not given, bfloat16 where the device can, else float16.
+        folder: Its compiled form, whose manifest has the hash of the weights.
+        device: CUDA or MPS; CPU for comparisons.
+        dtype: The precision; if not given, bfloat16 if the device supports it, else float16.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class TorchEncoder(BatchedEncoder):
 
     @torch.inference_mode()
     def _run(self, tower: nn.Module, *inputs: NDArray[Any]) -> Vectors:
-        # Autocast keeps norms and the last steps in float32, where halves would cost digits.
+        # Autocast keeps norms and the last steps in float32, which need the precision.
         with torch.autocast(
             self._device.type, self._dtype, enabled=self._dtype is not torch.float32
         ):
@@ -89,7 +89,7 @@ class TorchEncoder(BatchedEncoder):
 
 
 def half_precision(device: Device) -> torch.dtype:
-    """bfloat16 has the range of float32; GPUs before 2020 and some Macs have float16 only."""
+    """Return bfloat16, which has the range of float32, or float16 on older GPUs and on Macs."""
     if device is Device.CUDA and not torch.cuda.is_bf16_supported():
         return torch.float16
     return torch.float16 if device is Device.MPS else torch.bfloat16
