@@ -13,15 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from signal import SIGKILL
 
-from nmm.index.store.layout import IndexFolder
+from commands import ONE_THREAD
 
-# One thread in each library, for a fork has only the thread that forked.
-ALONE = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-}
+from nmm.index.store.layout import IndexFolder
 
 
 @dataclass(frozen=True)
@@ -93,7 +87,7 @@ def running(preload: Path | None = None) -> Iterator[Runner]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         encoding="utf-8",
-        env={**os.environ, **ALONE, **({"LD_PRELOAD": str(preload)} if preload else {})},
+        env={**os.environ, **ONE_THREAD, **({"LD_PRELOAD": str(preload)} if preload else {})},
     ) as process:
         yield Runner(process)
         assert process.stdin
