@@ -161,9 +161,9 @@ def gaps(count: int) -> None:
         points = project(given, seed=SEED)
         is_image = np.array([kind == "image" for kind in kinds])
         from nmm.index.analysis.projection.quality import SAMPLE, nearest
-        from nmm.index.common.linalg import sample_of
+        from nmm.index.common.linalg import sample_indices
 
-        asked = sample_of(count, SAMPLE)
+        asked = sample_indices(count, SAMPLE)
         same = float(np.mean(subjects[nearest(points, asked)] == subjects[asked][:, None]))
         shares.append(mixing(points, is_image))
         print(f"{name:14} {mixing(given, is_image):.2f} in space  {shares[-1]:.2f} in the picture"

@@ -39,7 +39,7 @@ from report import Figure, note
 from nmm.index.encoders.base import Model
 from nmm.index.encoders.families.local_pair import folder_model
 from nmm.index.encoders.runtime.loader import load_encoder
-from nmm.index.encoders.runtime.onnx_encoder import Use
+from nmm.index.encoders.runtime.onnx_encoder import Workload
 from nmm.index.store.layout import IndexFolder
 
 QUICK = "--layers 1 --only search --vectors 1000"
@@ -167,7 +167,7 @@ def indexing(pair: Path, root: Path, small: Sequence[int]) -> None:
 
 def searching(model: Model, root: Path, sizes: Sequence[int]) -> None:
     """`nmm search`, beside all vectors in an array."""
-    encoder = load_encoder(model, use=Use.QUERY)
+    encoder = load_encoder(model, workload=Workload.SINGLE_QUERY)
     lines = "".join(f"{query}\n" for query in queries(QUERIES)).encode()
     for count in sizes:
         index = root / f"vectors-{count}"

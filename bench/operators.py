@@ -26,7 +26,7 @@ from nmm.index.encoders.base import Model
 from nmm.index.encoders.export.onnx_export import TEXT, VISION
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
 from nmm.index.encoders.registry import MINI
-from nmm.index.encoders.runtime.backend import FORMS, Precision
+from nmm.index.encoders.runtime.backend import COMPILED_PRECISIONS, Precision
 
 RUNS, SHOWN = 6, 12
 # Rows of a product, as of four images, its inner length and its columns, as of queries, keys
@@ -118,11 +118,11 @@ def main() -> None:
         for model in (nomic, MINI):
             pixels = pixels_of(photos(arguments.images), model)
             for tower, feed in ((VISION, {"pixels": pixels}), (TEXT, text)):
-                for precision in FORMS:
+                for precision in COMPILED_PRECISIONS:
                     encoder_of(model, precision)  # which compiles it, if it is not
                     print_shares(model, precision, tower, feed, Path(temporary))
     print("\nproducts of {} x {} by {} alone, one thread".format(*PRODUCT))
-    for precision in FORMS:
+    for precision in COMPILED_PRECISIONS:
         print_product(precision)
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from nmm.index.encoders.base import ImageInput
+    from nmm.index.encoders.base import ImagePreprocessing
     from nmm.index.encoders.runtime.batching import BatchedEncoder
 
     ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image
@@ -301,7 +301,7 @@ def _count_tokens(encoder: BatchedEncoder, prompts: list[str]) -> int:
 _pillow_lock = threading.Lock()
 
 
-def _pixels(image: ImageLike, spec: ImageInput, max_pixels: int) -> NDArray[np.uint8]:
+def _pixels(image: ImageLike, spec: ImagePreprocessing, max_pixels: int) -> NDArray[np.uint8]:
     """What the vision tower takes of an image: shape (side, side, 3).
 
     Raises:

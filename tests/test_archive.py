@@ -255,7 +255,7 @@ def test_an_existing_file_is_replaced_when_all_is_there(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(replace_module, "sync", fail)
+        patch.setattr(replace_module, "fsync_path", fail)
         with pytest.raises(OutputError, match="No space left on device"):
             export_archive(filled, file)
     assert {path.name: path.read_text() for path in file.parent.iterdir()} == {"index.nmm": "old"}

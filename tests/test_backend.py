@@ -29,7 +29,7 @@ from nmm.index.encoders.runtime.backend import (
     choose_precision,
 )
 from nmm.index.encoders.runtime.loader import load_encoder
-from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Use
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Workload
 from nmm.index.encoders.runtime.torch_encoder import TorchEncoder
 from nmm.index.errors import UsageError
 
@@ -114,10 +114,10 @@ def test_looking_for_a_gpu_does_not_import_torch_where_there_is_none() -> None:
 def test_threads_are_those_that_were_asked_for(mini: OnnxEncoder) -> None:
     one = load_encoder(MINI, backend=Backend(threads=1))
     assert isinstance(one, OnnxEncoder)
-    queries = load_encoder(MINI, use=Use.QUERIES)
+    queries = load_encoder(MINI, workload=Workload.INTERACTIVE)
     assert isinstance(queries, OnnxEncoder)
     runs_and_threads = [
-        (encoder._runs, encoder._text_session.get_session_options().intra_op_num_threads)
+        (encoder._parallel_runs, encoder._text_session.get_session_options().intra_op_num_threads)
         for encoder in (one, mini, queries)
     ]
     # Many items: a run to a core. Queries, one after the other: all cores at one run.
@@ -179,7 +179,7 @@ BYTE_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"}
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/cpuinfo")
 def test_instructions_that_are_found_are_those_that_the_kernel_names() -> None:
     named = BYTE_PRODUCTS & set(Path("/proc/cpuinfo").read_text("utf-8").split())
-    assert cpu_features.multiplies_bytes() == bool(named)
+    assert cpu_features.has_int8_dot_product() == bool(named)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_auto_is_8_bits_where_the_processor_has_instructions_for_it(
     pixels: NDArray[np.uint8],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cpu_features, "multiplies_bytes", lambda: there)
+    monkeypatch.setattr(cpu_features, "has_int8_dot_product", lambda: there)
     found = load_encoder(MINI, backend=AUTO)
     expected = load_encoder(MINI, backend=Backend(Device.CPU, precision=chosen))
     assert found.weights == mini.weights
@@ -201,7 +201,7 @@ def test_auto_is_8_bits_where_the_processor_has_instructions_for_it(
 
 
 def test_auto_is_fp32_of_graphs_and_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cpu_features, "multiplies_bytes", lambda: True)
+    monkeypatch.setattr(cpu_features, "has_int8_dot_product", lambda: True)
     check_backend(JINA_CLIP_V1, AUTO)
     assert choose_precision(JINA_CLIP_V1, AUTO) is Precision.FP32
     monkeypatch.setattr("nmm.index.encoders.runtime.backend.choose_device", lambda *_: Device.CUDA)

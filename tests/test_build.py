@@ -20,19 +20,19 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from nmm.index.encoders.base import Task, Underway
+from nmm.index.encoders.base import PendingEmbeddings, Task
 from nmm.index.encoders.provision import prepare
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import IndexLockedError, MediaError, ModelError, NoIndexError, UsageError
 from nmm.index.events import (
-    Counted,
+    CompileStarted,
     Event,
-    NewIndex,
-    Passed,
-    Preparing,
-    RootAway,
-    Skipped,
+    FileProcessed,
+    FilesCounted,
+    FileSkipped,
+    IndexCreated,
+    RootMissing,
     Summary,
 )
 from nmm.index.indexing import indexer as build_module
@@ -155,18 +155,18 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is embedded to be kept, as it is: each text, and "image" for an image."""
     seen: list[str] = []
-    begin_texts, begin_images = OnnxEncoder.begin_texts, OnnxEncoder.begin_images
+    submit_texts, submit_images = OnnxEncoder.submit_texts, OnnxEncoder.submit_images
 
-    def texts(self: OnnxEncoder, texts: Sequence[str], task: Task) -> Underway:
+    def texts(self: OnnxEncoder, texts: Sequence[str], task: Task) -> PendingEmbeddings:
         seen.extend(texts)
-        return begin_texts(self, texts, task)
+        return submit_texts(self, texts, task)
 
-    def images(self: OnnxEncoder, pixels: Sequence[NDArray[np.uint8]]) -> Underway:
+    def images(self: OnnxEncoder, pixels: Sequence[NDArray[np.uint8]]) -> PendingEmbeddings:
         seen.extend(["image"] * len(pixels))
-        return begin_images(self, pixels)
+        return submit_images(self, pixels)
 
-    monkeypatch.setattr(OnnxEncoder, "begin_texts", texts)
-    monkeypatch.setattr(OnnxEncoder, "begin_images", images)
+    monkeypatch.setattr(OnnxEncoder, "submit_texts", texts)
+    monkeypatch.setattr(OnnxEncoder, "submit_images", images)
     return seen
 
 
@@ -176,19 +176,19 @@ AtBatch = Callable[[int, Callable[[], object]], None]
 @pytest.fixture
 def at_batch(monkeypatch: pytest.MonkeyPatch) -> AtBatch:
     """Have something happen when a batch of texts, counted from 1, is to be embedded."""
-    begin_texts = OnnxEncoder.begin_texts
+    submit_texts = OnnxEncoder.submit_texts
 
     def arrange(number: int, act: Callable[[], object]) -> None:
         batches = 0
 
-        def texts(self: OnnxEncoder, texts: Sequence[str], task: Task) -> Underway:
+        def texts(self: OnnxEncoder, texts: Sequence[str], task: Task) -> PendingEmbeddings:
             nonlocal batches
             batches += 1
             if batches == number:
                 act()
-            return begin_texts(self, texts, task)
+            return submit_texts(self, texts, task)
 
-        monkeypatch.setattr(OnnxEncoder, "begin_texts", texts)
+        monkeypatch.setattr(OnnxEncoder, "submit_texts", texts)
 
     return arrange
 
@@ -218,11 +218,11 @@ def test_a_run_tells_of_each_file(root: Path, folder: IndexFolder) -> None:
         map(
             repr,
             [
-                NewIndex("mini"),
-                Counted(4),
-                Passed(str(root / "a.txt")),
-                Passed(str(root / "sub" / "b.txt")),
-                Passed(str(root / "sub" / "red.png")),
+                IndexCreated("mini"),
+                FilesCounted(4),
+                FileProcessed(str(root / "a.txt")),
+                FileProcessed(str(root / "sub" / "b.txt")),
+                FileProcessed(str(root / "sub" / "red.png")),
                 *summary.skipped,
             ],
         )
@@ -500,7 +500,7 @@ def test_a_folder_that_cannot_be_read_keeps_its_files(
     finally:
         (root / "closed").chmod(0o755)
     assert told(summary) == {"unchanged": 1, "skipped": 1}
-    assert summary.skipped == [Skipped(str(root / "closed"), "not readable: Permission denied")]
+    assert summary.skipped == [FileSkipped(str(root / "closed"), "not readable: Permission denied")]
     assert indexed(folder, root) == ["a.txt", "closed/b.txt"]
     assert told(build([root], folder)) == {"unchanged": 2}
     assert status(folder).errors == []
@@ -575,7 +575,7 @@ def test_a_root_that_is_away_is_told_and_kept(root: Path, folder: IndexFolder) -
     root.rename(root.parent / "unmounted")
     events: list[Event] = []
     assert told(build([], folder, on_event=events.append)) == {"unchanged": 1}
-    assert events == [RootAway(str(root)), Passed(str(other / "c.txt"))]
+    assert events == [RootMissing(str(root)), FileProcessed(str(other / "c.txt"))]
     assert len(found_by_search(folder, root.parent)) == 4
 
 
@@ -694,7 +694,7 @@ def test_a_stopped_run_keeps_what_it_did_and_the_next_does_the_rest(
     passed: list[Event] = []
 
     def on_event(event: Event) -> None:
-        passed.extend([event] if isinstance(event, Passed) else [])
+        passed.extend([event] if isinstance(event, FileProcessed) else [])
         if len(passed) == files:
             stop.set()
 
@@ -728,7 +728,7 @@ from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.indexing.pipeline import Options
 from nmm.index.store.layout import IndexFolder
 
-begin, batches = OnnxEncoder.begin_texts, int(sys.argv[3])
+begin, batches = OnnxEncoder.submit_texts, int(sys.argv[3])
 
 def begin_or_die(*arguments):
     global batches
@@ -737,7 +737,7 @@ def begin_or_die(*arguments):
     batches -= 1
     return begin(*arguments)
 
-OnnxEncoder.begin_texts = begin_or_die
+OnnxEncoder.submit_texts = begin_or_die
 build([Path(sys.argv[1])], IndexFolder(Path(sys.argv[2])), options=Options(batch_size=2))
 """
 
@@ -836,7 +836,7 @@ def test_a_long_text_that_changes_while_it_is_read_is_skipped(
     at_batch(2, lambda: os.utime(long, ns=(0, 1)))
     summary = build([root], folder, options=SMALL)
     assert summary.skipped == [
-        Skipped(str(long), "changed while it was read; the next run takes it up")
+        FileSkipped(str(long), "changed while it was read; the next run takes it up")
     ]
     assert rows(folder, "SELECT count(*) FROM contents UNION ALL SELECT count(*) FROM vectors") == [
         (0,),
@@ -898,7 +898,7 @@ def test_few_files_are_read_ahead(
     ahead: list[int] = []
 
     def on_event(event: Event) -> None:
-        if isinstance(event, Passed) and not ahead:
+        if isinstance(event, FileProcessed) and not ahead:
             time.sleep(0.5)  # for the threads to read what they may
             ahead.append(len(reads))
 
@@ -1001,7 +1001,7 @@ def test_a_root_that_goes_away_in_mid_run_ends_nothing(tmp_path: Path, folder: I
 
     summary = build([first, second], folder, stop=Leaving())
     assert (summary.added, summary.removed) == (1, 0)
-    assert summary.skipped == [Skipped(str(second), "no longer there")]
+    assert summary.skipped == [FileSkipped(str(second), "no longer there")]
     assert status(folder).files == 2
 
 
@@ -1017,13 +1017,13 @@ def test_a_run_that_is_stopped_before_the_model_is_ready_leaves_nothing(
 
     def on_event(event: Event) -> None:
         told.append(event)
-        if isinstance(event, Preparing):
+        if isinstance(event, CompileStarted):
             threading.Timer(0.5, stop.set).start()
 
     started = time.monotonic()
     summary = build([tmp_path / "note.txt"], folder, model="mini", on_event=on_event, stop=stop)
     assert (summary.interrupted, summary.added) == (True, 0)
-    assert told == [NewIndex("mini"), Preparing("mini")]
+    assert told == [IndexCreated("mini"), CompileStarted("mini")]
     assert time.monotonic() - started < 10, "the process that prepares the model was awaited"
     assert [p.suffix for p in (tmp_path / "cache" / "models").iterdir()] == [".lock"]
 
@@ -1076,7 +1076,7 @@ def test_a_root_that_is_empty_now_is_taken_for_a_mount_point(
     (disk / "note.txt").unlink()
     events: list[Event] = []
     assert build([], folder, on_event=events.append).removed == 0
-    assert events == [RootAway(str(disk))]
+    assert events == [RootMissing(str(disk))]
     assert status(folder).files == 1
     assert build([disk], folder).removed == 1, "who names it means it"
 

@@ -117,8 +117,7 @@ def test_what_an_index_lists_is_listed_without_a_model(at: dict[str, str]) -> No
 
 def test_a_command_imports_its_own_module_and_help_of_all_imports_none(at: dict[str, str]) -> None:
     assert Watched("--version", **at).commands == set()
-    # history also writes a search down.
-    assert Watched("search", "a cat", "--paths", **at).commands == {"search", "history"}
+    assert Watched("search", "a cat", "--paths", **at).commands == {"search"}
     assert Watched("--help", **at).commands == set()
 
 

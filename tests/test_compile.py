@@ -19,7 +19,12 @@ import pytest
 import torch
 
 from nmm.index.encoders.base import Task
-from nmm.index.encoders.export.onnx_export import FORM, MANIFEST, ensure_compiled, is_compiled
+from nmm.index.encoders.export.onnx_export import (
+    FORMAT_VERSION,
+    MANIFEST,
+    ensure_compiled,
+    is_compiled,
+)
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
 from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime.loader import load_encoder
@@ -93,7 +98,7 @@ SITE_CUSTOMIZE = f"""
 from types import MappingProxyType as mappingproxy
 
 from nmm.index.encoders import registry
-from nmm.index.encoders.base import ImageInput, Model, Temperature
+from nmm.index.encoders.base import ImagePreprocessing, Model, Temperature
 
 registry.MODELS = {{row.name: row for row in {[TINY, BROKEN, UNFAITHFUL, NOT_NUMBERS]!r}}}
 """
@@ -252,7 +257,9 @@ def test_a_form_of_an_older_kind_is_made_again_with_the_same_vectors(compiled: P
     assert is_compiled(TINY)
 
 
-@pytest.mark.parametrize("content", ["", "{}", f'{{"form": {FORM}, "sizes": {{"more.onnx": 1}}}}'])
+@pytest.mark.parametrize(
+    "content", ["", "{}", f'{{"form": {FORMAT_VERSION}, "sizes": {{"more.onnx": 1}}}}']
+)
 def test_a_model_without_a_right_manifest_is_not_taken_for_compiled(
     compiled: Path, content: str
 ) -> None:

@@ -18,7 +18,7 @@ from sqlite_utils import Database
 
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UnreadableError
-from nmm.index.events import Event, Passed, ReadingDetails, Summary
+from nmm.index.events import Event, FileProcessed, MetadataBackfillStarted, Summary
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing import metadata_backfill as details_module
 from nmm.index.indexing.indexer import build
@@ -127,7 +127,9 @@ def test_what_an_older_nmm_did_not_read_is_read_and_nothing_embedded(
     before = query(folder, "SELECT * FROM vectors")
     events: list[Event] = []
     assert told(build([], folder, on_event=events.append)) == (0, 0, 5, 0, False)
-    assert [event for event in events if not isinstance(event, Passed)] == [ReadingDetails(4)]
+    assert [event for event in events if not isinstance(event, FileProcessed)] == [
+        MetadataBackfillStarted(4)
+    ]
     assert details(folder) == new
     assert query(folder, "SELECT * FROM vectors") == before
     assert query(folder, "SELECT rowid FROM picture_words WHERE picture_words MATCH 'boat'") == [

@@ -20,7 +20,7 @@ from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime import onnx_encoder
 from nmm.index.encoders.runtime.loader import load_encoder
-from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Use
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Workload
 
 PHOTOS = ["espresso.jpg", "chelsea.jpg", "launch.jpg", "wall_clock.jpg"]
 # Unlike in length, and not in its order.
@@ -115,7 +115,7 @@ def test_a_text_is_embedded_with_the_prefix_of_its_task(mini: OnnxEncoder) -> No
 
 
 def test_weights_used_as_they_lie_give_the_same_vectors(mini: OnnxEncoder) -> None:
-    once = load_encoder(MINI, use=Use.QUERY)
+    once = load_encoder(MINI, workload=Workload.SINGLE_QUERY)
     ours, theirs = (encoder.embed_texts(TEXTS, Task.QUERY) for encoder in (once, mini))
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
@@ -128,7 +128,7 @@ def test_embedding_does_not_import_torch() -> None:
         from nmm.index.encoders.base import Task
         from nmm.index.encoders.registry import MINI
         from nmm.index.encoders.runtime.loader import load_encoder
-        from nmm.index.encoders.runtime.onnx_encoder import Use
+        from nmm.index.encoders.runtime.onnx_encoder import Workload
 
         encoder = load_encoder(MINI)
         encoder.embed_texts(["tea"], Task.QUERY)

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from support import SAMPLE_DATA, Nmm
 from torch import nn
 
-from nmm.index.encoders.base import ImageInput, Task
+from nmm.index.encoders.base import ImagePreprocessing, Task
 from nmm.index.encoders.export.onnx_export import _export, compile_model, ensure_compiled
 from nmm.index.encoders.families.fused_ops import OPERATORS
 from nmm.index.encoders.families.local_pair import folder_model
@@ -201,7 +201,7 @@ def test_the_row_says_what_the_configurations_say(pair: Path) -> None:
     model = find_model(str(pair))
     assert model.name == str(pair)
     assert (model.dimension, model.context) == (48, 2048)
-    assert model.image == ImageInput(
+    assert model.image == ImagePreprocessing(
         64, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
     )
     assert model.prompt("cats", Task.QUERY) == "search_query: cats"

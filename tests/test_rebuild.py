@@ -16,7 +16,7 @@ from PIL import Image
 
 from nmm.index.encoders.runtime.batching import BatchedEncoder
 from nmm.index.errors import IndexLockedError, ModelError, UsageError
-from nmm.index.events import Event, Passed, Rebuilding, RebuildLeft
+from nmm.index.events import Event, FileProcessed, RebuildStarted, RebuildUnfinished
 from nmm.index.indexing.indexer import build
 from nmm.index.indexing.pipeline import Options
 from nmm.index.maintenance.status import status
@@ -71,8 +71,8 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         monkeypatch.setattr(BatchedEncoder, name, count)
 
-    counting("begin_texts")
-    counting("begin_images")
+    counting("submit_texts")
+    counting("submit_images")
     return models
 
 
@@ -98,7 +98,7 @@ def stop_after(files: int) -> tuple[threading.Event, Callable[[Event], None]]:
 
     def on_event(event: Event) -> None:
         nonlocal passed
-        passed += isinstance(event, Passed)
+        passed += isinstance(event, FileProcessed)
         if passed >= files:
             stop.set()
 
@@ -125,7 +125,7 @@ def test_a_rebuilt_index_is_that_of_the_other_model(old: IndexFolder, pair: str)
     told: list[Event] = []
     summary = build([], old, model=pair, rebuild=True, on_event=told.append)
     assert (summary.model, summary.added, summary.rebuild) == (pair, 4, True)
-    assert Rebuilding(pair, "mini") in told
+    assert RebuildStarted(pair, "mini") in told
     assert answer(old) == ("pair", ALL)
     found = status(old)
     assert (found.model, found.dimension, found.images, found.texts) == (pair, 48, 1, 3)
@@ -181,7 +181,7 @@ def test_the_old_index_answers_until_the_new_one_is_whole(old: IndexFolder, pair
     answers: list[tuple[str, list[str]]] = []
 
     def on_event(event: Event) -> None:
-        if isinstance(event, Passed):
+        if isinstance(event, FileProcessed):
             answers.append(answer(old))
             with pytest.raises(IndexLockedError):
                 build([], old)
@@ -225,7 +225,7 @@ def test_a_stopped_rebuild_leaves_the_old_index_and_is_gone_on_with(
     assert 1 <= done <= embedded.count("pair") < 4
     told: list[Event] = []
     assert build([], old, on_event=told.append).unchanged == 4
-    assert RebuildLeft(pair, 48) in told
+    assert RebuildUnfinished(pair, 48) in told
     embedded.clear()
     summary = build([], old, model=pair, rebuild=True)
     assert (summary.added, summary.unchanged) == (4 - done, done)

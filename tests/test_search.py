@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ModelError, NoIndexError, UsageError
-from nmm.index.events import Event, Passed
+from nmm.index.events import Event, FileProcessed
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
 from nmm.index.search import engine as search_module
@@ -319,7 +319,7 @@ def test_an_index_whose_first_run_was_cut_short_answers(
     passed: list[Event] = []
 
     def on_event(event: Event) -> None:
-        passed.extend([event] if isinstance(event, Passed) else [])
+        passed.extend([event] if isinstance(event, FileProcessed) else [])
         if len(passed) == 8:
             stop.set()
 
@@ -331,7 +331,7 @@ def test_an_index_whose_first_run_was_cut_short_answers(
     with open_search(folder) as search:
         results = search.find(QUERY, 100)
     assert sorted(found.path for found in results) == sorted(
-        event.path for event in passed if isinstance(event, Passed)
+        event.path for event in passed if isinstance(event, FileProcessed)
     )
     assert [found.score for found in results] == sorted(
         (found.score for found in results), reverse=True

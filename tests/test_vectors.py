@@ -21,7 +21,7 @@ from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, ope
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import faiss_files, segments
 from nmm.index.store.vectors import searcher as nearest_module
-from nmm.index.store.vectors.searcher import NearestVectors
+from nmm.index.store.vectors.searcher import NearestVectors, PendingSearch
 
 pytestmark = pytest.mark.usefixtures("short_tail")
 
@@ -128,30 +128,27 @@ def test_a_flat_file_is_compared_in_parts_by_threads_with_the_same_result(
     assert set(parts) == {7}
 
 
-def begun(search: NearestVectors, queries: list[Vectors], count: int) -> None:
-    """Begin to look for many queries, by codes, which are there by then."""
-    search.begin(queries, count)
+def submit(search: NearestVectors, queries: list[Vectors], count: int) -> list[PendingSearch]:
+    """Submit many queries, which are looked for by codes: these are made by then."""
+    search.submit(queries, count)
     assert [made.result() is not None for made in search._codes.values()] == [True]
-    search._scans.clear()
-    search.begin(queries, count)
-    assert all(len(scan.proposed) == 1 for scan in search._scans)
-    assert [scan.place for scan in search._scans] == list(range(len(queries)))
+    pending = search.submit(queries, count)
+    assert all(one.batch and len(one.batch) == 1 for one in pending)
+    assert [one.position for one in pending] == list(range(len(queries)))
+    return pending
 
 
 def test_many_queries_are_looked_for_at_once_with_the_same_result(filled: IndexFolder) -> None:
     queries = [*unit_vectors(nearest_module.MANY, seed=5)]
     with Catalog.open(filled.catalog) as catalog:
         search, alone = (NearestVectors(catalog, filled, "image") for _ in range(2))
-        begun(search, queries, 20)
-        for place, query in enumerate(queries):
-            ids, scores = search.nearest(query, 20)
-            expected_ids, expected_scores = alone.nearest(query, 20)
+        for pending in submit(search, queries, 20):
+            ids, scores = search.nearest(pending, 20)
+            expected_ids, expected_scores = alone.nearest(pending.query, 20)
             assert (ids.tolist(), scores.tolist()) == (
                 expected_ids.tolist(),
                 expected_scores.tolist(),
             )
-            search.begin(queries[place + 1 :], 20)
-            assert len(search._scans) == len(queries) - place - 1
         assert not alone._codes
 
 
@@ -159,27 +156,53 @@ def test_codes_are_kept_when_others_are_added(filled: IndexFolder) -> None:
     queries = [*unit_vectors(nearest_module.MANY, seed=5)]
     with Catalog.open(filled.catalog) as catalog:
         search = NearestVectors(catalog, filled, "image")
-        begun(search, queries, 20)
+        before = submit(search, queries, 20)
         with open_for_writing(filled) as writer:
             add(writer, "image", unit_vectors(60, seed=3), b"more")
             segments.refresh(writer, filled, DIMENSION)
         later = NearestVectors(catalog, filled, "image", search)
         assert later._codes == search._codes
-        later.begin(queries, 20)
+        pending = later.submit(queries, 20)
         assert len(later._codes) == len(derived_files(filled, "image")) == 2
-        for query in queries:
+        for query in [*pending, *before]:  # what was found in a file serves as long as it is there
             ids, _ = later.nearest(query, 20)
-            assert ids.tolist() == brute_force(filled, "image", 20, query)
+            assert ids.tolist() == brute_force(filled, "image", 20, query.query)
 
 
 def test_there_are_no_codes_for_few_queries(filled: IndexFolder) -> None:
     with Catalog.open(filled.catalog) as catalog:
         search = NearestVectors(catalog, filled, "image")
         for query in unit_vectors(nearest_module.MANY, seed=5):
-            search.begin([query, QUERY], 20)
-            ids, _ = search.nearest(query, 20)
+            pending, _ = search.submit([query, QUERY], 20)
+            ids, _ = search.nearest(pending, 20)
             assert ids.tolist() == brute_force(filled, "image", 20, query)
         assert not search._codes
+
+
+def test_the_next_query_is_begun_when_one_is_searched_with(filled: IndexFolder) -> None:
+    queries = [*unit_vectors(4, seed=5)]
+    with Catalog.open(filled.catalog) as catalog:
+        search = NearestVectors(catalog, filled, "image")
+        pending = search.submit(queries, 20)
+        begun = [[one.batch is not None for one in pending]]
+        for one in pending:
+            search.nearest(one, 20)
+            begun.append([other.batch is not None for other in pending])
+    assert [sum(some) for some in begun] == [2, 2, 3, 4, 4]
+
+
+@pytest.mark.parametrize("asked", [(3, 0, 2), (1, 1), (0,)])
+def test_pending_searches_may_be_asked_for_in_any_order_and_for_more(
+    filled: IndexFolder, asked: tuple[int, ...]
+) -> None:
+    queries = [*unit_vectors(4, seed=5)]
+    with Catalog.open(filled.catalog) as catalog:
+        search = NearestVectors(catalog, filled, "image")
+        pending = search.submit(queries, 20)
+        for place in asked:
+            for count in (5, 20, 100):
+                expected = brute_force(filled, "image", count, queries[place])
+                assert search.search(pending[place], count).tolist() == expected
 
 
 def test_a_file_has_no_codes_if_they_were_too_many(
@@ -190,9 +213,9 @@ def test_a_file_has_no_codes_if_they_were_too_many(
     with Catalog.open(filled.catalog) as catalog:
         search = NearestVectors(catalog, filled, "image")
         for place, query in enumerate(queries):
-            search.begin(queries[place:], 20)
+            pending = search.submit(queries[place:], 20)[0]
             assert not search._codes
-            ids, _ = search.nearest(query, 20)
+            ids, _ = search.nearest(pending, 20)
             assert ids.tolist() == brute_force(filled, "image", 20, query)
 
 
@@ -207,10 +230,9 @@ def test_what_codes_propose_of_a_damaged_file_is_found_out(filled: IndexFolder) 
     queries = [*unit_vectors(nearest_module.MANY, seed=5)]
     with Catalog.open(filled.catalog) as catalog:
         search = NearestVectors(catalog, filled, "image")
-        begun(search, queries, 300)
-        for query in queries:
-            expected = brute_force(filled, "image", 300, query)
-            assert search.search(query, 300).tolist() == expected
+        for pending in submit(search, queries, 300):
+            expected = brute_force(filled, "image", 300, pending.query)
+            assert search.search(pending, 300).tolist() == expected
         assert search.damaged == [path.name]
 
 

@@ -143,9 +143,9 @@ def classify(
     if yes and not sorting:
         raise UsageError("--yes has nothing to do.", hint="Say what: --move-to or --link-to DIR")
     from nmm.cli.render import classifications
-    from nmm.index.common.numpy_threads import import_numpy
+    from nmm.index.common.numpy_threads import import_numpy_single_threaded
 
-    import_numpy()
+    import_numpy_single_threaded()
     from nmm.index.analysis.classification.classifier import classify as classify_items
     from nmm.index.analysis.collection import open_items
     from nmm.index.store.layout import index_folder

@@ -111,9 +111,9 @@ def dupes(
     with the most words. All others were compared with that very one. Files that are gone or
     changed since they were indexed are named, and count for nothing.
     """
-    from nmm.index.common.numpy_threads import import_numpy
+    from nmm.index.common.numpy_threads import import_numpy_single_threaded
 
-    import_numpy()
+    import_numpy_single_threaded()
     from nmm.cli.options.filters import tell_emptied
     from nmm.cli.render.duplicates import page as page_of
     from nmm.cli.render.duplicates import table

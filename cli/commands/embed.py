@@ -127,7 +127,7 @@ def image(
     """
     from nmm.cli.render.progress import Progress
     from nmm.index.embed import vectors_of_images
-    from nmm.index.events import Skipped
+    from nmm.index.events import FileSkipped
     from nmm.index.media.image.decode import MAX_PIXELS
 
     chosen = choose_form(form, output)
@@ -140,7 +140,7 @@ def image(
         for batch in _batches(inputs, IMAGES, end, decode):
             vectors, bad = vectors_of_images(encoder, batch, max_pixels=max_pixels or MAX_PIXELS)
             for row, error in bad.items():
-                progress.on_event(Skipped(batch[row], error.what))
+                progress.on_event(FileSkipped(batch[row], error.what))
             add(batch, vectors, bad)
             count += len(batch)
             skipped += len(bad)

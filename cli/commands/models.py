@@ -87,14 +87,14 @@ def pull(
     What broke off is gone on with, and every file is checked against its hash.
     """
     from nmm.cli.render.progress import Progress
-    from nmm.index.encoders.provision import obtain, prepare
+    from nmm.index.encoders.provision import ensure_downloaded, prepare
     from nmm.index.encoders.resolve import find_model
     from nmm.index.errors import StoppedError
 
     model = find_model(name)
     try:
         with Progress(quiet=quiet) as progress, stopping() as stop:
-            obtain(model, offline=offline, on_event=progress.on_event, stop=stop)
+            ensure_downloaded(model, offline=offline, on_event=progress.on_event, stop=stop)
             prepare(model, on_event=progress.on_event, stop=stop)
     except StoppedError:
         raise typer.Exit(Exit.INTERRUPTED) from None
@@ -105,9 +105,9 @@ def pull(
 
 
 @app.command()
-def remove(name: NameArgument, as_json: JsonOption = False) -> None:
+def remove_model(name: NameArgument, as_json: JsonOption = False) -> None:
     """Delete what was downloaded of a model, and what was prepared of it."""
-    from nmm.index.encoders.hub.weights import remove as delete
+    from nmm.index.encoders.hub.weights import remove_model as delete
     from nmm.index.encoders.resolve import find_model
 
     model = find_model(name)
@@ -121,10 +121,10 @@ def remove(name: NameArgument, as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def verify(name: NameArgument, as_json: JsonOption = False) -> None:
+def verify_weights(name: NameArgument, as_json: JsonOption = False) -> None:
     """Read every file of a model and compare it with its hash."""
-    from nmm.index.encoders.hub.weights import remedy
-    from nmm.index.encoders.hub.weights import verify as problems_of
+    from nmm.index.encoders.hub.weights import repair_hint
+    from nmm.index.encoders.hub.weights import verify_weights as problems_of
     from nmm.index.encoders.resolve import find_model
 
     model = find_model(name)
@@ -132,7 +132,9 @@ def verify(name: NameArgument, as_json: JsonOption = False) -> None:
     if as_json:
         emit(json.dumps({"name": model.name, "problems": problems}, indent=2) + "\n")
     else:
-        said = [*problems, remedy(model)] if problems else [f"The model {model.name} is whole."]
+        said = (
+            [*problems, repair_hint(model)] if problems else [f"The model {model.name} is whole."]
+        )
         emit("".join(f"{line}\n" for line in said))
     if problems:
         raise typer.Exit(Exit.NO_INDEX_OR_MODEL)

@@ -134,15 +134,15 @@ def edit(file: Path, change: Callable[[TOMLDocument], None]) -> None:
     """
     import tomlkit
 
-    from nmm.index.common.atomic_files import replaced, written
+    from nmm.index.common.atomic_files import replace_atomically, translate_write_errors
 
     document = tomlkit.parse(read(file).text)
     change(document)
-    with written(file):
+    with translate_write_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         # What is looked for is nobody else's business.
         mode = file.stat().st_mode & 0o777 if file.exists() else 0o600
-    with replaced(file) as part:
+    with replace_atomically(file) as part:
         part.touch(mode=mode)
         part.write_text(tomlkit.dumps(document), "utf-8")
         part.chmod(mode)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from nmm.index.common.tracing import span
 from nmm.index.encoders.runtime.loader import load_encoder
-from nmm.index.encoders.runtime.onnx_encoder import Use
+from nmm.index.encoders.runtime.onnx_encoder import Workload
 from nmm.index.errors import NoIndexError
 from nmm.index.index_model import check, model_of
 from nmm.index.search.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
@@ -112,7 +112,10 @@ def open_items(
 
         def load(settings: Settings = settings) -> Encoder:
             encoder = load_encoder(
-                model_of(settings), backend=backend, use=Use.QUERIES, on_compile=on_compile
+                model_of(settings),
+                backend=backend,
+                workload=Workload.INTERACTIVE,
+                on_compile=on_compile,
             )
             check(settings, encoder)
             return encoder

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nmm.index.common.linalg import make_unit
+from nmm.index.common.linalg import normalize_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,5 +58,5 @@ def closed(vectors: NDArray[np.float32], kinds: Sequence[Kind]) -> NDArray[np.fl
         square = float(apart @ apart)
         part = max(1 - variance / side.sum() / square, 0) if square else 0
         result[side] = vectors[side] - (whole + part * apart)
-    make_unit(result, nowhere=NOWHERE)
+    normalize_rows(result, eps=NOWHERE)
     return result

@@ -11,7 +11,7 @@ from nmm.index.errors import OutputError, UsageError
 
 
 @contextmanager
-def replaced(file: Path) -> Iterator[Path]:
+def replace_atomically(file: Path) -> Iterator[Path]:
     """A path beside `file` to write to, which takes its place at the end.
 
     Whatever goes wrong inside, what is at `file` stays as it is, and the other is deleted.
@@ -22,7 +22,7 @@ def replaced(file: Path) -> Iterator[Path]:
     """
     # Through a link, for what it leads to is meant.
     target = Path(os.path.realpath(file.expanduser()))
-    with written(file):
+    with translate_write_errors(file):
         is_other = target.exists() and not target.is_file()
     if is_other:
         raise UsageError(
@@ -31,18 +31,18 @@ def replaced(file: Path) -> Iterator[Path]:
             hint="Name a file in it." if target.is_dir() else "Name another one.",
         )
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    with written(file):
+    with translate_write_errors(file):
         try:
             yield part
-            sync(part)
+            fsync_path(part)
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
-        sync(target.parent)
+        fsync_path(target.parent)
 
 
 @contextmanager
-def written(file: Path) -> Iterator[None]:
+def translate_write_errors(file: Path) -> Iterator[None]:
     """Turn the system's errors of writing into :class:`OutputError`."""
     try:
         yield
@@ -54,7 +54,7 @@ def written(file: Path) -> Iterator[None]:
         ) from error
 
 
-def sync(path: Path) -> None:
+def fsync_path(path: Path) -> None:
     """Have a file's content, or the names in a folder, survive a loss of power."""
     if os.name == "nt" and path.is_dir():
         return  # Windows opens no folders

@@ -34,7 +34,7 @@ class Task(enum.Enum):
 
 
 @dataclass(frozen=True)
-class ImageInput:
+class ImagePreprocessing:
     """How an image becomes a model's input: resized, cropped, normalised.
 
     Attributes:
@@ -72,7 +72,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedScores:
     """What a model card says a model reaches, in percent. None of it was measured here.
 
     Attributes:
@@ -124,7 +124,7 @@ class Model:
         definition: The module that builds its towers, see :mod:`.compile`; None if its
             files are ONNX graphs that run as they are, see :mod:`.graphs`.
         recipe: Counts changes of the definition that change vectors.
-        meets_captions: Whether images were trained to meet captions; else they meet names.
+        trained_on_captions: Whether images were trained to meet captions; else they meet names.
         prefixes: What a text begins with, by task; none for most models.
         sources: Where the files are downloaded from; none if they are here anyway.
         published: What its card claims.
@@ -136,7 +136,7 @@ class Model:
     licence: str
     size: int
     files: tuple[str, ...]
-    image: ImageInput
+    image: ImagePreprocessing
     context: int
     chunk: int
     pooling: str
@@ -144,10 +144,10 @@ class Model:
     definition: str | None
     recipe: int
     dimensions: tuple[int, ...] = ()
-    meets_captions: bool = True
+    trained_on_captions: bool = True
     prefixes: Mapping[Task, str] = field(default_factory=lambda: MappingProxyType({}))
     sources: tuple[Source, ...] = ()
-    published: Published | None = None
+    published: PublishedScores | None = None
 
     @property
     def hub_names(self) -> frozenset[str]:
@@ -211,10 +211,10 @@ class Encoder(Protocol):
     def batch_size(self) -> int:
         """Images that are best embedded together."""
 
-    def begin_images(self, pixels: Sequence[NDArray[np.uint8]]) -> Underway:
+    def submit_images(self, pixels: Sequence[NDArray[np.uint8]]) -> PendingEmbeddings:
         """Begin to embed images, each given as RGB pixels of shape (side, side, 3)."""
 
-    def begin_texts(self, texts: Sequence[str], task: Task) -> Underway:
+    def submit_texts(self, texts: Sequence[str], task: Task) -> PendingEmbeddings:
         """Begin to embed texts for a task; what exceeds the model's context is cut off."""
 
     def embed_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -229,7 +229,7 @@ class Encoder(Protocol):
         """
 
 
-class Underway:
+class PendingEmbeddings:
     """Items that are being embedded, in runs of a tower.
 
     Args:

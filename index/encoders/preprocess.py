@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from nmm.index.encoders.base import ImageInput
+    from nmm.index.encoders.base import ImagePreprocessing
 
 # Of an image whose long side is more than so many times its short side, only what is kept
 # is computed. Below, the whole, resized, has at most so many times the pixels of its centre.
-LONGEST = 64
+MAX_RESIZED_ASPECT = 64
 # Half the width of the bicubic filter, in pixels of the image or of the result, whichever
 # are larger.
-SUPPORT = 2
+BICUBIC_SUPPORT = 2
 
 
-def to_pixels(image: Image, spec: ImageInput) -> NDArray[np.uint8]:
+def to_pixels(image: Image, spec: ImagePreprocessing) -> NDArray[np.uint8]:
     """Resize the shortest side of an RGB image to `spec.side` and take the centre.
 
     The result has shape (side, side, 3). It is what CLIP's image processor makes with the
@@ -42,7 +42,7 @@ def to_pixels(image: Image, spec: ImageInput) -> NDArray[np.uint8]:
     # Pillow can resize a box alone, in less time for a long image. But it rounds and clips
     # between rows and columns, and since version 13 the sizes decide which come first, so
     # that a box is not always resized as the whole is.
-    if max(width, height) <= LONGEST * side:
+    if max(width, height) <= MAX_RESIZED_ASPECT * side:
         return np.asarray(image.resize((width, height), Resampling.BICUBIC).crop(centre))
     scale_x, scale_y = image.width / width, image.height / height
     box = tuple(c * scale for c, scale in zip(centre, (scale_x, scale_y) * 2, strict=True))
@@ -58,7 +58,7 @@ def _resize_box(image: Image, box: tuple[float, ...], side: int) -> Image:
     from PIL.Image import Resampling
 
     left, top, right, bottom = box
-    reach = math.ceil(SUPPORT * max(1, (right - left) / side, (bottom - top) / side))
+    reach = math.ceil(BICUBIC_SUPPORT * max(1, (right - left) / side, (bottom - top) / side))
     x, y = max(0, math.floor(left) - reach), max(0, math.floor(top) - reach)
     part = image.crop(
         (

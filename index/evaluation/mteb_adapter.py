@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.common.linalg import make_unit
+from nmm.index.common.linalg import normalize_rows
 from nmm.index.embed import IMAGES, open_encoder, vectors_of_images
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.resolve import find_model
@@ -125,7 +125,7 @@ class MtebEncoder:
         if len(parts) == 1:
             return parts[0]
         sums: Vectors = np.add.reduce(parts)
-        make_unit(sums)
+        normalize_rows(sums)
         return sums
 
     def _images(self, images: list[Any]) -> Vectors:

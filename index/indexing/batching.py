@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.encoders.base import Underway
+    from nmm.index.encoders.base import PendingEmbeddings
     from nmm.index.indexing.prepare import ReadyImage
     from nmm.index.media.text.chunking import Chunk
     from nmm.index.store.catalog.types import Root
@@ -64,16 +64,16 @@ class _Part:
     pixels: list[NDArray[np.uint8]] = field(default_factory=list)
     chunks: list[tuple[bytes, Chunk]] = field(default_factory=list)
     files: list[_Pending] = field(default_factory=list)
-    image_vectors: Underway | None = None
-    text_vectors: Underway | None = None
+    image_vectors: PendingEmbeddings | None = None
+    text_vectors: PendingEmbeddings | None = None
 
     def begin(self, encoder: Encoder) -> None:
         if self.pixels:
-            self.image_vectors = encoder.begin_images(self.pixels)
+            self.image_vectors = encoder.submit_images(self.pixels)
             self.pixels = []  # each is let go of when it has been embedded
         if self.chunks:
             texts = [chunk.text for _, chunk in self.chunks]
-            self.text_vectors = encoder.begin_texts(texts, Task.DOCUMENT)
+            self.text_vectors = encoder.submit_texts(texts, Task.DOCUMENT)
 
     def is_embedded(self) -> bool:
         return all(one is None or one.done() for one in (self.image_vectors, self.text_vectors))

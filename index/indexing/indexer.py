@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmm.index.encoders.base import Encoder, Model
-from nmm.index.encoders.provision import obtain_default, prepare
+from nmm.index.encoders.provision import ensure_default_downloaded, prepare
 from nmm.index.encoders.registry import DEFAULT
 from nmm.index.encoders.resolve import find_model
 from nmm.index.encoders.runtime.backend import Backend
@@ -20,14 +20,14 @@ from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.errors import CatalogError, ModelError, NoIndexError, StoppedError, UsageError
 from nmm.index.events import (
     Event,
-    MountAway,
-    NewIndex,
-    OcrMissing,
-    Rebuilding,
-    RebuildLeft,
-    RootAway,
+    IndexCreated,
+    MountMissing,
+    OcrUnavailable,
+    RebuildStarted,
+    RebuildUnfinished,
+    RootMissing,
     Summary,
-    Waiting,
+    WaitingForLock,
 )
 from nmm.index.index_model import check, model_of, settings_of
 from nmm.index.indexing import ocr
@@ -229,17 +229,17 @@ class _Todo:
     changed: frozenset[Path] | None = None
 
     def waiting(self) -> Wait:
-        return Wait(self.stop, lambda holder: self.on_event(Waiting(str(holder or ""))))
+        return Wait(self.stop, lambda holder: self.on_event(WaitingForLock(str(holder or ""))))
 
     def make(self, writer: CatalogWriter, asked: Model | None) -> Summary:
         """Fill a new index. `asked` is its model; None for the default or its fallback."""
         try:
-            row = asked or obtain_default(
+            row = asked or ensure_default_downloaded(
                 offline=self.offline, on_event=self.on_event, stop=self.stop
             )
         except StoppedError as error:
             raise _NotReadyError(DEFAULT.name) from error
-        self.on_event(NewIndex(row.name))
+        self.on_event(IndexCreated(row.name))
         encoder = self._load(row)
         writer.set_settings(settings_of(encoder))
         return self._index(writer, self.folder, encoder, self.present)
@@ -249,7 +249,7 @@ class _Todo:
         encoder = self._load(model_of(settings))
         check(settings, encoder)
         if left := _left_beside(writer, self.folder.rebuild):
-            self.on_event(RebuildLeft(left.model, left.dimension))
+            self.on_event(RebuildUnfinished(left.model, left.dimension))
         return self._index(writer, self.folder, encoder, self.present)
 
     def rebuild(self, writer: CatalogWriter, settings: Settings, row: Model) -> Summary:
@@ -263,7 +263,7 @@ class _Todo:
                 hint=f"Mount its disk, or forget them with: nmm remove {away[0]}",
             )
         encoder = self._load(row)
-        self.on_event(Rebuilding(row.name, settings.model))
+        self.on_event(RebuildStarted(row.name, settings.model))
         beside = self.folder.rebuild
         if _left_beside(writer, beside) not in {None, settings_of(encoder)}:
             beside.delete()
@@ -314,9 +314,9 @@ class _Todo:
     ) -> Summary:
         covered = self._cover(writer, paths)
         for path, mount in covered.away.items():
-            self.on_event(RootAway(str(path), str(mount) if mount else None))
+            self.on_event(RootMissing(str(path), str(mount) if mount else None))
         for root, point in covered.unmounted:
-            self.on_event(MountAway(locate(str(root.path), point)))
+            self.on_event(MountMissing(locate(str(root.path), point)))
         for root in {root for root, _ in covered.scopes}:
             writer.set_mount(root, mount_point(root.path))
         with (
@@ -367,7 +367,7 @@ class _Todo:
         except ModelError as error:
             if self.options.ocr:
                 raise
-            self.on_event(OcrMissing(error.why, error.hint))
+            self.on_event(OcrUnavailable(error.why, error.hint))
 
     def _load_ocr(self) -> ocr.Ocr:
         if self.kept.ocr is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmm.index.errors import MediaError, UnreadableError
-from nmm.index.events import ReadingDetails
+from nmm.index.events import MetadataBackfillStarted
 from nmm.index.media.image.metadata import NO_DETAILS, Details
 from nmm.index.media.reader import read_details
 from nmm.index.store.catalog.missing_metadata import Copy, count_unread, keep_read, unread
@@ -41,7 +41,7 @@ def read_missing_details(
     """
     if not (count := count_unread(writer)):
         return True
-    on_event(ReadingDetails(count))
+    on_event(MetadataBackfillStarted(count))
     last = 0
     with ThreadPoolExecutor(THREADS, "nmm-details") as pool:
         while contents := unread(writer, last, BATCH):

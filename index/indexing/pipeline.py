@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 from nmm.index.common.tracing import span
 from nmm.index.encoders.runtime.backend import available_cpus
 from nmm.index.errors import MediaError, NotMediaError, UnreadableError, UsageError
-from nmm.index.events import Counted, Event, Passed, Skipped, Summary
+from nmm.index.events import Event, FileProcessed, FilesCounted, FileSkipped, Summary
 from nmm.index.indexing.batching import Batch, Change, FileEntry
 from nmm.index.indexing.prepare import Media, ReadyImage, read_ready
 from nmm.index.indexing.scopes import Scope, is_there
@@ -173,7 +173,7 @@ class Run:
                     yield root, entry
 
     def _count(self, scopes: Iterable[Scope]) -> None:
-        self._on_event(Counted(sum(1 for _ in self._walk(scopes))))
+        self._on_event(FilesCounted(sum(1 for _ in self._walk(scopes))))
 
     def _changed(self, scopes: Iterable[Scope]) -> Iterator[FileEntry]:
         """The files that have to be read; the others are dealt with on the way."""
@@ -281,12 +281,12 @@ class Run:
         self._tell_skipped(entry, reason)
 
     def _tell_skipped(self, entry: FileEntry, reason: str) -> None:
-        skipped = Skipped(locate(str(entry.root.path), entry.path), reason)
+        skipped = FileSkipped(locate(str(entry.root.path), entry.path), reason)
         self.summary.skipped.append(skipped)
         self._on_event(skipped)
 
     def _passed(self, root: Root, path: str) -> None:
-        self._on_event(Passed(locate(str(root.path), path)))
+        self._on_event(FileProcessed(locate(str(root.path), path)))
 
 
 def _groups(

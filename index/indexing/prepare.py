@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.encoders.base import ImageInput
+    from nmm.index.encoders.base import ImagePreprocessing
     from nmm.index.media.image.metadata import Details
 
 
@@ -41,7 +41,7 @@ Media: TypeAlias = KnownMedia | ReadyImage | TextMedia
 def read_ready(
     path: Path,
     *,
-    image: ImageInput,
+    image: ImagePreprocessing,
     chunking: Chunking,
     max_pixels: int,
     is_known: Callable[[bytes], bool],

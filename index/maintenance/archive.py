@@ -24,8 +24,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
 
-from nmm.index.common.atomic_files import replaced, sync, written
-from nmm.index.common.hashing import sha256_of_stream
+from nmm.index.common.atomic_files import fsync_path, replace_atomically, translate_write_errors
+from nmm.index.common.hashing import stream_sha256
 from nmm.index.errors import CatalogError, IndexLockedError, OutputError, UsageError
 from nmm.index.indexing.scopes import is_there
 from nmm.index.store.catalog.backup import settings_of, write_snapshot
@@ -101,7 +101,7 @@ def export_archive(folder: IndexFolder, file: Path) -> Manifest:
     not_within(folder, file)
     with (
         Catalog.open(folder.existing().catalog) as catalog,
-        replaced(file) as part,
+        replace_atomically(file) as part,
     ):
         settings = settings_of(catalog)
         copy = part.with_name(f"{part.name}-{CATALOG}")
@@ -123,7 +123,7 @@ def _manifest(copy: Path, schema: int, settings: Settings) -> Manifest:
     with Catalog.open(copy) as catalog:
         counts = _counts(catalog)
     with copy.open("rb") as stream:
-        digest = sha256_of_stream(stream)
+        digest = stream_sha256(stream)
     return Manifest(
         FORMAT,
         version("nmm"),
@@ -159,7 +159,7 @@ def import_archive(file: Path, folder: IndexFolder) -> Imported:
         OutputError: The index cannot be written.
     """
     _refuse_existing(folder)
-    with _readable(file) as stream, written(folder.path), _staged(folder) as staged:
+    with _readable(file) as stream, translate_write_errors(folder.path), _staged(folder) as staged:
         with _opened(stream) as archive:
             manifest = _unpack(archive, staged.catalog)
         _check(staged, manifest)
@@ -290,12 +290,12 @@ def _unpack(archive: zipfile.ZipFile, target: Path) -> Manifest:
     digest = hashlib.sha256()
     # Of this, zipfile gives no more than the size that was compared, whatever is packed in it.
     with archive.open(CATALOG) as packed:
-        with written(target):
+        with translate_write_errors(target):
             stream = target.open("xb")
         with stream:
             while block := packed.read(BLOCK):
                 digest.update(block)
-                with written(target):
+                with translate_write_errors(target):
                     stream.write(block)
                     stream.flush()
     if digest.hexdigest() != manifest.sha256:
@@ -327,7 +327,7 @@ def _put_in_place(staged: IndexFolder, folder: IndexFolder) -> None:
             why="Its log could not be taken into it.",
             hint="See that the disk has room.",
         )
-    sync(staged.catalog)
+    fsync_path(staged.catalog)
     _refuse_existing(folder)
     sys.audit("nmm.archive", "catalog to be put in place")
     try:
@@ -337,4 +337,4 @@ def _put_in_place(staged: IndexFolder, folder: IndexFolder) -> None:
         raise _existing(folder) from error
     except OSError:  # a disk without links
         staged.catalog.rename(folder.catalog)
-    sync(folder.path)
+    fsync_path(folder.path)

@@ -19,7 +19,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from nmm.index.common.hashing import BLOCK, sha256_of_stream
+from nmm.index.common.hashing import BLOCK_SIZE, stream_sha256
 from nmm.index.errors import MediaError, NotMediaError, UnreadableError
 from nmm.index.media.image.decode import (
     IMAGE_SUFFIXES,
@@ -140,7 +140,7 @@ def read_image_stream(stream: BinaryIO, head: bytes = b"") -> bytes:
         MediaError, OSError: As of :func:`read_image`.
     """
     data = bytearray(head)
-    while block := stream.read(BLOCK):
+    while block := stream.read(BLOCK_SIZE):
         data += block
         if len(data) > MAX_IMAGE_BYTES:
             raise MediaError(f"an image file of more than {MAX_IMAGE_BYTES >> 20} MiB")
@@ -230,7 +230,7 @@ def _read(
     text = BytesIO(file.read(SMALL_TEXT)) if is_small else file
     encoding = detect_encoding(text)
     text.seek(0)
-    digest = sha256_of_stream(text)
+    digest = stream_sha256(text)
     _check_unchanged(file, before)
     if is_known(digest):
         return KnownMedia(digest)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
-from nmm.index.common.atomic_files import sync
+from nmm.index.common.atomic_files import fsync_path
 from nmm.index.errors import OutputError, UsageError
 from nmm.index.organize.copy_files import is_same, places, settled
 from nmm.index.organize.plan import Action, Plan, Step, is_one, leads_to
@@ -88,7 +88,7 @@ def carry_out(todo: Plan, on_log: Callable[[Path], None] = lambda _: None) -> So
         done.done += 1
     for folder in {*folders, *(str(Path(step.source).parent) for step in todo.steps)}:
         with suppress(OSError):  # a file system that does not know it
-            sync(Path(folder))
+            fsync_path(Path(folder))
     return done
 
 
@@ -113,12 +113,12 @@ def _write_log(todo: Plan, missing: Sequence[str]) -> Path:
             # In ASCII, which has a way to write names that are no UTF-8.
             for line in (head, *(step._asdict() for step in todo.steps)):
                 stream.write(json.dumps(line) + "\n")
-        sync(part)
+        fsync_path(part)
         sys.audit("nmm.sort_files", "log to be named")
         log = next(log for log in places(todo.folder, name) if settled(part, log))
     finally:
         part.unlink(missing_ok=True)
-    sync(log.parent)
+    fsync_path(log.parent)
     sys.audit("nmm.sort_files", "log written")
     return log
 
@@ -178,7 +178,7 @@ def _copy(source: Path, target: Path, part: str) -> None:
     try:
         copy.unlink(missing_ok=True)
         shutil.copy2(source, copy, follow_symlinks=False)
-        sync(copy)
+        fsync_path(copy)
         if not settled(copy, target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
     finally:

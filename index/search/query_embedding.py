@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmm.index.common.hashing import sha256_of_stream
+from nmm.index.common.hashing import stream_sha256
 from nmm.index.encoders.base import Encoder, Task
 from nmm.index.errors import MediaError, UsageError
 
@@ -213,7 +213,7 @@ def _digest(path: Path) -> bytes:
         if not path.is_file():
             raise UsageError(f"{path} is no regular file.", hint="Name a text or an image.")
         with path.open("rb") as file:
-            return sha256_of_stream(file)
+            return stream_sha256(file)
     except OSError as error:
         raise _unusable("file", str(path), f"not readable: {error.strerror or error}") from error
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from nmm.index.store.catalog.reader import Catalog
     from nmm.index.store.catalog.sql_filters import Condition
     from nmm.index.store.catalog.types import Hit, Kind
+    from nmm.index.store.vectors.searcher import PendingSearch
 
     Vector = NDArray[np.float32]
 
@@ -83,14 +84,21 @@ class Answers:
         self._nearest = nearest
         self._relevance = relevance
 
-    def begin(self, vectors: Sequence[Vector], wanted: Wanted) -> None:
-        """Begin to compare vectors with those of the next query and of those after it."""
-        if not wanted.where:
-            for kind in wanted.kinds:
-                self._nearest.begin(vectors, max(wanted.candidates, NEAREST), kind)
+    def submit(self, vectors: Sequence[Vector], wanted: Wanted) -> list[dict[Kind, PendingSearch]]:
+        """Begin to compare the vectors of the next queries; the handles of each, by kind."""
+        if wanted.where:
+            return [{} for _ in vectors]
+        limit = max(wanted.candidates, NEAREST)
+        each = {kind: self._nearest.submit(vectors, limit, kind) for kind in wanted.kinds}
+        return [{kind: each[kind][n] for kind in each} for n in range(len(vectors))]
 
     def answer(
-        self, query: Query, vector: Vector | None, words: Sequence[str], wanted: Wanted
+        self,
+        query: Query,
+        vector: Vector | None,
+        words: Sequence[str],
+        wanted: Wanted,
+        pending: Mapping[Kind, PendingSearch],
     ) -> list[Result]:
         """Results by meaning, if there is a vector, and by words, if there are any."""
         with span("words looked up"):
@@ -103,7 +111,7 @@ class Answers:
         candidates = wanted.candidates
         while True:
             with span("ranked"):
-                placed = self._place(vector, found, standings, candidates, wanted, without)
+                placed = self._place(vector, found, standings, candidates, wanted, without, pending)
             hits = [one.hit for one in placed]
             with span("copies folded"):
                 groups = (
@@ -150,6 +158,7 @@ class Answers:
         count: int,
         wanted: Wanted,
         without: Collection[int],
+        pending: Mapping[Kind, PendingSearch],
     ) -> list[Placed]:
         """So many of the best files, by meaning and words together, best first."""
         meant: dict[int, Place] = {}
@@ -159,7 +168,9 @@ class Answers:
                 meant = {
                     one.file: one
                     for kind in standings
-                    for one in self._nearest.best(vector, depth, kind, wanted.where, without)
+                    for one in self._nearest.best(
+                        pending.get(kind, vector), depth, kind, wanted.where, without
+                    )
                 }
             words.complete(self._catalog, {one.content for one in meant.values()})
         scores = {

@@ -11,7 +11,7 @@ from nmm.index.store.catalog.read_cache import States
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.sql_filters import Condition
 from nmm.index.store.catalog.types import Kind, Segment
-from nmm.index.store.vectors.searcher import NearestVectors
+from nmm.index.store.vectors.searcher import NearestVectors, PendingSearch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,16 +39,24 @@ class NearestFiles:
         self._nearest: dict[Kind, tuple[tuple[int, list[Segment]], NearestVectors]] = {}
         self._passed: dict[Kind, tuple[tuple[int, Condition], NDArray[np.int64]]] = {}
 
-    def begin(self, queries: Sequence[NDArray[np.float32]], count: int, kind: Kind) -> None:
-        """Begin to look for as many files as :meth:`best` will be asked for, without a filter.
+    def submit(
+        self, queries: Sequence[NDArray[np.float32]], limit: int, kind: Kind
+    ) -> list[PendingSearch]:
+        """Begin to look for queries that :meth:`best` will be asked for next, without a filter.
 
-        `queries` are the next one and those after it, in their order, each of shape (dimension,).
+        Args:
+            queries: In the order in which they will be asked for, each of shape (dimension,).
+            limit: Files that will be asked for.
+            kind: What to look among.
+
+        Returns:
+            A handle for each query, in order, to be given to :meth:`best` as its query.
         """
-        self._open(kind).begin(queries, _candidates(count, kind))
+        return self._open(kind).submit(queries, _candidates(limit, kind))
 
     def best(
         self,
-        query: NDArray[np.float32],
+        query: NDArray[np.float32] | PendingSearch,
         count: int,
         kind: Kind,
         where: Condition | None = None,
@@ -59,7 +67,7 @@ class NearestFiles:
         Best first, and equal ones all of them, be there more than were asked for.
 
         Args:
-            query: Shape (dimension,), of unit length.
+            query: Shape (dimension,), of unit length; or its handle from :meth:`submit`.
             count: Files, and those that are as near as the last one.
             kind: What to look among.
             where: What files have to pass.
@@ -77,7 +85,7 @@ class NearestFiles:
 
     def _best(
         self,
-        query: NDArray[np.float32],
+        query: NDArray[np.float32] | PendingSearch,
         count: int,
         kind: Kind,
         where: Condition | None,

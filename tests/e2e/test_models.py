@@ -23,7 +23,7 @@ from hub_server import HubServer
 from pairs import write_thin_pair
 from support import SAMPLE_DATA, Nmm
 
-from nmm.index.events import Passed
+from nmm.index.events import FileProcessed
 from nmm.index.indexing.indexer import build
 from nmm.index.indexing.pipeline import Options
 from nmm.index.store.layout import IndexFolder
@@ -249,7 +249,7 @@ def test_a_rebuild_that_was_stopped_is_gone_on_with_by_the_command_that_is_named
         dimension=64,
         rebuild=True,
         options=Options(batch_size=1),
-        on_event=lambda event: stop.set() if isinstance(event, Passed) else None,
+        on_event=lambda event: stop.set() if isinstance(event, FileProcessed) else None,
         stop=stop,
     )
     assert stopped.interrupted

@@ -104,7 +104,7 @@ def zero_shot(
     from nmm.index.evaluation import classification as c
     from nmm.index.evaluation.bootstrap import Sampling
     from nmm.index.evaluation.labelled_folders import labelled_images, read_names
-    from nmm.index.events import Skipped
+    from nmm.index.events import FileSkipped
     from nmm.index.media.image.decode import MAX_PIXELS
 
     only_one({"--json": as_json, "--csv": as_csv})
@@ -115,7 +115,7 @@ def zero_shot(
     skipped = dict(labelled.skipped)
     with Progress(quiet=quiet) as progress:
         for path, reason in labelled.skipped:
-            progress.on_event(Skipped(path, reason))
+            progress.on_event(FileSkipped(path, reason))
 
         def on_bad(path: str, reason: str) -> None:
             if path not in skipped:

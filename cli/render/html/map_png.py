@@ -64,14 +64,14 @@ def write_picture(file: Path, picture: Image.Image) -> None:
     """
     from PIL.PngImagePlugin import PngInfo
 
-    from nmm.index.common.atomic_files import replaced
+    from nmm.index.common.atomic_files import replace_atomically
 
     check_place(file)
     about = PngInfo()
     about.add_text("Software", SOFTWARE)
     data = io.BytesIO()
     picture.save(data, "PNG", pnginfo=about)
-    with replaced(file) as part:
+    with replace_atomically(file) as part:
         part.write_bytes(data.getvalue())
 
 

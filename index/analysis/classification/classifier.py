@@ -31,7 +31,7 @@ from nmm.index.analysis.classification.zero_shot import (
     class_vectors,
 )
 from nmm.index.calibration import NEUTRAL_QUERIES
-from nmm.index.common.linalg import make_unit
+from nmm.index.common.linalg import normalize_rows
 from nmm.index.encoders.base import Task
 from nmm.index.store.catalog.file_vectors import content_sample
 from nmm.index.store.catalog.types import KINDS, Kind
@@ -136,14 +136,14 @@ def label_vectors(
     if described:
         owners = np.repeat(np.arange(len(labels)), [len(label.descriptions) for label in labels])
         np.add.at(vectors, owners, encoder.embed_texts(described, TASKS[kind]))
-    make_unit(vectors)
+    normalize_rows(vectors)
     return vectors
 
 
 def _built_in(encoder: Encoder, kind: Kind) -> Sequence[str]:
     if kind == "text":
         return SUBJECTS
-    return CLIP_7 if encoder.model.meets_captions else (PLACE,)
+    return CLIP_7 if encoder.model.trained_on_captions else (PLACE,)
 
 
 def _unfit(items: Items, kind: Kind, labels: Floats, templates: Sequence[str]) -> Floats:

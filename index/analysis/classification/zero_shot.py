@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from nmm.index.common.linalg import make_unit
+from nmm.index.common.linalg import normalize_rows
 from nmm.index.encoders.base import Task
 from nmm.index.errors import UsageError
 
@@ -97,7 +97,7 @@ def class_vectors(
         sentences = [template.replace(PLACE, name) for name in some for template in templates]
         embedded = encoder.embed_texts(sentences, task)
         means = embedded.reshape(len(some), len(templates), -1).mean(axis=1)
-        make_unit(means)
+        normalize_rows(means)
         vectors[start : start + len(some)] = means
         on_embedded(len(some))
     return vectors[[unique[name] for name in names]]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nmm.index.analysis.clustering.kmeans import Groups, mean_directions
-from nmm.index.common.linalg import sample_of
+from nmm.index.common.linalg import sample_indices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +44,7 @@ def divide(vectors: Floats, *, seed: int = 0) -> Groups:
     from sklearn.cluster import HDBSCAN
 
     reduced = _principal(vectors)
-    rows = sample_of(len(vectors), SAMPLE, seed)
+    rows = sample_indices(len(vectors), SAMPLE, seed)
     if len(rows) < len(vectors):
         least = max(NEIGHBOURS, least * SAMPLE // len(vectors))
     found = HDBSCAN(min_cluster_size=least, min_samples=NEIGHBOURS, copy=True)

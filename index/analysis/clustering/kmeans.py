@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from nmm.index.common.linalg import make_unit, sample_of
+from nmm.index.common.linalg import normalize_rows, sample_indices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +58,7 @@ def divide(vectors: Floats, count: int | None = None, *, seed: int = 0) -> Group
         seed: Of the sample.
     """
 
-    rows = sample_of(len(vectors), SAMPLE, seed)
+    rows = sample_indices(len(vectors), SAMPLE, seed)
     sample = _Sample(vectors[rows])
     if count is None:
         count = sample.best_count(len(vectors))
@@ -76,7 +76,7 @@ def mean_directions(vectors: Floats, labels: Ints, count: int) -> Floats:
     sums = np.zeros((count, vectors.shape[1]), np.float32)
     for label in range(count):
         sums[label] = vectors[labels == label].sum(axis=0)
-    make_unit(sums)
+    normalize_rows(sums)
     return sums
 
 

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 from nmm.index.analysis.clustering.imagenet import imagenet_table
 from nmm.index.analysis.clustering.tfidf import telling_words
 from nmm.index.analysis.modality_gap import closed
-from nmm.index.common.array_cache import kept_vectors
-from nmm.index.common.linalg import make_unit
+from nmm.index.common.array_cache import load_or_compute
+from nmm.index.common.linalg import normalize_rows
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.hub.cache_dirs import cache_folder
 from nmm.index.errors import UsageError
@@ -100,7 +100,7 @@ def named(
         vectors = np.concatenate([vectors, items.encoder.embed_texts(more, Task.CLUSTERING)])
     words = [*common, *more]
     vectors = vectors - mean
-    make_unit(vectors)
+    normalize_rows(vectors)
     centres = _centres(items, groups)
     cosines = centres @ vectors.T
     known |= {word: place for place, word in enumerate(more, len(common))}
@@ -157,7 +157,7 @@ def _common_vectors(
         return encoder.embed_texts(words, Task.CLUSTERING)
 
     shape = (len(words), encoder.model.dimension)
-    return kept_vectors(cache_folder() / "vocabulary" / name, shape, make)
+    return load_or_compute(cache_folder() / "vocabulary" / name, shape, make)
 
 
 def _own_words(items: Items, groups: Sequence[Ints]) -> list[list[str]]:
@@ -190,7 +190,7 @@ def _centres(items: Items, groups: Sequence[Ints]) -> Floats:
         # Of all files, or as good as all, the mean is nowhere: then it is as they lie.
         if len(group) > len(vectors) / 2 and np.linalg.norm(centres[row]) < 0.05:
             centres[row] = vectors[group].mean(axis=0)
-    make_unit(centres)
+    normalize_rows(centres)
     return centres
 
 

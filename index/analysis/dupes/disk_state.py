@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmm.index.common.hashing import sha256_of
+from nmm.index.common.hashing import file_sha256
 
 if TYPE_CHECKING:
     from os import stat_result
@@ -86,6 +86,6 @@ def _fault(item: Item, there: stat_result) -> str:
         return "not a regular file any more"
     if there.st_size != item.size:
         return CHANGED
-    if there.st_mtime_ns != item.mtime_ns and sha256_of(Path(item.path)) != item.hash.hex():
+    if there.st_mtime_ns != item.mtime_ns and file_sha256(Path(item.path)) != item.hash.hex():
         return CHANGED
     return ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nmm.index.common.linalg import sample_of
+from nmm.index.common.linalg import sample_indices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,7 @@ def neighbours_kept(
     """The part of the `k` nearest vectors that are among the `k` nearest points; chance is k/n."""
     import numpy as np
 
-    asked = sample_of(len(vectors), sample)
+    asked = sample_indices(len(vectors), sample)
     there, here = nearest(vectors, asked, k), nearest(points, asked, k)
     return float(np.mean((there[:, :, None] == here[:, None, :]).any(axis=1)))
 
@@ -67,7 +67,7 @@ def trustworthiness(
     import numpy as np
 
     count = len(vectors)
-    asked = sample_of(count, sample)
+    asked = sample_indices(count, sample)
     here = nearest(points, asked, k)
     excess = 0
     for place, neighbours in zip(asked, here, strict=True):
@@ -100,7 +100,7 @@ def mixing(
     shares = []
     for side in (True, False):
         (own,) = np.nonzero(is_image == side)
-        asked = own[sample_of(len(own), sample)]
+        asked = own[sample_indices(len(own), sample)]
         other = float(np.mean(is_image[nearest(points, asked, k)] != side))
         chance = (len(points) - len(own)) / (len(points) - 1)
         shares.append(other / chance)

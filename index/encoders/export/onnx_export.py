@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nmm.index.common.onnx_runtime import load_onnxruntime
 from nmm.index.encoders.base import Model
-from nmm.index.encoders.hub.cache_dirs import compiled_folder, compiled_forms
+from nmm.index.encoders.hub.cache_dirs import all_compiled_folders, compiled_folder
 from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.resolve import find_model
-from nmm.index.encoders.runtime.backend import FORMS, Precision, check_precision
+from nmm.index.encoders.runtime.backend import COMPILED_PRECISIONS, Precision, check_precision
 from nmm.index.encoders.runtime.graph_io import check_graphs
 from nmm.index.errors import ModelError, StoppedError
 
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 VISION, TEXT, TOKENIZER, MANIFEST = "vision.onnx", "text.onnx", "tokenizer.json", "manifest.json"
 # Counts changes of how graphs are made that leave vectors as they are, but for rounding: what was
 # made before is made again.
-FORM = 2
-LEAST_COSINE = 0.9999
-POLL = 0.1  # seconds
+FORMAT_VERSION = 2
+MIN_COSINE = 0.9999
+POLL_INTERVAL = 0.1  # seconds
 
 
 def is_compiled(model: Model, precision: Precision = Precision.FP32) -> bool:
@@ -52,7 +52,7 @@ def is_compiled(model: Model, precision: Precision = Precision.FP32) -> bool:
     try:
         manifest = read_manifest(folder)
         sizes = manifest["sizes"]
-        return manifest["form"] == FORM and all(
+        return manifest["form"] == FORMAT_VERSION and all(
             (folder / name).stat().st_size == size for name, size in sizes.items()
         )
     except (OSError, ValueError, KeyError):
@@ -95,8 +95,8 @@ def ensure_compiled(
             if not is_compiled(model, precision):
                 weight_files(model)  # what is missing is said here, not by another process
                 on_compile()
-                _tidy(model, folder)
-                _compile_apart(model, precision, folder, stop or threading.Event())
+                _delete_outdated(model, folder)
+                _compile_in_subprocess(model, precision, folder, stop or threading.Event())
     except OSError as error:
         raise ModelError(
             f"The model {model.name} cannot be kept in {folder.parent}.",
@@ -106,16 +106,18 @@ def ensure_compiled(
     return folder
 
 
-def _tidy(model: Model, folder: Path) -> None:
+def _delete_outdated(model: Model, folder: Path) -> None:
     """Delete forms of other weights or older recipes, and what was left of making this one."""
-    current = {compiled_folder(model, precision).name for precision in FORMS}
-    for form in compiled_forms(model):
+    current = {compiled_folder(model, precision).name for precision in COMPILED_PRECISIONS}
+    for form in all_compiled_folders(model):
         whole, is_part, _ = form.name.partition(".part-")
         if whole not in current or (is_part and whole == folder.name):
             shutil.rmtree(form, ignore_errors=True)
 
 
-def _compile_apart(model: Model, precision: Precision, folder: Path, stop: threading.Event) -> None:
+def _compile_in_subprocess(
+    model: Model, precision: Precision, folder: Path, stop: threading.Event
+) -> None:
     """Compile in another process, into a temporary folder that then takes its place."""
     import tempfile
 
@@ -155,7 +157,7 @@ def _run(command: Sequence[str], folder: Path, stop: threading.Event) -> tuple[i
         try:
             while not stop.is_set():
                 try:
-                    _, said = process.communicate(timeout=POLL)
+                    _, said = process.communicate(timeout=POLL_INTERVAL)
                 except subprocess.TimeoutExpired:
                     continue
                 return process.returncode, said
@@ -181,7 +183,7 @@ def compile_model(model: Model, folder: Path) -> None:
     tokenizer.save(str(folder / TOKENIZER))
     manifest = {
         "model": model.name,
-        "form": FORM,
+        "form": FORMAT_VERSION,
         "weights": _hash(files, model.recipe),
         "sizes": {
             **{file.name: file.stat().st_size for file in sorted(folder.iterdir())},
@@ -246,10 +248,10 @@ def _export(tower: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str], 
     with torch.inference_mode():
         theirs = tower(*inputs)
     cosine = float(torch.cosine_similarity(torch.from_numpy(ours), theirs).min())
-    if not cosine >= LEAST_COSINE:
+    if not cosine >= MIN_COSINE:
         raise ModelError(
             f"{file.name}: ONNX Runtime's vectors have a cosine of only {cosine:.5f} to torch's, "
-            f"where at least {LEAST_COSINE} is asked for."
+            f"where at least {MIN_COSINE} is asked for."
         )
 
 

@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from nmm.index.encoders.families.base import Towers
 from nmm.index.encoders.families.checkpoint import load_checkpoint
-from nmm.index.encoders.families.normalize import Normalised
-from nmm.index.encoders.preprocessor_config import check_image_input
+from nmm.index.encoders.families.normalize import NormalizedTower
+from nmm.index.encoders.preprocessor_config import check_image_preprocessing
 from nmm.index.errors import ModelError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def towers(model: Model, files: list[Path]) -> Towers:
     from transformers import CLIPModel
 
     weights, config_file, processor, tokenizer_file = files
-    check_image_input(model.image, processor)
+    check_image_preprocessing(model.image, processor)
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -77,7 +77,7 @@ def towers(model: Model, files: list[Path]) -> Towers:
     clip = CLIPModel(config)
     load_checkpoint(clip, weights)
     return Towers(
-        vision=Normalised(_Vision(clip), model.image).eval(),
+        vision=NormalizedTower(_Vision(clip), model.image).eval(),
         text=_Text(clip).eval(),
         tokenizer=tokenizer,
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nmm.index.encoders.base import Model
-from nmm.index.encoders.preprocessor_config import read_image_input
+from nmm.index.encoders.preprocessor_config import read_image_preprocessing
 from nmm.index.encoders.registry import CONFIG, NOMIC_V1_5, PREPROCESSOR, WEIGHTS
 from nmm.index.errors import ModelError
 
@@ -35,7 +35,7 @@ def folder_model(folder: Path) -> Model:
             f"The towers in {folder} do not make a pair.",
             why=f"Vision has {vision['n_embd']} dimensions, text {text['n_embd']}.",
         )
-    image = read_image_input(folder / "vision" / PREPROCESSOR)
+    image = read_image_preprocessing(folder / "vision" / PREPROCESSOR)
     if image.side != vision["img_size"]:
         raise ModelError(
             f"The vision tower in {folder} does not fit its preprocessing.",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor
 
-    from nmm.index.encoders.base import ImageInput, Model
+    from nmm.index.encoders.base import ImagePreprocessing, Model
 
 # The paper sums the ten likeliest classes at temperature 1. Flatter probabilities over all
 # classes rank better where the right noun is not the likeliest: `bench/mini.py` prints both.
@@ -70,7 +70,9 @@ class _Vision(nn.Module):
     std: Tensor
     classes: Tensor
 
-    def __init__(self, network: nn.Module, centred_classes: Tensor, spec: ImageInput) -> None:
+    def __init__(
+        self, network: nn.Module, centred_classes: Tensor, spec: ImagePreprocessing
+    ) -> None:
         super().__init__()
         self.network = network
         self.register_buffer("classes", centred_classes)

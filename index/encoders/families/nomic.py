@@ -23,8 +23,8 @@ from nmm.index.encoders.families.base import Towers
 from nmm.index.encoders.families.checkpoint import load_checkpoint
 from nmm.index.encoders.families.fused_ops import attend, rotate
 from nmm.index.encoders.families.local_pair import TEXT, VISION, read_config
-from nmm.index.encoders.families.normalize import Normalised
-from nmm.index.encoders.preprocessor_config import check_image_input
+from nmm.index.encoders.families.normalize import NormalizedTower
+from nmm.index.encoders.preprocessor_config import check_image_preprocessing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -271,7 +271,7 @@ def towers(model: Model, files: list[Path]) -> Towers:
     from tokenizers import Tokenizer
 
     vision_weights, vision_config, processor, text_weights, text_config, tokenizer_file = files
-    check_image_input(model.image, processor)
+    check_image_preprocessing(model.image, processor)
     vision = VisionTower(read_config(vision_config, VISION))
     text = TextTower(read_config(text_config, TEXT))
     load_checkpoint(vision, vision_weights)
@@ -280,5 +280,5 @@ def towers(model: Model, files: list[Path]) -> Towers:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return Towers(
-        vision=Normalised(vision, model.image).eval(), text=text.eval(), tokenizer=tokenizer
+        vision=NormalizedTower(vision, model.image).eval(), text=text.eval(), tokenizer=tokenizer
     )

@@ -10,10 +10,10 @@ from torch import nn
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nmm.index.encoders.base import ImageInput
+    from nmm.index.encoders.base import ImagePreprocessing
 
 
-class Normalised(nn.Module):
+class NormalizedTower(nn.Module):
     """A tower that takes pixels in bytes, (n, side, side, 3), in place of normalised ones.
 
     Args:
@@ -24,7 +24,7 @@ class Normalised(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, tower: nn.Module, spec: ImageInput) -> None:
+    def __init__(self, tower: nn.Module, spec: ImagePreprocessing) -> None:
         super().__init__()
         self.tower = tower
         self.register_buffer("mean", 255 * torch.tensor(spec.mean).view(3, 1, 1))

@@ -35,21 +35,21 @@ def compiled_folder(model: Model, precision: Precision = Precision.FP32) -> Path
         # Weights in a folder can change: other files, other name.
         stats = [(file, Path(file).stat()) for file in model.files if Path(file).exists()]
         seen = repr([(file, s.st_size, s.st_mtime_ns) for file, s in stats])
-        name = _of_folder(name) + _short_hash(seen)
+        name = _folder_stem(name) + _short_hash(seen)
     suffix = "" if precision is Precision.FP32 else f"-{precision.value}"
     return cache_folder() / "models" / f"{name}-{model.recipe}{suffix}"
 
 
-def compiled_forms(model: Model) -> list[Path]:
+def all_compiled_folders(model: Model) -> list[Path]:
     """All that was ever made of a model and is left, by any recipe and of any weights."""
-    stem = _of_folder(model.name) if Path(model.name).is_absolute() else f"{model.name}-"
+    stem = _folder_stem(model.name) if Path(model.name).is_absolute() else f"{model.name}-"
     # The recipe follows, or a hash and the recipe; not the rest of another model's name.
     ours = re.compile(rf"{re.escape(stem)}([0-9a-f]{{12}}-)?\d+(-int8)?(\.part-.*)?")
     folders = (cache_folder() / "models").glob("*")
     return [path for path in folders if ours.fullmatch(path.name) and path.is_dir()]
 
 
-def _of_folder(path: str) -> str:
+def _folder_stem(path: str) -> str:
     return f"{Path(path).name}-{_short_hash(path)}-"
 
 

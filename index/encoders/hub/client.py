@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.hf_api import ModelInfo
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 # Statuses that blame the proxy, the hub's load or its health, and not the request.
-PASSING = frozenset({407, 408, 425, 429})
+TRANSIENT_STATUSES = frozenset({407, 408, 425, 429})
 NOT_A_HUB = "What answers there is not a model hub: the network's login page, perhaps."
 
 
@@ -43,7 +43,7 @@ def list_repository(repository: str, revision: str, patience: float) -> ModelInf
             longer than `patience`, in seconds: see :func:`within`.
     """
     api = _load()
-    with _translated(repository, revision):
+    with _translate_errors(repository, revision):
         return api.model_info(repository, revision=revision, files_metadata=True, timeout=patience)
 
 
@@ -63,7 +63,7 @@ def read_file(repository: str, path: str, commit: str, start: int) -> Generator[
         hf_raise_for_status,
     )
 
-    with _translated(repository, commit):
+    with _translate_errors(repository, commit):
         headers = build_hf_headers(
             library_name="nmm",
             library_version=version("nmm"),
@@ -86,7 +86,7 @@ def read_file(repository: str, path: str, commit: str, start: int) -> Generator[
                 skip = max(0, skip - len(block))
 
 
-def within(patience: float, work: Callable[[], Answer]) -> Answer:
+def run_with_timeout(patience: float, work: Callable[[], Result]) -> Result:
     """What `work` returns or raises, if it does so in time.
 
     A name server that hangs is beyond the timeouts of HTTP. The thread that waits for it
@@ -100,7 +100,7 @@ def within(patience: float, work: Callable[[], Answer]) -> Answer:
         UnreachableError: It takes longer.
     """
     _load()  # importing takes its time, which is not the hub's
-    answer: Future[Answer] = Future()
+    answer: Future[Result] = Future()
 
     def run() -> None:
         try:
@@ -137,7 +137,7 @@ def _load() -> HfApi:
 
 
 @contextmanager
-def _translated(repository: str, revision: str) -> Iterator[None]:
+def _translate_errors(repository: str, revision: str) -> Iterator[None]:
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     try:
@@ -145,7 +145,7 @@ def _translated(repository: str, revision: str) -> Iterator[None]:
     except HubError:
         raise
     except HfHubHTTPError as error:
-        raise _refused(error, repository, revision) from error
+        raise _http_error(error, repository, revision) from error
     except OfflineModeIsEnabled as error:
         raise _unreachable("HF_HUB_OFFLINE is set.", hint="Unset it, and try again.") from error
     except (ValueError, TypeError, KeyError) as error:
@@ -160,13 +160,13 @@ def _unreachable(
     return UnreachableError(f"The model hub at {endpoint()} cannot be reached.", why=why, hint=hint)
 
 
-def _refused(error: HfHubHTTPError, repository: str, revision: str) -> HubError:
+def _http_error(error: HfHubHTTPError, repository: str, revision: str) -> HubError:
     from huggingface_hub.errors import RemoteEntryNotFoundError, RevisionNotFoundError
 
     status = error.response.status_code
     said = f"{status} {error.response.reason_phrase}".rstrip()
     page = f"{endpoint()}/{repository}"
-    if status >= 500 or status in PASSING:
+    if status >= 500 or status in TRANSIENT_STATUSES:
         return _unreachable(f"It answered: {said}.")
     if status in {401, 403}:
         cause = "Either there is no such repository, or not for everyone."

@@ -10,12 +10,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from nmm.index.common.hashing import sha256_of
+from nmm.index.common.hashing import file_sha256
 from nmm.index.encoders.hub.client import read_file
 from nmm.index.errors import HubError, StoppedError, UnreachableError
 
-RETRIES = 4  # in a row, without a byte between them
-PAUSE = 1.0  # seconds before a retry
+MAX_RETRIES = 4  # in a row, without a byte between them
+RETRY_DELAY = 1.0  # seconds before a retry
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class RemoteFile:
     etag: str
 
 
-def fetch(
+def fetch_file(
     file: RemoteFile, target: Path, on_bytes: Callable[[int], None], stop: threading.Event
 ) -> None:
     """Append to `target` what it lacks of a file, in as many requests as it takes.
@@ -60,9 +60,9 @@ def fetch(
             _append(file, target, on_bytes, stop)
         except UnreachableError:
             failures = 0 if target.stat().st_size > here else failures + 1
-            if failures > RETRIES:
+            if failures > MAX_RETRIES:
                 raise
-            stop.wait(PAUSE)
+            stop.wait(RETRY_DELAY)
 
 
 def _append(
@@ -87,14 +87,14 @@ def _check_stop(stop: threading.Event) -> None:
         raise StoppedError("Stopped before the model was downloaded.")
 
 
-def check(file: RemoteFile, target: Path) -> str:
+def verify_file(file: RemoteFile, target: Path) -> str:
     """The SHA-256 of what was fetched. What is not what the hub said it is, is deleted.
 
     Raises:
         HubError: It was not, or is called JSON and is none.
         OSError: It cannot be read.
     """
-    sha256 = sha256_of(target)
+    sha256 = file_sha256(target)
     etag = sha256 if len(file.etag) == len(sha256) else _git_hash(target)
     if etag != file.etag:
         target.unlink()

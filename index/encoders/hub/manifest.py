@@ -9,14 +9,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from nmm.index.common.atomic_files import sync
+from nmm.index.common.atomic_files import fsync_path
 from nmm.index.errors import ModelError, StoppedError
 
 MANIFEST = "manifest.json"
-POLL = 0.2  # seconds
+POLL_INTERVAL = 0.2  # seconds
 
 
-def part_folder(folder: Path) -> Path:
+def partial_folder(folder: Path) -> Path:
     """Where a download is until it is whole."""
     return folder.with_name(f"{folder.name}.part")
 
@@ -38,11 +38,11 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Replace what a folder says of itself, at one stroke."""
     new = folder / f"{MANIFEST}.new"
     new.write_text(json.dumps(manifest, indent=1), "utf-8")
-    sync(new)
+    fsync_path(new)
     new.replace(folder / MANIFEST)
 
 
-def is_whole(folder: Path) -> bool:
+def is_complete(folder: Path) -> bool:
     """Whether every file of the manifest is there, of its full size."""
     manifest = read_manifest(folder)
     return manifest is not None and all(
@@ -59,7 +59,7 @@ def size_of(file: Path) -> int | None:
 
 
 @contextmanager
-def locked(folder: Path, stop: threading.Event | None) -> Iterator[None]:
+def lock_folder(folder: Path, stop: threading.Event | None) -> Iterator[None]:
     """Be the only process that changes a model's folder.
 
     Args:
@@ -76,7 +76,7 @@ def locked(folder: Path, stop: threading.Event | None) -> Iterator[None]:
     lock = FileLock(folder.with_name(f"{folder.name}.lock"))
     while True:
         with suppress(Timeout):
-            lock.acquire(timeout=POLL)
+            lock.acquire(timeout=POLL_INTERVAL)
             break
         if stop is None:
             raise ModelError(

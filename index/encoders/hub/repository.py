@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.common.atomic_files import sync
+from nmm.index.common.atomic_files import fsync_path
 from nmm.index.encoders.base import Model, Source
-from nmm.index.encoders.hub.cache_dirs import compiled_forms, weights_folder
-from nmm.index.encoders.hub.client import endpoint, list_repository, within
-from nmm.index.encoders.hub.download import RemoteFile, check, fetch
+from nmm.index.encoders.hub.cache_dirs import all_compiled_folders, weights_folder
+from nmm.index.encoders.hub.client import endpoint, list_repository, run_with_timeout
+from nmm.index.encoders.hub.download import RemoteFile, fetch_file, verify_file
 from nmm.index.encoders.hub.manifest import (
     MANIFEST,
-    is_whole,
-    locked,
-    part_folder,
+    is_complete,
+    lock_folder,
+    partial_folder,
     read_manifest,
     size_of,
     write_manifest,
@@ -37,7 +37,7 @@ SUFFIXES = frozenset({".safetensors", ".onnx", ".json"})
 
 
 @dataclass(frozen=True)
-class Download:
+class DownloadPlan:
     """What there is to be downloaded of a model.
 
     Attributes:
@@ -63,23 +63,23 @@ class Download:
     def is_here(self) -> bool:
         """Whether these very files are in the model's folder, all of them."""
         wanted = {file.local: file.etag for file in self.files}
-        return is_whole(self.folder) and _etags(self.folder) == wanted
+        return is_complete(self.folder) and _etags(self.folder) == wanted
 
     def missing(self) -> int:
         """Bytes that are not here yet, given what an earlier download left."""
         if self.is_here():
             return 0
-        part = part_folder(self.folder)
+        part = partial_folder(self.folder)
         kept = (min(size_of(part / f.local) or 0, f.size) for f in self.continued())
         return self.size - sum(kept)
 
     def continued(self) -> list[RemoteFile]:
         """Files that an earlier download began, and that are still the same at the hub."""
-        begun = _etags(part_folder(self.folder))
+        begun = _etags(partial_folder(self.folder))
         return [file for file in self.files if begun.get(file.local) == file.etag]
 
 
-def look_up(model: Model, *, patience: float = 5.0) -> Download:
+def query_hub(model: Model, *, patience: float = 5.0) -> DownloadPlan:
     """Ask the hub what there is to be downloaded of a model.
 
     Args:
@@ -96,20 +96,20 @@ def look_up(model: Model, *, patience: float = 5.0) -> Download:
     for source in model.sources:
         for file in source.local_files:
             _refuse_unsafe(source, file)
-    listings = within(
+    listings = run_with_timeout(
         patience,
         lambda: [list_repository(s.repository, s.revision, patience) for s in model.sources],
     )
     pairs = list(zip(model.sources, listings, strict=True))
-    return Download(
+    return DownloadPlan(
         model,
         files=tuple(file for source, listing in pairs for file in _files(source, listing)),
         revisions={source.repository: str(listing.sha) for source, listing in pairs},
     )
 
 
-def download(
-    found: Download,
+def download_model(
+    found: DownloadPlan,
     *,
     on_progress: Callable[[int], None] = lambda _: None,
     stop: threading.Event | None = None,
@@ -119,7 +119,7 @@ def download(
     Two at once: the second waits, and finds the work done.
 
     Args:
-        found: What the hub has, see :func:`look_up`.
+        found: What the hub has, see :func:`query_hub`.
         on_progress: Told how many of `found.size` bytes are here.
         stop: Set it to end the download; what is here then stays. It is seen when bytes
             arrive, or when the client gives up waiting for them (ten seconds).
@@ -132,7 +132,7 @@ def download(
     folder = found.folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with locked(folder, stop):
+        with lock_folder(folder, stop):
             if not found.is_here():
                 _check_space(found)
                 _download(found, on_progress, stop)
@@ -181,7 +181,7 @@ def _etags(folder: Path) -> dict[str, str]:
     return {name: file["etag"] for name, file in manifest["files"].items()}
 
 
-def _check_space(found: Download) -> None:
+def _check_space(found: DownloadPlan) -> None:
     folder = found.folder.parent
     missing, free = found.missing(), shutil.disk_usage(folder).free
     weights = [file.size for file in found.files if PurePath(file.path).suffix == ".safetensors"]
@@ -189,16 +189,18 @@ def _check_space(found: Download) -> None:
     if missing + compiled > free:
         raise HubError(
             f"There is no space for the model {found.model.name} in {folder}.",
-            why=f"{_mb(missing)} are to be downloaded, the ONNX made of it takes about "
-            f"{_mb(compiled)}, and {_mb(free)} are free.",
+            why=f"{_megabytes(missing)} are to be downloaded, the ONNX made of it takes about "
+            f"{_megabytes(compiled)}, and {_megabytes(free)} are free.",
             hint="Make space, or name a folder on another disk in the environment variable "
             "NMM_CACHE.",
         )
 
 
-def _download(found: Download, on_progress: Callable[[int], None], stop: threading.Event) -> None:
-    part = part_folder(found.folder)
-    _clear(found, part)
+def _download(
+    found: DownloadPlan, on_progress: Callable[[int], None], stop: threading.Event
+) -> None:
+    part = partial_folder(found.folder)
+    _delete_stale_parts(found, part)
     manifest = _manifest(found)
     write_manifest(part, manifest)
     here = found.size - found.missing()
@@ -211,26 +213,26 @@ def _download(found: Download, on_progress: Callable[[int], None], stop: threadi
 
     for file in found.files:
         try:
-            fetch(file, part / file.local, count, stop)
+            fetch_file(file, part / file.local, count, stop)
         except UnreachableError as error:
             raise HubError(
-                f"The download of the model {found.model.name} broke off: {_mb(here)} of "
-                f"{_mb(found.size)} are here.",
+                f"The download of the model {found.model.name} broke off: {_megabytes(here)} of "
+                f"{_megabytes(found.size)} are here.",
                 why=" ".join(filter(None, (error.what, error.why))),
                 hint="The same command goes on from there.",
             ) from error
-        manifest["files"][file.local]["sha256"] = check(file, part / file.local)
+        manifest["files"][file.local]["sha256"] = verify_file(file, part / file.local)
     write_manifest(part, manifest)
     for path in (*part.rglob("*"), part):
-        sync(path)
+        fsync_path(path)
     # What was made of other weights is not of these.
-    for outdated in (found.folder, *compiled_forms(found.model)):
+    for outdated in (found.folder, *all_compiled_folders(found.model)):
         shutil.rmtree(outdated, ignore_errors=True)
     part.rename(found.folder)
-    sync(found.folder.parent)
+    fsync_path(found.folder.parent)
 
 
-def _clear(found: Download, part: Path) -> None:
+def _delete_stale_parts(found: DownloadPlan, part: Path) -> None:
     """Delete what an earlier download left, unless this one can go on with it."""
     part.mkdir(exist_ok=True)
     kept = {part / file.local for file in found.continued()} | {part / MANIFEST}
@@ -239,7 +241,7 @@ def _clear(found: Download, part: Path) -> None:
             path.unlink()
 
 
-def _manifest(found: Download) -> dict[str, Any]:
+def _manifest(found: DownloadPlan) -> dict[str, Any]:
     return {
         "model": found.model.name,
         "sources": [
@@ -254,5 +256,5 @@ def _manifest(found: Download) -> dict[str, Any]:
     }
 
 
-def _mb(size: int) -> str:
+def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"

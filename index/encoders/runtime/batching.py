@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from nmm.index.common.tracing import span
-from nmm.index.encoders.base import Underway
+from nmm.index.encoders.base import PendingEmbeddings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
     from nmm.index.encoders.base import Model, Pixels, Task, Tokens, Vectors
 
-    Run: TypeAlias = tuple[Sequence[int], Callable[[], Vectors]]
+    TowerRun: TypeAlias = tuple[Sequence[int], Callable[[], Vectors]]
 
 # Of a batch, for each run that is computed at once: while a batch is waited for, the next one is
 # underway, so that these are enough for what computes never to wait.
 RUNS_PER_BATCH = 2
 # Images to a batch in any case: a commit should not come more often.
-LEAST_BATCH = 32
+MIN_BATCH = 32
 # What attention takes grows with the square of a text's length: of texts with more tokens, only
 # so many runs are computed at once.
-LONG = 1024
+LONG_TEXT_TOKENS = 1024
 _few_long_runs = threading.BoundedSemaphore(4)
 
 
@@ -47,7 +47,7 @@ class BatchedEncoder(abc.ABC):
         weights: Hash of the weights and the recipe.
         images_per_run: Images in one run of the vision tower.
         tokens_per_run: Tokens, padding included, in one run of the text tower.
-        runs: Runs that are computed at once.
+        parallel_runs: Runs that are computed at once.
     """
 
     def __init__(
@@ -58,14 +58,14 @@ class BatchedEncoder(abc.ABC):
         *,
         images_per_run: int,
         tokens_per_run: int,
-        runs: int = 1,
+        parallel_runs: int = 1,
     ) -> None:
         self.model = model
         self.folder = folder
         self.weights = weights
         self._images_per_run = images_per_run
         self._tokens_per_run = tokens_per_run
-        self._runs = runs
+        self._parallel_runs = parallel_runs
 
     @property
     @abc.abstractmethod
@@ -85,13 +85,13 @@ class BatchedEncoder(abc.ABC):
     @property
     def batch_size(self) -> int:
         """Images that are best embedded together, so that all runs have work and few wait."""
-        return max(LEAST_BATCH, RUNS_PER_BATCH * self._runs * self._images_per_run)
+        return max(MIN_BATCH, RUNS_PER_BATCH * self._parallel_runs * self._images_per_run)
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
         from concurrent.futures import ThreadPoolExecutor
 
-        return ThreadPoolExecutor(self._runs, "nmm-embed")
+        return ThreadPoolExecutor(self._parallel_runs, "nmm-embed")
 
     @cached_property
     def _truncating_tokenizer(self) -> Tokenizer:
@@ -101,11 +101,11 @@ class BatchedEncoder(abc.ABC):
         tokenizer.enable_truncation(self.model.context)
         return tokenizer
 
-    def begin_images(self, pixels: Sequence[Pixels]) -> Underway:
+    def submit_images(self, pixels: Sequence[Pixels]) -> PendingEmbeddings:
         """Begin to embed images, each given as RGB pixels of shape (side, side, 3)."""
         return self._begin(len(pixels), self._image_runs(pixels))
 
-    def begin_texts(self, texts: Sequence[str], task: Task) -> Underway:
+    def submit_texts(self, texts: Sequence[str], task: Task) -> PendingEmbeddings:
         """Begin to embed texts for a task; what exceeds the model's context is cut off."""
         prompts = [self.model.prompt(text, task) for text in texts]
         return self._begin(len(prompts), self._prompt_runs(prompts))
@@ -125,21 +125,21 @@ class BatchedEncoder(abc.ABC):
         """Embed texts that begin with a task's prefix already, if the model has any."""
         return self._embed(len(prompts), self._prompt_runs(prompts))
 
-    def _embed(self, count: int, runs: Iterator[Run]) -> Vectors:
+    def _embed(self, count: int, runs: Iterator[TowerRun]) -> Vectors:
         import numpy as np
 
-        if self._runs > 1:
+        if self._parallel_runs > 1:
             return self._begin(count, runs).result()
         vectors = np.empty((count, self.model.dimension), np.float32)
         for rows, run in runs:
             vectors[rows] = run()
         return vectors
 
-    def _begin(self, count: int, runs: Iterator[Run]) -> Underway:
+    def _begin(self, count: int, runs: Iterator[TowerRun]) -> PendingEmbeddings:
         begun = [(rows, self._pool.submit(run)) for rows, run in runs]
-        return Underway((count, self.model.dimension), begun)
+        return PendingEmbeddings((count, self.model.dimension), begun)
 
-    def _image_runs(self, pixels: Sequence[Pixels] | Pixels) -> Iterator[Run]:
+    def _image_runs(self, pixels: Sequence[Pixels] | Pixels) -> Iterator[TowerRun]:
         if not len(pixels):
             return
         tower = self._vision
@@ -156,7 +156,7 @@ class BatchedEncoder(abc.ABC):
         with span("images embedded"):
             return self._cut(tower(np.stack(list(pixels))))
 
-    def _prompt_runs(self, prompts: Sequence[str]) -> Iterator[Run]:
+    def _prompt_runs(self, prompts: Sequence[str]) -> Iterator[TowerRun]:
         if not prompts:
             return
         tower = self._text
@@ -178,7 +178,10 @@ class BatchedEncoder(abc.ABC):
         mask = np.arange(lengths.max()) < lengths[:, None]
         tokens = np.zeros(mask.shape, np.int64)
         tokens[mask] = np.concatenate(ids)
-        with _few_long_runs if mask.shape[1] > LONG else nullcontext(), span("texts embedded"):
+        with (
+            _few_long_runs if mask.shape[1] > LONG_TEXT_TOKENS else nullcontext(),
+            span("texts embedded"),
+        ):
             return self._cut(tower(tokens, mask.astype(np.int64)))
 
     def _cut(self, vectors: Vectors) -> Vectors:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nmm.index.common.onnx_runtime import load_onnxruntime
-from nmm.index.encoders.preprocessor_config import check_image_input
+from nmm.index.encoders.preprocessor_config import check_image_preprocessing
 from nmm.index.errors import ModelError
 
 if TYPE_CHECKING:
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
     from tokenizers import Tokenizer
 
-    from nmm.index.encoders.base import ImageInput, Model
+    from nmm.index.encoders.base import ImagePreprocessing, Model
 
     Vectors = NDArray[np.float32]
 
 PIXELS, IDS, MASK, TYPES = "pixel_values", "input_ids", "attention_mask", "token_type_ids"
 # Of an input alone to the same in a batch: what rounding leaves.
-LEAST_COSINE = 0.9999
+MIN_COSINE = 0.9999
 SAMPLES = ("a cat", "two boats on a quiet lake, early in the morning")
 
 
@@ -91,7 +91,7 @@ class VisionGraph(_Graph):
     known: ClassVar[Mapping[str, str]] = {PIXELS: "tensor(float)"}
     output = "image_embeds"
 
-    def run(self, pixels: NDArray[np.uint8], spec: ImageInput) -> Vectors:
+    def run(self, pixels: NDArray[np.uint8], spec: ImagePreprocessing) -> Vectors:
         """Pixels (n, side, side, 3) to unit vectors."""
         import numpy as np
 
@@ -136,7 +136,7 @@ def check_graphs(model: Model, files: Sequence[Path]) -> Tokenizer:
     from tokenizers import Tokenizer
 
     vision_file, text_file, tokenizer_file, processor = files
-    check_image_input(model.image, processor)
+    check_image_preprocessing(model.image, processor)
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -176,7 +176,7 @@ def _check(graph: _Graph, batch: Vectors, alone: Sequence[Vectors], dimension: i
     if batch.shape != expected:
         raise ModelError(f"{graph.file} gives vectors of shape {batch.shape}, not {expected}.")
     cosine = float((batch * np.concatenate(alone)).sum(1).min())
-    if not cosine >= LEAST_COSINE:
+    if not cosine >= MIN_COSINE:
         raise ModelError(
             f"{graph.file} does not embed each input by itself.",
             why=f"Alone and in a padded batch, vectors have a cosine of only {cosine:.5f}.",

@@ -15,7 +15,7 @@ from nmm.index.encoders.runtime.backend import (
     choose_precision,
 )
 from nmm.index.encoders.runtime.batching import BatchedEncoder
-from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Use
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,13 +28,13 @@ def load_encoder(
     model: Model,
     *,
     backend: Backend | None = None,
-    use: Use = Use.ITEMS,
+    workload: Workload = Workload.INDEXING,
     on_compile: Callable[[], None] = lambda: None,
     stop: Event | None = None,
 ) -> BatchedEncoder:
     """The encoder of a model, compiled first if it never was; `on_compile` is told.
 
-    Nothing is downloaded: see :mod:`nmm.index.encoders.obtain`.
+    Nothing is downloaded: see :mod:`nmm.index.encoders.provision`.
 
     Raises:
         StoppedError: `stop` was set before it was compiled.
@@ -44,7 +44,9 @@ def load_encoder(
     """
     backend = backend or Backend()
     # One query is embedded on a CPU before torch is even imported.
-    device = Device.CPU if use is Use.QUERY else choose_device(model, backend.device)
+    device = (
+        Device.CPU if workload is Workload.SINGLE_QUERY else choose_device(model, backend.device)
+    )
     precision = choose_precision(model, replace(backend, device=device))
     folder = ensure_compiled(model, on_compile, stop, precision)
     if device is not Device.CPU:
@@ -54,5 +56,5 @@ def load_encoder(
     if model.definition is None:
         from nmm.index.encoders.runtime.graph_encoder import GraphEncoder  # which is an OnnxEncoder
 
-        return GraphEncoder(model, folder, use=use, threads=backend.threads)
-    return OnnxEncoder(model, folder, use=use, threads=backend.threads)
+        return GraphEncoder(model, folder, workload=workload, threads=backend.threads)
+    return OnnxEncoder(model, folder, workload=workload, threads=backend.threads)

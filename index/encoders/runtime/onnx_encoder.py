@@ -43,29 +43,29 @@ CPU = "CPUExecutionProvider"
 # images, then, and not texts, for which it would compile a graph for each length. It
 # computes in halves, so it is used only if it embeds like the CPU.
 ACCELERATORS = ("CoreMLExecutionProvider",)
-LEAST_COSINE = 0.99
+MIN_COSINE = 0.99
 
 
-class Use(enum.Enum):
+class Workload(enum.Enum):
     """What an encoder is opened for.
 
     Attributes:
-        QUERY: A query or two: the weights are used as they lie on disk, for repacking them takes
-            longer than it saves. All cores work at one run.
-        QUERIES: Many of them, one after the other: all cores work at one run.
-        GROUPS: Many of them, some at a time: each core works at a run of its own, for cores that
-            work at one wait for each other, the more so where something else needs them, too.
-        ITEMS: Many items at once: likewise, of more in a run.
+        SINGLE_QUERY: One or two queries. The weights are used as they lie on disk, because
+            repacking them takes longer than it saves. All cores share one run.
+        INTERACTIVE: Many queries, one after another. All cores share one run.
+        QUERY_BATCH: Many queries, several at a time. Each core computes a run of its own:
+            cores that share a run wait for each other, above all on a busy machine.
+        INDEXING: Many items at once. Like QUERY_BATCH, with more items per run.
     """
 
-    QUERY = enum.auto()
-    QUERIES = enum.auto()
-    GROUPS = enum.auto()
-    ITEMS = enum.auto()
+    SINGLE_QUERY = enum.auto()
+    INTERACTIVE = enum.auto()
+    QUERY_BATCH = enum.auto()
+    INDEXING = enum.auto()
 
 
 # Those in which cores work at runs of their own.
-AT_ONCE = Use.GROUPS, Use.ITEMS
+PARALLEL_WORKLOADS = Workload.QUERY_BATCH, Workload.INDEXING
 
 
 class OnnxEncoder(BatchedEncoder):
@@ -77,12 +77,17 @@ class OnnxEncoder(BatchedEncoder):
     Args:
         model: The row.
         folder: Its compiled form, see :mod:`nmm.index.encoders.export.onnx_export`.
-        use: What it is opened for.
+        workload: What it is opened for.
         threads: That compute; None for as many as there are cores.
     """
 
     def __init__(
-        self, model: Model, folder: Path, *, use: Use = Use.ITEMS, threads: int | None = None
+        self,
+        model: Model,
+        folder: Path,
+        *,
+        workload: Workload = Workload.INDEXING,
+        threads: int | None = None,
     ) -> None:
         threads = threads or available_cpus()
         super().__init__(
@@ -90,11 +95,13 @@ class OnnxEncoder(BatchedEncoder):
             folder,
             weights=read_manifest(folder)["weights"],
             images_per_run=IMAGES_PER_RUN,
-            tokens_per_run=TOKENS_PER_RUN if use is Use.ITEMS else QUERY_TOKENS_PER_RUN,
-            runs=threads if use in AT_ONCE else 1,
+            tokens_per_run=TOKENS_PER_RUN
+            if workload is Workload.INDEXING
+            else QUERY_TOKENS_PER_RUN,
+            parallel_runs=threads if workload in PARALLEL_WORKLOADS else 1,
         )
-        self._use = use
-        self._threads_per_run = 1 if use in AT_ONCE else threads
+        self._workload = workload
+        self._threads_per_run = 1 if workload in PARALLEL_WORKLOADS else threads
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -124,7 +131,7 @@ class OnnxEncoder(BatchedEncoder):
     @cached_property
     def _vision_session(self) -> InferenceSession:
         session = self._open(self.folder / VISION)
-        for provider in () if self._use is Use.QUERY else _accelerators():
+        for provider in () if self._workload is Workload.SINGLE_QUERY else _accelerators():
             with suppress(Exception):  # of onnxruntime's own types; the CPU can do it all
                 faster = self._open(self.folder / VISION, provider)
                 if self._agree(session, faster):
@@ -150,7 +157,7 @@ class OnnxEncoder(BatchedEncoder):
         side = self.model.image.side
         noise = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
         ours, theirs = (self._run(one, {"pixels": noise}) for one in (session, other))
-        return bool((ours * theirs).sum() >= LEAST_COSINE)
+        return bool((ours * theirs).sum() >= MIN_COSINE)
 
     def _open(self, file: Path, provider: str = CPU) -> InferenceSession:
         onnxruntime = load_onnxruntime()
@@ -159,9 +166,9 @@ class OnnxEncoder(BatchedEncoder):
         options.log_severity_level = 3  # errors; warnings would go to stderr
         # Plans memory for each shape of input: no faster, and half as much again for images.
         options.enable_mem_pattern = False
-        if self._use is Use.QUERY:
+        if self._workload is Workload.SINGLE_QUERY:
             options.add_session_config_entry("session.disable_prepacking", "1")
-        if self._use in AT_ONCE:
+        if self._workload in PARALLEL_WORKLOADS:
             # Threads that wait for work in a loop take the cores from those that have some.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         else:

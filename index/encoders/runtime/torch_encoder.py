@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 IMAGES_PER_RUN = 64
 TOKENS_PER_RUN = 32_768
 # While the GPU computes one run, the next is brought to it.
-RUNS = 2
+PARALLEL_RUNS = 2
 
 
 class TorchEncoder(BatchedEncoder):
@@ -53,7 +53,7 @@ class TorchEncoder(BatchedEncoder):
             weights=read_manifest(folder)["weights"],
             images_per_run=IMAGES_PER_RUN,
             tokens_per_run=TOKENS_PER_RUN,
-            runs=RUNS,
+            parallel_runs=PARALLEL_RUNS,
         )
         self._device = torch.device(device.value)
         self._dtype = dtype or half_precision(device)

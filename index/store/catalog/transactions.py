@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmm.index.common.atomic_files import sync
+from nmm.index.common.atomic_files import fsync_path
 from nmm.index.errors import CatalogError
 from nmm.index.store.catalog import full_text
 from nmm.index.store.catalog.connection import translated
@@ -101,10 +101,10 @@ class BatchWriter(Catalog):
         with closing(sqlite3.connect(part)) as copy:
             self._connection.backup(copy)
         sys.audit("nmm.store", "schema to be backed up")
-        sync(part)
+        fsync_path(part)
         part.replace(kept)
         sys.audit("nmm.store", "schema backed up")
-        sync(kept.parent)
+        fsync_path(kept.parent)
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -223,9 +223,9 @@ def _make(file: Path) -> None:
             database.execute("PRAGMA synchronous = FULL")
             _bring_up_to_date(database)
             database.enable_wal()
-        sync(new)
+        fsync_path(new)
         new.replace(file)
-        sync(file.parent)
+        fsync_path(file.parent)
     except OSError as error:
         raise CatalogError(
             f"The catalog {file} cannot be made.",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from nmm.index.store.catalog.reader import VECTORS_PER_BLOCK, Catalog
 from nmm.index.store.catalog.types import Kind, Segment
@@ -53,29 +54,33 @@ def _coder() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix="nmm-codes")
 
 
-class Scan(NamedTuple):
-    """What flat files propose for a query, or will: at most so many of each.
+@dataclass(slots=True, eq=False)
+class PendingSearch:
+    """A query that was submitted. Search with it, and what was computed already is used.
+
+    Whoever never searches with it has paid for no more than what was begun.
 
     Attributes:
-        query: The very one that is asked for.
-        most: So many at most.
-        place: Of the query among those that are looked for together.
-        proposed: By the name of a file, what it proposes for each of these.
+        query: Shape (dimension,), of unit length.
+        limit: Candidates at most; a search for more begins from the start.
+        following: The query that was submitted after this one.
+        batch: The candidates of each flat file, by its name, for all queries of a batch; None if
+            no file is searched yet.
+        position: Of this query in its batch.
     """
 
     query: Vector
-    most: int
-    place: int
-    proposed: Mapping[str, Future[list[Found]]]
+    limit: int
+    following: PendingSearch | None = None
+    batch: Mapping[str, Future[list[Found]]] | None = None
+    position: int = 0
 
-    def serves(self, query: Vector, count: int) -> bool:
-        """Whether it tells of that very query what :meth:`NearestVectors.nearest` asks for."""
-        return self.query is query and self.most >= count
-
-    def of(self, name: str, count: int) -> Found:
-        """The best that a file proposes."""
-        ids, scores = self.proposed[name].result()[self.place]
-        return ids[:count], scores[:count]
+    def candidates(self, file: str, limit: int) -> Found | None:
+        """Return the best candidates of a flat file; None if that many were not searched for."""
+        if limit > self.limit or not self.batch or file not in self.batch:
+            return None
+        ids, scores = self.batch[file].result()[self.position]
+        return ids[:limit], scores[:limit]
 
 
 class NearestVectors:
@@ -105,7 +110,6 @@ class NearestVectors:
         self._segments = catalog.segments(kind)
         self._last = self._segments[-1].last_chunk if self._segments else 0
         self._tail: list[Found] | None = None
-        self._scans: list[Scan] = []
         names = {one.name for one in self._segments}
         opened, coded = (before._open, before._codes) if before else ({}, {})
         self._open: dict[str, Any | None] = {
@@ -119,44 +123,59 @@ class NearestVectors:
     def damaged(self) -> list[str]:
         return [name for name, index in self._open.items() if index is None]
 
-    def begin(self, queries: Sequence[Vector], count: int) -> None:
-        """Begin to look through flat files for what :meth:`nearest` will be asked for.
+    def submit(self, queries: Sequence[Vector], limit: int) -> list[PendingSearch]:
+        """Begin to look through flat files for queries that will be searched for next.
 
-        Of many queries, some are looked for at once, by codes: see :mod:`.codes`.
+        The first two are begun at once, and another whenever one is asked for. Many queries are
+        compared together, by codes: see :mod:`.quantized_scan`.
 
         Args:
-            queries: The next one, and those after it, in the order in which they will be asked.
-            count: As of :meth:`nearest`, of each of them.
-        """
-        wanted = {id(query) for query in queries}
-        self._scans = [scan for scan in self._scans if id(scan.query) in wanted]
-        begun = {id(scan.query) for scan in self._scans if scan.most >= count}
-        codes = self._coded(len(queries))
-        # Without codes, one after the other.
-        new = [one for one in (queries if codes else queries[:2]) if id(one) not in begun]
-        if not new:
-            return
-        threads = _coder if codes else _scanners  # which an index without flat files need not have
-        for together in [new] if codes else [[one] for one in new]:
-            scanning = {
-                one.name: threads().submit(
-                    _look_through, codes.get(one.name), self._index(one), together, count
-                )
-                for one in self._flat()
-            }
-            self._scans += [
-                Scan(query, count, place, scanning) for place, query in enumerate(together)
-            ]
+            queries: In the order in which they will be asked for, each of shape (dimension,).
+            limit: Candidates of each, as of :meth:`nearest`.
 
-    def _coded(self, queries: int) -> dict[str, Codes]:
-        """By their names, the codes of flat files that are there; made for so many queries."""
-        if queries >= MANY:
-            left = CODED
-            for segment in self._flat():
-                index: Any = self._index(segment)
-                left -= index.ntotal * index.d
-                if segment.name not in self._codes and left >= 0:
-                    self._codes[segment.name] = _coder().submit(_encode, index)
+        Returns:
+            A handle for each query, in order.
+        """
+        pending = [PendingSearch(query, limit) for query in queries]
+        for one, following in itertools.pairwise(pending):
+            one.following = following
+        self._encode_files(len(queries))
+        for one in pending[:2]:
+            self._begin(one)
+        return pending
+
+    def _begin(self, pending: PendingSearch) -> None:
+        """Begin the search of a query, unless it was begun; with codes, of all that follow, too."""
+        if pending.batch is not None:
+            return
+        codes = self._ready_codes()
+        together = [pending]
+        while codes and (following := together[-1].following):
+            together.append(following)
+        queries = [one.query for one in together]
+        threads = _coder if codes else _scanners  # which an index without flat files need not have
+        batch = {
+            one.name: threads().submit(
+                _look_through, codes.get(one.name), self._index(one), queries, pending.limit
+            )
+            for one in self._flat()
+        }
+        for position, one in enumerate(together):
+            one.batch, one.position = batch, position
+
+    def _encode_files(self, queries: int) -> None:
+        """Begin to make the codes of flat files, if so many queries are worth it."""
+        if queries < MANY:
+            return
+        left = CODED
+        for segment in self._flat():
+            index: Any = self._index(segment)
+            left -= index.ntotal * index.d
+            if segment.name not in self._codes and left >= 0:
+                self._codes[segment.name] = _coder().submit(_encode, index)
+
+    def _ready_codes(self) -> dict[str, Codes]:
+        """Return the codes of flat files that are made, by the names of the files."""
         return {
             name: codes
             for name, made in self._codes.items()
@@ -172,26 +191,29 @@ class NearestVectors:
         ]
 
     def search(
-        self, query: Vector, count: int, among: NDArray[np.int64] | None = None
+        self, query: Vector | PendingSearch, count: int, among: NDArray[np.int64] | None = None
     ) -> NDArray[np.int64]:
         """Ids of the chunks with the greatest inner products, as of :meth:`nearest`.
 
         None of a vector that was removed; all of them are compared as the catalog has them.
         """
         wanted = count
+        vector = query.query if isinstance(query, PendingSearch) else query
         while True:
             ids, _ = self.nearest(query, wanted, among)
-            found, _ = _best(self._catalog.vectors_of(ids.tolist()), query, count)
+            found, _ = _best(self._catalog.vectors_of(ids.tolist()), vector, count)
             # What is gone has taken the place of others.
             if len(found) >= count or len(ids) < wanted:
                 return found
             wanted *= 4
 
-    def nearest(self, query: Vector, count: int, among: NDArray[np.int64] | None = None) -> Found:
+    def nearest(
+        self, query: Vector | PendingSearch, count: int, among: NDArray[np.int64] | None = None
+    ) -> Found:
         """Ids of the chunks with the greatest inner products, and these, greatest first.
 
         Args:
-            query: Shape (dimension,).
+            query: Shape (dimension,), or what :meth:`submit` returned for it.
             count: At most so many ids; fewer if there are fewer. Of vectors that were removed
                 since a flat file was written, some may be among them.
             among: Ids of chunks to look among, if not all. Exact if they are few or the
@@ -199,19 +221,30 @@ class NearestVectors:
         """
         import numpy as np
 
+        pending = None
+        if isinstance(query, PendingSearch):
+            pending, query = query, query.query
+            if pending.following:
+                self._begin(pending.following)
         if among is not None and len(among) <= EXACT:
             return _best(self._catalog.vectors_of(among.tolist()), query, count)
         tail = self._read_tail()
         if among is not None:
             tail = (_only(block, among) for block in tail)
-        parts = [_best(tail, query, count), self._from_flat(query, count, among)]
+        parts = [_best(tail, query, count), self._from_flat(query, count, among, pending)]
         for place, segment in enumerate(self._segments):
             if segment.form != "flat" or self._index(segment) is None:
                 parts.append(self._from_segment(place, query, count, among))
         ids, scores = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         return _first(ids, scores, count)
 
-    def _from_flat(self, query: Vector, count: int, among: NDArray[np.int64] | None) -> Found:
+    def _from_flat(
+        self,
+        query: Vector,
+        count: int,
+        among: NDArray[np.int64] | None,
+        pending: PendingSearch | None,
+    ) -> Found:
         """The best in all flat files, by what these say: the first are compared with the catalog.
 
         A product of the same halves is the same, however it is added up, but for the last digits.
@@ -220,7 +253,7 @@ class NearestVectors:
 
         while True:
             flat = self._flat()
-            each = [self._propose(segment, query, count, among) for segment in flat]
+            each = [self._propose(segment, query, count, among, pending) for segment in flat]
             if not each:
                 return np.empty(0, np.int64), np.empty(0, np.float32)
             ids, said = (np.concatenate(columns) for columns in zip(*each, strict=True))
@@ -241,14 +274,18 @@ class NearestVectors:
                     self._open[segment.name] = None
 
     def _propose(
-        self, segment: Segment, query: Vector, count: int, among: NDArray[np.int64] | None
+        self,
+        segment: Segment,
+        query: Vector,
+        count: int,
+        among: NDArray[np.int64] | None,
+        pending: PendingSearch | None,
     ) -> Found:
         """The best in a flat file, with scores from there."""
         from nmm.index.store.vectors import faiss_files
 
-        for scan in self._scans:
-            if among is None and scan.serves(query, count):
-                return scan.of(segment.name, count)
+        if pending and among is None and (found := pending.candidates(segment.name, count)):
+            return found
         return faiss_files.nearest(self._index(segment), query, count, among)
 
     def _from_segment(
