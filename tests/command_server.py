@@ -23,7 +23,7 @@ from typing import Any
 
 import nmm.cli
 import nmm.index
-from nmm.index.common.numpy_threads import import_numpy
+from nmm.index.common.numpy_threads import import_numpy_single_threaded
 from nmm.index.common.onnx_runtime import load_onnxruntime
 
 MAX_REQUEST = 1 << 17
@@ -35,7 +35,7 @@ LEFT_OUT = ("mteb_adapter", "mteb_wrapper", "torch_encoder", "onnx_export", "fam
 
 def import_modules() -> None:
     """Import what commands need, and start no thread."""
-    import_numpy()
+    import_numpy_single_threaded()
     load_onnxruntime()
     # sqlite_utils imports pandas if it is there, in a second, and pandas starts a thread.
     sys.modules["pandas"] = None  # type: ignore[assignment]  # which means that it is missing

@@ -26,17 +26,17 @@ def code_of(file: Path) -> str:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
-            node.body = [  # type: ignore[attr-defined]  # it has one, see above
-                statement
-                for statement in body
-                if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
-            ]
+            body[:] = [statement for statement in body if not _is_text(statement)]
     return ast.dump(tree)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def key() -> str:
     """Return the hash of what decides a compiled model."""
-    digest = hashlib.sha256(repr(MINI).encode())
+    digest = hashlib.sha256(repr((MINI.recipe, MINI.image, MINI.context)).encode())
     for source in SOURCES:
         path = ROOT / source
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
