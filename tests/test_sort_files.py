@@ -15,7 +15,7 @@ import pytest
 from hostile import NAMES
 from support import Nmm
 
-from nmm.index.analysis.collection import open_items
+from nmm.index.analysis.collection import open_collection
 from nmm.index.errors import OutputError, UsageError
 from nmm.index.indexing.indexer import build
 from nmm.index.organize.apply import Sorted, carry_out, undo
@@ -216,7 +216,7 @@ def test_a_folder_that_is_none_is_refused(root: Path, tmp_path: Path) -> None:
     (tmp_path / "sorted").mkdir()
     (tmp_path / "sorted" / "cat").write_text("mine")
     for folder in ("to", "sorted"):
-        with pytest.raises(UsageError, match="is no folder"):
+        with pytest.raises(UsageError, match="is not a folder"):
             planned(root, tmp_path / folder)
     with pytest.raises(OutputError, match="cannot be written"):
         carry_out(planned(root, tmp_path / "to" / "in it"))
@@ -438,8 +438,8 @@ def test_files_of_hostile_names_are_moved_and_put_back(tmp_path: Path) -> None:
 
 def known(folder: IndexFolder) -> dict[bytes, int]:
     """The id of each content by its hash; one that was embedded again would have another."""
-    with open_items(folder) as items:
-        return {item.hash: item.content for item in items.files}
+    with open_collection(folder) as collection:
+        return {item.hash: item.content for item in collection.files}
 
 
 def test_what_was_moved_is_not_embedded_again(root: Path, folder: IndexFolder) -> None:

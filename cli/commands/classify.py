@@ -22,7 +22,12 @@ from nmm.cli.options.filters import parse_label, tell_emptied
 from nmm.cli.options.input_files import read_text
 from nmm.cli.render.formats import only_one
 from nmm.cli.render.sorting import put_back, sort
-from nmm.index.analysis.classification.labels import NONE, Label, normal, parse_labels
+from nmm.index.analysis.classification.labels import (
+    NONE_LABEL,
+    Label,
+    normalize_label,
+    parse_labels,
+)
 from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,7 +75,7 @@ def classify(
         ),
     ] = None,
     none: Annotated[
-        bool, typer.Option("--none", help=f"Give the label {NONE} to what no label fits.")
+        bool, typer.Option("--none", help=f"Give the label {NONE_LABEL} to what no label fits.")
     ] = False,
     only: Annotated[
         list[str] | None,
@@ -147,7 +152,7 @@ def classify(
 
     import_numpy_single_threaded()
     from nmm.index.analysis.classification.classifier import classify as classify_items
-    from nmm.index.analysis.collection import open_items
+    from nmm.index.analysis.collection import open_collection
     from nmm.index.store.layout import index_folder
 
     form = only_one(
@@ -167,26 +172,26 @@ def classify(
         if not quiet:
             typer.echo(text, err=True)
 
-    with open_items(
+    with open_collection(
         folder,
         among.kinds,
         among.typed.read(),
         on_compile=lambda: note("Preparing the model for this machine, once."),
-    ) as items:
+    ) as collection:
         found = classify_items(
-            items, wanted, templates=[valid(one) for one in templates or ()], none=none
+            collection, wanted, templates=[valid(one) for one in templates or ()], none=none
         )
-        roots = [root.path for root in items.catalog.roots()]
-        for line in tell_emptied(items.emptied, among.typed, among.kinds):
+        roots = [root.path for root in collection.catalog.roots()]
+        for line in tell_emptied(collection.emptied, among.typed, among.kinds):
             note(line)
     shown = classifications.rows(found, chosen, least)
     if form or not sorting:
         classifications.show(form, found, shown)
     if shown:
         note(f"{count(len(shown), 'file')}: {classifications.counts(shown, found.labels)}.")
-    fitting = [row for row in shown if row.label != NONE or not none]
+    fitting = [row for row in shown if row.label != NONE_LABEL or not none]
     if write_tags:
-        choice = [name for name in chosen or found.labels if name != NONE or not none]
+        choice = [name for name in chosen or found.labels if name != NONE_LABEL or not none]
         _tag(found.files, fitting, choice, folder, wait=wait)
         note(f"{count(len(fitting), 'file')} tagged.")
     failed = False
@@ -216,18 +221,18 @@ def _tag(
     wait: bool,
 ) -> None:
     """Keep the labels of some files as tags, in the place of what all had of these labels."""
-    from nmm.index.analysis.classification.tags import give_tags
+    from nmm.index.analysis.classification.tags import assign_tags
     from nmm.index.store.lock import Wait
 
     labels = {row.place: row.label for row in fitting}
     given = [(item, labels.get(place)) for place, item in enumerate(files)]
     with stopping() as stop:
-        give_tags(given, choice, folder, wait=Wait(stop) if wait else None)
+        assign_tags(given, choice, folder, wait=Wait(stop) if wait else None)
 
 
 def _labels(typed: Sequence[str], file: Path | None) -> list[Label]:
     """The labels that were typed, and those of a file."""
-    names = [normal(part) for text in typed for part in valid(text).split(",")]
+    names = [normalize_label(part) for text in typed for part in valid(text).split(",")]
     found = [Label(name) for name in names if name]
     if file is None:
         return found
@@ -236,7 +241,9 @@ def _labels(typed: Sequence[str], file: Path | None) -> list[Label]:
 
 def _only(typed: Sequence[str], labels: Sequence[Label], *, none: bool) -> list[str]:
     """The labels that are wanted alone, as they were named."""
-    known = {label.name.casefold(): label.name for label in labels} | ({NONE: NONE} if none else {})
+    known = {label.name.casefold(): label.name for label in labels} | (
+        {NONE_LABEL: NONE_LABEL} if none else {}
+    )
     wanted = [parse_label("--only", name) for name in typed]
     for name in wanted:
         if name.casefold() not in known:

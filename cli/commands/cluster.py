@@ -84,7 +84,7 @@ def cluster(
     from nmm.cli.render.html.gallery import page_name
     from nmm.cli.render.html.gallery_option import Page
     from nmm.index.analysis.clustering.clusters import cluster as divide
-    from nmm.index.analysis.collection import open_items
+    from nmm.index.analysis.collection import open_collection
     from nmm.index.store.layout import index_folder
 
     write = clusters.chosen(as_json=as_json, as_jsonl=as_jsonl, as_csv=as_csv)
@@ -97,30 +97,30 @@ def cluster(
         if not quiet:
             typer.echo(text, err=True)
 
-    with open_items(
+    with open_collection(
         index_folder(index_path),
         among.kinds,
         among.typed.read(),
         on_compile=lambda: tell("Preparing the model for this machine, once."),
-    ) as items:
+    ) as collection:
         found = divide(
-            items,
+            collection,
             count,
             method=method,
             vocabulary=words,
             seed=seed,
             on_embed=lambda number: tell(f"Embedding {number:,} words to name groups by, once."),
         )
-        left = len(items.files) - sum(len(one.files) for one in found)
+        left = len(collection.files) - sum(len(one.files) for one in found)
         if page:
-            page.write(page_of(items, found), tell)
+            page.write(page_of(collection, found), tell)
         if write:
-            write(items, found, method)
+            write(collection, found, method)
         elif not page and found:
-            clusters.print_table(items, found)
-        for line in tell_emptied(items.emptied, among.typed, among.kinds):
+            clusters.print_table(collection, found)
+        for line in tell_emptied(collection.emptied, among.typed, among.kinds):
             tell(line)
-        if not items.files:
+        if not collection.files:
             raise typer.Exit(Exit.NOTHING_FOUND)
     if left and method is Method.HDBSCAN:
         tell(f"{left:,} files are in no group: nothing lies close to them.")

@@ -19,7 +19,7 @@ from nmm.cli.options.filtered import Among, filtered
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nmm.index.analysis.dupes.groups import Dupes
+    from nmm.index.analysis.dupes.groups import DuplicateReport
 
 EXAMPLES = """\b
 Examples:
@@ -119,9 +119,9 @@ def dupes(
     from nmm.cli.render.duplicates import table
     from nmm.cli.render.formats import AS_ON_DISK, only_one
     from nmm.cli.render.html.gallery_option import Page
-    from nmm.index.analysis.collection import open_items
-    from nmm.index.analysis.dupes.groups import find_dupes
-    from nmm.index.analysis.dupes.pairs import Match, Thresholds
+    from nmm.index.analysis.collection import open_collection
+    from nmm.index.analysis.dupes.groups import find_duplicates
+    from nmm.index.analysis.dupes.pairs import MatchKind, Thresholds
     from nmm.index.store.layout import index_folder
 
     form = only_one({"--json": as_json, "--paths": as_paths, "-0": as_nul})
@@ -135,12 +135,12 @@ def dupes(
     page = None
     if gallery is not None:
         page = Page(gallery, PAGE, form=bool(form), opened=open_page)
-    matches = [Match(kind.value) for kind in only or Only]
+    matches = [MatchKind(kind.value) for kind in only or Only]
     filters = among.typed.read()
-    with open_items(index_folder(index_path), among.kinds, filters) as items:
+    with open_collection(index_folder(index_path), among.kinds, filters) as collection:
         thresholds = Thresholds(bits=bits, cosine=cosine, seconds=seconds)
-        found = find_dupes(items, matches, thresholds)
-        emptied, files = items.emptied, len(items.files)
+        found = find_duplicates(collection, matches, thresholds)
+        emptied, files = collection.emptied, len(collection.files)
     if as_json:
         emit(_json(found))
     elif as_paths or as_nul:
@@ -162,7 +162,7 @@ def dupes(
         raise typer.Exit(Exit.SOME_SKIPPED)
 
 
-def _json(found: Dupes) -> str:
+def _json(found: DuplicateReport) -> str:
     answer = {
         "version": VERSION,
         "bytes": found.bytes,

@@ -22,8 +22,8 @@ from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
     from nmm.cli.render.html.sprites import Sprites
-    from nmm.index.analysis.collection import Items
-    from nmm.index.analysis.projection.layout import Map
+    from nmm.index.analysis.collection import FileCollection
+    from nmm.index.analysis.projection.layout import FileMap
 
 EXAMPLES = """\b
 Examples:
@@ -88,8 +88,8 @@ def map_(
     png = png and png.expanduser()
     _check(page, png)
 
-    from nmm.index.analysis.collection import open_items
-    from nmm.index.analysis.projection.layout import draw
+    from nmm.index.analysis.collection import open_collection
+    from nmm.index.analysis.projection.layout import build_map
     from nmm.index.analysis.projection.projector import check_installed
     from nmm.index.store.layout import index_folder
 
@@ -100,31 +100,31 @@ def map_(
         def compiling() -> None:
             progress.note("Preparing the model for this machine, once.")
 
-        with open_items(
+        with open_collection(
             index_folder(index_path), among.kinds, filters, on_compile=compiling
-        ) as items:
-            if not items.files:
+        ) as collection:
+            if not collection.files:
                 if not quiet:
-                    for line in tell_emptied(items.emptied, among.typed, among.kinds):
+                    for line in tell_emptied(collection.emptied, among.typed, among.kinds):
                         progress.note(line)
                 raise typer.Exit(Exit.NOTHING_FOUND)
             progress.advance("Laying out", 0)
-            drawn = draw(
-                items,
+            drawn = build_map(
+                collection,
                 clusters=clusters,
                 seed=seed,
                 on_embed=lambda number: progress.note(
                     f"Embedding {number:,} words to name groups by, once."
                 ),
             )
-            sprites = _sprites(items, drawn, progress, is_page=page is not None)
+            sprites = _sprites(collection, drawn, progress, is_page=page is not None)
             if as_json:
-                emit(_as_json(items, drawn))
-            _write(page, items, drawn, sprites)
+                emit(_as_json(collection, drawn))
+            _write(page, collection, drawn, sprites)
             if png:
-                _draw(png, items, drawn, sprites)
+                _draw(png, collection, drawn, sprites)
     if not quiet:
-        _tell(items, drawn, sprites)
+        _tell(collection, drawn, sprites)
     files = [file for file in (None if page == STDOUT else page, png) if file]
     if page != STDOUT and not as_json:
         for file in files:
@@ -158,28 +158,32 @@ def _check(page: str | None, png: Path | None) -> None:
         check_picture(png)
 
 
-def _sprites(items: Items, drawn: Map, progress: Progress, *, is_page: bool) -> Sprites | None:
+def _sprites(
+    collection: FileCollection, drawn: FileMap, progress: Progress, *, is_page: bool
+) -> Sprites | None:
     """Thumbnails: of as many images as a page takes, or a picture."""
     from nmm.cli.render.html.map_png import without_overlap
     from nmm.cli.render.html.sprites import chosen, sprites
 
-    places = chosen(items.files, drawn)
+    places = chosen(collection.files, drawn)
     if not is_page:
         places = without_overlap(drawn, places)
     progress.advance("Thumbnails", 0, len(places))
-    paths = [items.files[place].path for place in places]
+    paths = [collection.files[place].path for place in places]
     return sprites(paths, places, lambda: progress.advance("Thumbnails"))
 
 
-def _write(where: str | None, items: Items, drawn: Map, thumbnails: Sprites | None) -> None:
+def _write(
+    where: str | None, collection: FileCollection, drawn: FileMap, thumbnails: Sprites | None
+) -> None:
     from nmm.cli.render.html.map_page import Page
     from nmm.index.store.catalog.file_vectors import first_passages
 
     if where is None:
         return
-    texts = sorted({item.content for item in items.files if item.kind == "text"})
-    passages = dict(first_passages(items.catalog, texts))
-    page = Page(items.files, items.model, passages, drawn, thumbnails)
+    texts = sorted({item.content for item in collection.files if item.kind == "text"})
+    passages = dict(first_passages(collection.catalog, texts))
+    page = Page(collection.files, collection.model, passages, drawn, thumbnails)
     if where == STDOUT:
         for part in page.parts():
             emit(part)
@@ -187,17 +191,19 @@ def _write(where: str | None, items: Items, drawn: Map, thumbnails: Sprites | No
         page.write(Path(where))
 
 
-def _draw(file: Path, items: Items, drawn: Map, thumbnails: Sprites | None) -> None:
+def _draw(
+    file: Path, collection: FileCollection, drawn: FileMap, thumbnails: Sprites | None
+) -> None:
     from nmm.cli.render.html.map_png import picture, write_picture
 
-    write_picture(file, picture(drawn, [item.kind for item in items.files], thumbnails))
+    write_picture(file, picture(drawn, [item.kind for item in collection.files], thumbnails))
 
 
-def _as_json(items: Items, drawn: Map) -> str:
+def _as_json(collection: FileCollection, drawn: FileMap) -> str:
     """Where each file is, and what its group is called."""
     shown = {
         "version": VERSION,
-        "model": items.model,
+        "model": collection.model,
         "clusters": [
             {
                 "name": group.name,
@@ -206,7 +212,7 @@ def _as_json(items: Items, drawn: Map) -> str:
                 "x": round(float(x), 6),
                 "y": round(float(y), 6),
             }
-            for group, (x, y) in zip(drawn.clusters, drawn.places, strict=True)
+            for group, (x, y) in zip(drawn.clusters, drawn.label_positions, strict=True)
         ],
         "results": [
             {
@@ -217,20 +223,20 @@ def _as_json(items: Items, drawn: Map) -> str:
                 "cluster": drawn.clusters[of].name if of >= 0 else None,
             }
             for item, (x, y), of in zip(
-                items.files, drawn.points.tolist(), drawn.of.tolist(), strict=True
+                collection.files, drawn.points.tolist(), drawn.cluster_of.tolist(), strict=True
             )
         ],
     }
     return json.dumps(shown, ensure_ascii=False) + "\n"
 
 
-def _tell(items: Items, drawn: Map, thumbnails: Sprites | None) -> None:
+def _tell(collection: FileCollection, drawn: FileMap, thumbnails: Sprites | None) -> None:
     """Say what is on the map, and what is missing there."""
-    images = sum(item.kind == "image" for item in items.files)
-    said = f"{count(images, 'image')} and {count(len(items.files) - images, 'text')}"
+    images = sum(item.kind == "image" for item in collection.files)
+    said = f"{count(images, 'image')} and {count(len(collection.files) - images, 'text')}"
     if drawn.clusters:
         said += f" in {count(len(drawn.clusters), 'group')}"
-    typer.echo(f"{said}, with the model {printable(items.model)}.", err=True)
+    typer.echo(f"{said}, with the model {printable(collection.model)}.", err=True)
     skipped = thumbnails.skipped if thumbnails else []
     for path, reason in skipped[:SKIPPED_SHOWN]:
         typer.echo(f"no thumbnail of {printable(path)}: {printable(reason)}", err=True)

@@ -17,13 +17,13 @@ from nmm.cli.render.table import LEAST_ROOM, UNKNOWN_WIDTH, uri
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from nmm.index.analysis.dupes.groups import Copy, Dupes, Group
+    from nmm.index.analysis.dupes.groups import DuplicateFile, DuplicateGroup, DuplicateReport
 
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 INDENT = "      "
 
 
-def table(found: Dupes) -> str:
+def table(found: DuplicateReport) -> str:
     """Each group under its kind: what to keep, then what could go, with the reasons."""
     from rich.console import Console
     from rich.text import Text
@@ -45,7 +45,7 @@ def table(found: Dupes) -> str:
     return captured.get()
 
 
-def _lines(copy: Copy, width: int | None) -> Iterator[Text]:
+def _lines(copy: DuplicateFile, width: int | None) -> Iterator[Text]:
     """A file, with what is said of it beside it or, where that is too long, below."""
     from rich.style import Style
     from rich.text import Text
@@ -72,17 +72,17 @@ def _folded(text: Text, room: int) -> Sequence[Text]:
     return lines
 
 
-def said(group: Group) -> str:
+def said(group: DuplicateGroup) -> str:
     """What a group is, in a few words."""
     return f"{len(group.files)} files, {amount(group.bytes)} could go"
 
 
-def facts(copy: Copy) -> str:
+def facts(copy: DuplicateFile) -> str:
     size = [f"{copy.width} × {copy.height}"] if copy.width else []
     return ", ".join([*size, *([amount(copy.size)] if copy.size else []), copy.reason])
 
 
-def summary(found: Dupes) -> str:
+def summary(found: DuplicateReport) -> str:
     going = sum(not copy.keep for group in found.groups for copy in group.files)
     groups = count(len(found.groups), "group")
     return f"{groups}; {count(going, 'file')} could go, {amount(found.bytes)}."
@@ -96,13 +96,13 @@ def amount(size: float) -> str:
     return f"{size:.{1 if step and size < 99.5 else 0}f} {UNITS[step]}"
 
 
-def page(found: Dupes) -> Iterator[str]:
+def page(found: DuplicateReport) -> Iterator[str]:
     """The page, in parts."""
     said_first = summary(found) if found.groups else "Nothing could go."
     return document("Duplicates", said_first, _sections(found))
 
 
-def _sections(found: Dupes) -> Iterator[str]:
+def _sections(found: DuplicateReport) -> Iterator[str]:
     number = 0
     for group in found.groups:
         yield (
@@ -115,7 +115,7 @@ def _sections(found: Dupes) -> Iterator[str]:
         yield "</ul></section>\n"
 
 
-def _card(copy: Copy, group: Group, number: int) -> str:
+def _card(copy: DuplicateFile, group: DuplicateGroup, number: int) -> str:
     path = PurePath(copy.path)
     name = escape(printable(path.name))
     shown = (

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nmm.index.analysis.classification.zero_shot import class_vectors
+from nmm.index.analysis.classification.zero_shot import embed_classes
 from nmm.index.embed import IMAGES, vectors_of_images
 from nmm.index.encoders.base import Task
 from nmm.index.errors import UsageError
@@ -102,7 +102,7 @@ def classify(
     Args:
         labelled: Images and classes.
         encoder: The model.
-        templates, task: As of :func:`.zero_shot.class_vectors`.
+        templates, task: As of :func:`.zero_shot.embed_classes`.
         max_pixels: Images with more are not decoded.
         on_named: Told how many names more are embedded.
         on_embedded: Told how many images more are done, bad ones among them.
@@ -114,7 +114,7 @@ def classify(
     import numpy as np
 
     unique = {name: row for row, name in enumerate(dict.fromkeys(labelled.names))}
-    vectors = class_vectors(encoder, [*unique], templates, task, on_embedded=on_named)
+    vectors = embed_classes(encoder, [*unique], templates, task, on_embedded=on_named)
     of_class = np.array([unique[name] for name in labelled.names])
     classes_of = np.bincount(of_class, minlength=len(unique))
     first_class = np.unique(of_class, return_index=True)[1]
@@ -144,6 +144,9 @@ def classify(
     if not images:
         raise UsageError(
             f"None of the {len(bad):,} images in {labelled.folder} can be read.",
+            code="labelled-images-unreadable",
+            path=labelled.folder,
+            images=len(bad),
             why=f"{bad[0][0]}: {bad[0][1]}.",
         )
     places = np.array(images, np.int64)

@@ -184,7 +184,11 @@ def _templates(
     if given:
         z.check_templates(given)
         return tuple(given)
-    sets = {Templates.CLIP_80: z.CLIP_80, Templates.CLIP_7: z.CLIP_7, Templates.PLAIN: z.PLAIN}
+    sets = {
+        Templates.CLIP_80: z.CLIP_80,
+        Templates.CLIP_7: z.CLIP_7,
+        Templates.PLAIN: z.SINGLE_TEMPLATE,
+    }
     return sets[chosen or (Templates.CLIP_80 if labelled.is_imagenet else Templates.CLIP_7)]
 
 
