@@ -60,7 +60,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory, mini: OnnxEncoder) -> Inde
 
 
 @pytest.fixture
-def items(samples: IndexFolder) -> Iterator[FileCollection]:
+def collection(samples: IndexFolder) -> Iterator[FileCollection]:
     with open_collection(samples) as opened:
         yield opened
 

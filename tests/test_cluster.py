@@ -294,7 +294,7 @@ def test_a_vocabulary_of_ones_own_names_the_groups(subjects: FileCollection) -> 
     found = cluster(subjects, 3, vocabulary=["bakery"])
     assert min(one.name for one in found) == "bakery"
     assert len({one.name for one in found}) == 3
-    with pytest.raises(UsageError, match="no words"):
+    with pytest.raises(UsageError, match="is empty"):
         cluster(subjects, vocabulary=["", " "])
 
 
@@ -403,7 +403,7 @@ def test_it_says_what_is_wrong(indexed: tuple[Nmm, Path], tmp_path: Path) -> Non
         ("--json", "--csv"): "Only one form of output",
         ("--json", "--gallery", "-"): "Only one form of output",
         ("--vocabulary", str(tmp_path / "none")): "cannot be read",
-        ("--vocabulary", str(empty)): "is empty",
+        ("--vocabulary", str(empty)): "has no words",
         ("--vocabulary", str(binary)): "not a text in UTF-8",
     }
     for arguments, said in cases.items():

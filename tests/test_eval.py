@@ -18,7 +18,7 @@ from support import SAMPLE_DATA, Nmm
 
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
-from nmm.index.evaluation.judgments import read_captions
+from nmm.index.evaluation.judgments import read_judgments
 from nmm.index.evaluation.retrieval import DEPTH, METRICS
 from nmm.index.indexing.indexer import build
 from nmm.index.store.layout import IndexFolder
@@ -155,7 +155,7 @@ def test_lines_of_one_query_are_one(tmp_path: Path) -> None:
         '{"query": "a", "relevant": ["y/../x.jpg", "/z.jpg"], "id": 7}\r\n',
         "utf-8",
     )
-    found = read_captions(file)
+    found = read_judgments(file)
     assert found.relevant == {"a": [str(tmp_path / "x.jpg"), "/z.jpg"]}
     assert found.bad == []
 
@@ -323,7 +323,7 @@ def test_errors_say_what_to_do(here: Nmm, tmp_path: Path, index: Path, samples: 
     empty = tmp_path / "empty.jsonl"
     empty.touch()
     with pytest.raises(UsageError, match="holds no query"):
-        read_captions(empty)
+        read_judgments(empty)
     # An index in which nothing was ever indexed.
     (tmp_path / "nothing").mkdir()
     assert here("roots", "add", tmp_path / "nothing", "--index", tmp_path / "new").returncode == 0

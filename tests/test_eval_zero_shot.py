@@ -27,7 +27,7 @@ from nmm.index.encoders.base import Task
 from nmm.index.encoders.families.local_pair import folder_model
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
-from nmm.index.evaluation.labelled_folders import labelled_images
+from nmm.index.evaluation.labelled_folders import find_labelled_images
 
 PHOTOS = SAMPLE_DATA / "photos"
 CLASSES = {
@@ -234,12 +234,12 @@ def test_validation_images_in_one_folder_are_told_by_their_names(tmp_path: Path)
     for number in (1, 2, 3):
         shutil.copy(PHOTOS / "lawn.jpg", tmp_path / f"ILSVRC2012_val_{number:08}.JPEG")
     shutil.copy(PHOTOS / "lawn.jpg", tmp_path)
-    found = labelled_images(tmp_path)
+    found = find_labelled_images(tmp_path)
     # From the ground truth of the challenge.
     told = {Path(path).name[-6]: found.names[place] for path, place in found.images}
     assert told == {"1": "sea snake", "2": "mountain", "3": "Shetland Sheepdog"}
     assert found.is_imagenet
-    assert found.outside == 1
+    assert found.unlabelled == 1
 
 
 def test_classes_of_one_name_are_told_apart_by_chance(
@@ -264,7 +264,7 @@ def test_classes_of_one_name_are_told_apart_by_chance(
     names.write_text("dog\ta dog\n", "utf-8")
     unknown = here(*command)
     assert unknown.returncode == 2
-    assert "There is no class 'dog'" in unknown.stderr
+    assert "has no class 'dog'" in unknown.stderr
 
 
 def test_models_are_compared_on_the_images_that_all_can_read(
@@ -311,7 +311,7 @@ def test_errors_say_what_to_do(here: Nmm, folder: Path, tmp_path: Path) -> None:
     for arguments, what in (
         ([tmp_path / "none"], "is not a folder"),
         ([PHOTOS / "chelsea.jpg"], "is not a folder"),
-        ([PHOTOS], "There are not two classes"),
+        ([PHOTOS], "has fewer than two classes"),
         ([folder, "--template", "photo"], "for the name"),
         ([folder, "--template", "a {}", "--templates", "7"], "Templates are given twice"),
         ([folder, "--fail-under", "top2=1"], "The figures are: top1, top5."),

@@ -13,7 +13,7 @@ from nmm.cli.console.stdout import emit
 from nmm.cli.console.text import printable
 from nmm.cli.render.formats import csv_row
 from nmm.index.errors import UsageError
-from nmm.index.evaluation.bootstrap import Measured, measure
+from nmm.index.evaluation.bootstrap import Estimate, estimate
 
 if TYPE_CHECKING:
     from nmm.index.evaluation.bootstrap import Sampling, Statistics
@@ -43,8 +43,8 @@ class Figures:
     metrics: Sequence[str]
     sampling: Sampling
     systems: Sequence[System]
-    measured: list[list[Measured]] = field(default_factory=list)
-    differences: list[list[Measured]] = field(default_factory=list)
+    measured: list[list[Estimate]] = field(default_factory=list)
+    differences: list[list[Estimate]] = field(default_factory=list)
 
 
 def measured(metrics: Sequence[str], systems: Sequence[System], sampling: Sampling) -> Figures:
@@ -54,8 +54,8 @@ def measured(metrics: Sequence[str], systems: Sequence[System], sampling: Sampli
         metrics,
         sampling,
         systems,
-        [measure(system.statistics, sampling) for system in systems],
-        [measure(other - first, sampling) for other in others],
+        [estimate(system.statistics, sampling) for system in systems],
+        [estimate(other - first, sampling) for other in others],
     )
 
 
@@ -145,7 +145,7 @@ def _short(name: str) -> str:
     return ", ".join(Path(part).name if part.startswith("/") else part for part in name.split(", "))
 
 
-def _intervals(row: Sequence[Measured], sampling: Sampling, sign: str) -> str:
+def _intervals(row: Sequence[Estimate], sampling: Sampling, sign: str) -> str:
     cells = (
         "–" if m.low is None or m.high is None else f"{m.low:{sign}.2f}…{m.high:{sign}.2f}"
         for m in row
@@ -175,7 +175,7 @@ def as_json(kind: str, figures: Figures, about: dict[str, Any], below: Sequence[
     return json.dumps(answer, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
 
-def _by_name(metrics: Sequence[str], row: Sequence[Measured]) -> dict[str, Any]:
+def _by_name(metrics: Sequence[str], row: Sequence[Estimate]) -> dict[str, Any]:
     return {
         name: {"value": _number(one.value), "low": one.low, "high": one.high}
         for name, one in zip(metrics, row, strict=True)

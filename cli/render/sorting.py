@@ -15,7 +15,7 @@ from nmm.cli.console.text import count, current_folder, printable
 
 if TYPE_CHECKING:
     from nmm.cli.render.classifications import Row
-    from nmm.index.organize.apply import Sorted
+    from nmm.index.organize.apply import SortResult
     from nmm.index.organize.plan import Plan
 
 
@@ -42,12 +42,14 @@ def sort(
         listed: Print what would be done file by file; else standard output is for a script.
         quiet: Leave out notes.
     """
-    from nmm.index.organize.apply import carry_out
-    from nmm.index.organize.plan import Filed, folder_names, plan
+    from nmm.index.organize.apply import apply_plan
+    from nmm.index.organize.plan import LabelledFile, folder_names, make_plan
 
     names = folder_names(labels)
-    files = [Filed(row.item.path, row.label, row.item.size, row.item.mtime_ns) for row in shown]
-    todo = plan(files, folder, names, "move" if moving else "link")
+    files = [
+        LabelledFile(row.item.path, row.label, row.item.size, row.item.mtime_ns) for row in shown
+    ]
+    todo = make_plan(files, folder, names, "move" if moving else "link")
     if not yes:
         _tell(todo, listed=listed, quiet=quiet)
         return bool(todo.failed)
@@ -59,12 +61,12 @@ def sort(
                 f"Undo it with: nmm classify --undo {printable(shlex.quote(str(log)))}", err=True
             )
 
-    done = carry_out(todo, tell_log)
+    done = apply_plan(todo, tell_log)
     _tell_failed(done)
     if not quiet:
         counts = [f"{done.done} {'moved' if moving else 'linked'}"]
-        if todo.there:
-            counts.append(f"{todo.there} there already")
+        if todo.in_place:
+            counts.append(f"{todo.in_place} there already")
         if done.failed:
             counts.append(f"{len(done.failed)} failed")
         typer.echo(f"{', '.join(counts)}: {printable(str(todo.folder))}", err=True)
@@ -93,7 +95,7 @@ def _tell(todo: Plan, *, listed: bool, quiet: bool) -> None:
         typer.echo(f"{printable(path)}: {printable(reason)}", err=True)
     if not quiet:
         what = "moved" if todo.action == "move" else "linked"
-        there = f", {todo.there} there already" if todo.there else ""
+        there = f", {todo.in_place} there already" if todo.in_place else ""
         typer.echo(f"{len(todo.steps)} to be {what}{there}. Nothing was done yet.", err=True)
         if todo.steps:
             typer.echo("Do it with the same command and: --yes", err=True)
@@ -115,6 +117,6 @@ def put_back(log: Path, *, quiet: bool) -> None:
         raise typer.Exit(Exit.SOME_SKIPPED)
 
 
-def _tell_failed(done: Sorted) -> None:
+def _tell_failed(done: SortResult) -> None:
     for path, reason in done.failed:
         typer.echo(f"{printable(path)}: {printable(reason)}", err=True)

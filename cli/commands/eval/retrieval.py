@@ -92,13 +92,13 @@ def retrieval(
     from nmm.cli.render.progress import Progress
     from nmm.index.evaluation import retrieval as r
     from nmm.index.evaluation.bootstrap import Sampling
-    from nmm.index.evaluation.judgments import read_captions
+    from nmm.index.evaluation.judgments import read_judgments
     from nmm.index.store.layout import index_folder
 
     only_one({"--json": as_json, "--csv": as_csv})
     wanted = evaluations.limits(fail_under or (), r.METRICS)
     filters = among.typed.read()
-    captions = read_captions(file)
+    captions = read_judgments(file)
     backend = Backend(device, threads, precision)
     with Progress(quiet=quiet) as progress:
         folders = [index_folder(index_path)]
@@ -182,10 +182,10 @@ def _index_with(
 ) -> IndexFolder:
     """An index of the same files with a model, brought up to date."""
     from nmm.cli.console.signals import stopping
-    from nmm.index.evaluation.reference_index import index_with
+    from nmm.index.evaluation.reference_index import build_reference_index
 
     with stopping() as stop:
-        kept, summary = index_with(
+        kept, summary = build_reference_index(
             folder,
             model,
             backend=backend,

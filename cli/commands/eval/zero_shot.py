@@ -33,8 +33,8 @@ from nmm.index.encoders.base import Task
 from nmm.index.encoders.runtime.backend import Backend, Device, Precision
 
 if TYPE_CHECKING:
-    from nmm.index.evaluation.classification import Classified
-    from nmm.index.evaluation.labelled_folders import Labelled
+    from nmm.index.evaluation.classification import ClassificationResult
+    from nmm.index.evaluation.labelled_folders import LabelledImages
 
 # Classes, and confusions, that are shown; all are in the JSON.
 CLASSES, CONFUSIONS = 20, 10
@@ -103,15 +103,15 @@ def zero_shot(
     from nmm.cli.render.progress import Progress
     from nmm.index.evaluation import classification as c
     from nmm.index.evaluation.bootstrap import Sampling
-    from nmm.index.evaluation.labelled_folders import labelled_images, read_names
+    from nmm.index.evaluation.labelled_folders import find_labelled_images, read_class_names
     from nmm.index.events import FileSkipped
     from nmm.index.media.image.decode import MAX_PIXELS
 
     only_one({"--json": as_json, "--csv": as_csv})
     wanted = evaluations.limits(fail_under or (), c.METRICS)
-    labelled = labelled_images(folder, read_names(names) if names else None)
+    labelled = find_labelled_images(folder, read_class_names(names) if names else None)
     sentences = _templates(template, templates, labelled)
-    found: list[Classified] = []
+    found: list[ClassificationResult] = []
     skipped = dict(labelled.skipped)
     with Progress(quiet=quiet) as progress:
         for path, reason in labelled.skipped:
@@ -124,7 +124,7 @@ def zero_shot(
 
         for encoder in encoders(model, Backend(device, threads, precision), offline, progress):
             progress.advance("Naming classes", 0, len(set(labelled.names)), unit="classes")
-            done = c.classify(
+            done = c.evaluate_classification(
                 labelled,
                 encoder,
                 sentences,
@@ -168,13 +168,13 @@ def zero_shot(
         if skipped:
             total = len(labelled.images) + len(labelled.skipped)
             typer.echo(f"{len(skipped):,} of {total:,} images skipped.", err=True)
-        if labelled.outside:
-            typer.echo(f"{labelled.outside:,} images are in no class, and left out.", err=True)
+        if labelled.unlabelled:
+            typer.echo(f"{labelled.unlabelled:,} images are in no class, and left out.", err=True)
     end(below, skipped=bool(skipped))
 
 
 def _templates(
-    given: Sequence[str] | None, chosen: Templates | None, labelled: Labelled
+    given: Sequence[str] | None, chosen: Templates | None, labelled: LabelledImages
 ) -> tuple[str, ...]:
     from nmm.index.analysis.classification import zero_shot as z
     from nmm.index.errors import UsageError
@@ -192,7 +192,7 @@ def _templates(
     return sets[chosen or (Templates.CLIP_80 if labelled.is_imagenet else Templates.CLIP_7)]
 
 
-def _about(one: Classified, labelled: Labelled) -> dict[str, Any]:
+def _about(one: ClassificationResult, labelled: LabelledImages) -> dict[str, Any]:
     """What JSON says of a model: each class, and the confusion matrix without its zeros."""
     counts, right = one.by_class(len(labelled.classes))
     return {
@@ -217,14 +217,16 @@ def _about(one: Classified, labelled: Labelled) -> dict[str, Any]:
     }
 
 
-def _cells(found: Sequence[Classified], labelled: Labelled) -> Iterator[tuple[str, str, str, int]]:
+def _cells(
+    found: Sequence[ClassificationResult], labelled: LabelledImages
+) -> Iterator[tuple[str, str, str, int]]:
     """The confusion matrix of each model, without zeros: by class, by what it was taken for."""
     for one in found:
         for (actual, told), count in one.confusion().items():
             yield one.model, labelled.classes[actual], labelled.classes[told], count
 
 
-def _class_lines(one: Classified, labelled: Labelled) -> Iterator[str]:
+def _class_lines(one: ClassificationResult, labelled: LabelledImages) -> Iterator[str]:
     """Classes from the worst on, and what is confused most, for a person."""
     counts, right = one.by_class(len(labelled.classes))
     shares = {
