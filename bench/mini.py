@@ -37,8 +37,9 @@ from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
+from nmm.index.media.base import Chunking, UnitRequest
+from nmm.index.media.identify import hash_file
 from nmm.index.media.image.decode import MAX_PIXELS, decode
-from nmm.index.media.reader import Chunking, TextMedia, read_media
 from nmm.index.store.catalog.types import Scale
 
 if TYPE_CHECKING:
@@ -149,15 +150,8 @@ def sample_passages(encoder: OnnxEncoder) -> Iterator[str]:
     """The chunks of the sample data's texts."""
     chunking = Chunking(encoder.tokenizer, MINI.chunk, overlap=0)
     for file in sorted(p for p in SAMPLE_DATA.rglob("*") if p.is_file()):
-        media = read_media(
-            file,
-            chunking=chunking,
-            side=MINI.image.side,
-            max_pixels=MAX_PIXELS,
-            is_known=lambda _: False,
-        )
-        if isinstance(media, TextMedia):
-            yield from (chunk.text for chunk in media.chunks)
+        units = hash_file(file).read(UnitRequest(MINI.image.side, MAX_PIXELS, chunking)).units
+        yield from (unit.payload for unit in units if isinstance(unit.payload, str))
 
 
 def embed_by_recipes(files: Sequence[Path]) -> dict[str, Floats]:

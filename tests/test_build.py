@@ -40,10 +40,12 @@ from nmm.index.indexing import prepare as ready_module
 from nmm.index.indexing.batching import CHUNKS_PER_IMAGE, UNDERWAY, Batch, FileEntry
 from nmm.index.indexing.indexer import build
 from nmm.index.indexing.pipeline import AHEAD, Options
+from nmm.index.indexing.prepare import PreparedFile, PreparedUnit
 from nmm.index.maintenance.remove import remove
 from nmm.index.maintenance.status import status
-from nmm.index.media.reader import SMALL_TEXT, read_media
-from nmm.index.media.text.chunking import Chunk
+from nmm.index.media.base import Locator, MediaInfo
+from nmm.index.media.identify import HashedFile, hash_file
+from nmm.index.media.text.reader import SMALL_TEXT
 from nmm.index.search import engine as search_module
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import Settings
@@ -98,6 +100,10 @@ def write_long_text(path: Path, paragraphs: int = 40) -> None:
     write(path, gap.join(f"Paragraph {n}. {'The sea is blue. ' * 9}" for n in range(paragraphs)))
 
 
+def passage(line: int, text: str) -> PreparedUnit:
+    return PreparedUnit("text", text, Locator(lines=(line, line)))
+
+
 def told(summary: Summary) -> dict[str, int]:
     """The numbers of a run that are not zero."""
     names = ("added", "updated", "unchanged", "moved", "removed")
@@ -143,11 +149,11 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are read, as they are."""
     seen: list[str] = []
 
-    def read(path: Path, **options: Any) -> object:
+    def read(path: Path) -> HashedFile:
         seen.append(path.name)
-        return read_media(path, **options)
+        return hash_file(path)
 
-    monkeypatch.setattr(ready_module, "read_media", read)
+    monkeypatch.setattr(ready_module, "hash_file", read)
     return seen
 
 
@@ -621,7 +627,7 @@ def test_an_index_without_roots_has_none_to_look_at(folder: IndexFolder) -> None
 
 
 def test_a_model_that_is_unknown_makes_no_index(root: Path, folder: IndexFolder) -> None:
-    with pytest.raises(ModelError, match="There is no model called 'maxi'"):
+    with pytest.raises(ModelError, match="There is no model named 'maxi'"):
         build([root], folder, model="maxi")
     assert not folder.path.exists()
 
@@ -637,7 +643,7 @@ def test_a_model_that_is_unknown_makes_no_index(root: Path, folder: IndexFolder)
         (
             Settings("other", 384, "abc"),
             None,
-            "There is no model called 'other', and no folder of that name.",
+            "There is no model named 'other', and no folder of that name.",
         ),
         (
             Settings("mini", 384, "abc"),
@@ -785,13 +791,14 @@ def test_a_long_text_is_committed_in_parts_and_its_file_at_the_end(
         root, _ = writer.adopt_root(Path("/notes"))
         seen: list[tuple[int, bool]] = []
 
-        def chunks() -> Iterator[Chunk]:
+        def units() -> Iterator[PreparedUnit]:
             for n in range(40):
                 seen.append((reader.vector_count(), reader.file_row(root, "long.txt") is None))
-                yield Chunk(n + 1, n + 1, f"Part {n}.")
+                yield passage(n + 1, f"Part {n}.")
 
         batch = Batch(writer, mini, 1, threading.Event())
-        complete = batch.add_text(FileEntry(root, "long.txt", 1, 2), b"hash", chunks(), "added")
+        long = PreparedFile(b"hash", MediaInfo(), units())
+        complete = batch.add(FileEntry(root, "long.txt", 1, 2), long, "added")
         batch.flush()
         assert complete
         assert all(without_file for _, without_file in seen)
@@ -808,17 +815,19 @@ def test_a_long_text_is_committed_in_parts_and_its_file_at_the_end(
 def test_a_text_that_breaks_off_leaves_nothing(
     folder: IndexFolder, mini: OnnxEncoder, parts: int
 ) -> None:
-    def chunks() -> Iterator[Chunk]:
+    def units() -> Iterator[PreparedUnit]:
         for n in range(1, parts + 1):
-            yield Chunk(n, n, f"Part {n}.")
+            yield passage(n, f"Part {n}.")
         raise MediaError("changed while it was read")
 
     with open_for_writing(folder) as writer:
         root, _ = writer.adopt_root(Path("/notes"))
         batch = Batch(writer, mini, 1, threading.Event())
-        batch.add_text(FileEntry(root, "a.txt", 1, 2), b"a", [Chunk(1, 1, "Before it.")], "added")
+        before = PreparedFile(b"a", MediaInfo(), [passage(1, "Before it.")])
+        batch.add(FileEntry(root, "a.txt", 1, 2), before, "added")
+        long = PreparedFile(b"long", MediaInfo(), units())
         with pytest.raises(MediaError):
-            batch.add_text(FileEntry(root, "long.txt", 1, 2), b"long", chunks(), "added")
+            batch.add(FileEntry(root, "long.txt", 1, 2), long, "added")
         holds = batch.holds(b"long")
         batch.flush()
         assert not holds
@@ -854,20 +863,20 @@ def test_the_copy_of_a_long_text_that_changes_is_indexed(
     shutil.copy(root / "1.txt", root / "2.txt")
     committed, read = threading.Event(), threading.Event()
 
-    def read_the_copy_late(path: Path, **options: Any) -> object:
+    def read_the_copy_late(path: Path) -> HashedFile:
         if path.name == "2.txt":
             assert committed.wait(60)
-        media = read_media(path, **options)
+        hashed = hash_file(path)
         if path.name == "2.txt":
             read.set()
-        return media
+        return hashed
 
     def change() -> None:
         os.utime(root / "1.txt", ns=(0, 1))
         committed.set()
         assert read.wait(60)
 
-    monkeypatch.setattr(ready_module, "read_media", read_the_copy_late)
+    monkeypatch.setattr(ready_module, "hash_file", read_the_copy_late)
     at_batch(4, change)  # the first batch is committed by then
     assert told(build([root], folder, options=SMALL)) == {"added": 1, "skipped": 1}
     assert indexed(folder, root) == ["2.txt"]

@@ -22,8 +22,8 @@ from nmm.index.events import Event, FileProcessed, MetadataBackfillStarted, Summ
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing import metadata_backfill as details_module
 from nmm.index.indexing.indexer import build
-from nmm.index.media.image.metadata import Details
-from nmm.index.media.reader import read_details
+from nmm.index.media.base import Metadata
+from nmm.index.media.image.files import read_metadata
 from nmm.index.store.catalog.migrations import migrations
 from nmm.index.store.catalog.writer import DETAILS
 from nmm.index.store.layout import IndexFolder
@@ -220,7 +220,7 @@ def test_a_changed_file_says_nothing_of_what_was_indexed(root: Path) -> None:
     file = root / "bare.png"
     before = file.stat()
     with pytest.raises(UnreadableError):
-        read_details(file, before.st_size, before.st_mtime_ns - 1)
+        read_metadata(file, before.st_size, before.st_mtime_ns - 1)
     with pytest.raises(UnreadableError):
-        read_details(file, before.st_size + 1, before.st_mtime_ns)
-    assert read_details(file, before.st_size, before.st_mtime_ns) == Details()
+        read_metadata(file, before.st_size + 1, before.st_mtime_ns)
+    assert read_metadata(file, before.st_size, before.st_mtime_ns) == Metadata()

@@ -21,7 +21,7 @@ from nmm.index.indexing.indexer import build
 from nmm.index.indexing.pipeline import Options
 from nmm.index.indexing.watcher import watch
 from nmm.index.maintenance.status import status
-from nmm.index.media.reader import read_media
+from nmm.index.media.identify import HashedFile, hash_file
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import locate
 from nmm.index.store.catalog.writer import open_for_writing
@@ -198,13 +198,13 @@ def test_a_file_that_could_not_be_read_is_tried_again_without_a_further_change(
 
     tries: list[str] = []
 
-    def read(path: Path, **options: Any) -> object:
+    def read(path: Path) -> HashedFile:
         tries.append(path.name)
         if len(tries) == 1:
             raise UnreadableError("changed while it was read")
-        return read_media(path, **options)
+        return hash_file(path)
 
-    monkeypatch.setattr(ready_module, "read_media", read)
+    monkeypatch.setattr(ready_module, "hash_file", read)
     (root / "c.txt").write_text("A dog barks.")
     assert told(watching.burst()) == {"added": 1}
     assert tries == ["c.txt", "c.txt"]

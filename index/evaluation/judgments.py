@@ -10,7 +10,9 @@ from typing import Any
 from nmm.index.errors import UsageError
 from nmm.index.evaluation.line_reader import BadLine, json_lines, read_text
 
-FORMAT_HINT = 'Write each line as in: {"query": "a cat", "relevant": ["photos/chelsea.jpg"]}'
+FORMAT_HINT = (
+    'Write each line as in this example: {"query": "a cat", "relevant": ["photos/chelsea.jpg"]}'
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,13 @@ def read_judgments(file: Path) -> Judgments:
             if judgments.bad
             else "It is empty."
         )
-        raise UsageError(f"{file} has no valid query.", why=why, hint=FORMAT_HINT)
+        raise UsageError(
+            f"{file} holds no valid query.",
+            code="judgments-empty",
+            why=why,
+            hint=FORMAT_HINT,
+            path=file,
+        )
     return judgments
 
 

@@ -12,16 +12,14 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from nmm.index.analysis.clustering.imagenet import imagenet_names, imagenet_table
 from nmm.index.errors import UsageError
 from nmm.index.evaluation.line_reader import read_text
 from nmm.index.indexing.walk import SkippedEntry, walk
-from nmm.index.media.image.decode import IMAGE_SUFFIXES, looks_like_image
+from nmm.index.media.registry import SIGNATURE_BYTES, is_image, is_image_name
 
-# Bytes that contain the signature of an image.
-SIGNATURE_BYTES = 64
 _WORDNET = re.compile(r"n\d{8}")
 _VALIDATION = re.compile(r"ILSVRC2012_val_\d{8}\.JPEG")
 
@@ -68,7 +66,10 @@ def find_labelled_images(folder: Path, names: Mapping[str, str] | None = None) -
     root = folder.expanduser()
     if not root.is_dir():
         raise UsageError(
-            f"{folder} is not a folder.", hint="Name a folder with one folder per class."
+            f"{folder} is not a folder.",
+            code="labelled-folder-missing",
+            hint="Give a folder with one folder for each class in it.",
+            path=folder,
         )
     root = root.resolve()
     found: list[tuple[str, str]] = []
@@ -93,16 +94,22 @@ def find_labelled_images(folder: Path, names: Mapping[str, str] | None = None) -
     classes = sorted({name for _, name in found})
     if len(classes) < 2:
         raise UsageError(
-            f"{folder} has fewer than two classes.",
-            why=f"Folders with images: {len(classes)}.",
-            hint="Put the images of each class into a folder with the name of the class.",
+            f"{folder} holds fewer than two classes.",
+            code="labelled-classes-too-few",
+            why=f"Folders in it that hold images: {len(classes)}.",
+            hint="Put the images of each class into a folder that has the name of the class.",
+            path=folder,
+            classes=len(classes),
         )
     known = imagenet_names() if any(map(_WORDNET.fullmatch, classes)) else {}
     given = names or {}
     if unknown := [name for name in given if name not in classes]:
         raise UsageError(
-            f"{folder} has no class {unknown[0]!r} to name.",
+            f"There is no class {unknown[0]!r} in {folder} to rename.",
+            code="labelled-class-unknown",
             hint=f"The first folders are: {', '.join(classes[:5])}.",
+            path=folder,
+            name=unknown[0],
         )
     indices = {name: index for index, name in enumerate(classes)}
     return LabelledImages(
@@ -119,11 +126,11 @@ def find_labelled_images(folder: Path, names: Mapping[str, str] | None = None) -
 
 def _is_image(path: str) -> bool:
     """Return whether a file has the suffix or the signature of an image."""
-    if os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122 - faster for many files
+    if is_image_name(PurePath(path)):
         return True
     try:
         with open(path, "rb") as file:  # noqa: PTH123
-            return looks_like_image(file.read(SIGNATURE_BYTES))
+            return is_image(file.read(SIGNATURE_BYTES))
     except OSError:
         return False
 
@@ -141,7 +148,10 @@ def read_class_names(file: Path) -> dict[str, str]:
             found[folder] = name
         elif line.strip():
             raise UsageError(
-                f"{file}, line {number}: {line!r} is not a folder with a name.",
-                hint="Write the name of the folder, a tab, and the name of the class.",
+                f"{file}, line {number}: {line!r} is not a folder and a name.",
+                code="class-names-invalid",
+                hint="Write the name of the folder, a tab, and the name of its class.",
+                path=file,
+                line=number,
             )
     return found

@@ -61,7 +61,7 @@ def build_reference_index(
         roots = [root.path for root in catalog.roots()]
     if settings is None or not roots:
         raise NoIndexError(
-            f"The index in {folder.path} is empty.", hint="Fill it with: nmm index FOLDER"
+            f"The index in {folder.path} is empty.", code="index-empty", path=folder.path
         )
     if settings.model == wanted.name:
         return folder, None

@@ -87,12 +87,21 @@ def read_pairs(file: Path) -> SentencePairs:
     if len(pairs.scores) < MIN_PAIRS:
         why = f"line {pairs.bad[0].line}: {pairs.bad[0].reason}" if pairs.bad else ""
         count = len(pairs.scores)
-        raise UsageError(f"{file} has too few pairs: {count}.", why=why, hint=FORMAT_HINT)
+        raise UsageError(
+            f"{file} has too few pairs to measure: {count}.",
+            code="sts-pairs-too-few",
+            why=why,
+            hint=FORMAT_HINT,
+            path=file,
+            pairs=count,
+        )
     if min(pairs.scores) == max(pairs.scores):
         raise UsageError(
             f"All scores in {file} are {pairs.scores[0]:g}.",
-            why="A constant has no correlation.",
+            code="sts-scores-constant",
+            why="A correlation needs scores that differ.",
             hint="Use pairs with different scores.",
+            path=file,
         )
     return pairs
 

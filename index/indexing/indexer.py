@@ -33,7 +33,7 @@ from nmm.index.index_model import check, model_of, settings_of
 from nmm.index.indexing import ocr
 from nmm.index.indexing.changed_scopes import cover_changes
 from nmm.index.indexing.finalize import derive
-from nmm.index.indexing.metadata_backfill import read_missing_details
+from nmm.index.indexing.metadata_backfill import read_missing_metadata
 from nmm.index.indexing.ocr_pass import read_words
 from nmm.index.indexing.pipeline import Options, Run
 from nmm.index.indexing.scopes import Coverage, Scope, cover, mount_point, resolve
@@ -338,7 +338,7 @@ class _Todo:
             run.summary.removed += sum(map(writer.empty, covered.emptied))
         if not run.summary.interrupted:
             derive(writer, folder, encoder)
-            through = read_missing_details(writer, self.on_event, self.stop)
+            through = read_missing_metadata(writer, self.on_event, self.stop)
             run.summary.interrupted = not through
             if through and folder == self.folder:  # no rebuild, which takes over what was read
                 self._read_words(writer, covered.scopes, run.unseen, run.summary)

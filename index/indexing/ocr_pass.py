@@ -18,7 +18,7 @@ from nmm.index.errors import MediaError
 from nmm.index.events import Event, FileSkipped, OcrFileProcessed, OcrStarted, OcrSummary, Summary
 from nmm.index.indexing.ocr import SIDE, Ocr, Prepared, prepare
 from nmm.index.indexing.pipeline import ahead
-from nmm.index.media.reader import read_again
+from nmm.index.media.image.files import decode_known
 from nmm.index.store.catalog.ocr_text import Line, Picture, pictures, put_words, unread
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _prepared(picture: Picture, max_pixels: int) -> Prepared:
 
 def _prepared_from(path: Path, digest: bytes, max_pixels: int) -> Prepared | MediaError:
     try:
-        return prepare(read_again(path, digest, side=SIDE, max_pixels=max_pixels))
+        return prepare(decode_known(path, digest, side=SIDE, max_pixels=max_pixels))
     except MediaError as error:
         return error
 

@@ -60,11 +60,17 @@ def copy_into(paths: Sequence[str], folder: Path, *, link: bool = False) -> Copy
         target.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise UsageError(
-            f"{folder} is not a folder.", hint="Name a folder that exists or can be created."
+            f"{folder} is not a folder.",
+            code="target-not-a-folder",
+            hint="Give the name of a folder, or a new name.",
+            path=folder,
         ) from error
     except OSError as error:
         raise OutputError(
-            f"{folder} cannot be created.", why=error.strerror or str(error)
+            f"The folder {folder} cannot be created.",
+            code="folder-not-creatable",
+            why=error.strerror or str(error),
+            path=folder,
         ) from error
     result = CopyResult()
     for path in paths:

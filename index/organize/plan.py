@@ -111,7 +111,10 @@ def make_plan(
     for path in (top, *(top / name for name in names.values())):
         if os.path.lexists(path) and not path.is_dir():
             raise UsageError(
-                f"{path} is not a folder.", hint="Name a folder that exists or can be created."
+                f"{path} is not a folder.",
+                code="target-not-a-folder",
+                hint="Give the name of a folder, or a new name.",
+                path=path,
             )
     result = Plan(action, top)
     taken: set[str] = set()
