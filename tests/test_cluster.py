@@ -294,7 +294,7 @@ def test_a_vocabulary_of_ones_own_names_the_groups(subjects: FileCollection) -> 
     found = cluster(subjects, 3, vocabulary=["bakery"])
     assert min(one.name for one in found) == "bakery"
     assert len({one.name for one in found}) == 3
-    with pytest.raises(UsageError, match="is empty"):
+    with pytest.raises(UsageError, match="no words"):
         cluster(subjects, vocabulary=["", " "])
 
 
@@ -417,7 +417,7 @@ def test_it_says_what_is_wrong(indexed: tuple[Nmm, Path], tmp_path: Path) -> Non
     assert "No file passes --in nowhere" in done.stderr
     done = nmm("cluster", "--in", "poems", "-k", "9", "--jsonl")
     assert done.returncode == 0
-    assert "No more than 2 groups can be made: so many files differ." in done.stderr
+    assert "Only 2 groups are possible: there are no more different files." in done.stderr
     assert nmm("cluster", NMM_INDEX=str(tmp_path / "no")).returncode == 4
 
 

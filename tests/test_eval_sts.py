@@ -129,8 +129,8 @@ def test_what_is_wrong_is_named_and_counted(here: Nmm, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("", "too few pairs: 0"),
-        ("a\tb\t1\nc\td\t2\n", "too few pairs: 2"),
+        ("", "too few pairs to measure: 0"),
+        ("a\tb\t1\nc\td\t2\n", "too few pairs to measure: 2"),
         ("a\tb\t1\nc\td\t1\ne\tf\t1\n", "All scores in"),
         ("just words\nand more\n", "too few pairs"),
         ('{"sentence1": "a", "sentence2": ["b"], "score": 1}\n', "too few pairs"),

@@ -264,7 +264,7 @@ def test_classes_of_one_name_are_told_apart_by_chance(
     names.write_text("dog\ta dog\n", "utf-8")
     unknown = here(*command)
     assert unknown.returncode == 2
-    assert "has no class 'dog'" in unknown.stderr
+    assert "There is no class 'dog'" in unknown.stderr
 
 
 def test_models_are_compared_on_the_images_that_all_can_read(
@@ -313,7 +313,7 @@ def test_errors_say_what_to_do(here: Nmm, folder: Path, tmp_path: Path) -> None:
         ([PHOTOS / "chelsea.jpg"], "is not a folder"),
         ([PHOTOS], "holds fewer than two classes"),
         ([folder, "--template", "photo"], "has no {} for the name of the class"),
-        ([folder, "--template", "a {}", "--templates", "7"], "Templates are given twice"),
+        ([folder, "--template", "a {}", "--templates", "7"], "exclude each other"),
         ([folder, "--fail-under", "top2=1"], "The figures are: top1, top5."),
     ):
         done = here("eval", "zero-shot", *arguments, "--model", "mini")

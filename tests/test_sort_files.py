@@ -470,7 +470,7 @@ def test_the_command_says_first_what_it_would_do(nmm: Nmm, sample_data: Path) ->
     }
     assert done.stderr.splitlines()[1:] == [
         "3 to be moved. Nothing was done yet.",
-        "Do it with the same command and: --yes",
+        "To carry this out, add: --yes",
     ]
     done = nmm(*asked, "--json", cwd=sample_data)
     assert len(json.loads(done.stdout)["results"]) >= 3
@@ -484,12 +484,12 @@ def test_the_command_says_first_what_it_would_do(nmm: Nmm, sample_data: Path) ->
     assert done.stderr.splitlines()[1:] == [
         f"Undo it with: nmm classify --undo {log}",
         f"3 moved: {top}",
-        "Tell the index with: nmm index",
+        "Update the index with: nmm index",
     ]
     assert (top / "cat" / "chelsea.jpg").is_file()
     assert json.loads(nmm("index", "--json").stdout)["moved"] == 3
     done = nmm("classify", "--undo", log)
-    assert (done.returncode, done.stderr) == (0, "3 files put back.\n")
+    assert (done.returncode, done.stderr) == (0, "3 files moved back.\n")
     assert sorted(path.name for path in photos.iterdir()) == there
     assert not (sample_data / "by").exists()
 
@@ -521,7 +521,7 @@ def test_a_folder_outside_the_index_is_taken_in_before_the_old_places_go(
     (log,) = to.glob(".nmm-undo-*")
     assert nmm("classify", "--undo", log).stderr == "1 link removed.\n"
     done = nmm(*asked, "--move-to", to, "--yes")
-    assert done.stderr.endswith(f"Tell the index with: nmm index '{to}' && nmm index\n")
+    assert done.stderr.endswith(f"Update the index with: nmm index '{to}' && nmm index\n")
     before = known(IndexFolder(tmp_path / "index"))
     assert nmm("index", to).returncode == 0
     assert json.loads(nmm("index", "--json").stdout)["removed"] == 1
