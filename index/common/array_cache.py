@@ -32,8 +32,8 @@ def load_or_compute(
 
     with suppress(OSError, ValueError, EOFError):  # missing or damaged
         stored = np.load(file, allow_pickle=False)
-        lengths = np.linalg.norm(stored, axis=-1)
-        if (stored.shape, stored.dtype) == (shape, np.float32) and np.allclose(lengths, 1, atol=1e-3):
+        fits = (stored.shape, stored.dtype) == (shape, np.float32)
+        if fits and np.allclose(np.linalg.norm(stored, axis=-1), 1, atol=1e-3):
             vectors: NDArray[np.float32] = stored
             return vectors
     vectors = compute()
