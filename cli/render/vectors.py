@@ -75,7 +75,7 @@ def choose_format(requested: Format | None, output: Path | None) -> FormatWriter
     chosen = requested or suffixes.get(output.suffix.lower() if output else "", Format.JSONL)
     if chosen is Format.NPY and _is_stdout(output) and sys.stdout.isatty():
         raise UsageError(
-            "A matrix of NumPy is not for a terminal.", hint="Name a file for it with -o."
+            "npy is binary and cannot be printed to a terminal.", hint="Write it to a file with -o."
         )
     return {Format.JSONL: _json_lines, Format.CSV: _csv, Format.NPY: _npy}[chosen]
 
