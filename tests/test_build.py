@@ -46,6 +46,7 @@ from nmm.index.media.reader import SMALL_TEXT, read_media
 from nmm.index.media.text.chunking import Chunk
 from nmm.index.search import engine as search_module
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.types import Settings
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
@@ -782,7 +783,7 @@ def test_a_long_text_is_committed_in_parts_and_its_file_at_the_end(
     folder: IndexFolder, mini: OnnxEncoder
 ) -> None:
     with open_for_writing(folder) as writer, Catalog.open(folder.catalog) as reader:
-        root, _ = writer.adopt_root(Path("/notes"))
+        root, _ = adopt_root(writer, Path("/notes"))
         seen: list[tuple[int, bool]] = []
 
         def chunks() -> Iterator[Chunk]:
@@ -814,7 +815,7 @@ def test_a_text_that_breaks_off_leaves_nothing(
         raise MediaError("changed while it was read")
 
     with open_for_writing(folder) as writer:
-        root, _ = writer.adopt_root(Path("/notes"))
+        root, _ = adopt_root(writer, Path("/notes"))
         batch = Batch(writer, mini, 1, threading.Event())
         batch.add_text(FileEntry(root, "a.txt", 1, 2), b"a", [Chunk(1, 1, "Before it.")], "added")
         with pytest.raises(MediaError):
