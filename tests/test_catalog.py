@@ -217,6 +217,7 @@ LEFT = """
 import os, signal, sys
 from pathlib import Path
 from nmm.index.store.layout import IndexFolder
+from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.writer import open_for_writing
 
 with open_for_writing(IndexFolder(Path(sys.argv[1]))) as writer:
