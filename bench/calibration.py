@@ -36,15 +36,15 @@ from numpy.typing import NDArray
 from report import Figure, left_out, note
 
 from nmm.index.analysis.classification.classifier import (
-    OTHERS,
-    REFUSED,
+    REJECTION_RATE,
+    UNRELATED_SHARE,
     classify,
-    label_vectors,
+    embed_labels,
+    rejection_thresholds,
     softmax,
-    unfit,
 )
 from nmm.index.analysis.classification.labels import Label
-from nmm.index.analysis.collection import Items, open_items
+from nmm.index.analysis.collection import FileCollection, open_collection
 from nmm.index.calibration import NEUTRAL_QUERIES
 from nmm.index.encoders.base import Encoder, Task
 from nmm.index.encoders.registry import MINI
@@ -91,7 +91,7 @@ class Labelled(NamedTuple):
     Attributes:
         name: Of the set.
         kind: Of the items.
-        vectors: Of the items, shape (n, dimension).
+        vectors: Of the collection, shape (n, dimension).
         labels: By name.
         right: The number of each item's label, shape (n,).
     """
@@ -127,21 +127,21 @@ def accuracy(encoder: Encoder, some: Labelled, *templates: str) -> float:
     return float((cosines(encoder, some, *templates).argmax(axis=1) == some.right).mean())
 
 
-def seconds(items: Items, labels: int, *, none: bool = False) -> float:
-    """What it takes to classify items among so many labels, with the model at work already."""
-    items.encoder.embed_texts(["warm"], Task.QUERY)
+def seconds(collection: FileCollection, labels: int, *, none: bool = False) -> float:
+    """What it takes to classify files among so many labels, with the model at work already."""
+    collection.encoder.embed_texts(["warm"], Task.QUERY)
     asked = [Label(name) for name in [*THINGS.values(), *BESIDE, *NEUTRAL_QUERIES][:labels]]
     started = time.perf_counter()
-    classify(items, asked, none=none)
+    classify(collection, asked, none=none)
     return time.perf_counter() - started
 
 
 def photos(folder: Path) -> Iterator[Labelled]:
     index = IndexFolder(folder / "photos")
     build([SAMPLE_DATA / "photos"], index, model="mini", offline=True)
-    with open_items(index, ["image"]) as items:
-        names = [PHOTOS[Path(item.path).stem] for item in items.files]
-        vectors = items.file_vectors
+    with open_collection(index, ["image"]) as collection:
+        names = [PHOTOS[Path(item.path).stem] for item in collection.files]
+        vectors = collection.file_vectors
     for name, labels in (("photos", names), ("photos, more labels", [*names, *BESIDE])):
         yield Labelled(name, "image", vectors, labels, np.arange(len(names)))
 
@@ -163,15 +163,15 @@ def numpy_pages(encoder: Encoder) -> Labelled:
 def emoji_sets(folder: Path, encoder: Encoder) -> Iterator[Labelled]:
     drawn = draw(folder / "pictures", read_emoji())
     build([folder / "pictures"], IndexFolder(folder / "index"), model="mini", offline=True)
-    with open_items(IndexFolder(folder / "index"), ["image"]) as items:
+    with open_collection(IndexFolder(folder / "index"), ["image"]) as collection:
         # The first picture of each: the others have another tone of skin.
         first: dict[str, tuple[Emoji, int]] = {}
-        for place, item in enumerate(items.files):
+        for place, item in enumerate(collection.files):
             one = drawn[Path(item.path).name]
             if one.group not in SIGNS:
                 first.setdefault(one.item, (one, place))
         every = [one for one, _ in first.values()]
-        pictures = items.file_vectors[[place for _, place in first.values()]]
+        pictures = collection.file_vectors[[place for _, place in first.values()]]
     words = [f"{one.name}: {', '.join(sorted(one.keywords))}" for one in every]
     texts = encoder.embed_texts(words, Task.DOCUMENT)
 
@@ -191,9 +191,9 @@ def _by(name: str, kind: Kind, vectors: Floats, labels: list[str]) -> Labelled:
 
 
 def cosines(encoder: Encoder, some: Labelled, *templates: str) -> Floats:
-    """Of items with labels, shape (items, labels)."""
+    """Of collection with labels, shape (collection, labels)."""
     labels = [Label(name) for name in some.labels]
-    return some.vectors @ label_vectors(encoder, labels, some.kind, templates).T
+    return some.vectors @ embed_labels(encoder, labels, some.kind, templates).T
 
 
 def judged(logits: Floats, right: NDArray[np.int64], temperature: float) -> tuple[float, float]:
@@ -242,7 +242,7 @@ def print_none(encoder: Encoder, sets: list[Labelled]) -> None:
     generator = np.random.default_rng(0)
     for some in sets:
         queries = [Label(query) for query in NEUTRAL_QUERIES]
-        neutral = some.vectors @ label_vectors(encoder, queries, some.kind).T
+        neutral = some.vectors @ embed_labels(encoder, queries, some.kind).T
         every = cosines(encoder, some)
         rows = []
         for _ in range(DRAWS):
@@ -253,15 +253,15 @@ def print_none(encoder: Encoder, sets: list[Labelled]) -> None:
                 continue
             own = every[:, chosen]
             best, place = own.max(axis=1), own.argmax(axis=1)
-            flat = best >= np.quantile(neutral, REFUSED ** (1 / count))
-            kept = best >= unfit(neutral, own)[place]
+            flat = best >= np.quantile(neutral, REJECTION_RATE ** (1 / count))
+            kept = best >= rejection_thresholds(neutral, own)[place]
             rows.append([*_rates(kept, fits), sum(_rates(flat, fits)) / 2])
         kept_rate, refused, beside = np.mean(rows, axis=0)
         mean = (kept_rate + refused) / 2
         print(f"{some.name:28}{kept_rate:9.2f}{refused:9.2f}{mean:9.2f}{beside:9.2f}")
         what = f"{some.name}: none told from what a label fits"
         note(Figure(what, float(mean), "", "flat cosine", float(beside), float(mean / beside)))
-    print(f"of unrelated files, {REFUSED} are to be refused; levels are quantiles of {OTHERS}")
+    print(f"rejection rate for unrelated files: {REJECTION_RATE}; quantile: {UNRELATED_SHARE}")
 
 
 def _rates(kept: NDArray[np.bool_], fits: NDArray[np.bool_]) -> tuple[float, float]:

@@ -21,7 +21,8 @@ from nmm.index.encoders.base import Task
 from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.indexing.walk import FoundFile, walk
-from nmm.index.media.reader import Chunking, TextMedia, read_media
+from nmm.index.media.base import Chunking, UnitRequest
+from nmm.index.media.identify import hash_file
 
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 QUICK = "--sizes 64 250"
@@ -75,19 +76,12 @@ def main() -> None:
     print("tokens  chunks  file first    MRR  lines touched  lines right")
     found: dict[int, float] = {}
     for size in sizes:
-        chunking = Chunking.of(encoder.tokenizer, size)
+        chunking = Chunking.for_index(encoder.tokenizer, size)
         owners, chunks = [], []
         for entry in walk(SAMPLE_DATA, exclude=["*.jpg"]):
             assert isinstance(entry, FoundFile)
-            media = read_media(
-                SAMPLE_DATA / entry.path,
-                chunking=chunking,
-                side=MINI.image.side,
-                max_pixels=1,
-                is_known=lambda _: False,
-            )
-            assert isinstance(media, TextMedia)
-            for chunk in media.chunks:
+            file = hash_file(SAMPLE_DATA / entry.path)
+            for chunk in file.read(UnitRequest(MINI.image.side, 1, chunking)).units:
                 owners.append(entry.path)
                 chunks.append(chunk)
         vectors = encoder.embed_texts([chunk.text for chunk in chunks], Task.DOCUMENT)

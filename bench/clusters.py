@@ -14,7 +14,7 @@ import numpy as np
 
 from nmm.index.analysis.clustering import hdbscan, kmeans
 from nmm.index.analysis.clustering.clusters import Method
-from nmm.index.analysis.modality_gap import closed
+from nmm.index.analysis.modality_gap import remove_modality_gap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,11 +98,11 @@ def measure(
 
     vectors, truth, kinds = generate(count, groups, dimension=dimension, cosine=cosine, seed=seed)
     start = time.perf_counter()
-    moved = closed(vectors, kinds) if closing else vectors
+    moved = remove_modality_gap(vectors, kinds) if closing else vectors
     if method is Method.HDBSCAN:
-        found = hdbscan.divide(moved)
+        found = hdbscan.cluster_vectors(moved)
     else:
-        found = kmeans.divide(moved, groups if known else None)
+        found = kmeans.cluster_vectors(moved, groups if known else None)
     seconds = time.perf_counter() - start
     inside = found.labels >= 0
     rand = float(adjusted_rand_score(truth[inside], found.labels[inside])) if inside.any() else 0.0

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from report import Figure, note
 from store import Space
 
-from nmm.index.common.linalg import make_unit
+from nmm.index.common.linalg import normalize_rows
 from nmm.index.search.prefetch import GROUP
 from nmm.index.store.vectors import faiss_files
 from nmm.index.store.vectors.quantized_scan import encode
@@ -41,13 +41,13 @@ Vectors = NDArray[np.float32]
 
 def clusters(count: int, seed: int, dimension: int) -> Vectors:
     vectors = Space(count).vectors(count, seed, 0.3)[:, :dimension].copy()
-    make_unit(vectors)
+    normalize_rows(vectors)
     return vectors
 
 
 def random(count: int, seed: int, dimension: int) -> Vectors:
     vectors = np.random.default_rng(seed).standard_normal((count, dimension), np.float32)
-    make_unit(vectors)
+    normalize_rows(vectors)
     return vectors
 
 

@@ -36,20 +36,20 @@ from PIL import Image
 from report import Figure, left_out, note
 from variants import CHANGES, ORIGINAL, drawings, pages, subjects, tiles, write, write_bursts
 
-from nmm.index.analysis.collection import Items, open_items
-from nmm.index.analysis.dupes.candidates import by_hash, by_vector
-from nmm.index.analysis.dupes.disk_state import look_at
-from nmm.index.analysis.dupes.groups import find_dupes, find_links
+from nmm.index.analysis.collection import FileCollection, open_collection
+from nmm.index.analysis.dupes.candidates import find_by_hash, find_by_vector
+from nmm.index.analysis.dupes.disk_state import check_files
+from nmm.index.analysis.dupes.groups import find_duplicates, find_pairs
 from nmm.index.analysis.dupes.image_match import (
-    COLOURS,
-    apart,
-    colours_apart,
-    hashes,
-    patterns,
-    unpack,
+    MAX_COLOUR_DISTANCE,
+    brightness_patterns,
+    colour_distance,
+    pattern_distance,
+    perceptual_hashes,
+    unpack_fingerprints,
 )
-from nmm.index.analysis.dupes.keeper import Judge
-from nmm.index.analysis.dupes.pairs import Match
+from nmm.index.analysis.dupes.keeper import KeeperSelector
+from nmm.index.analysis.dupes.pairs import MatchKind
 from nmm.index.indexing.indexer import build
 from nmm.index.store.catalog.comparison_data import looks
 from nmm.index.store.layout import IndexFolder
@@ -140,16 +140,16 @@ def make(folder: Path, photos: int, emoji: bool) -> None:
 
 
 def read(index: Path, files: Path) -> Set:
-    with open_items(IndexFolder(index)) as items:
+    with open_collection(IndexFolder(index)) as collection:
         # Of files of one content, as a few copies of flat pictures are, the first.
-        places = first_of_each(items)
-        paths = [items.files[place].path for place in places]
-        contents = [items.files[place].content for place in places]
-        known = looks(items.catalog, contents)
-        prints = unpack([known[content].fingerprint for content in contents])
+        places = first_of_each(collection)
+        paths = [collection.files[place].path for place in places]
+        contents = [collection.files[place].content for place in places]
+        known = looks(collection.catalog, contents)
+        prints = unpack_fingerprints([known[content].fingerprint for content in contents])
         number = {content: place for place, content in enumerate(contents)}
-        links = find_links(items, (Match.NEAR,))
-        vectors = items.file_vectors[places]
+        links = find_pairs(collection, (MatchKind.NEAR,))
+        vectors = collection.file_vectors[places]
     names = []
     for path in paths:
         original, change, _ = Path(path).name.split("~")
@@ -161,15 +161,15 @@ def read(index: Path, files: Path) -> Set:
         vectors,
         prints.grey,
         prints.colours,
-        np.unpackbits(hashes(prints.grey), axis=2),
+        np.unpackbits(perceptual_hashes(prints.grey), axis=2),
         np.array(whole, np.uint8),
         {(min(p), max(p)) for p in ((number[a], number[b]) for a, b in links)},
     )
 
 
-def first_of_each(items: Items) -> list[int]:
+def first_of_each(collection: FileCollection) -> list[int]:
     first: dict[int, int] = {}
-    for place, item in enumerate(items.files):
+    for place, item in enumerate(collection.files):
         first.setdefault(item.content, place)
     return list(first.values())
 
@@ -272,7 +272,7 @@ def print_choices(found: Set) -> None:
     """What each pair of thresholds finds, of images that fill the same frame, and takes wrongly."""
     pairs, _ = copy_pairs(found)
     others = other_pairs(found)
-    print(f"\n{'bits and brightness apart, at most':38}{'recall %':>10}", end="")
+    print(f"\n{'bits and brightness distance, at most':38}{'recall %':>10}", end="")
     print("".join(f"{subject:>10}" for subject in others))
 
     def measures(some: Pairs) -> Measured:
@@ -282,9 +282,11 @@ def print_choices(found: Set) -> None:
             at = turns == turn
             ones, two = some[at].T
             turned = np.rot90(found.grey[ones], turn, (1, 2))
-            grey[at] = apart(patterns(turned), patterns(found.grey[two]))
+            grey[at] = pattern_distance(
+                brightness_patterns(turned), brightness_patterns(found.grey[two])
+            )
             turned = np.rot90(found.colours[ones], turn, (2, 3))
-            colours[at] = colours_apart(turned, found.colours[two])
+            colours[at] = colour_distance(turned, found.colours[two])
         return bits, grey, colours
 
     of_copies = measures(pairs)
@@ -301,13 +303,15 @@ def print_choices(found: Set) -> None:
 def passing(measured: Measured, most: int, brightness: float) -> NDArray[np.bool_]:
     """Which pairs are within some thresholds, and within that of colours."""
     bits, grey, colours = measured
-    passed: NDArray[np.bool_] = (bits <= most) & (grey <= brightness) & (colours <= COLOURS)
+    passed: NDArray[np.bool_] = (
+        (bits <= most) & (grey <= brightness) & (colours <= MAX_COLOUR_DISTANCE)
+    )
     return passed
 
 
 def print_bursts(folder: Path) -> None:
-    with open_items(IndexFolder(folder / "index of bursts")) as items:
-        found = find_dupes(items, (Match.BURST,))
+    with open_collection(IndexFolder(folder / "index of bursts")) as collection:
+        found = find_duplicates(collection, (MatchKind.BURST,))
     groups = [[Path(file.path).name.split("~")[0] for file in g.files] for g in found.groups]
     together = sum(names.count(name) > 1 for names in groups for name in names)
     frames = len(list((folder / "bursts").iterdir()))
@@ -323,16 +327,16 @@ def print_bursts(folder: Path) -> None:
 def print_kept(folder: Path) -> None:
     """How often the original is the best, of it and all copies of it that are no larger."""
     kept: Counter[str] = Counter()
-    with open_items(IndexFolder(folder / "index")) as items:
-        judge = Judge(items)
+    with open_collection(IndexFolder(folder / "index")) as collection:
+        judge = KeeperSelector(collection)
         originals = defaultdict(list)
-        for item in items.files:
+        for item in collection.files:
             name, change, _ = Path(item.path).name.split("~")
             if change not in LARGER:
                 originals[name].append(item)
         for some in originals.values():
             if len(some) > 1:
-                units = [unit for units in look_at(some).units.values() for unit in units]
+                units = [unit for units in check_files(some).files.values() for unit in units]
                 best, _ = judge.best(units)
                 kept[Path(best.paths[0]).name.split("~")[1]] += 1
     told = ", ".join(f"{c} {n}" for c, n in kept.most_common() if c != ORIGINAL) or "none"
@@ -351,14 +355,14 @@ def timed(count: int) -> Times:
     grey[-len(copies) :] = grey[copies] * 1.1
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     started = time.perf_counter()
-    every = hashes(grey)
+    every = perceptual_hashes(grey)
     hashed = time.perf_counter()
-    for _ in by_hash(every, BITS):
+    for _ in find_by_hash(every, BITS):
         pass
     looked_up = time.perf_counter()
-    near = by_vector(vectors, COSINE)
+    near = find_by_vector(vectors, COSINE)
     done = time.perf_counter()
-    pairs = set(zip(near.ones.tolist(), near.others.tolist(), strict=True))
+    pairs = set(zip(near.firsts.tolist(), near.seconds.tolist(), strict=True))
     wanted = [(one, count - len(copies) + one) for one in copies.tolist()]
     true = [p for p in wanted if float(vectors[p[0]] @ vectors[p[1]]) >= COSINE]
     recall = sum(pair in pairs for pair in true) / max(len(true), 1)

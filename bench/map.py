@@ -28,13 +28,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from projection_quality import kind_mixing, neighbour_preservation, trustworthiness
 from report import Figure, left_out, note
 
 from nmm.index.analysis.clustering.clusters import Cluster
-from nmm.index.analysis.modality_gap import closed
-from nmm.index.analysis.projection.layout import Map
-from nmm.index.analysis.projection.projector import principal, project, scaled
-from nmm.index.analysis.projection.quality import mixing, neighbours_kept, trustworthiness
+from nmm.index.analysis.modality_gap import remove_modality_gap
+from nmm.index.analysis.projection.layout import FileMap
+from nmm.index.analysis.projection.projector import project, project_pca, scale_to_unit
 from nmm.index.store.catalog.file_vectors import Item
 from nmm.index.store.catalog.types import Kind
 
@@ -73,11 +73,11 @@ def by_umap(vectors: Floats) -> Floats:
     from umap import UMAP
 
     projection = UMAP(n_neighbors=15, metric="cosine", random_state=SEED, n_jobs=1)
-    return scaled(np.asarray(projection.fit_transform(vectors), np.float32))
+    return scale_to_unit(np.asarray(projection.fit_transform(vectors), np.float32))
 
 
 WAYS: dict[str, Callable[[Floats], Floats]] = {
-    "PCA": principal,
+    "PCA": project_pca,
     "PaCMAP": lambda vectors: project(vectors, seed=SEED),
     "UMAP": by_umap,
 }
@@ -87,7 +87,7 @@ NEEDS = {"PCA": "numpy", "PaCMAP": "pacmap", "UMAP": "umap"}
 def lay_out(way: str, count: int) -> dict[str, float]:
     """Lay out so many vectors one way, in this process: its time, and how true it is."""
     raw, kinds, _ = collection(count)
-    vectors = closed(raw, kinds)
+    vectors = remove_modality_gap(raw, kinds)
     started = time.perf_counter()
     points = WAYS[way](vectors)
     seconds = time.perf_counter() - started
@@ -98,9 +98,9 @@ def quality(vectors: Floats, points: Floats, kinds: list[Kind]) -> dict[str, flo
     """How true a picture is of vectors."""
     sample = 1000 if len(vectors) <= 20_000 else 200
     return {
-        "kept": neighbours_kept(vectors, points, sample=sample),
+        "kept": neighbour_preservation(vectors, points, sample=sample),
         "trust": trustworthiness(vectors, points, sample=sample),
-        "mixing": mixing(points, np.array([kind == "image" for kind in kinds])),
+        "mixing": kind_mixing(points, np.array([kind == "image" for kind in kinds])),
     }
 
 
@@ -147,7 +147,7 @@ def projections(sizes: list[int], large: int) -> None:
 def print_row(count: int, way: str, found: dict[str, float]) -> None:
     print(
         f"{count:8,}  {way:8} {found['seconds']:7.1f}s  {found['kept']:5.3f}  "
-        f"{found['trust']:7.3f}  {found['mixing']:6.2f}",
+        f"{found['trust']:7.3f}  {found['kind_mixing']:6.2f}",
         flush=True,
     )
 
@@ -157,23 +157,24 @@ def gaps(count: int) -> None:
     vectors, kinds, subjects = collection(count)
     print(f"\nmixing of {count:,}, 1 is chance; and neighbours of the same subject")
     shares = []
-    for name, given in (("with the gap", vectors), ("closed", closed(vectors, kinds))):
+    for name, given in (("with the gap", vectors), ("closed", remove_modality_gap(vectors, kinds))):
         points = project(given, seed=SEED)
         is_image = np.array([kind == "image" for kind in kinds])
-        from nmm.index.analysis.projection.quality import SAMPLE, nearest
-        from nmm.index.common.linalg import sample_of
+        from projection_quality import SAMPLE, find_neighbours
 
-        asked = sample_of(count, SAMPLE)
-        same = float(np.mean(subjects[nearest(points, asked)] == subjects[asked][:, None]))
-        shares.append(mixing(points, is_image))
-        print(f"{name:14} {mixing(given, is_image):.2f} in space  {shares[-1]:.2f} in the picture"
-              f"  {same:.2f}")  # fmt: skip
+        from nmm.index.common.linalg import sample_indices
+
+        asked = sample_indices(count, SAMPLE)
+        same = float(np.mean(subjects[find_neighbours(points, asked)] == subjects[asked][:, None]))
+        shares.append(kind_mixing(points, is_image))
+        before = kind_mixing(given, is_image)
+        print(f"{name:14} {before:.2f} in space  {shares[-1]:.2f} in the picture  {same:.2f}")
     before, after = shares
     what = f"neighbours of the other kind in a map of {count:,}, by chance's"
     note(Figure(what, after, "", "the gap left open", before))
 
 
-def generated_map(count: int) -> tuple[list[Item], Map, dict[int, str]]:
+def generated_map(count: int) -> tuple[list[Item], FileMap, dict[int, str]]:
     """A map of so many files, in groups of points, without a projection; and their passages."""
     chance = np.random.default_rng(SEED)
     middles = chance.uniform(-0.85, 0.85, (SUBJECTS, 2))
@@ -193,7 +194,7 @@ def generated_map(count: int) -> tuple[list[Item], Map, dict[int, str]]:
     ]  # fmt: skip
     words = "a note of some length about boats and gardens and what was cooked on that day, "
     passages = {n: f"{n} {words * 4}" for n in range(1, count, 2)}
-    drawn = Map(
+    drawn = FileMap(
         points.astype(np.float32), clusters, group.astype(np.int64), middles.astype(np.float32)
     )
     return files_, drawn, passages

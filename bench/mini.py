@@ -31,14 +31,15 @@ from report import Figure, note
 
 from nmm.index.calibration import NEUTRAL_QUERIES, fit
 from nmm.index.encoders.base import Task
-from nmm.index.encoders.families import mini
+from nmm.index.encoders.families import mini_towers
 from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
+from nmm.index.media.base import Chunking, UnitRequest
+from nmm.index.media.identify import hash_file
 from nmm.index.media.image.decode import MAX_PIXELS, decode
-from nmm.index.media.reader import Chunking, TextMedia, read_media
 from nmm.index.store.catalog.types import Scale
 
 if TYPE_CHECKING:
@@ -149,15 +150,8 @@ def sample_passages(encoder: OnnxEncoder) -> Iterator[str]:
     """The chunks of the sample data's texts."""
     chunking = Chunking(encoder.tokenizer, MINI.chunk, overlap=0)
     for file in sorted(p for p in SAMPLE_DATA.rglob("*") if p.is_file()):
-        media = read_media(
-            file,
-            chunking=chunking,
-            side=MINI.image.side,
-            max_pixels=MAX_PIXELS,
-            is_known=lambda _: False,
-        )
-        if isinstance(media, TextMedia):
-            yield from (chunk.text for chunk in media.chunks)
+        units = hash_file(file).read(UnitRequest(MINI.image.side, MAX_PIXELS, chunking)).units
+        yield from (unit.payload for unit in units if isinstance(unit.payload, str))
 
 
 def embed_by_recipes(files: Sequence[Path]) -> dict[str, Floats]:
@@ -165,7 +159,7 @@ def embed_by_recipes(files: Sequence[Path]) -> dict[str, Floats]:
     import torch
     from torch.nn.functional import normalize
 
-    vision = mini.towers(MINI, weight_files(MINI)).vision
+    vision = mini_towers.build_towers(MINI, weight_files(MINI)).vision
     logits: list[torch.Tensor] = []
     network = vision.get_submodule("network")
     network.register_forward_hook(lambda _module, _inputs, output: logits.append(output))
@@ -180,7 +174,7 @@ def embed_by_recipes(files: Sequence[Path]) -> dict[str, Floats]:
             return result
 
         return {
-            f"in use: temperature {mini.TEMPERATURE}, all classes": in_use.numpy(),
+            f"in use: temperature {mini_towers.TEMPERATURE}, all classes": in_use.numpy(),
             "paper: temperature 1, ten likeliest": conse(1, 10),
             "temperature 2, all classes": conse(2, len(classes)),
         }

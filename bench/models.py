@@ -40,12 +40,12 @@ from random_pair import open_pair
 from report import Figure, left_out, note
 from torch.nn import functional
 
+from nmm.index.encoders.backend import COMPILED_PRECISIONS, Backend, Device, Precision
 from nmm.index.encoders.base import Model, Task
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
 from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import CONFIG, MINI, TOKENIZER, WEIGHTS
-from nmm.index.encoders.runtime.backend import FORMS, Backend, Device, Precision
 from nmm.index.encoders.runtime.batching import BatchedEncoder
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.encoders.runtime.onnx_encoder import IMAGES_PER_RUN, TOKENS_PER_RUN
@@ -190,7 +190,7 @@ def peer_text_tower(model: Model, folder: Path) -> Callable[[Sequence[str]], Flo
         files = folder
     else:
         files = next(file.parent for file in weight_files(model) if file.name == TOKENIZER)
-    tower = Transformer(str(files), max_seq_length=model.context)
+    tower = Transformer(str(files), max_seq_length=model.text.context)
     encoder = SentenceTransformer(
         modules=[tower, Pooling(model.dimension, "mean")], device=Device.CPU.value
     )
@@ -235,15 +235,15 @@ import numpy as np
 from nmm.index.common.onnx_runtime import load_onnxruntime
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.resolve import find_model
-from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Use
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Workload
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
 
 name, folder, tower, once = sys.argv[1:]
 load_onnxruntime()
-use = Use.QUERY if once == "once" else Use.QUERIES
-encoder = OnnxEncoder(find_model(name), Path(folder), use=use)
+workload = Workload.SINGLE_QUERY if once == "once" else Workload.INTERACTIVE
+encoder = OnnxEncoder(find_model(name), Path(folder), workload=workload)
 pixels = np.zeros((1, encoder.model.image.side, encoder.model.image.side, 3), np.uint8)
 before, started = resident(), time.perf_counter()
 encoder._vision_session if tower == "vision" else encoder._text_session
@@ -265,7 +265,7 @@ def print_opening(model: Model, rounds: int) -> None:
     print("\nopening a session, in a new process")
     print(f"{'':34}{'disk':>9}{'open':>9}{'memory':>9}{'first run':>11}{'memory then':>13}")
     for tower in ("vision", "text"):
-        for precision in FORMS:
+        for precision in COMPILED_PRECISIONS:
             folder = compiled_folder(model, precision)
             disk = sum(file.stat().st_size for file in folder.glob(f"{tower}.onnx*")) / 1e6
             for once, how in (("", "repacked"), ("once", "as it lies on disk")):
@@ -307,7 +307,7 @@ def main() -> None:
     rounds = arguments.rounds
     with tempfile.TemporaryDirectory() as temporary:
         model = open_pair(arguments.pair, Path(temporary), arguments.layers)
-        fp32, int8 = (encoder_of(model, precision) for precision in FORMS)
+        fp32, int8 = (encoder_of(model, precision) for precision in COMPILED_PRECISIONS)
         encoders = {
             "torch fp32": PlainTorch(model),
             "ONNX Runtime fp32": fp32,

@@ -46,18 +46,19 @@ from report import Figure, left_out, note
 from tokenizers import Tokenizer
 
 from nmm.index.encoders.base import Model, Task
-from nmm.index.encoders.export.onnx_export import ensure_compiled
+from nmm.index.encoders.export.compiler import ensure_compiled
 from nmm.index.encoders.hub.cache_dirs import weights_folder
 from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import CLIP_VIT_B_16, MINI, PREPROCESSOR, TOKENIZER
 from nmm.index.encoders.resolve import find_model
-from nmm.index.encoders.runtime.backend import available_cpus
+from nmm.index.encoders.runtime.devices import available_cpus
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.indexing.batching import CHUNKS_PER_IMAGE
-from nmm.index.indexing.prepare import Media, ReadyImage, read_ready
+from nmm.index.indexing.prepare import PreparedFile, ReadRequest, prepare_file
+from nmm.index.media.base import Chunking, UnitRequest
+from nmm.index.media.identify import hash_file
 from nmm.index.media.image.decode import MAX_PIXELS
-from nmm.index.media.reader import Chunking, TextMedia, read_media
 
 QUICK = "--only mini --scale 0.01 --rounds 1"
 
@@ -131,41 +132,34 @@ def index(folder: Path, count: int, model: Model) -> None:
     assert json.loads(done.stdout)["added"] == count
 
 
-def decode_all(paths: Iterable[Path], model: Model) -> list[Media]:
+def decode_all(paths: Iterable[Path], model: Model) -> list[PreparedFile]:
     """Read and decode files as a run does, in as many threads."""
-    chunking = Chunking.of(load_encoder(MINI).tokenizer, model.chunk)
+    request = ReadRequest.for_model(model, load_encoder(MINI).tokenizer, MAX_PIXELS)
     with ThreadPoolExecutor(available_cpus()) as pool:
-        return list(
-            pool.map(
-                lambda path: read_ready(
-                    path,
-                    image=model.image,
-                    chunking=chunking,
-                    max_pixels=MAX_PIXELS,
-                    is_known=lambda _: False,
-                ),
-                paths,
-            )
-        )
+        return list(pool.map(lambda path: prepare_file(hash_file(path), request), paths))
+
+
+def pixels_of(files: Iterable[PreparedFile]) -> list[NDArray[np.uint8]]:
+    """Return the pixels of all images in some files."""
+    payloads = (unit.payload for file in files for unit in file.units)
+    return [payload for payload in payloads if not isinstance(payload, str)]
 
 
 def images_alone(paths: Sequence[Path], model: Model) -> tuple[Callable[[], object], int]:
     """The encoder on images decoded beforehand, and how many there are."""
     encoder = load_encoder(model)
-    ready = decode_all(paths, model)
-    pixels = np.stack([media.pixels for media in ready if isinstance(media, ReadyImage)])
+    pixels = np.stack(pixels_of(decode_all(paths, model)))
     return lambda: encoder.embed_images(pixels), len(pixels)
 
 
 def texts_alone(paths: Sequence[Path], model: Model) -> tuple[Callable[[], object], int]:
     """The encoder on the chunks of texts, as many at once as a run embeds."""
     encoder = load_encoder(model)
-    chunking = Chunking.of(encoder.tokenizer, model.chunk)
+    chunking = Chunking.for_index(encoder.tokenizer, model.chunk)
     texts: list[str] = []
     for path in paths:
-        media = read_media(path, chunking=chunking, side=1, max_pixels=1, is_known=lambda _: False)
-        assert isinstance(media, TextMedia)
-        texts += [chunk.text for chunk in media.chunks]
+        units = hash_file(path).read(UnitRequest(1, 1, chunking)).units
+        texts += [str(unit.payload) for unit in units]
     size = encoder.batch_size * CHUNKS_PER_IMAGE
 
     def run() -> None:
@@ -247,7 +241,9 @@ def write_clip(folder: Path) -> None:
     )
     transformers.CLIPModel(config).save_pretrained(folder)
     transformers.PreTrainedTokenizerFast(
-        tokenizer_file=str(tokenizer), pad_token="[PAD]", model_max_length=CLIP_VIT_B_16.context
+        tokenizer_file=str(tokenizer),
+        pad_token="[PAD]",
+        model_max_length=CLIP_VIT_B_16.text.context,
     ).save_pretrained(folder)
     shutil.copyfile(tokenizer, folder / TOKENIZER)
     spec = CLIP_VIT_B_16.image
@@ -322,8 +318,8 @@ def compare_with_peers(temporary: Path, rounds: int, scale: float) -> None:
         paths = write_photos(files, count, megapixels)
         found = (sentence_transformers_encode(folder, paths), rclip_loop(folder, paths))
         others = [way for way in found if way]
-        ready = [one for one in decode_all(paths, CLIP_VIT_B_16) if isinstance(one, ReadyImage)]
-        ours = load_encoder(CLIP_VIT_B_16).embed_images([image.pixels for image in ready])
+        pixels = pixels_of(decode_all(paths, CLIP_VIT_B_16))
+        ours = load_encoder(CLIP_VIT_B_16).embed_images(pixels)
         cosines = [float((ours * way.run()).sum(1).mean()) for way in others]
         nmm = Way("nmm index", partial(index, files, count, CLIP_VIT_B_16))
         times = [[seconds(way.run) for way in (nmm, *others)] for _ in range(rounds)]

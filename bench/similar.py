@@ -22,7 +22,8 @@ from report import Figure, note
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime.loader import load_encoder
-from nmm.index.media.reader import Chunking, TextMedia, read_media
+from nmm.index.media.base import Chunking, UnitRequest
+from nmm.index.media.identify import hash_file
 
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 QUICK = "--modules 2"
@@ -41,14 +42,13 @@ WAYS: dict[str, Callable[[Vectors], Vectors]] = {
 def halves(count: int) -> Iterator[tuple[Vectors, Vectors]]:
     """The vectors of a text's passages, those of the first half and the rest; so many modules."""
     encoder = load_encoder(MINI)
-    chunking = Chunking.of(encoder.tokenizer, MINI.chunk)
+    chunking = Chunking.for_index(encoder.tokenizer, MINI.chunk)
     modules = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[:count]
     for path in [*sorted(SAMPLE_DATA.rglob("*.*")), *modules]:
         if path.suffix == ".jpg":
             continue
-        media = read_media(path, chunking=chunking, side=1, max_pixels=1, is_known=lambda _: False)
-        assert isinstance(media, TextMedia)
-        texts = [chunk.text for chunk in media.chunks][:MOST]
+        units = hash_file(path).read(UnitRequest(1, 1, chunking)).units
+        texts = [str(unit.payload) for unit in units][:MOST]
         if len(texts) >= LEAST:
             vectors = encoder.embed_texts(texts, Task.DOCUMENT)
             yield vectors[: len(texts) // 2], vectors[len(texts) // 2 :]

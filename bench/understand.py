@@ -36,18 +36,18 @@ import clusters
 import numpy as np
 from collection import VECTORS_PER_BATCH, passages
 from numpy.typing import NDArray
+from projection_quality import kind_mixing, neighbour_preservation
 from report import Figure, left_out, note
 from sklearn.metrics import adjusted_rand_score
 
 from nmm.index.analysis.classification.classifier import classify
 from nmm.index.analysis.classification.labels import Label
 from nmm.index.analysis.clustering.clusters import Method, cluster
-from nmm.index.analysis.collection import Items, open_items
-from nmm.index.analysis.dupes.groups import find_links
-from nmm.index.analysis.dupes.pairs import Match
-from nmm.index.analysis.projection.layout import laid_out
+from nmm.index.analysis.collection import FileCollection, open_collection
+from nmm.index.analysis.dupes.groups import find_pairs
+from nmm.index.analysis.dupes.pairs import MatchKind
+from nmm.index.analysis.projection.layout import project_contents
 from nmm.index.analysis.projection.projector import check_installed
-from nmm.index.analysis.projection.quality import mixing, neighbours_kept
 from nmm.index.encoders.base import Encoder, Task
 from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime.loader import load_encoder
@@ -160,9 +160,11 @@ def timed(work: Callable[[], T]) -> tuple[float, T]:
     return time.perf_counter() - started, found
 
 
-def rand_index(items: Items, groups: list[NDArray[np.int64]], truth: NDArray[np.int64]) -> float:
+def rand_index(
+    collection: FileCollection, groups: list[NDArray[np.int64]], truth: NDArray[np.int64]
+) -> float:
     """The adjusted Rand index of groups of files (Hubert and Arabie, 1985)."""
-    labels = np.full(len(items.files), len(groups))
+    labels = np.full(len(collection.files), len(groups))
     for number, files in enumerate(groups):
         labels[files] = number
     return float(adjusted_rand_score(truth, labels))
@@ -193,20 +195,20 @@ def measure(encoder: Encoder, count: int, *, can_map: bool, noted: bool) -> None
     """Everything, over one index."""
     with filled(encoder, count) as (folder, truth):
         rows = Rows(count, noted=noted)
-        with open_items(folder) as items:
+        with open_collection(folder) as collection:
             seconds, _ = timed(lambda: reread(folder))
             rows.add("all vectors read", seconds)
-            things = np.array([truth.things[item.path] for item in items.files])
+            things = np.array([truth.things[item.path] for item in collection.files])
             labels = [Label(thing) for thing in THINGS]
-            _ = items.encoder.embed_texts(["opened"], Task.QUERY)
-            seconds, classified = timed(lambda: classify(items, labels))
+            _ = collection.encoder.embed_texts(["opened"], Task.QUERY)
+            seconds, classified = timed(lambda: classify(collection, labels))
             rows.add("classify", seconds, right=float((classified.best == things).mean()))
             for title, groups in ((f"cluster -k {len(THINGS)}", len(THINGS)), ("cluster", None)):
-                seconds, found = timed(lambda groups=groups: cluster(items, groups))
-                index = rand_index(items, [one.files for one in found], things)
+                seconds, found = timed(lambda groups=groups: cluster(collection, groups))
+                index = rand_index(collection, [one.files for one in found], things)
                 rows.add(title, seconds, rand_index=index, groups=len(found))
-            seconds, links = timed(lambda: find_links(items, [Match.NEAR]))
-            names = {item.content: Path(item.path).name for item in items.files}
+            seconds, links = timed(lambda: find_pairs(collection, [MatchKind.NEAR]))
+            names = {item.content: Path(item.path).name for item in collection.files}
             pairs = {frozenset((names[one], names[other])) for one, other in links}
             rows.add(
                 "dupes",
@@ -215,7 +217,7 @@ def measure(encoder: Encoder, count: int, *, can_map: bool, noted: bool) -> None
                 precision=len(pairs & truth.copies) / max(len(pairs), 1),
             )
             if can_map:
-                draw(items, rows)
+                draw(collection, rows)
         groups = max(4, round(count**0.5 / 3))
         for method in Method:
             known = clusters.measure(count, groups, method=method)
@@ -225,7 +227,7 @@ def measure(encoder: Encoder, count: int, *, can_map: bool, noted: bool) -> None
                 rand_index=known.rand,
                 groups=known.groups,
                 inside=known.inside,
-                mixing=known.mixed,
+                kind_mixing=known.mixed,
             )
         relevant: dict[str, list[str]] = {thing: [] for thing in THINGS}
         for path, thing in truth.things.items():
@@ -241,18 +243,18 @@ def measure(encoder: Encoder, count: int, *, can_map: bool, noted: bool) -> None
 
 
 def reread(folder: IndexFolder) -> None:
-    with open_items(folder):
+    with open_collection(folder):
         pass
 
 
-def draw(items: Items, rows: Rows) -> None:
-    seconds, points = timed(lambda: laid_out(items.vectors, items.kinds))
-    is_image = np.array([kind == "image" for kind in items.kinds])
+def draw(collection: FileCollection, rows: Rows) -> None:
+    seconds, points = timed(lambda: project_contents(collection.vectors, collection.kinds))
+    is_image = np.array([kind == "image" for kind in collection.kinds])
     rows.add(
         "map",
         seconds,
-        kept=neighbours_kept(items.vectors, points),
-        mixing=mixing(points, is_image),
+        kept=neighbour_preservation(collection.vectors, points),
+        kind_mixing=kind_mixing(points, is_image),
     )
 
 
@@ -264,7 +266,7 @@ def main() -> None:
     try:
         check_installed()
         # What lays out is compiled when it first runs; `bench/map.py` counts that in.
-        laid_out(np.eye(64, dtype=np.float32), ["image"] * 64)
+        project_contents(np.eye(64, dtype=np.float32), ["image"] * 64)
         can_map = True
     except NmmError:
         can_map = False

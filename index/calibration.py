@@ -26,7 +26,7 @@ import hashlib
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nmm.index.common.array_cache import kept_vectors
+from nmm.index.common.array_cache import load_or_compute
 from nmm.index.encoders.base import Encoder, Task
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import Kind, Scale
@@ -147,7 +147,7 @@ def neutral_vectors(encoder: Encoder) -> NDArray[np.float32]:
     prompts = "\n".join(model.prompt(text, Task.QUERY) for text in NEUTRAL_QUERIES)
     made_of = f"{encoder.weights}\n{model.dimension}\n{prompts}"
     name = hashlib.sha256(made_of.encode()).hexdigest()[:16]
-    return kept_vectors(
+    return load_or_compute(
         encoder.folder / f"neutral-{name}.npy",
         (len(NEUTRAL_QUERIES), model.dimension),
         partial(encoder.embed_texts, NEUTRAL_QUERIES, Task.QUERY),

@@ -19,17 +19,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
+from nmm.index.encoders.backend import Backend, Device
 from nmm.index.encoders.base import Model, Task
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.provision import prepare
 from nmm.index.encoders.resolve import find_model
-from nmm.index.encoders.runtime.backend import Backend, Device, available_cpus, check_backend
+from nmm.index.encoders.runtime.devices import available_cpus, check_backend
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.errors import MediaError, UnreadableError, UsageError
 from nmm.index.events import Event
 from nmm.index.media.image.decode import MAX_PIXELS, decode, upright_rgb
-from nmm.index.media.reader import read_image
+from nmm.index.media.image.files import read_image
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from nmm.index.encoders.base import ImageInput
+    from nmm.index.encoders.base import ImagePreprocessing
     from nmm.index.encoders.runtime.batching import BatchedEncoder
 
     ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image
@@ -265,7 +266,11 @@ def _pick(name: str, value: str, choices: Mapping[str, T]) -> T:
         return choices[value]
     except KeyError as error:
         raise UsageError(
-            f"{name} cannot be {value!r}.", hint=f"It can be: {', '.join(choices)}."
+            f"{name} cannot be {value!r}.",
+            code="argument-invalid",
+            hint=f"It can be: {', '.join(choices)}.",
+            argument=name,
+            value=value,
         ) from error
 
 
@@ -273,7 +278,7 @@ def _windows(encoder: BatchedEncoder, text: str, task: Task) -> list[str]:
     """Parts of a text that fit the context with their prefix, each of which overlaps the next."""
     prefix = encoder.tokenizer.encode(encoder.model.prompt("", task))
     tokenizer = copy(encoder.tokenizer)
-    tokenizer.enable_truncation(encoder.model.context - len(prefix), stride=OVERLAP)
+    tokenizer.enable_truncation(encoder.model.text.context - len(prefix), stride=OVERLAP)
     first = tokenizer.encode(text, add_special_tokens=False)
     spans = [window.offsets for window in (first, *first.overflowing)]
     # Cut in a word, a part can be a token or two longer by itself; the next one has them too.
@@ -292,7 +297,7 @@ def _mean(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 
 def _count_tokens(encoder: BatchedEncoder, prompts: list[str]) -> int:
-    context = encoder.model.context
+    context = encoder.model.text.context
     return sum(min(len(one), context) for one in encoder.tokenizer.encode_batch_fast(prompts))
 
 
@@ -301,7 +306,7 @@ def _count_tokens(encoder: BatchedEncoder, prompts: list[str]) -> int:
 _pillow_lock = threading.Lock()
 
 
-def _pixels(image: ImageLike, spec: ImageInput, max_pixels: int) -> NDArray[np.uint8]:
+def _pixels(image: ImageLike, spec: ImagePreprocessing, max_pixels: int) -> NDArray[np.uint8]:
     """What the vision tower takes of an image: shape (side, side, 3).
 
     Raises:
@@ -319,10 +324,14 @@ def _pixels(image: ImageLike, spec: ImageInput, max_pixels: int) -> NDArray[np.u
     except MediaError:
         raise
     except OSError as error:
-        raise UnreadableError(f"not readable: {error.strerror or error}") from error
+        raise UnreadableError(
+            f"not readable: {error.strerror or error}", code="file-unreadable"
+        ) from error
     except Exception as error:
         # Whatever a hostile file provokes in a decoder, the other images are embedded.
-        raise MediaError(f"not readable: {type(error).__name__}: {error}") from error
+        raise MediaError(
+            f"not readable: {type(error).__name__}: {error}", code="image-undecodable"
+        ) from error
 
 
 def _path(name: str) -> Path:
@@ -334,5 +343,8 @@ def _path(name: str) -> Path:
         return Path(name)
     url = urlsplit(name)
     if url.scheme != "file" or url.netloc not in ("", "localhost"):
-        raise MediaError("not on this machine: nmm fetches nothing, download it first")
+        raise MediaError(
+            "not on this machine: nmm downloads no images, download it first",
+            code="image-not-local",
+        )
     return Path(url2pathname(url.path))

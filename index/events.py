@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class NewIndex:
+class IndexCreated:
     """There was no index, or an empty one; it is made with this model from now on."""
 
     model: str
 
 
 @dataclass(frozen=True)
-class FellBack:
+class FallbackModelUsed:
     """The model that a new index would have had cannot be had: it gets another one."""
 
     model: str
@@ -22,7 +22,7 @@ class FellBack:
 
 
 @dataclass(frozen=True)
-class Downloading:
+class DownloadStarted:
     """A model is going to be downloaded: bytes of all of it, and of what is not here yet."""
 
     model: str
@@ -31,7 +31,7 @@ class Downloading:
 
 
 @dataclass(frozen=True)
-class Downloaded:
+class DownloadProgress:
     """So many bytes of a model's `size` are here."""
 
     model: str
@@ -40,21 +40,21 @@ class Downloaded:
 
 
 @dataclass(frozen=True)
-class Preparing:
+class CompileStarted:
     """The model is being compiled, which happens once and takes a while."""
 
     model: str
 
 
 @dataclass(frozen=True)
-class Prepared:
+class CompileFinished:
     """The model is compiled."""
 
     model: str
 
 
 @dataclass(frozen=True)
-class Rebuilding:
+class RebuildStarted:
     """The index is made again with a model; until it is whole, the old one answers."""
 
     model: str
@@ -62,7 +62,7 @@ class Rebuilding:
 
 
 @dataclass(frozen=True)
-class RebuildLeft:
+class RebuildUnfinished:
     """A rebuild was begun at some time and not finished; this run is not about it."""
 
     model: str
@@ -70,28 +70,28 @@ class RebuildLeft:
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitingForLock:
     """Another process writes to the index, and is waited for; `holder` says which, if known."""
 
     holder: str
 
 
 @dataclass(frozen=True)
-class Counted:
+class FilesCounted:
     """The number of files that the run will look at is known."""
 
     files: int
 
 
 @dataclass(frozen=True)
-class Passed:
+class FileProcessed:
     """A file is done: it is in the index, or skipped, or left out."""
 
     path: str
 
 
 @dataclass(frozen=True)
-class Skipped:
+class FileSkipped:
     """A file that should have been indexed and could not be."""
 
     path: str
@@ -99,14 +99,14 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class ReadingDetails:
+class MetadataBackfillStarted:
     """Of so many images an older nmm did not read what they say of themselves: it is read now."""
 
     images: int
 
 
 @dataclass(frozen=True)
-class RootAway:
+class RootMissing:
     """A root is not there. Its files are kept, for it may be on a disk that is not.
 
     `mount` is the folder on which a disk was mounted and is not now, if that is known.
@@ -117,21 +117,21 @@ class RootAway:
 
 
 @dataclass(frozen=True)
-class MountAway:
+class MountMissing:
     """Nothing is mounted on a folder below a root, where there was. Its files are kept."""
 
     path: str
 
 
 @dataclass(frozen=True)
-class OcrBegins:
+class OcrStarted:
     """So many pictures are going to be looked at for words. All files are indexed by now."""
 
     pictures: int
 
 
 @dataclass(frozen=True)
-class OcrPassed:
+class OcrFileProcessed:
     """A picture was looked at for words; or could not be, for a reason."""
 
     path: str
@@ -139,7 +139,7 @@ class OcrPassed:
 
 
 @dataclass(frozen=True)
-class OcrMissing:
+class OcrUnavailable:
     """The index is to have the words in pictures, and what reads them is not here."""
 
     why: str
@@ -147,24 +147,24 @@ class OcrMissing:
 
 
 Event = (
-    NewIndex
-    | FellBack
-    | Downloading
-    | Downloaded
-    | Preparing
-    | Prepared
-    | Rebuilding
-    | RebuildLeft
-    | Waiting
-    | Counted
-    | Passed
-    | Skipped
-    | ReadingDetails
-    | RootAway
-    | MountAway
-    | OcrBegins
-    | OcrPassed
-    | OcrMissing
+    IndexCreated
+    | FallbackModelUsed
+    | DownloadStarted
+    | DownloadProgress
+    | CompileStarted
+    | CompileFinished
+    | RebuildStarted
+    | RebuildUnfinished
+    | WaitingForLock
+    | FilesCounted
+    | FileProcessed
+    | FileSkipped
+    | MetadataBackfillStarted
+    | RootMissing
+    | MountMissing
+    | OcrStarted
+    | OcrFileProcessed
+    | OcrUnavailable
 )
 
 
@@ -196,7 +196,7 @@ class Summary:
     unchanged: int = 0
     moved: int = 0
     removed: int = 0
-    skipped: list[Skipped] = field(default_factory=list)
+    skipped: list[FileSkipped] = field(default_factory=list)
     seconds: float = 0.0
     interrupted: bool = False
     rebuild: bool = False

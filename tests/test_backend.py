@@ -13,23 +13,24 @@ from numpy.typing import NDArray
 from PIL import Image
 from support import SAMPLE_DATA
 
+from nmm.cli.console.hints import lines_of
+from nmm.index.common import cpu_features
+from nmm.index.encoders.backend import Backend, Device, Precision
 from nmm.index.encoders.base import Task
-from nmm.index.encoders.export.onnx_export import ensure_compiled, is_compiled
+from nmm.index.encoders.export.compiler import ensure_compiled
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
+from nmm.index.encoders.hub.compiled import is_compiled
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import JINA_CLIP_V1, MINI
-from nmm.index.encoders.runtime import cpu_features, onnx_encoder
-from nmm.index.encoders.runtime.backend import (
-    Backend,
-    Device,
-    Precision,
+from nmm.index.encoders.runtime import onnx_encoder
+from nmm.index.encoders.runtime.devices import (
     available_cpus,
     check_backend,
     choose_device,
     choose_precision,
 )
 from nmm.index.encoders.runtime.loader import load_encoder
-from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Use
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Workload
 from nmm.index.encoders.runtime.torch_encoder import TorchEncoder
 from nmm.index.errors import UsageError
 
@@ -83,10 +84,10 @@ def test_a_device_that_is_not_there_is_refused(device: Device) -> None:
         pytest.skip("there is an MPS device")
     with pytest.raises(UsageError) as raised:
         load_encoder(MINI, backend=Backend(device))
-    assert str(raised.value).splitlines() == [
+    assert lines_of(raised.value) == [
         f"PyTorch finds no {device.value} device on this machine.",
         f"It is PyTorch {torch.__version__}.",
-        "Leave --device out, or install the build of PyTorch that knows the device.",
+        "Install the build of PyTorch that supports the device. Or leave out --device.",
     ]
 
 
@@ -101,7 +102,7 @@ def test_graphs_run_on_the_cpu_only() -> None:
 def test_looking_for_a_gpu_does_not_import_torch_where_there_is_none() -> None:
     program = (
         "import sys\n"
-        "from nmm.index.encoders.runtime.backend import Device, choose_device\n"
+        "from nmm.index.encoders.runtime.devices import Device, choose_device\n"
         "from nmm.index.encoders.registry import MINI\n"
         "print(choose_device(MINI, Device.AUTO).value, 'torch' in sys.modules)\n"
     )
@@ -114,10 +115,10 @@ def test_looking_for_a_gpu_does_not_import_torch_where_there_is_none() -> None:
 def test_threads_are_those_that_were_asked_for(mini: OnnxEncoder) -> None:
     one = load_encoder(MINI, backend=Backend(threads=1))
     assert isinstance(one, OnnxEncoder)
-    queries = load_encoder(MINI, use=Use.QUERIES)
+    queries = load_encoder(MINI, workload=Workload.INTERACTIVE)
     assert isinstance(queries, OnnxEncoder)
     runs_and_threads = [
-        (encoder._runs, encoder._text_session.get_session_options().intra_op_num_threads)
+        (encoder._parallel_runs, encoder._text_session.get_session_options().intra_op_num_threads)
         for encoder in (one, mini, queries)
     ]
     # Many items: a run to a core. Queries, one after the other: all cores at one run.
@@ -179,7 +180,7 @@ BYTE_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"}
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/cpuinfo")
 def test_instructions_that_are_found_are_those_that_the_kernel_names() -> None:
     named = BYTE_PRODUCTS & set(Path("/proc/cpuinfo").read_text("utf-8").split())
-    assert cpu_features.multiplies_bytes() == bool(named)
+    assert cpu_features.has_int8_dot_product() == bool(named)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ def test_auto_is_8_bits_where_the_processor_has_instructions_for_it(
     pixels: NDArray[np.uint8],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cpu_features, "multiplies_bytes", lambda: there)
+    monkeypatch.setattr(cpu_features, "has_int8_dot_product", lambda: there)
     found = load_encoder(MINI, backend=AUTO)
     expected = load_encoder(MINI, backend=Backend(Device.CPU, precision=chosen))
     assert found.weights == mini.weights
@@ -201,13 +202,13 @@ def test_auto_is_8_bits_where_the_processor_has_instructions_for_it(
 
 
 def test_auto_is_fp32_of_graphs_and_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cpu_features, "multiplies_bytes", lambda: True)
+    monkeypatch.setattr(cpu_features, "has_int8_dot_product", lambda: True)
     check_backend(JINA_CLIP_V1, AUTO)
     assert choose_precision(JINA_CLIP_V1, AUTO) is Precision.FP32
-    monkeypatch.setattr("nmm.index.encoders.runtime.backend.choose_device", lambda *_: Device.CUDA)
+    monkeypatch.setattr("nmm.index.encoders.runtime.devices.choose_device", lambda *_: Device.CUDA)
     assert choose_precision(MINI, Backend(precision=Precision.AUTO)) is Precision.FP32
 
 
 def test_graphs_have_one_precision() -> None:
-    with pytest.raises(UsageError, match="jina-clip-v1 has no precision but fp32"):
+    with pytest.raises(UsageError, match="jina-clip-v1 runs in fp32 only"):
         ensure_compiled(JINA_CLIP_V1, precision=Precision.INT8)

@@ -20,19 +20,19 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from nmm.index.encoders.base import Task, Underway
+from nmm.index.encoders.base import PendingEmbeddings, Task
 from nmm.index.encoders.provision import prepare
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import IndexLockedError, MediaError, ModelError, NoIndexError, UsageError
 from nmm.index.events import (
-    Counted,
+    CompileStarted,
     Event,
-    NewIndex,
-    Passed,
-    Preparing,
-    RootAway,
-    Skipped,
+    FileProcessed,
+    FilesCounted,
+    FileSkipped,
+    IndexCreated,
+    RootMissing,
     Summary,
 )
 from nmm.index.indexing import indexer as build_module
@@ -40,10 +40,12 @@ from nmm.index.indexing import prepare as ready_module
 from nmm.index.indexing.batching import CHUNKS_PER_IMAGE, UNDERWAY, Batch, FileEntry
 from nmm.index.indexing.indexer import build
 from nmm.index.indexing.pipeline import AHEAD, Options
+from nmm.index.indexing.prepare import PreparedFile, PreparedUnit
 from nmm.index.maintenance.remove import remove
 from nmm.index.maintenance.status import status
-from nmm.index.media.reader import SMALL_TEXT, read_media
-from nmm.index.media.text.chunking import Chunk
+from nmm.index.media.base import Locator, MediaInfo
+from nmm.index.media.identify import HashedFile, hash_file
+from nmm.index.media.text.reader import SMALL_TEXT
 from nmm.index.search import engine as search_module
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.roots import adopt_root
@@ -99,6 +101,10 @@ def write_long_text(path: Path, paragraphs: int = 40) -> None:
     write(path, gap.join(f"Paragraph {n}. {'The sea is blue. ' * 9}" for n in range(paragraphs)))
 
 
+def passage(line: int, text: str) -> PreparedUnit:
+    return PreparedUnit("text", text, Locator(lines=(line, line)))
+
+
 def told(summary: Summary) -> dict[str, int]:
     """The numbers of a run that are not zero."""
     names = ("added", "updated", "unchanged", "moved", "removed")
@@ -144,11 +150,11 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are read, as they are."""
     seen: list[str] = []
 
-    def read(path: Path, **options: Any) -> object:
+    def read(path: Path) -> HashedFile:
         seen.append(path.name)
-        return read_media(path, **options)
+        return hash_file(path)
 
-    monkeypatch.setattr(ready_module, "read_media", read)
+    monkeypatch.setattr(ready_module, "hash_file", read)
     return seen
 
 
@@ -156,18 +162,18 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is embedded to be kept, as it is: each text, and "image" for an image."""
     seen: list[str] = []
-    begin_texts, begin_images = OnnxEncoder.begin_texts, OnnxEncoder.begin_images
+    submit_texts, submit_images = OnnxEncoder.submit_texts, OnnxEncoder.submit_images
 
-    def texts(self: OnnxEncoder, texts: Sequence[str], task: Task) -> Underway:
+    def texts(self: OnnxEncoder, texts: Sequence[str], task: Task) -> PendingEmbeddings:
         seen.extend(texts)
-        return begin_texts(self, texts, task)
+        return submit_texts(self, texts, task)
 
-    def images(self: OnnxEncoder, pixels: Sequence[NDArray[np.uint8]]) -> Underway:
+    def images(self: OnnxEncoder, pixels: Sequence[NDArray[np.uint8]]) -> PendingEmbeddings:
         seen.extend(["image"] * len(pixels))
-        return begin_images(self, pixels)
+        return submit_images(self, pixels)
 
-    monkeypatch.setattr(OnnxEncoder, "begin_texts", texts)
-    monkeypatch.setattr(OnnxEncoder, "begin_images", images)
+    monkeypatch.setattr(OnnxEncoder, "submit_texts", texts)
+    monkeypatch.setattr(OnnxEncoder, "submit_images", images)
     return seen
 
 
@@ -177,19 +183,19 @@ AtBatch = Callable[[int, Callable[[], object]], None]
 @pytest.fixture
 def at_batch(monkeypatch: pytest.MonkeyPatch) -> AtBatch:
     """Have something happen when a batch of texts, counted from 1, is to be embedded."""
-    begin_texts = OnnxEncoder.begin_texts
+    submit_texts = OnnxEncoder.submit_texts
 
     def arrange(number: int, act: Callable[[], object]) -> None:
         batches = 0
 
-        def texts(self: OnnxEncoder, texts: Sequence[str], task: Task) -> Underway:
+        def texts(self: OnnxEncoder, texts: Sequence[str], task: Task) -> PendingEmbeddings:
             nonlocal batches
             batches += 1
             if batches == number:
                 act()
-            return begin_texts(self, texts, task)
+            return submit_texts(self, texts, task)
 
-        monkeypatch.setattr(OnnxEncoder, "begin_texts", texts)
+        monkeypatch.setattr(OnnxEncoder, "submit_texts", texts)
 
     return arrange
 
@@ -219,11 +225,11 @@ def test_a_run_tells_of_each_file(root: Path, folder: IndexFolder) -> None:
         map(
             repr,
             [
-                NewIndex("mini"),
-                Counted(4),
-                Passed(str(root / "a.txt")),
-                Passed(str(root / "sub" / "b.txt")),
-                Passed(str(root / "sub" / "red.png")),
+                IndexCreated("mini"),
+                FilesCounted(4),
+                FileProcessed(str(root / "a.txt")),
+                FileProcessed(str(root / "sub" / "b.txt")),
+                FileProcessed(str(root / "sub" / "red.png")),
                 *summary.skipped,
             ],
         )
@@ -501,7 +507,7 @@ def test_a_folder_that_cannot_be_read_keeps_its_files(
     finally:
         (root / "closed").chmod(0o755)
     assert told(summary) == {"unchanged": 1, "skipped": 1}
-    assert summary.skipped == [Skipped(str(root / "closed"), "not readable: Permission denied")]
+    assert summary.skipped == [FileSkipped(str(root / "closed"), "not readable: Permission denied")]
     assert indexed(folder, root) == ["a.txt", "closed/b.txt"]
     assert told(build([root], folder)) == {"unchanged": 2}
     assert status(folder).errors == []
@@ -576,7 +582,7 @@ def test_a_root_that_is_away_is_told_and_kept(root: Path, folder: IndexFolder) -
     root.rename(root.parent / "unmounted")
     events: list[Event] = []
     assert told(build([], folder, on_event=events.append)) == {"unchanged": 1}
-    assert events == [RootAway(str(root)), Passed(str(other / "c.txt"))]
+    assert events == [RootMissing(str(root)), FileProcessed(str(other / "c.txt"))]
     assert len(found_by_search(folder, root.parent)) == 4
 
 
@@ -622,7 +628,7 @@ def test_an_index_without_roots_has_none_to_look_at(folder: IndexFolder) -> None
 
 
 def test_a_model_that_is_unknown_makes_no_index(root: Path, folder: IndexFolder) -> None:
-    with pytest.raises(ModelError, match="There is no model called 'maxi'"):
+    with pytest.raises(ModelError, match="There is no model named 'maxi'"):
         build([root], folder, model="maxi")
     assert not folder.path.exists()
 
@@ -638,7 +644,7 @@ def test_a_model_that_is_unknown_makes_no_index(root: Path, folder: IndexFolder)
         (
             Settings("other", 384, "abc"),
             None,
-            "There is no model called 'other', and no folder of that name.",
+            "There is no model named 'other', and no folder of that name.",
         ),
         (
             Settings("mini", 384, "abc"),
@@ -695,7 +701,7 @@ def test_a_stopped_run_keeps_what_it_did_and_the_next_does_the_rest(
     passed: list[Event] = []
 
     def on_event(event: Event) -> None:
-        passed.extend([event] if isinstance(event, Passed) else [])
+        passed.extend([event] if isinstance(event, FileProcessed) else [])
         if len(passed) == files:
             stop.set()
 
@@ -729,7 +735,7 @@ from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.indexing.pipeline import Options
 from nmm.index.store.layout import IndexFolder
 
-begin, batches = OnnxEncoder.begin_texts, int(sys.argv[3])
+begin, batches = OnnxEncoder.submit_texts, int(sys.argv[3])
 
 def begin_or_die(*arguments):
     global batches
@@ -738,7 +744,7 @@ def begin_or_die(*arguments):
     batches -= 1
     return begin(*arguments)
 
-OnnxEncoder.begin_texts = begin_or_die
+OnnxEncoder.submit_texts = begin_or_die
 build([Path(sys.argv[1])], IndexFolder(Path(sys.argv[2])), options=Options(batch_size=2))
 """
 
@@ -786,13 +792,14 @@ def test_a_long_text_is_committed_in_parts_and_its_file_at_the_end(
         root, _ = adopt_root(writer, Path("/notes"))
         seen: list[tuple[int, bool]] = []
 
-        def chunks() -> Iterator[Chunk]:
+        def units() -> Iterator[PreparedUnit]:
             for n in range(40):
                 seen.append((reader.vector_count(), reader.file_row(root, "long.txt") is None))
-                yield Chunk(n + 1, n + 1, f"Part {n}.")
+                yield passage(n + 1, f"Part {n}.")
 
         batch = Batch(writer, mini, 1, threading.Event())
-        complete = batch.add_text(FileEntry(root, "long.txt", 1, 2), b"hash", chunks(), "added")
+        long = PreparedFile(b"hash", MediaInfo(), units())
+        complete = batch.add(FileEntry(root, "long.txt", 1, 2), long, "added")
         batch.flush()
         assert complete
         assert all(without_file for _, without_file in seen)
@@ -809,17 +816,19 @@ def test_a_long_text_is_committed_in_parts_and_its_file_at_the_end(
 def test_a_text_that_breaks_off_leaves_nothing(
     folder: IndexFolder, mini: OnnxEncoder, parts: int
 ) -> None:
-    def chunks() -> Iterator[Chunk]:
+    def units() -> Iterator[PreparedUnit]:
         for n in range(1, parts + 1):
-            yield Chunk(n, n, f"Part {n}.")
+            yield passage(n, f"Part {n}.")
         raise MediaError("changed while it was read")
 
     with open_for_writing(folder) as writer:
         root, _ = adopt_root(writer, Path("/notes"))
         batch = Batch(writer, mini, 1, threading.Event())
-        batch.add_text(FileEntry(root, "a.txt", 1, 2), b"a", [Chunk(1, 1, "Before it.")], "added")
+        before = PreparedFile(b"a", MediaInfo(), [passage(1, "Before it.")])
+        batch.add(FileEntry(root, "a.txt", 1, 2), before, "added")
+        long = PreparedFile(b"long", MediaInfo(), units())
         with pytest.raises(MediaError):
-            batch.add_text(FileEntry(root, "long.txt", 1, 2), b"long", chunks(), "added")
+            batch.add(FileEntry(root, "long.txt", 1, 2), long, "added")
         holds = batch.holds(b"long")
         batch.flush()
         assert not holds
@@ -837,7 +846,7 @@ def test_a_long_text_that_changes_while_it_is_read_is_skipped(
     at_batch(2, lambda: os.utime(long, ns=(0, 1)))
     summary = build([root], folder, options=SMALL)
     assert summary.skipped == [
-        Skipped(str(long), "changed while it was read; the next run takes it up")
+        FileSkipped(str(long), "changed while it was read; the next run takes it up")
     ]
     assert rows(folder, "SELECT count(*) FROM contents UNION ALL SELECT count(*) FROM vectors") == [
         (0,),
@@ -855,20 +864,20 @@ def test_the_copy_of_a_long_text_that_changes_is_indexed(
     shutil.copy(root / "1.txt", root / "2.txt")
     committed, read = threading.Event(), threading.Event()
 
-    def read_the_copy_late(path: Path, **options: Any) -> object:
+    def read_the_copy_late(path: Path) -> HashedFile:
         if path.name == "2.txt":
             assert committed.wait(60)
-        media = read_media(path, **options)
+        hashed = hash_file(path)
         if path.name == "2.txt":
             read.set()
-        return media
+        return hashed
 
     def change() -> None:
         os.utime(root / "1.txt", ns=(0, 1))
         committed.set()
         assert read.wait(60)
 
-    monkeypatch.setattr(ready_module, "read_media", read_the_copy_late)
+    monkeypatch.setattr(ready_module, "hash_file", read_the_copy_late)
     at_batch(4, change)  # the first batch is committed by then
     assert told(build([root], folder, options=SMALL)) == {"added": 1, "skipped": 1}
     assert indexed(folder, root) == ["2.txt"]
@@ -899,7 +908,7 @@ def test_few_files_are_read_ahead(
     ahead: list[int] = []
 
     def on_event(event: Event) -> None:
-        if isinstance(event, Passed) and not ahead:
+        if isinstance(event, FileProcessed) and not ahead:
             time.sleep(0.5)  # for the threads to read what they may
             ahead.append(len(reads))
 
@@ -1002,7 +1011,7 @@ def test_a_root_that_goes_away_in_mid_run_ends_nothing(tmp_path: Path, folder: I
 
     summary = build([first, second], folder, stop=Leaving())
     assert (summary.added, summary.removed) == (1, 0)
-    assert summary.skipped == [Skipped(str(second), "no longer there")]
+    assert summary.skipped == [FileSkipped(str(second), "no longer there")]
     assert status(folder).files == 2
 
 
@@ -1018,13 +1027,13 @@ def test_a_run_that_is_stopped_before_the_model_is_ready_leaves_nothing(
 
     def on_event(event: Event) -> None:
         told.append(event)
-        if isinstance(event, Preparing):
+        if isinstance(event, CompileStarted):
             threading.Timer(0.5, stop.set).start()
 
     started = time.monotonic()
     summary = build([tmp_path / "note.txt"], folder, model="mini", on_event=on_event, stop=stop)
     assert (summary.interrupted, summary.added) == (True, 0)
-    assert told == [NewIndex("mini"), Preparing("mini")]
+    assert told == [IndexCreated("mini"), CompileStarted("mini")]
     assert time.monotonic() - started < 10, "the process that prepares the model was awaited"
     assert [p.suffix for p in (tmp_path / "cache" / "models").iterdir()] == [".lock"]
 
@@ -1077,7 +1086,7 @@ def test_a_root_that_is_empty_now_is_taken_for_a_mount_point(
     (disk / "note.txt").unlink()
     events: list[Event] = []
     assert build([], folder, on_event=events.append).removed == 0
-    assert events == [RootAway(str(disk))]
+    assert events == [RootMissing(str(disk))]
     assert status(folder).files == 1
     assert build([disk], folder).removed == 1, "who names it means it"
 

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from support import SAMPLE_DATA, Nmm
 
 from nmm.index.analysis.classification.classifier import (
-    SUBJECTS,
+    TEXT_TEMPLATES,
     Classification,
     classify,
-    label_vectors,
+    embed_labels,
 )
-from nmm.index.analysis.classification.labels import NONE, Label, check_labels, parse_labels
+from nmm.index.analysis.classification.labels import NONE_LABEL, Label, check_labels, parse_labels
 from nmm.index.analysis.classification.zero_shot import CLIP_7
-from nmm.index.analysis.collection import Items, open_items
+from nmm.index.analysis.collection import FileCollection, open_collection
 from nmm.index.encoders.base import Encoder, Task
 from nmm.index.encoders.registry import MINI, MODELS, NOMIC_V1_5
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
@@ -60,8 +60,8 @@ def samples(tmp_path_factory: pytest.TempPathFactory, mini: OnnxEncoder) -> Inde
 
 
 @pytest.fixture
-def items(samples: IndexFolder) -> Iterator[Items]:
-    with open_items(samples) as opened:
+def collection(samples: IndexFolder) -> Iterator[FileCollection]:
+    with open_collection(samples) as opened:
         yield opened
 
 
@@ -79,29 +79,31 @@ def answers(found: Classification) -> dict[str, str]:
 # Known answers
 
 
-def test_photos_are_what_they_show(items: Items) -> None:
-    found = answers(classify(items, labels(*THINGS)))
+def test_photos_are_what_they_show(collection: FileCollection) -> None:
+    found = answers(classify(collection, labels(*THINGS)))
     assert {path: found[path] for path in PHOTOS} == PHOTOS
 
 
-def test_texts_are_what_they_are_about(items: Items) -> None:
-    found = answers(classify(items, labels("recipe", "poem", "minutes of a meeting")))
+def test_texts_are_what_they_are_about(collection: FileCollection) -> None:
+    found = answers(classify(collection, labels("recipe", "poem", "minutes of a meeting")))
     assert {path: found[path] for path in WRITINGS} == WRITINGS
 
 
-def test_scores_are_probabilities(items: Items) -> None:
-    found = classify(items, labels(*THINGS), none=True)
-    assert found.labels == (*THINGS, NONE)
-    assert found.scores.shape == (len(items.files), len(THINGS) + 1)
+def test_scores_are_probabilities(collection: FileCollection) -> None:
+    found = classify(collection, labels(*THINGS), none=True)
+    assert found.labels == (*THINGS, NONE_LABEL)
+    assert found.scores.shape == (len(collection.files), len(THINGS) + 1)
     np.testing.assert_allclose(found.scores.sum(axis=1), 1, rtol=1e-5)
     assert found.scores.min() >= 0
 
 
-def test_a_score_is_the_softmax_of_cosines_by_the_models_temperature(items: Items) -> None:
-    found = classify(items, labels("cat", "dog"), templates=["{}"])
-    place = next(n for n, item in enumerate(items.files) if item.path.endswith("chelsea.jpg"))
-    names = items.encoder.embed_texts(["cat", "dog"], Task.QUERY)
-    logits = names @ items.file_vectors[place] / MINI.temperature.image
+def test_a_score_is_the_softmax_of_cosines_by_the_models_temperature(
+    collection: FileCollection,
+) -> None:
+    found = classify(collection, labels("cat", "dog"), templates=["{}"])
+    place = next(n for n, item in enumerate(collection.files) if item.path.endswith("chelsea.jpg"))
+    names = collection.encoder.embed_texts(["cat", "dog"], Task.QUERY)
+    logits = names @ collection.file_vectors[place] / MINI.temperature.image
     expected = np.exp(logits) / np.exp(logits).sum()
     np.testing.assert_allclose(found.scores[place], expected, rtol=1e-4)
 
@@ -109,28 +111,28 @@ def test_a_score_is_the_softmax_of_cosines_by_the_models_temperature(items: Item
 # None
 
 
-def test_what_no_label_fits_is_none(items: Items) -> None:
-    found = answers(classify(items, labels("cat"), none=True))
+def test_what_no_label_fits_is_none(collection: FileCollection) -> None:
+    found = answers(classify(collection, labels("cat"), none=True))
     assert found["photos/chelsea.jpg"] == found["notes/chelsea.md"] == "cat"
-    others = {path for path, label in found.items() if label == NONE}
+    others = {path for path, label in found.items() if label == NONE_LABEL}
     assert len(others) >= 0.75 * len(found)
     assert {"photos/espresso.jpg", "recipes/lentil_soup.txt", "code/moon_phase.py"} <= others
 
 
-def test_none_takes_from_all_labels_alike(items: Items) -> None:
-    plain, with_none = (classify(items, labels(*THINGS), none=none) for none in (False, True))
+def test_none_takes_from_all_labels_alike(collection: FileCollection) -> None:
+    plain, with_none = (classify(collection, labels(*THINGS), none=none) for none in (False, True))
     rest = with_none.scores[:, :-1]
     np.testing.assert_allclose(
         rest / rest.sum(axis=1, keepdims=True), plain.scores, rtol=1e-3, atol=1e-6
     )
 
 
-def test_labels_about_nothing_in_the_index_are_mostly_refused(items: Items) -> None:
+def test_labels_about_nothing_in_the_index_are_mostly_refused(collection: FileCollection) -> None:
     away = labels("treaty of Westphalia", "asphalt tariff", "quantum chromodynamics")
-    found = classify(items, away, none=True)
+    found = classify(collection, away, none=True)
     refused = float(np.mean(found.best == len(away)))
     assert refused >= 0.6
-    assert classify(items, labels(*THINGS), none=True).scores[:, -1].min() < 0.1
+    assert classify(collection, labels(*THINGS), none=True).scores[:, -1].min() < 0.1
 
 
 def test_none_does_not_hang_on_which_files_are_looked_at(samples: IndexFolder) -> None:
@@ -138,9 +140,9 @@ def test_none_does_not_hang_on_which_files_are_looked_at(samples: IndexFolder) -
     from nmm.index.search.filters import Filters
 
     asked = labels("recipe", "poem")
-    with open_items(samples, ["text"]) as every:
+    with open_collection(samples, ["text"]) as every:
         whole = classify(every, asked, none=True)
-    with open_items(samples, ["text"], Filters(within=("recipes",))) as few:
+    with open_collection(samples, ["text"], Filters(within=("recipes",))) as few:
         part = classify(few, asked, none=True)
     assert len(part.files) == 3
     by_path = {item.path: row for item, row in zip(whole.files, whole.scores, strict=True)}
@@ -167,24 +169,24 @@ class Listening:
 def test_labels_for_images_are_queries_and_for_texts_classifications() -> None:
     encoder = Listening(NOMIC_V1_5)
     for kind in ("image", "text"):
-        label_vectors(cast("Encoder", encoder), labels("cat"), kind)  # type: ignore[arg-type]
+        embed_labels(cast("Encoder", encoder), labels("cat"), kind)  # type: ignore[arg-type]
     assert encoder.asked == [
         ([form.replace("{}", "cat") for form in CLIP_7], Task.QUERY),
-        ([form.replace("{}", "cat") for form in SUBJECTS], Task.CLASSIFICATION),
+        ([form.replace("{}", "cat") for form in TEXT_TEMPLATES], Task.CLASSIFICATION),
     ]
 
 
 def test_names_are_not_put_into_captions_for_a_model_that_never_met_one() -> None:
     encoder = Listening(MINI)
-    label_vectors(cast("Encoder", encoder), labels("cat"), "image")
-    label_vectors(cast("Encoder", encoder), labels("cat"), "image", ["a {}, a {}!"])
+    embed_labels(cast("Encoder", encoder), labels("cat"), "image")
+    embed_labels(cast("Encoder", encoder), labels("cat"), "image", ["a {}, a {}!"])
     assert [texts for texts, _ in encoder.asked] == [["cat"], ["a cat, a cat!"]]
 
 
 def test_a_description_counts_as_much_as_the_name_in_all_templates() -> None:
     encoder = Listening(MINI)
     asked = [Label("cat", ("purrs",)), Label("dog")]
-    vectors = label_vectors(cast("Encoder", encoder), asked, "image", ["{}", "a {}"])
+    vectors = embed_labels(cast("Encoder", encoder), asked, "image", ["{}", "a {}"])
     assert [texts for texts, _ in encoder.asked] == [["cat", "a cat", "dog", "a dog"], ["purrs"]]
     name = np.sqrt(0.5)
     cat = np.array([name, name, 0, 0, 1]) / np.sqrt(2)
@@ -223,8 +225,8 @@ def test_labels_are_read_line_by_line() -> None:
     [
         ([], False, "There are no labels."),
         (["cat"], False, "nothing to choose from"),
-        (["cat", "Cat"], False, "'Cat' is there twice"),
-        (["cat", "None"], True, "is what --none calls"),
+        (["cat", "Cat"], False, "'Cat' is given twice"),
+        (["cat", "None"], True, "is reserved for files that no label fits"),
         (["cat", ""], False, "A label has no name."),
         (["cat", "d\0g"], False, "A label has no name."),
     ],
@@ -236,9 +238,9 @@ def test_labels_among_which_there_is_no_choice_are_refused(
         check_labels(labels(*names), none=none)
 
 
-def test_a_template_without_a_place_is_refused(items: Items) -> None:
-    with pytest.raises(UsageError, match="no place for a name"):
-        classify(items, labels("cat", "dog"), templates=["a photo"])
+def test_a_template_without_a_place_is_refused(collection: FileCollection) -> None:
+    with pytest.raises(UsageError, match="for the name of the class"):
+        classify(collection, labels("cat", "dog"), templates=["a photo"])
 
 
 # The command
@@ -300,15 +302,21 @@ def test_labels_come_from_a_file_or_standard_input(
     ("options", "said"),
     [
         ([], "nmm: There are no labels.\n"),
-        (["--labels", "a"], "nmm: There is one label, 'a', and so nothing to choose from.\n"),
-        (["--labels", "a,b", "--only", "c"], "nmm: 'c' is none of the labels.\nThey are: a, b.\n"),
+        (["--labels", "a"], "nmm: 'a' is the only label, so there is nothing to choose from.\n"),
+        (
+            ["--labels", "a,b", "--only", "c"],
+            "nmm: 'c' is not one of the labels.\nThe labels are: a, b.\n",
+        ),
         (["--labels", "a,b", "--json", "-0"], "nmm: Only one form of output can be printed.\n"),
-        (["--labels", "a,b", "--yes"], "nmm: --yes has nothing to do.\n"),
+        (["--labels", "a,b", "--yes"], "nmm: --yes needs --move-to or --link-to.\n"),
         (["--labels-file", "nowhere"], "nmm: nowhere cannot be read.\n"),
-        (["--labels", "a,b", "--undo", "x"], "nmm: --undo is given alone.\n"),
+        (
+            ["--labels", "a,b", "--undo", "x"],
+            "nmm: --undo cannot be combined with other options.\n",
+        ),
         (
             ["--labels", "a,b", "--move-to", "x", "--link-to", "y"],
-            "nmm: Files are moved or linked, and not both.\n",
+            "nmm: --move-to and --link-to exclude each other.\n",
         ),
     ],
 )

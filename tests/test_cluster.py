@@ -21,9 +21,9 @@ from support import SAMPLE_DATA, Nmm
 
 from nmm.index.analysis.clustering import hdbscan, kmeans, naming
 from nmm.index.analysis.clustering.clusters import Cluster, Method, cluster
-from nmm.index.analysis.clustering.tfidf import telling_words
-from nmm.index.analysis.collection import Items, open_items
-from nmm.index.analysis.modality_gap import closed
+from nmm.index.analysis.clustering.tfidf import distinctive_words
+from nmm.index.analysis.collection import FileCollection, open_collection
+from nmm.index.analysis.modality_gap import remove_modality_gap
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
@@ -69,9 +69,9 @@ def rand(truth: Ints, labels: Ints) -> float:
 def test_kinds_that_lie_apart_are_brought_together() -> None:
     vectors, truth, kinds = generated(600, 6, gap=2.0)
     images = np.array([kind == "image" for kind in kinds])
-    assert rand(images, kmeans.divide(vectors, 2).labels) == 1
-    moved = closed(vectors, kinds)
-    found = kmeans.divide(moved, 6).labels
+    assert rand(images, kmeans.cluster_vectors(vectors, 2).labels) == 1
+    moved = remove_modality_gap(vectors, kinds)
+    found = kmeans.cluster_vectors(moved, 6).labels
     assert rand(truth, found) > 0.99
     shares = [images[found == label].mean() for label in range(6)]
     assert min(shares) > 0.3
@@ -82,25 +82,27 @@ def test_kinds_that_lie_apart_are_brought_together() -> None:
 def test_one_kind_is_centred_on_its_mean() -> None:
     vectors, _, _ = generated(200, 4)
     mean = vectors.mean(axis=0)
-    assert closed(vectors, ["text"] * 200) == pytest.approx(unit(vectors - mean), abs=1e-5)
+    assert remove_modality_gap(vectors, ["text"] * 200) == pytest.approx(
+        unit(vectors - mean), abs=1e-5
+    )
 
 
 def test_one_text_among_images_keeps_what_tells_it_from_them() -> None:
     """Centred on its own mean, it would be nowhere."""
     vectors, _, _ = generated(50, 5)
     kinds: list[Kind] = ["text", *["image"] * 49]
-    moved = closed(vectors, kinds)
-    alone = closed(vectors, ["image"] * 50)
+    moved = remove_modality_gap(vectors, kinds)
+    alone = remove_modality_gap(vectors, ["image"] * 50)
     assert float(moved[0] @ alone[0]) > 0.99
 
 
 def test_vectors_that_are_their_mean_or_nothing_point_nowhere() -> None:
     vectors, _, _ = generated(10, 2)
     same = np.repeat(vectors[:1], 5, axis=0)
-    assert not closed(same, ["image"] * 5).any()
+    assert not remove_modality_gap(same, ["image"] * 5).any()
     nothing = np.zeros((3, 128), np.float32)
-    assert not closed(nothing, ["image", "text", "text"]).any()
-    assert closed(vectors[:0], []).shape == (0, 128)
+    assert not remove_modality_gap(nothing, ["image", "text", "text"]).any()
+    assert remove_modality_gap(vectors[:0], []).shape == (0, 128)
 
 
 # Groups of vectors
@@ -110,27 +112,29 @@ def test_vectors_that_are_their_mean_or_nothing_point_nowhere() -> None:
 @pytest.mark.parametrize("cosine", [0.8, 0.6])
 def test_it_finds_how_many_groups_there_are(groups: int, cosine: float) -> None:
     vectors, truth, kinds = generated(50 * groups, groups, cosine=cosine, gap=1.0)
-    found = kmeans.divide(closed(vectors, kinds))
+    found = kmeans.cluster_vectors(remove_modality_gap(vectors, kinds))
     assert abs(len(found.centres) - groups) <= 1
     assert rand(truth, found.labels) > 0.9
 
 
 def test_of_many_vectors_a_sample_says_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kmeans, "SAMPLE", 300)
+    monkeypatch.setattr(kmeans, "MAX_SAMPLE", 300)
     vectors, truth, _ = generated(3000, 9)
-    found = kmeans.divide(vectors)
+    found = kmeans.cluster_vectors(vectors)
     assert len(found.centres) == 9
     assert rand(truth, found.labels) > 0.99
     # More groups than the sample could tell apart.
-    many = kmeans.divide(vectors, 200)
+    many = kmeans.cluster_vectors(vectors, 200)
     assert sorted(set(many.labels.tolist())) == list(range(len(many.centres)))
     assert 150 < len(many.centres) <= 200
 
 
 def test_the_same_seed_makes_the_same_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kmeans, "SAMPLE", 100)
+    monkeypatch.setattr(kmeans, "MAX_SAMPLE", 100)
     vectors, _, _ = generated(1000, 30, cosine=0.3)
-    first, again, other = (kmeans.divide(vectors, 30, seed=seed).labels for seed in (1, 1, 2))
+    first, again, other = (
+        kmeans.cluster_vectors(vectors, 30, seed=seed).labels for seed in (1, 1, 2)
+    )
     assert (first == again).all()
     assert (first != other).any()
 
@@ -139,7 +143,7 @@ def test_the_same_seed_makes_the_same_groups(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("vectors", [1, 2, 3, 6])
 def test_few_vectors_make_few_groups(vectors: int, count: int | None) -> None:
     some = generated(vectors, vectors)[0]
-    found = kmeans.divide(some, count)
+    found = kmeans.cluster_vectors(some, count)
     assert sorted(set(found.labels.tolist())) == list(range(len(found.centres)))
     expected = min(vectors, count) if count else len(found.centres)
     assert 1 <= len(found.centres) == expected <= max(1, vectors if count else vectors // 2)
@@ -148,11 +152,11 @@ def test_few_vectors_make_few_groups(vectors: int, count: int | None) -> None:
 @pytest.mark.parametrize("count", [None, 1, 5])
 def test_equal_vectors_are_one_group(count: int | None) -> None:
     same = np.repeat(generated(1, 1)[0], 40, axis=0)
-    assert kmeans.divide(same, count).labels.tolist() == [0] * 40
+    assert kmeans.cluster_vectors(same, count).labels.tolist() == [0] * 40
     # Two, each twenty times.
     vectors = np.repeat(generated(2, 2)[0], 20, axis=0)
     if count != 1:
-        assert kmeans.divide(vectors, count).labels.tolist() == [0] * 20 + [1] * 20
+        assert kmeans.cluster_vectors(vectors, count).labels.tolist() == [0] * 20 + [1] * 20
 
 
 def test_the_silhouette_is_that_of_scikit_learn() -> None:
@@ -170,22 +174,22 @@ def test_the_silhouette_is_that_of_scikit_learn() -> None:
 
 @pytest.mark.parametrize("sample", [10_000, 400])
 def test_hdbscan_leaves_out_what_lies_alone(sample: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hdbscan, "SAMPLE", sample)
+    monkeypatch.setattr(hdbscan, "MAX_SAMPLE", sample)
     vectors, truth, _ = generated(800, 4, cosine=0.9)
     alone = unit(np.random.default_rng(9).standard_normal((24, 128)))
-    found = hdbscan.divide(np.concatenate([vectors, alone]))
+    found = hdbscan.cluster_vectors(np.concatenate([vectors, alone]))
     inside = found.labels[:800] >= 0
     assert len(found.centres) == 4
     assert rand(truth[inside], found.labels[:800][inside]) > 0.99
     assert inside.mean() > 0.6
     assert (found.labels[800:] < 0).mean() > 0.8
-    assert (hdbscan.divide(vectors[:6]).labels == -1).all()
+    assert (hdbscan.cluster_vectors(vectors[:6]).labels == -1).all()
 
 
 def test_hdbscan_tells_many_groups_apart_by_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hdbscan, "SAMPLE", 2000)
+    monkeypatch.setattr(hdbscan, "MAX_SAMPLE", 2000)
     vectors, truth, _ = generated(5000, 72, cosine=0.6)
-    found = hdbscan.divide(vectors)
+    found = hdbscan.cluster_vectors(vectors)
     inside = found.labels >= 0
     assert len(found.centres) == pytest.approx(72, abs=2)
     assert inside.mean() > 0.9
@@ -198,13 +202,13 @@ def test_hdbscan_tells_many_groups_apart_by_a_sample(monkeypatch: pytest.MonkeyP
 def test_telling_words_are_those_of_one_group() -> None:
     cats = ["The cat purrs at home.", "A cat sleeps at home, IMG_0042."]
     bread = ["Bake the bread at home.", "Flour and bread, at home 2021."]
-    assert telling_words([cats, bread, [], ["123 4 the and"]], 2) == [
+    assert distinctive_words([cats, bread, [], ["123 4 the and"]], 2) == [
         ["cat", "home"],
         ["bread", "home"],
         [],
         [],
     ]
-    assert telling_words([[], ["the"]], 3) == [[], []]
+    assert distinctive_words([[], ["the"]], 3) == [[], []]
 
 
 # Files
@@ -215,7 +219,7 @@ def index_of(
     folder: IndexFolder,
     encoder: OnnxEncoder,
     files: Sequence[tuple[str, Kind, Floats, str]],
-) -> Iterator[Items]:
+) -> Iterator[FileCollection]:
     """An index of files with these names, kinds, vectors and texts; one text, one content."""
     with open_for_writing(folder) as writer:
         writer.set_settings(Settings("mini", encoder.model.dimension, encoder.weights))
@@ -232,8 +236,8 @@ def index_of(
                     row = ChunkRow(1, 1, text) if kind == "text" else ChunkRow()
                     writer.add_chunk(contents[text], kind, row, vector)
                 writer.put_file(root, name, 1, 2, status="indexed", content_id=contents[text])
-    with open_items(folder) as items:
-        yield items
+    with open_collection(folder) as collection:
+        yield collection
 
 
 SUBJECTS = {
@@ -244,7 +248,7 @@ SUBJECTS = {
 
 
 @pytest.fixture
-def subjects(folder: IndexFolder, mini: OnnxEncoder) -> Iterator[Items]:
+def subjects(folder: IndexFolder, mini: OnnxEncoder) -> Iterator[FileCollection]:
     texts = [text for some in SUBJECTS.values() for text in some]
     vectors = mini.embed_texts(texts, Task.DOCUMENT)
     files: list[tuple[str, Kind, Floats, str]] = [
@@ -252,17 +256,18 @@ def subjects(folder: IndexFolder, mini: OnnxEncoder) -> Iterator[Items]:
         for number, (text, vector) in enumerate(zip(texts, vectors, strict=True))
     ]
     files += [(f"copy{number}.txt", "text", vectors[0], texts[0]) for number in range(3)]
-    with index_of(folder, mini, files) as items:
-        yield items
+    with index_of(folder, mini, files) as collection:
+        yield collection
 
 
-def groups_of(items: Items, found: Sequence[Cluster]) -> set[frozenset[str]]:
+def groups_of(collection: FileCollection, found: Sequence[Cluster]) -> set[frozenset[str]]:
     return {
-        frozenset(Path(items.files[file].path).name for file in one.files.tolist()) for one in found
+        frozenset(Path(collection.files[file].path).name for file in one.files.tolist())
+        for one in found
     }
 
 
-def test_files_are_grouped_by_what_they_say_and_named_after_it(subjects: Items) -> None:
+def test_files_are_grouped_by_what_they_say_and_named_after_it(subjects: FileCollection) -> None:
     found = cluster(subjects)
     copies = {f"copy{number}.txt" for number in range(3)}
     first = frozenset({"00.txt", "01.txt", "02.txt", "03.txt"} | copies)
@@ -281,7 +286,7 @@ def test_files_are_grouped_by_what_they_say_and_named_after_it(subjects: Items) 
     assert len({one.name for one in found}) == 3
 
 
-def test_a_vocabulary_of_ones_own_names_the_groups(subjects: Items) -> None:
+def test_a_vocabulary_of_ones_own_names_the_groups(subjects: FileCollection) -> None:
     words = ["bakery", " pets ", "astronautics", "PETS", ""]
     found = cluster(subjects, 3, vocabulary=words)
     assert [one.words[0] for one in found] == ["pets", *(one.words[0] for one in found[1:])]
@@ -295,10 +300,10 @@ def test_a_vocabulary_of_ones_own_names_the_groups(subjects: Items) -> None:
 
 
 def test_the_vectors_of_the_vocabulary_are_kept(
-    subjects: Items, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    subjects: FileCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(naming, "cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr(naming, "common_words", lambda: ["cats", "bread", "rocket"])
+    monkeypatch.setattr(naming, "builtin_words", lambda: ["cats", "bread", "rocket"])
     told: list[int] = []
     first = [one.name for one in cluster(subjects, on_embed=told.append)]
     assert [one.name for one in cluster(subjects, on_embed=told.append)] == first
@@ -310,21 +315,21 @@ def test_the_vectors_of_the_vocabulary_are_kept(
     assert told == [3] * 4
 
 
-def test_a_count_goes_with_kmeans_only(subjects: Items) -> None:
-    with pytest.raises(UsageError, match="HDBSCAN finds by itself"):
+def test_a_count_goes_with_kmeans_only(subjects: FileCollection) -> None:
+    with pytest.raises(UsageError, match="HDBSCAN finds the number of groups itself"):
         cluster(subjects, 3, method=Method.HDBSCAN)
 
 
 def test_one_file_is_one_group_and_none_are_none(folder: IndexFolder, mini: OnnxEncoder) -> None:
     (vector,) = mini.embed_texts(["bread and flour"], Task.DOCUMENT)
-    with index_of(folder, mini, [("a.txt", "text", vector, "bread and flour")]) as items:
-        (one,) = cluster(items)
+    with index_of(folder, mini, [("a.txt", "text", vector, "bread and flour")]) as collection:
+        (one,) = cluster(collection)
         assert one.files.tolist() == [0]
         assert one.central == (0,)
         assert "bread" in one.words
-        assert cluster(items, 5)[0].name == one.name
-        assert cluster(items, method=Method.HDBSCAN) == []
-    with open_items(folder, ["image"]) as nothing:
+        assert cluster(collection, 5)[0].name == one.name
+        assert cluster(collection, method=Method.HDBSCAN) == []
+    with open_collection(folder, ["image"]) as nothing:
         assert cluster(nothing) == []
 
 
@@ -335,8 +340,8 @@ def test_a_vector_that_says_nothing_is_in_no_group(folder: IndexFolder, mini: On
         ("b.txt", "text", vectors[1], "flour"),
         ("c.txt", "text", np.zeros_like(vectors[0]), "nothing"),
     ]
-    with index_of(folder, mini, files) as items:
-        assert groups_of(items, cluster(items)) == {frozenset({"a.txt", "b.txt"})}
+    with index_of(folder, mini, files) as collection:
+        assert groups_of(collection, cluster(collection)) == {frozenset({"a.txt", "b.txt"})}
 
 
 # The command
@@ -395,7 +400,7 @@ def test_it_says_what_is_wrong(indexed: tuple[Nmm, Path], tmp_path: Path) -> Non
     binary.write_bytes(b"\xff\xfe")
     cases = {
         ("-k", "0"): "-k",
-        ("-k", "3", "--method", "hdbscan"): "HDBSCAN finds by itself",
+        ("-k", "3", "--method", "hdbscan"): "HDBSCAN finds the number of groups itself",
         ("--json", "--csv"): "Only one form of output",
         ("--json", "--gallery", "-"): "Only one form of output",
         ("--vocabulary", str(tmp_path / "none")): "cannot be read",
@@ -413,7 +418,7 @@ def test_it_says_what_is_wrong(indexed: tuple[Nmm, Path], tmp_path: Path) -> Non
     assert "No file passes --in nowhere" in done.stderr
     done = nmm("cluster", "--in", "poems", "-k", "9", "--jsonl")
     assert done.returncode == 0
-    assert "No more than 2 groups can be made: so many files differ." in done.stderr
+    assert "Only 2 groups are possible: there are no more different files." in done.stderr
     assert nmm("cluster", NMM_INDEX=str(tmp_path / "no")).returncode == 4
 
 

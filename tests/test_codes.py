@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nmm.index.common.int8_matmul import multiply
+from nmm.index.common.int8_matmul import multiply_int8
 from nmm.index.store.vectors import faiss_files
 from nmm.index.store.vectors import quantized_scan as codes_module
 from nmm.index.store.vectors.quantized_scan import Codes, encode
@@ -140,5 +140,5 @@ def test_a_product_of_bytes_is_exact_where_the_digits_are_small() -> None:
     a = np.full((40, 300), 255, np.uint8)
     for digit in (64, -64):
         b = np.full((300, 20), digit, np.int8)
-        assert (multiply(a, b) == 255 * digit * 300).all()
+        assert (multiply_int8(a, b) == 255 * digit * 300).all()
     assert codes_module.MOST == 64 * codes_module.DIGIT

@@ -18,12 +18,12 @@ from sqlite_utils import Database
 
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UnreadableError
-from nmm.index.events import Event, Passed, ReadingDetails, Summary
+from nmm.index.events import Event, FileProcessed, MetadataBackfillStarted, Summary
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing import metadata_backfill as details_module
 from nmm.index.indexing.indexer import build
-from nmm.index.media.image.metadata import Details
-from nmm.index.media.reader import read_details
+from nmm.index.media.base import Metadata
+from nmm.index.media.image.files import read_metadata
 from nmm.index.store.catalog.migrations import migrations
 from nmm.index.store.catalog.writer import DETAILS
 from nmm.index.store.layout import IndexFolder
@@ -127,7 +127,9 @@ def test_what_an_older_nmm_did_not_read_is_read_and_nothing_embedded(
     before = query(folder, "SELECT * FROM vectors")
     events: list[Event] = []
     assert told(build([], folder, on_event=events.append)) == (0, 0, 5, 0, False)
-    assert [event for event in events if not isinstance(event, Passed)] == [ReadingDetails(4)]
+    assert [event for event in events if not isinstance(event, FileProcessed)] == [
+        MetadataBackfillStarted(4)
+    ]
     assert details(folder) == new
     assert query(folder, "SELECT * FROM vectors") == before
     assert query(folder, "SELECT rowid FROM picture_words WHERE picture_words MATCH 'boat'") == [
@@ -218,7 +220,7 @@ def test_a_changed_file_says_nothing_of_what_was_indexed(root: Path) -> None:
     file = root / "bare.png"
     before = file.stat()
     with pytest.raises(UnreadableError):
-        read_details(file, before.st_size, before.st_mtime_ns - 1)
+        read_metadata(file, before.st_size, before.st_mtime_ns - 1)
     with pytest.raises(UnreadableError):
-        read_details(file, before.st_size + 1, before.st_mtime_ns)
-    assert read_details(file, before.st_size, before.st_mtime_ns) == Details()
+        read_metadata(file, before.st_size + 1, before.st_mtime_ns)
+    assert read_metadata(file, before.st_size, before.st_mtime_ns) == Metadata()

@@ -18,13 +18,13 @@ from hostile import NAMES
 from PIL import Image, ImageFilter, ImageOps
 from support import SAMPLE_DATA, Nmm
 
-from nmm.index.analysis.collection import open_items
-from nmm.index.analysis.dupes.candidates import by_hash, by_vector
-from nmm.index.analysis.dupes.crop_match import apart_registered
-from nmm.index.analysis.dupes.disk_state import look_at
-from nmm.index.analysis.dupes.groups import Dupes, find_dupes
-from nmm.index.analysis.dupes.image_match import hashes
-from nmm.index.analysis.dupes.pairs import Match, Thresholds, runs
+from nmm.index.analysis.collection import open_collection
+from nmm.index.analysis.dupes.candidates import find_by_hash, find_by_vector
+from nmm.index.analysis.dupes.crop_match import registered_distance
+from nmm.index.analysis.dupes.disk_state import check_files
+from nmm.index.analysis.dupes.groups import DuplicateReport, find_duplicates
+from nmm.index.analysis.dupes.image_match import perceptual_hashes
+from nmm.index.analysis.dupes.pairs import MatchKind, Thresholds, split_into_runs
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
@@ -62,18 +62,20 @@ def taken(when: str, model: str = "X100") -> Image.Exif:
     return exif
 
 
-def find(files: Path, folder: IndexFolder, *matches: Match, **thresholds: Any) -> Dupes:
+def find(
+    files: Path, folder: IndexFolder, *matches: MatchKind, **thresholds: Any
+) -> DuplicateReport:
     """What is found of some files, which are indexed before."""
     build([files], folder, model="mini", offline=True)
     return again(folder, *matches, **thresholds)
 
 
-def again(folder: IndexFolder, *matches: Match, **thresholds: Any) -> Dupes:
-    with open_items(folder) as items:
-        return find_dupes(items, matches or tuple(Match), Thresholds(**thresholds))
+def again(folder: IndexFolder, *matches: MatchKind, **thresholds: Any) -> DuplicateReport:
+    with open_collection(folder) as collection:
+        return find_duplicates(collection, matches or tuple(MatchKind), Thresholds(**thresholds))
 
 
-def shown(found: Dupes) -> list[tuple[str, str, set[str]]]:
+def shown(found: DuplicateReport) -> list[tuple[str, str, set[str]]]:
     """Of each group its kind, the name that is kept, and the others."""
     return sorted(
         (
@@ -92,7 +94,7 @@ def test_a_hash_is_that_of_imagehash_of_the_kept_pixels() -> None:
     grey = np.stack(
         [np.frombuffer(fingerprint(photo(path.name))[: GREY * GREY], np.uint8) for path in PHOTOS]
     ).reshape(-1, GREY, GREY)
-    ours = hashes(grey.astype(np.float32))
+    ours = perceptual_hashes(grey.astype(np.float32))
     for turn in range(4):
         for one, pixels in zip(ours[:, turn], np.rot90(grey, turn, (1, 2)), strict=True):
             image = Image.fromarray(np.ascontiguousarray(pixels))
@@ -145,10 +147,10 @@ def test_a_part_fits_in_its_whole_and_in_no_other_picture() -> None:
 
     whole, other = photo("chelsea.jpg"), photo("espresso.jpg")
     part = whole.crop((20, 10, whole.width - 20, whole.height - 15))
-    assert apart_registered(grey(whole), grey(part))[0] < 0.07
-    assert apart_registered(grey(other), grey(part))[0] > 0.3
+    assert registered_distance(grey(whole), grey(part))[0] < 0.07
+    assert registered_distance(grey(other), grey(part))[0] > 0.3
     empty = np.zeros((0, GREY, GREY), np.float32)
-    assert apart_registered(empty, empty).shape == (0,)
+    assert registered_distance(empty, empty).shape == (0,)
 
 
 def test_pairs_by_hash_and_by_vector_are_those_of_all_comparisons() -> None:
@@ -157,8 +159,8 @@ def test_pairs_by_hash_and_by_vector_are_those_of_all_comparisons() -> None:
     every = np.repeat(np.concatenate([few, few ^ 1, few ^ 3]), 4, axis=1)
     pairs = {
         (int(one), int(other))
-        for block in by_hash(every, 10)
-        for one, other in zip(block.ones, block.others, strict=True)
+        for block in find_by_hash(every, 10)
+        for one, other in zip(block.firsts, block.seconds, strict=True)
     }
     bits = np.unpackbits(every[:, 0], axis=1)
     apart = (bits[:, None] != bits[None]).sum(axis=2)
@@ -167,11 +169,11 @@ def test_pairs_by_hash_and_by_vector_are_those_of_all_comparisons() -> None:
     vectors = chance.standard_normal((60, 8)).astype(np.float32)
     vectors = np.concatenate([vectors, vectors + 0.01])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    near = by_vector(vectors, 0.99)
+    near = find_by_vector(vectors, 0.99)
     cosines = vectors @ vectors.T
     expected = {(i, j) for i in range(120) for j in range(i + 1, 120) if cosines[i, j] >= 0.99}
-    assert set(zip(near.ones.tolist(), near.others.tolist(), strict=True)) == expected
-    assert len(by_vector(vectors[:1], 0.5).ones) == 0
+    assert set(zip(near.firsts.tolist(), near.seconds.tolist(), strict=True)) == expected
+    assert len(find_by_vector(vectors[:1], 0.5).firsts) == 0
 
 
 def test_texts_of_the_same_words_are_near_and_other_amounts_are_not(
@@ -208,7 +210,7 @@ def test_copies_of_one_content_keep_the_oldest(files: Path, folder: IndexFolder)
     for name, age in (("a.jpg", 10), ("b.jpg", 30), ("c.jpg", 20)):
         shutil.copy(PHOTOS[0], files / name)
         os.utime(files / name, (1_700_000_000 - age, 1_700_000_000 - age))
-    found = find(files, folder, Match.EXACT)
+    found = find(files, folder, MatchKind.EXACT)
     assert shown(found) == [("exact", "b.jpg", {"a.jpg", "c.jpg"})]
     assert found.bytes == 2 * PHOTOS[0].stat().st_size
     assert found.thumbnails == 0
@@ -262,14 +264,14 @@ def test_a_burst_is_of_one_camera_and_of_few_seconds(files: Path, folder: IndexF
     found = find(files, folder)
     (group,) = shown(found)
     assert (group[0], {group[1], *group[2]}) == ("burst", {"1.jpg", "2.jpg", "3.jpg"})
-    assert again(folder, Match.NEAR, Match.EXACT).groups == []
+    assert again(folder, MatchKind.NEAR, MatchKind.EXACT).groups == []
     assert len(again(folder, seconds=1.0).groups[0].files) == 2
 
 
 def test_runs_go_on_as_long_as_the_pauses_are_short() -> None:
     times = ["10:00:00", "10:00:02", "10:00:04", "10:00:07+02:00", "09:59:58"]
     seen = [(n, Look(None, f"2024-05-01T{time}", "X")) for n, time in enumerate(times)]
-    assert sorted(runs(seen, Thresholds())) == [[3], [4, 0, 1, 2]]
+    assert sorted(split_into_runs(seen, Thresholds())) == [[3], [4, 0, 1, 2]]
 
 
 # What is on disk
@@ -337,9 +339,9 @@ def test_a_link_is_its_file_and_never_kept_in_its_place(files: Path) -> None:
         Item(n, 7, str(files / name), "text", b"", 5, there.st_mtime_ns, None, None, None)
         for n, name in enumerate(("a.txt", "z.txt"))
     )
-    found = look_at([link, file])
+    found = check_files([link, file])
     assert found.missing == []
-    (unit,) = found.units[7]
+    (unit,) = found.files[7]
     assert unit.paths == [file.path, link.path]
 
 
@@ -371,7 +373,7 @@ def test_the_command_says_what_could_go_and_removes_nothing(two: Path, nmm: Nmm)
     assert group["files"][1]["path"] == str(two / "small.jpg")
     exact = nmm("dupes", "--only", "exact")
     assert (exact.returncode, exact.stdout) == (1, "")
-    assert exact.stderr == "Of 2 files, none could go (exact).\n"
+    assert exact.stderr == "No duplicates in 2 files (exact).\n"
     assert sorted(path.name for path in two.iterdir()) == ["cat.jpg", "small.jpg"]
 
 

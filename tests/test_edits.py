@@ -19,7 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
-from nmm.index.events import Event, Passed
+from nmm.index.events import Event, FileProcessed
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
 from nmm.index.indexing.pipeline import Options
@@ -132,7 +132,7 @@ def _stopping(stop: threading.Event, after: int) -> Callable[[Event], None]:
     passed = itertools.count(1)
 
     def on_event(event: Event) -> None:
-        if isinstance(event, Passed) and next(passed) >= after:
+        if isinstance(event, FileProcessed) and next(passed) >= after:
             stop.set()
 
     return on_event

@@ -15,14 +15,19 @@ import pytest
 from hostile import NAMES
 from support import SAMPLE_DATA, Nmm
 
-from nmm.index.analysis.classification.zero_shot import CLIP_7, CLIP_80, PLAIN, class_vectors
+from nmm.index.analysis.classification.zero_shot import (
+    CLIP_7,
+    CLIP_80,
+    SINGLE_TEMPLATE,
+    embed_classes,
+)
 from nmm.index.analysis.clustering.imagenet import imagenet_names
 from nmm.index.embed import open_encoder, vectors_of_images
 from nmm.index.encoders.base import Task
-from nmm.index.encoders.families.local_pair import folder_model
+from nmm.index.encoders.resolve import model_in_folder
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
-from nmm.index.evaluation.labelled_folders import labelled_images
+from nmm.index.evaluation.labelled_folders import find_labelled_images
 
 PHOTOS = SAMPLE_DATA / "photos"
 CLASSES = {
@@ -57,7 +62,7 @@ def said(done: subprocess.CompletedProcess[str], status: int = 0) -> dict[str, A
 
 def test_the_templates_are_clips() -> None:
     assert len(set(CLIP_80)) == len(CLIP_80) == 80
-    assert set(CLIP_7) | set(PLAIN) < set(CLIP_80)
+    assert set(CLIP_7) | set(SINGLE_TEMPLATE) < set(CLIP_80)
     # Of the list in CLIP's notebook, sorted.
     digest = hashlib.sha256("\n".join(sorted(CLIP_80)).encode()).hexdigest()
     assert digest == "a8a4822f2921936e2ef07cf2e7a5df69be9532aab2f3f4880156bb03563e2467"
@@ -65,7 +70,7 @@ def test_the_templates_are_clips() -> None:
 
 def test_a_class_is_the_mean_of_its_sentences(mini: OnnxEncoder) -> None:
     names = ["cat", "a {} in braces %s", "cat", "日本"]
-    found = class_vectors(mini, names, CLIP_7)
+    found = embed_classes(mini, names, CLIP_7)
     assert found.shape == (4, 384)
     assert found.dtype == np.float32
     for name, vector in zip(names, found, strict=True):
@@ -75,35 +80,35 @@ def test_a_class_is_the_mean_of_its_sentences(mini: OnnxEncoder) -> None:
         mean = np.mean(alone, axis=0)
         assert vector == pytest.approx(mean / np.linalg.norm(mean), abs=1e-5)
     assert (found[0] == found[2]).all()
-    assert class_vectors(mini, [], CLIP_7).shape == (0, 384)
+    assert embed_classes(mini, [], CLIP_7).shape == (0, 384)
 
 
 def test_names_are_told_of_in_blocks(mini: OnnxEncoder) -> None:
     done: list[int] = []
-    class_vectors(mini, ["cat", "dog", "cat", "owl"], CLIP_7, on_embedded=done.append)
+    embed_classes(mini, ["cat", "dog", "cat", "owl"], CLIP_7, on_embedded=done.append)
     assert sum(done) == 3
     names = [f"thing number {number}" for number in range(300)]
-    together = class_vectors(mini, names, CLIP_7, on_embedded=done.append)
+    together = embed_classes(mini, names, CLIP_7, on_embedded=done.append)
     assert done[1:] == [146, 146, 8]
     assert together[[0, 299]] == pytest.approx(
-        class_vectors(mini, [names[0], names[299]], CLIP_7), abs=1e-5
+        embed_classes(mini, [names[0], names[299]], CLIP_7), abs=1e-5
     )
 
 
 def test_the_task_decides_the_prefix(tiny_pair: Path) -> None:
-    encoder = open_encoder(folder_model(tiny_pair))
-    [as_query] = class_vectors(encoder, ["cat"], PLAIN)
-    [as_class] = class_vectors(encoder, ["cat"], PLAIN, Task.CLASSIFICATION)
+    encoder = open_encoder(model_in_folder(tiny_pair))
+    [as_query] = embed_classes(encoder, ["cat"], SINGLE_TEMPLATE)
+    [as_class] = embed_classes(encoder, ["cat"], SINGLE_TEMPLATE, Task.CLASSIFICATION)
     prompts = ["search_query: a photo of a cat.", "classification: a photo of a cat."]
     assert np.stack([as_query, as_class]) == pytest.approx(encoder.embed_prompts(prompts), abs=1e-5)
     assert abs(as_query - as_class).max() > 1e-3
 
 
 def test_a_template_needs_a_place_for_the_name(mini: OnnxEncoder) -> None:
-    with pytest.raises(UsageError, match="has no place for a name"):
-        class_vectors(mini, ["cat"], ["a photo of a {}.", "a photo"])
+    with pytest.raises(UsageError, match="for the name of the class"):
+        embed_classes(mini, ["cat"], ["a photo of a {}.", "a photo"])
     with pytest.raises(UsageError, match="There is no template"):
-        class_vectors(mini, ["cat"], [])
+        embed_classes(mini, ["cat"], [])
 
 
 # The command
@@ -114,7 +119,7 @@ def test_each_image_has_the_class_whose_vector_is_nearest(
 ) -> None:
     answer = said(here("eval", "zero-shot", folder, "--model", "mini", "--json"))
     classes = sorted(CLASSES)
-    vectors = class_vectors(mini, [name.replace("_", " ") for name in classes], CLIP_7)
+    vectors = embed_classes(mini, [name.replace("_", " ") for name in classes], CLIP_7)
     right, five = [], []
     confusion: dict[tuple[str, str], int] = {}
     for name, photos in CLASSES.items():
@@ -229,12 +234,12 @@ def test_validation_images_in_one_folder_are_told_by_their_names(tmp_path: Path)
     for number in (1, 2, 3):
         shutil.copy(PHOTOS / "lawn.jpg", tmp_path / f"ILSVRC2012_val_{number:08}.JPEG")
     shutil.copy(PHOTOS / "lawn.jpg", tmp_path)
-    found = labelled_images(tmp_path)
+    found = find_labelled_images(tmp_path)
     # From the ground truth of the challenge.
     told = {Path(path).name[-6]: found.names[place] for path, place in found.images}
     assert told == {"1": "sea snake", "2": "mountain", "3": "Shetland Sheepdog"}
     assert found.is_imagenet
-    assert found.outside == 1
+    assert found.unlabelled == 1
 
 
 def test_classes_of_one_name_are_told_apart_by_chance(
@@ -306,9 +311,9 @@ def test_errors_say_what_to_do(here: Nmm, folder: Path, tmp_path: Path) -> None:
     for arguments, what in (
         ([tmp_path / "none"], "is not a folder"),
         ([PHOTOS / "chelsea.jpg"], "is not a folder"),
-        ([PHOTOS], "There are not two classes"),
-        ([folder, "--template", "photo"], "has no place for a name"),
-        ([folder, "--template", "a {}", "--templates", "7"], "Templates are given twice"),
+        ([PHOTOS], "holds fewer than two classes"),
+        ([folder, "--template", "photo"], "has no {} for the name of the class"),
+        ([folder, "--template", "a {}", "--templates", "7"], "exclude each other"),
         ([folder, "--fail-under", "top2=1"], "The figures are: top1, top5."),
     ):
         done = here("eval", "zero-shot", *arguments, "--model", "mini")

@@ -17,8 +17,8 @@ from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import IFDRational
 
 from nmm.index.errors import MediaError
-from nmm.index.media.image.decode import decode, details_of
-from nmm.index.media.image.metadata import Details
+from nmm.index.media.base import Metadata
+from nmm.index.media.image.decode import decode, describe
 
 XP_TITLE = 0x9C9B
 VIENNA: dict[int, Any] = {
@@ -45,14 +45,14 @@ def encoded(format_: str, **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def said(data: bytes) -> Details:
+def said(data: bytes) -> Metadata:
     """What is read of a file, the same with its pixels and without."""
-    details = decode(data).details
-    assert details_of(BytesIO(data)) == details
+    details = decode(data).metadata
+    assert describe(BytesIO(data)).metadata == details
     return details
 
 
-def of(**parts: Mapping[int, Any]) -> Details:
+def of(**parts: Mapping[int, Any]) -> Metadata:
     return said(encoded("JPEG", exif=exif(**parts)))
 
 
@@ -78,7 +78,7 @@ def test_every_format_that_carries_exif_tells_all_of_it(format_: str) -> None:
 
 
 def test_a_file_that_says_nothing_has_no_details() -> None:
-    assert said(encoded("JPEG")) == said(encoded("GIF")) == Details()
+    assert said(encoded("JPEG")) == said(encoded("GIF")) == Metadata()
 
 
 # Where
@@ -121,7 +121,7 @@ def test_a_place_is_signed_degrees(changes: dict[int, Any], place: tuple[float, 
 def test_nonsense_is_no_place(changes: dict[int, Any]) -> None:
     gps = {tag: value for tag, value in {**VIENNA, **changes}.items() if value is not None}
     details = of(gps=gps, tags={Base.Model: "X100"})
-    assert details == Details(camera="X100")
+    assert details == Metadata(camera="X100")
 
 
 # With what
@@ -232,7 +232,7 @@ def test_one_damaged_piece_leaves_the_others() -> None:
         photo={Base.DateTimeOriginal: "yesterday"},
         gps={**VIENNA, GPS.GPSLatitude: IFDRational(1, 0)},
     )
-    assert details == Details(camera="X100", caption="A boat")
+    assert details == Metadata(camera="X100", caption="A boat")
 
 
 def with_sums(png: bytes) -> bytes:
@@ -261,7 +261,7 @@ def test_whatever_is_in_it_comes_out_as_what_the_catalog_can_hold(format_: str) 
         if format_ == "PNG":
             data = with_sums(data)
         try:
-            details = details_of(BytesIO(data))
+            details = describe(BytesIO(data)).metadata
         except MediaError:
             continue
         seen.add(details)
@@ -277,4 +277,4 @@ def test_a_picture_whose_pixels_are_cut_off_still_says_what_it_is(tmp_path: Path
     file = tmp_path / "a.png"
     file.write_bytes(encoded("PNG", exif=FULL)[:-40])
     with file.open("rb") as stream:
-        assert details_of(stream).camera == "Canon EOS 5D"
+        assert describe(stream).metadata.camera == "Canon EOS 5D"

@@ -20,12 +20,13 @@ import pytest
 from hub_server import HubServer
 from tiny_hub import TEXT, TINY, point_client_at, tiny_repositories
 
+from nmm.cli.console.hints import lines_of
 from nmm.index.encoders.base import Source
 from nmm.index.encoders.hub import download as download_module
 from nmm.index.encoders.hub.cache_dirs import weights_folder
-from nmm.index.encoders.hub.client import within
-from nmm.index.encoders.hub.manifest import part_folder
-from nmm.index.encoders.hub.repository import Download, download, look_up
+from nmm.index.encoders.hub.client import run_with_timeout
+from nmm.index.encoders.hub.manifest import partial_folder
+from nmm.index.encoders.hub.repository import DownloadPlan, download_model, query_hub
 from nmm.index.encoders.hub.weights import is_on_this_machine, manifest_of
 from nmm.index.encoders.registry import MINI
 from nmm.index.errors import HubError, StoppedError, UnreachableError, UsageError
@@ -45,7 +46,7 @@ EXPECTED = {
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """A hub with the tiny model, which this process's client uses; and an empty cache."""
     monkeypatch.setenv("NMM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(download_module, "PAUSE", 0.01)
+    monkeypatch.setattr(download_module, "RETRY_DELAY", 0.01)
     with HubServer(dict(tiny_repositories())) as server:
         point_client_at(server.url, monkeypatch)
         yield server
@@ -84,7 +85,7 @@ def vision_weights(hub: HubServer) -> str:
 
 
 def test_what_there_is_to_download(hub: HubServer) -> None:
-    found = look_up(TINY)
+    found = query_hub(TINY)
     assert [(f.repository, f.path, f.local, f.size, len(f.etag)) for f in found.files] == [
         ("tiny/vision", "model.safetensors", "vision/model.safetensors", 200_000, 64),
         ("tiny/vision", "config.json", "vision/config.json", 13, 40),
@@ -99,8 +100,8 @@ def test_a_download_is_whole_and_says_what_it_is(
     hub: HubServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     progress: list[int] = []
-    found = look_up(TINY)
-    folder = download(found, on_progress=progress.append)
+    found = query_hub(TINY)
+    folder = download_model(found, on_progress=progress.append)
     assert folder == weights_folder(TINY)
     assert content(folder) == EXPECTED
     assert manifest_of(TINY) == {
@@ -120,12 +121,12 @@ def test_a_download_is_whole_and_says_what_it_is(
     }
     assert (progress[0], progress[-1], sorted(progress)) == (0, SIZE, progress)
     assert (found.missing(), is_on_this_machine(TINY)) == (0, True)
-    assert not part_folder(folder).exists()
+    assert not partial_folder(folder).exists()
     assert capfd.readouterr() == ("", "")
 
 
 def test_nothing_is_asked_for_but_the_files(hub: HubServer) -> None:
-    download(look_up(TINY))
+    download_model(query_hub(TINY))
     vision, text = hub.commit("tiny/vision"), hub.commit("tiny/text")
     assert {request.path for request in hub.requests} == {
         "/api/models/tiny/vision/revision/main",
@@ -139,24 +140,24 @@ def test_nothing_is_asked_for_but_the_files(hub: HubServer) -> None:
 
 
 def test_what_is_here_is_not_downloaded_again(hub: HubServer) -> None:
-    download(look_up(TINY))
+    download_model(query_hub(TINY))
     hub.requests.clear()
     progress: list[int] = []
-    download(look_up(TINY), on_progress=progress.append)
+    download_model(query_hub(TINY), on_progress=progress.append)
     assert [request.path.split("/")[1] for request in hub.requests] == ["api", "api"]
     assert progress == []
 
 
 def test_new_weights_replace_the_old_ones(hub: HubServer) -> None:
-    download(look_up(TINY))
+    download_model(query_hub(TINY))
     hub.repositories["tiny/text"] = {**hub.repositories["tiny/text"], "tokenizer.json": b"[]"}
-    folder = download(look_up(TINY))
+    folder = download_model(query_hub(TINY))
     assert content(folder) == {**EXPECTED, "text/tokenizer.json": b"[]"}
 
 
 def test_a_cut_connection_is_taken_up_where_it_was_cut(hub: HubServer) -> None:
     hub.fail("model.safetensors", cut=60_000, times=2)
-    assert content(download(look_up(TINY))) == EXPECTED
+    assert content(download_model(query_hub(TINY))) == EXPECTED
     assert [(r.range, r.sent) for r in hub.asked(vision_weights(hub))] == [
         (None, 60_000),
         ("bytes=60000-", 60_000),
@@ -164,26 +165,26 @@ def test_a_cut_connection_is_taken_up_where_it_was_cut(hub: HubServer) -> None:
     ]
 
 
-def break_off(hub: HubServer, found: Download) -> HubError:
+def break_off(hub: HubServer, found: DownloadPlan) -> HubError:
     """Download 60,000 bytes of the first file and no more."""
     hub.fail("model.safetensors", cut=60_000, times=1)
     hub.fail("model.safetensors", status=503)
     with pytest.raises(HubError) as raised:
-        download(found)
+        download_model(found)
     hub.faults.clear()
     hub.requests.clear()
     return raised.value
 
 
 def test_what_broke_off_is_an_error_that_says_how_much_is_here(hub: HubServer) -> None:
-    found = look_up(TINY)
+    found = query_hub(TINY)
     error = break_off(hub, found)
     assert (type(error), str(error).splitlines()) == (
         HubError,
         [
-            "The download of the model tiny-1.5 broke off: 0.1 MB of 0.3 MB are here.",
+            "The download of the model tiny-1.5 was interrupted: 0.1 MB of 0.3 MB have arrived.",
             f"The model hub at {hub.url} cannot be reached. It answered: 503 Service Unavailable.",
-            "The same command goes on from there.",
+            "Another attempt resumes it.",
         ],
     )
     assert (found.missing(), is_on_this_machine(TINY)) == (SIZE - 60_000, False)
@@ -191,38 +192,38 @@ def test_what_broke_off_is_an_error_that_says_how_much_is_here(hub: HubServer) -
 
 
 def test_what_broke_off_is_gone_on_with(hub: HubServer) -> None:
-    break_off(hub, look_up(TINY))
+    break_off(hub, query_hub(TINY))
     progress: list[int] = []
-    assert content(download(look_up(TINY), on_progress=progress.append)) == EXPECTED
+    assert content(download_model(query_hub(TINY), on_progress=progress.append)) == EXPECTED
     (request,) = hub.asked(vision_weights(hub))
     assert (request.range, request.sent) == ("bytes=60000-", 140_000)
     assert (progress[0], progress[-1]) == (60_000, SIZE)
 
 
 def test_a_server_without_ranges_sends_all_again(hub: HubServer) -> None:
-    break_off(hub, look_up(TINY))
+    break_off(hub, query_hub(TINY))
     hub.ranges = False
-    assert content(download(look_up(TINY))) == EXPECTED
+    assert content(download_model(query_hub(TINY))) == EXPECTED
     (request,) = hub.asked(vision_weights(hub))
     assert (request.range, request.sent) == ("bytes=60000-", 200_000)
 
 
 def test_a_new_commit_goes_on_with_a_file_that_is_the_same(hub: HubServer) -> None:
-    break_off(hub, look_up(TINY))
+    break_off(hub, query_hub(TINY))
     hub.repositories["tiny/vision"] = {**hub.repositories["tiny/vision"], "config.json": b"{}"}
-    assert content(download(look_up(TINY))) == {**EXPECTED, "vision/config.json": b"{}"}
+    assert content(download_model(query_hub(TINY))) == {**EXPECTED, "vision/config.json": b"{}"}
     (request,) = hub.asked(vision_weights(hub))
     assert (request.range, request.sent) == ("bytes=60000-", 140_000)
 
 
 def test_a_new_commit_begins_again_with_a_file_that_is_another(hub: HubServer) -> None:
-    break_off(hub, look_up(TINY))
+    break_off(hub, query_hub(TINY))
     new = {**hub.repositories["tiny/vision"], "model.safetensors": bytes(200_000)}
     hub.repositories["tiny/vision"] = new
-    found = look_up(TINY)
+    found = query_hub(TINY)
     assert found.missing() == SIZE
     expected = {**EXPECTED, "vision/model.safetensors": bytes(200_000)}
-    assert content(download(found)) == expected
+    assert content(download_model(found)) == expected
     (request,) = hub.asked(vision_weights(hub))
     assert (request.range, request.sent) == (None, 200_000)
 
@@ -230,7 +231,7 @@ def test_a_new_commit_begins_again_with_a_file_that_is_another(hub: HubServer) -
 def test_a_killed_download_is_gone_on_with(hub: HubServer) -> None:
     hub.fail("model.safetensors", pace=0.01)
     process = pull(hub)
-    target = part_folder(weights_folder(TINY)) / "vision" / "model.safetensors"
+    target = partial_folder(weights_folder(TINY)) / "vision" / "model.safetensors"
     while not (target.exists() and target.stat().st_size > 20_000):
         assert process.poll() is None
         time.sleep(0.01)
@@ -239,9 +240,9 @@ def test_a_killed_download_is_gone_on_with(hub: HubServer) -> None:
     here = target.stat().st_size
     hub.faults.clear()
     hub.requests.clear()
-    found = look_up(TINY)
+    found = query_hub(TINY)
     assert (20_000 < here < 200_000, found.missing()) == (True, SIZE - here)
-    assert content(download(found)) == EXPECTED
+    assert content(download_model(found)) == EXPECTED
     (request,) = hub.asked(vision_weights(hub))
     assert (request.range, request.sent) == (f"bytes={here}-", 200_000 - here)
 
@@ -250,17 +251,17 @@ def test_a_damaged_file_is_deleted_and_the_others_are_kept(hub: HubServer) -> No
     right, wrong = EXPECTED["text/model.safetensors"], b"?" * 100_000
     hub.fail(f"/text/resolve/{hub.commit('tiny/text')}/model.safetensors", content=wrong)
     with pytest.raises(HubError) as raised:
-        download(look_up(TINY))
+        download_model(query_hub(TINY))
     expected, found = (hashlib.sha256(content).hexdigest() for content in (right, wrong))
-    assert str(raised.value).splitlines() == [
+    assert lines_of(raised.value) == [
         "model.safetensors of tiny/text arrived damaged, and was deleted.",
         f"Its hash should be {expected}, and is {found}.",
-        "The same command downloads it again, and keeps the other files.",
+        "Another attempt downloads this file again, and keeps the others.",
     ]
     assert not weights_folder(TINY).exists()
     hub.faults.clear()
     hub.requests.clear()
-    assert content(download(look_up(TINY))) == EXPECTED
+    assert content(download_model(query_hub(TINY))) == EXPECTED
     assert [request.path.rpartition("/")[2] for request in hub.requests if request.sent] == [
         "main",
         "main",
@@ -273,14 +274,14 @@ def test_a_damaged_file_is_deleted_and_the_others_are_kept(hub: HubServer) -> No
 def test_a_damaged_small_file_is_found_by_its_git_hash(hub: HubServer, wrong: bytes) -> None:
     hub.fail("/config.json", content=wrong)
     with pytest.raises(HubError, match=r"^config\.json of tiny/vision arrived damaged"):
-        download(look_up(TINY))
-    assert "config.json" not in str(list(part_folder(weights_folder(TINY)).rglob("*")))
+        download_model(query_hub(TINY))
+    assert "config.json" not in str(list(partial_folder(weights_folder(TINY)).rglob("*")))
 
 
 def test_a_file_without_an_end_is_not_read_to_it(hub: HubServer) -> None:
     hub.fail("/config.json", content=bytes(1_000_000), pace=0.001)
     with pytest.raises(HubError, match=r"^config\.json of tiny/vision arrived damaged"):
-        download(look_up(TINY))
+        download_model(query_hub(TINY))
     (request,) = hub.asked("/config.json")
     assert request.sent < 500_000
 
@@ -288,65 +289,65 @@ def test_a_file_without_an_end_is_not_read_to_it(hub: HubServer) -> None:
 def test_a_configuration_that_is_no_json_is_an_error(hub: HubServer) -> None:
     hub.repositories["tiny/vision"] = {**hub.repositories["tiny/vision"], "config.json": b"no"}
     with pytest.raises(HubError, match=r"^config\.json of tiny/vision is not JSON"):
-        download(look_up(TINY))
+        download_model(query_hub(TINY))
     assert not weights_folder(TINY).exists()
 
 
 def test_a_login_page_in_the_middle_spoils_nothing(hub: HubServer) -> None:
-    found = look_up(TINY)
+    found = query_hub(TINY)
     hub.fail("model.safetensors", cut=60_000, times=1)
     hub.fail("model.safetensors", html=True)
-    with pytest.raises(HubError, match=r"broke off.*\n.*login page"):
-        download(found)
+    with pytest.raises(HubError, match=r"was interrupted.*\n.*login page"):
+        download_model(found)
     assert found.missing() == SIZE - 60_000
 
 
 def test_no_repository(hub: HubServer) -> None:
     del hub.repositories["tiny/text"]
     with pytest.raises(HubError) as raised:
-        look_up(TINY)
-    assert str(raised.value).splitlines() == [
+        query_hub(TINY)
+    assert lines_of(raised.value) == [
         f"There is no repository {hub.url}/tiny/text.",
-        "Check HF_ENDPOINT, or choose another model; see them with: nmm models",
+        "Check HF_ENDPOINT, or choose another model. See all models with: nmm models",
     ]
     assert type(raised.value) is HubError
 
 
 def test_no_revision(hub: HubServer) -> None:
     with pytest.raises(HubError) as raised:
-        look_up(replace(TINY, sources=(replace(TEXT, revision="v9"),)))
-    assert str(raised.value).splitlines() == [
+        query_hub(replace(TINY, sources=(replace(TEXT, revision="v9"),)))
+    assert lines_of(raised.value) == [
         f"The repository {hub.url}/tiny/text has no revision 'v9'.",
-        "Choose another model; see them with: nmm models",
+        "Choose another model. See all models with: nmm models",
     ]
 
 
 def test_no_file(hub: HubServer) -> None:
     del hub.repositories["tiny/text"]["tokenizer.json"]
     with pytest.raises(HubError) as raised:
-        look_up(TINY)
-    assert str(raised.value).splitlines() == [
+        query_hub(TINY)
+    assert lines_of(raised.value) == [
         f"tokenizer.json is missing from {hub.url}/tiny/text.",
-        f"The revision main is the commit {hub.commit('tiny/text')} just now.",
-        "Choose another model; see them with: nmm models",
+        f"The revision main is the commit {hub.commit('tiny/text')} now.",
+        "Choose another model. See all models with: nmm models",
     ]
 
 
 def test_a_file_that_went_since_it_was_listed(hub: HubServer) -> None:
-    found = look_up(TINY)
+    found = query_hub(TINY)
     del hub.repositories["tiny/text"]["tokenizer.json"]
     with pytest.raises(HubError, match=r"/tiny/text is no longer there") as raised:
-        download(found)
+        download_model(found)
     assert type(raised.value) is HubError
 
 
 def test_a_repository_that_asks_for_a_token(hub: HubServer) -> None:
     hub.token = "hf_right"
     with pytest.raises(HubError) as raised:
-        look_up(TINY)
-    assert str(raised.value).splitlines() == [
-        f"The hub does not hand out {hub.url}/tiny/vision.",
-        "It answered: 401 Unauthorized. Either there is no such repository, or not for everyone.",
+        query_hub(TINY)
+    assert lines_of(raised.value) == [
+        f"The hub refuses access to {hub.url}/tiny/vision.",
+        "It answered: 401 Unauthorized. The repository does not exist, or is not open to everyone.",
         "Accept its licence on that page, and set HF_TOKEN to a token of your account.",
     ]
     assert type(raised.value) is HubError
@@ -358,11 +359,11 @@ def test_a_token_that_the_hub_does_not_know(
     hub.token = "hf_right"
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     with pytest.raises(HubError) as raised:
-        look_up(TINY)
-    assert str(raised.value).splitlines() == [
-        f"The hub does not hand out {hub.url}/tiny/vision.",
-        "It answered: 401 Unauthorized. It may not know the token that it was sent.",
-        "Set HF_TOKEN to a valid token, or unset it and type: hf auth logout",
+        query_hub(TINY)
+    assert lines_of(raised.value) == [
+        f"The hub refuses access to {hub.url}/tiny/vision.",
+        "It answered: 401 Unauthorized. It may have rejected the token.",
+        "Set HF_TOKEN to a valid token, or unset it. To delete a stored token: hf auth logout",
     ]
     assert type(raised.value) is HubError
 
@@ -372,7 +373,7 @@ def test_a_token_opens_the_hub_and_is_shown_to_nobody_else(
 ) -> None:
     hub.token = "hf_right"
     monkeypatch.setenv("HF_TOKEN", "hf_right")
-    assert content(download(look_up(TINY))) == EXPECTED
+    assert content(download_model(query_hub(TINY))) == EXPECTED
     seen = {(request.host, request.token) for request in hub.requests}
     assert seen == {(hub.url, "Bearer hf_right"), (hub.storage, None)}
 
@@ -393,7 +394,7 @@ def test_a_hub_that_is_out_of_reach(hub: HubServer, fault: dict[str, Any], why: 
     hub.fail("/main", **fault)
     began = time.monotonic()
     with pytest.raises(UnreachableError) as raised:
-        look_up(TINY, patience=0.5)
+        query_hub(TINY, patience=0.5)
     assert time.monotonic() - began < 1.5
     assert raised.value.what == f"The model hub at {hub.url} cannot be reached."
     assert why in {raised.value.why, None}
@@ -405,7 +406,7 @@ def test_no_server_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("NMM_CACHE", str(tmp_path))
     point_client_at(gone.url, monkeypatch)
     with pytest.raises(UnreachableError, match="Connection refused"):
-        look_up(TINY)
+        query_hub(TINY)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -413,7 +414,7 @@ def test_what_takes_too_long_is_not_waited_for() -> None:
     never = threading.Event()
     began = time.monotonic()
     with pytest.raises(UnreachableError, match=r"did not answer within 0\.1 seconds"):
-        within(0.1, never.wait)
+        run_with_timeout(0.1, never.wait)
     assert time.monotonic() - began < 1
     never.set()
 
@@ -443,12 +444,14 @@ def test_a_stopped_download_is_gone_on_with(hub: HubServer) -> None:
     stop = threading.Event()
     hub.fail("model.safetensors", pace=0.005)
     with pytest.raises(StoppedError):
-        download(look_up(TINY), on_progress=lambda here: here > 5_000 and stop.set(), stop=stop)
+        download_model(
+            query_hub(TINY), on_progress=lambda here: here > 5_000 and stop.set(), stop=stop
+        )
     hub.faults.clear()
     hub.requests.clear()
-    here = SIZE - look_up(TINY).missing()
+    here = SIZE - query_hub(TINY).missing()
     assert (5_000 < here < 20_000, weights_folder(TINY).exists()) == (True, False)
-    assert content(download(look_up(TINY))) == EXPECTED
+    assert content(download_model(query_hub(TINY))) == EXPECTED
     (request,) = hub.asked(vision_weights(hub))
     assert (request.range, request.sent) == (f"bytes={here}-", 200_000 - here)
 
@@ -466,12 +469,12 @@ def test_who_waits_for_another_download_can_be_stopped(hub: HubServer) -> None:
     process = pull(hub)
     while not hub.asked("/text/revision/main"):
         time.sleep(0.01)
-    while not part_folder(weights_folder(TINY)).exists():
+    while not partial_folder(weights_folder(TINY)).exists():
         time.sleep(0.01)
     stop = threading.Event()
     threading.Timer(0.1, stop.set).start()
     with pytest.raises(StoppedError, match="another process"):
-        download(look_up(TINY), stop=stop)
+        download_model(query_hub(TINY), stop=stop)
     process.kill()
     process.communicate()
 
@@ -479,10 +482,13 @@ def test_who_waits_for_another_download_can_be_stopped(hub: HubServer) -> None:
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        ("../config.json", "../config.json of tiny/x would leave the model's folder."),
-        ("a\\..\\..\\b.json", "a\\..\\..\\b.json of tiny/x would leave the model's folder."),
-        ("/etc/x.json", "/etc/x.json of tiny/x would leave the model's folder."),
-        ("C:x.json", "C:x.json of tiny/x would leave the model's folder."),
+        ("../config.json", "../config.json of tiny/x would be outside the model's folder."),
+        (
+            "a\\..\\..\\b.json",
+            "a\\..\\..\\b.json of tiny/x would be outside the model's folder.",
+        ),
+        ("/etc/x.json", "/etc/x.json of tiny/x would be outside the model's folder."),
+        ("C:x.json", "C:x.json of tiny/x would be outside the model's folder."),
         ("pytorch_model.bin", "pytorch_model.bin of tiny/x is not downloaded."),
         ("model.pt", "model.pt of tiny/x is not downloaded."),
         ("code.py", "code.py of tiny/x is not downloaded."),
@@ -492,25 +498,25 @@ def test_files_that_could_do_harm_are_refused_before_anything_is_asked(
     hub: HubServer, file: str, said: str
 ) -> None:
     with pytest.raises(HubError) as raised:
-        look_up(replace(TINY, sources=(Source("tiny/x", (file,)),)))
+        query_hub(replace(TINY, sources=(Source("tiny/x", (file,)),)))
     assert raised.value.what == said
     assert hub.requests == []
 
 
 def test_a_model_without_sources_is_not_looked_for() -> None:
     with pytest.raises(UsageError, match="mini does not come from a hub"):
-        look_up(MINI)
+        query_hub(MINI)
 
 
 def test_what_cannot_fit_is_not_begun(hub: HubServer) -> None:
-    found = look_up(TINY)
+    found = query_hub(TINY)
     huge = replace(found, files=(replace(found.files[0], size=10**18), *found.files[1:]))
     hub.requests.clear()
     with pytest.raises(HubError) as raised:
-        download(huge)
-    assert raised.value.what.startswith("There is no space for the model tiny-1.5 in ")
+        download_model(huge)
+    assert raised.value.what.startswith("There is not enough space for the model tiny-1.5 in ")
     assert raised.value.why.startswith(
-        "1,000,000,000,000.1 MB are to be downloaded, the ONNX made of it takes about "
+        "The download takes 1,000,000,000,000.1 MB, the compiled model about "
         "1,000,000,000,000.1 MB, and "
     )
     assert "NMM_CACHE" in raised.value.hint
@@ -540,20 +546,20 @@ def test_a_disk_that_gets_full_keeps_what_is_on_it(hub: HubServer, small_disk: P
                     pass
 
     hub.fail("model.safetensors", pace=0.001)
-    found = look_up(TINY)
+    found = query_hub(TINY)
     with pytest.raises(HubError) as raised:
-        download(found, on_progress=fill)
-    assert str(raised.value).splitlines() == [
-        f"The model tiny-1.5 cannot be kept in {small_disk}/cache/weights.",
+        download_model(found, on_progress=fill)
+    assert lines_of(raised.value) == [
+        f"The model tiny-1.5 cannot be stored in {small_disk}/cache/weights.",
         "[Errno 28] No space left on device",
-        "What was downloaded stays. Make space, or name another folder in the environment "
-        "variable NMM_CACHE.",
+        "The downloaded files are kept. Free some space, or set the environment variable "
+        "NMM_CACHE to another folder.",
     ]
     filler.unlink()
     hub.requests.clear()
     here = SIZE - found.missing()
     assert 10_000 < here < 200_000
-    assert content(download(found)) == EXPECTED
+    assert content(download_model(found)) == EXPECTED
     assert [request.range for request in hub.asked(vision_weights(hub))] == [f"bytes={here}-"]
 
 
@@ -567,11 +573,11 @@ def test_a_file_that_cannot_grow_keeps_what_is_in_it(hub: HubServer) -> None:
     )
     process = pull(hub, [sys.executable, "-c", limited])
     assert result(process).splitlines()[:2] == [
-        f"HubError: The model tiny-1.5 cannot be kept in {weights_folder(TINY).parent}.",
+        f"HubError: The model tiny-1.5 cannot be stored in {weights_folder(TINY).parent}.",
         "[Errno 27] File too large",
     ]
     hub.requests.clear()
-    assert content(download(look_up(TINY))) == EXPECTED
+    assert content(download_model(query_hub(TINY))) == EXPECTED
     (request,) = hub.asked(vision_weights(hub))
     assert (request.range, request.sent) == ("bytes=50000-", 150_000)
 
@@ -580,6 +586,6 @@ def test_a_cache_that_cannot_be_made(hub: HubServer, monkeypatch: pytest.MonkeyP
     file = weights_folder(TINY).parent.parent.with_name("file")
     file.touch()
     monkeypatch.setenv("NMM_CACHE", str(file))
-    with pytest.raises(HubError, match=r"cannot be kept in .*\n.*Not a directory") as raised:
-        download(look_up(TINY))
+    with pytest.raises(HubError, match=r"cannot be stored in .*\n.*Not a directory") as raised:
+        download_model(query_hub(TINY))
     assert "NMM_CACHE" in raised.value.hint

@@ -20,9 +20,9 @@ from PIL.ExifTags import IFD, Base
 from PIL.Image import Transpose
 
 from nmm.index.errors import MediaError
+from nmm.index.media.base import Metadata
 from nmm.index.media.image import decode as image_module
 from nmm.index.media.image.decode import IMAGE_SUFFIXES, decode, looks_like_image
-from nmm.index.media.image.metadata import Details
 
 pillow_heif.register_heif_opener()
 
@@ -132,7 +132,7 @@ def test_every_format_comes_out_as_rgb(name: str) -> None:
     decoded = decode(FORMATS[name])
 
     assert (decoded.image.mode, decoded.image.size) == ("RGB", (64, 32))
-    assert (decoded.width, decoded.height, decoded.details) == (64, 32, Details())
+    assert (decoded.width, decoded.height, decoded.metadata) == (64, 32, Metadata())
     assert sides(decoded.image) == near([RED, BLUE], 6)
 
 
@@ -351,14 +351,14 @@ def test_a_jpeg_in_ycck_comes_out_in_its_colours() -> None:
     ],
 )
 def test_the_time_is_read_from_exif(times: dict[str, Any], expected: str | None) -> None:
-    assert decode(encoded(halves(), "JPEG", exif=exif(**times))).details.taken_at == expected
+    assert decode(encoded(halves(), "JPEG", exif=exif(**times))).metadata.taken_at == expected
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
 def test_every_format_that_carries_exif_tells_the_time(format_: str) -> None:
     data = encoded(halves(), format_, exif=exif(DateTimeOriginal="2019:12:31 23:59:58"))
 
-    assert decode(data).details.taken_at == "2019-12-31T23:59:58"
+    assert decode(data).metadata.taken_at == "2019-12-31T23:59:58"
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "HEIF"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support import SAMPLE_DATA, Nmm
 
-from nmm.index.analysis.collection import open_items
+from nmm.index.analysis.collection import open_collection
 from nmm.index.encoders.base import Task
 from nmm.index.errors import NoIndexError
 from nmm.index.search.filters import Filters
@@ -26,10 +26,10 @@ def samples(indexed: tuple[Nmm, Path]) -> IndexFolder:
 
 
 def test_all_files_are_there_in_the_order_of_their_paths(samples: IndexFolder) -> None:
-    with open_items(samples) as items:
-        paths = [item.path for item in items.files]
-        assert items.model == "mini"
-        assert not items.emptied
+    with open_collection(samples) as collection:
+        paths = [item.path for item in collection.files]
+        assert collection.model == "mini"
+        assert not collection.emptied
     assert paths == sorted(paths)
     with Catalog.open(samples.catalog) as catalog:
         counts = catalog.file_counts()
@@ -37,13 +37,13 @@ def test_all_files_are_there_in_the_order_of_their_paths(samples: IndexFolder) -
 
 
 def test_an_image_has_its_vector_and_a_text_the_mean_of_its_passages(samples: IndexFolder) -> None:
-    with open_items(samples) as items:
-        catalog = items.catalog
-        for number, item in enumerate(items.files):
+    with open_collection(samples) as collection:
+        catalog = collection.catalog
+        for number, item in enumerate(collection.files):
             ((_, vectors),) = catalog.vectors_of_content(item.hash)
             mean = vectors.mean(axis=0)
             expected = mean / np.linalg.norm(mean)
-            assert np.allclose(items.file_vectors[number], expected, atol=1e-6)
+            assert np.allclose(collection.file_vectors[number], expected, atol=1e-6)
             assert item.kind == ("text" if Path(item.path).suffix != ".jpg" else "image")
             stat = Path(item.path).stat()
             assert (item.size, item.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
@@ -51,18 +51,22 @@ def test_an_image_has_its_vector_and_a_text_the_mean_of_its_passages(samples: In
 
 
 def test_kinds_and_filters_leave_some(samples: IndexFolder) -> None:
-    with open_items(samples, ["image"], Filters(within=("photos",))) as items:
-        assert {Path(item.path).suffix for item in items.files} == {".jpg"}
-        assert len(items.files) == len(list((SAMPLE_DATA / "photos").glob("*.jpg")))
-    with open_items(samples, KINDS, Filters(ext=("mp3",))) as items:
-        assert (items.files, items.vectors.shape[0], items.rows.shape) == ([], 0, (0,))
-        assert [emptied.filters for emptied in items.emptied] == [("ext",)]
+    with open_collection(samples, ["image"], Filters(within=("photos",))) as collection:
+        assert {Path(item.path).suffix for item in collection.files} == {".jpg"}
+        assert len(collection.files) == len(list((SAMPLE_DATA / "photos").glob("*.jpg")))
+    with open_collection(samples, KINDS, Filters(ext=("mp3",))) as collection:
+        assert (collection.files, collection.vectors.shape[0], collection.rows.shape) == (
+            [],
+            0,
+            (0,),
+        )
+        assert [emptied.filters for emptied in collection.emptied] == [("ext",)]
 
 
 def test_what_is_asked_of_the_model_is_in_its_space(samples: IndexFolder) -> None:
-    with open_items(samples, ["image"]) as items:
-        query = items.encoder.embed_texts(["a cat"], Task.QUERY)[0]
-        best = items.files[int((items.file_vectors @ query).argmax())]
+    with open_collection(samples, ["image"]) as collection:
+        query = collection.encoder.embed_texts(["a cat"], Task.QUERY)[0]
+        best = collection.files[int((collection.file_vectors @ query).argmax())]
     assert Path(best.path).name == "chelsea.jpg"
 
 
@@ -73,11 +77,11 @@ def test_copies_share_a_row(nmm: Nmm, tmp_path: Path) -> None:
         shutil.copyfile(SAMPLE_DATA / "photos" / "chelsea.jpg", folder / name)
     shutil.copyfile(SAMPLE_DATA / "photos" / "espresso.jpg", folder / "c.jpg")
     assert nmm("index", folder, "--model", "mini").returncode == 0
-    with open_items(IndexFolder(tmp_path / "index")) as items:
-        assert [Path(item.path).name for item in items.files] == ["a.jpg", "b.jpg", "c.jpg"]
-        first, second, third = items.rows.tolist()
+    with open_collection(IndexFolder(tmp_path / "index")) as collection:
+        assert [Path(item.path).name for item in collection.files] == ["a.jpg", "b.jpg", "c.jpg"]
+        first, second, third = collection.rows.tolist()
         assert first == second != third
-        assert len(items.vectors) == 2
+        assert len(collection.vectors) == 2
 
 
 def test_vectors_are_those_of_each_content_in_whatever_order(folder: IndexFolder) -> None:
@@ -104,5 +108,5 @@ def test_vectors_are_those_of_each_content_in_whatever_order(folder: IndexFolder
 def test_an_empty_index_is_said_to_be_empty(folder: IndexFolder) -> None:
     with open_for_writing(folder):
         pass
-    with pytest.raises(NoIndexError, match="is empty"), open_items(folder):
+    with pytest.raises(NoIndexError, match="is empty"), open_collection(folder):
         pass

@@ -21,15 +21,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from support import SAMPLE_DATA, Nmm
 
+from nmm.cli.console.hints import hint_of
 from nmm.cli.render.html import map_png
 from nmm.cli.render.html.map_page import Page
 from nmm.cli.render.html.sprites import chosen, side_for, sprites
 from nmm.cli.render.palette import oklch, palette
 from nmm.index.analysis.clustering.clusters import Cluster
 from nmm.index.analysis.projection import projector
-from nmm.index.analysis.projection.layout import BESIDE, Map, laid_out, spread
-from nmm.index.analysis.projection.projector import principal, project, scaled
-from nmm.index.analysis.projection.quality import mixing, nearest, neighbours_kept, trustworthiness
+from nmm.index.analysis.projection.layout import (
+    COPY_SPACING,
+    FileMap,
+    project_contents,
+    spread_copies,
+)
+from nmm.index.analysis.projection.projector import project, project_pca, scale_to_unit
 from nmm.index.errors import ModelError, OutputError, UsageError
 from nmm.index.store.catalog.file_vectors import Item
 from nmm.index.store.catalog.types import Kind
@@ -38,6 +43,14 @@ in_browser = pytest.mark.skipif(BINARY is None, reason="needs Chromium: apt-get 
 CAT = SAMPLE_DATA / "photos/chelsea.jpg"
 OWNED = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)><!-- & ]]>"
 ROOT = Path(__file__).parent.parent
+sys.path.append(str(ROOT / "bench"))
+
+from projection_quality import (  # noqa: E402
+    find_neighbours,
+    kind_mixing,
+    neighbour_preservation,
+    trustworthiness,
+)
 
 Floats = NDArray[np.float32]
 
@@ -64,10 +77,10 @@ def test_groups_stay_together_and_neighbours_are_kept() -> None:
     assert points.shape == (400, 2)
     assert points.dtype == np.float32
     assert np.abs(points).max() == 1
-    near = nearest(points, np.arange(400))
+    near = find_neighbours(points, np.arange(400))
     assert np.mean(group[near] == group[:, None]) > 0.98
     # By chance 10 of 399; within a group of 50, which has no parts, 10 of 49.
-    assert neighbours_kept(vectors, points) > 0.25
+    assert neighbour_preservation(vectors, points) > 0.25
     assert trustworthiness(vectors, points) > 0.9
 
 
@@ -86,7 +99,9 @@ def test_the_same_seed_draws_the_same_picture_in_another_process() -> None:
     assert not np.array_equal(here, project(vectors, seed=4))
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 3, projector.LEAST - 1, projector.LEAST, 40])
+@pytest.mark.parametrize(
+    "count", [0, 1, 2, 3, projector.MIN_PACMAP_POINTS - 1, projector.MIN_PACMAP_POINTS, 40]
+)
 def test_few_files_are_a_map_too(count: int) -> None:
     vectors = groups_of(count, 3)[0] if count else np.zeros((0, 64), np.float32)
     points = project(vectors)
@@ -101,8 +116,8 @@ def test_files_that_are_all_the_same_lie_in_one_place() -> None:
 
 def test_principal_components_are_those_of_a_known_cloud() -> None:
     cloud = np.array([[3, 0, 1], [-3, 0, 1], [0, 1, 1], [0, -1, 1]], np.float32)
-    assert np.abs(principal(cloud)) == pytest.approx(np.abs(cloud[:, :2]), abs=1e-6)
-    assert scaled(cloud[:, :2])[0].tolist() == [1, 0]
+    assert np.abs(project_pca(cloud)) == pytest.approx(np.abs(cloud[:, :2]), abs=1e-6)
+    assert scale_to_unit(cloud[:, :2])[0].tolist() == [1, 0]
 
 
 def test_images_and_texts_mix_once_the_gap_is_closed() -> None:
@@ -112,10 +127,10 @@ def test_images_and_texts_mix_once_the_gap_is_closed() -> None:
     is_image = chance.random(400) < 0.5
     apart = units(vectors + np.where(is_image, 0.6, -0.6)[:, None] * gap)
     kinds: list[Kind] = ["image" if one else "text" for one in is_image]
-    before, after = project(apart), laid_out(apart, kinds)
-    assert mixing(before, is_image) < 0.2
-    assert mixing(after, is_image) > 0.8
-    near = nearest(after, np.arange(400))
+    before, after = project(apart), project_contents(apart, kinds)
+    assert kind_mixing(before, is_image) < 0.2
+    assert kind_mixing(after, is_image) > 0.8
+    near = find_neighbours(after, np.arange(400))
     assert np.mean(group[near] == group[:, None]) > 0.95
 
 
@@ -123,9 +138,9 @@ def test_what_projects_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "pacmap", None)
     with pytest.raises(ModelError) as raised:
         project(groups_of(40, 2)[0])
-    assert "pip install 'nmm[map]'" in raised.value.hint
+    assert "pip install 'nmm[map]'" in hint_of(raised.value)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ModelError, match="A map cannot be drawn"):
+    with pytest.raises(ModelError, match="The map cannot be drawn"):
         projector.check_installed()
 
 
@@ -135,10 +150,10 @@ def test_what_projects_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPa
 def test_measures_of_a_picture_that_is_true_and_of_one_that_is_not() -> None:
     chance = np.random.default_rng(0)
     vectors = chance.standard_normal((300, 2)).astype(np.float32)
-    assert neighbours_kept(vectors, 3 * vectors) == 1
+    assert neighbour_preservation(vectors, 3 * vectors) == 1
     assert trustworthiness(vectors, 3 * vectors) == 1
     other = chance.permutation(vectors)
-    assert neighbours_kept(vectors, other) < 0.1
+    assert neighbour_preservation(vectors, other) < 0.1
     assert trustworthiness(vectors, other) == pytest.approx(0.5, abs=0.05)
 
 
@@ -146,25 +161,25 @@ def test_trust_is_what_scikit_learn_says() -> None:
     from sklearn.manifold import trustworthiness as theirs
 
     vectors, _ = groups_of(200, 4)
-    points = principal(vectors)
+    points = project_pca(vectors)
     expected = theirs(vectors, points, n_neighbors=10)
     assert trustworthiness(vectors, points) == pytest.approx(expected, abs=1e-3)
 
 
 def test_neighbours_of_copies_are_others() -> None:
     points = np.zeros((30, 2), np.float32)
-    near = nearest(points, np.arange(30), 5)
+    near = find_neighbours(points, np.arange(30), 5)
     assert near.shape == (30, 5)
-    assert nearest(np.array([[0], [1], [3], [7]], np.float32), np.array([0]), 2).tolist() == [
-        [1, 2]
-    ]
+    assert find_neighbours(
+        np.array([[0], [1], [3], [7]], np.float32), np.array([0]), 2
+    ).tolist() == [[1, 2]]
 
 
 def test_mixing_is_1_by_chance_and_0_apart() -> None:
     chance = np.random.default_rng(0)
     points = chance.random((2000, 2)).astype(np.float32)
-    assert mixing(points, chance.random(2000) < 0.2) == pytest.approx(1, abs=0.1)
-    assert mixing(points, points[:, 0] < 0.5) < 0.15
+    assert kind_mixing(points, chance.random(2000) < 0.2) == pytest.approx(1, abs=0.1)
+    assert kind_mixing(points, points[:, 0] < 0.5) < 0.15
 
 
 # --- where files are ---
@@ -172,11 +187,11 @@ def test_mixing_is_1_by_chance_and_0_apart() -> None:
 
 def test_files_of_one_content_lie_beside_each_other() -> None:
     points = np.array([[0, 0], [1, 1]], np.float32)
-    placed = spread(points, np.array([1, 0, 1, 1]))
+    placed = spread_copies(points, np.array([1, 0, 1, 1]))
     assert placed[0].tolist() == [1, 1]
     assert placed[1].tolist() == [0, 0]
     away = np.linalg.norm(placed[[2, 3]] - 1, axis=1)
-    assert away == pytest.approx([BESIDE, BESIDE * 2**0.5], rel=1e-3)
+    assert away == pytest.approx([COPY_SPACING, COPY_SPACING * 2**0.5], rel=1e-3)
     assert len(np.unique(placed, axis=0)) == 4
 
 
@@ -204,7 +219,7 @@ def test_thumbnails_are_of_each_part_of_the_map_before_any_has_two() -> None:
     files = files_of(*(f"/{n}.jpg" for n in range(6)), contents=[0, 1, 2, 3, 4, 4])
     points = np.array([[0, 0], [0.001, 0], [0.002, 0], [0.9, 0], [-0.9, 0], [0.5, 0.5]], np.float32)
     group = Cluster("a", ("a",), np.array([2, 0, 1]), (2,))
-    drawn = Map(points, [group], np.array([0, 0, 0, -1, -1, -1]), points[:1])
+    drawn = FileMap(points, [group], np.array([0, 0, 0, -1, -1, -1]), points[:1])
     # Of the fullest part the most central first; the copy has none.
     assert chosen(files, drawn) == [2, 4, 3, 0, 1]
 
@@ -276,7 +291,7 @@ def a_page(folder: Path, *names: str, text: str = "A needle in the hay.") -> Pag
         Cluster("cats", ("cats", "animals"), first, (0,)),
         Cluster(OWNED, (OWNED,), rest, ()),
     ]
-    drawn = Map(points, clusters, of, np.array([[0.4, 0.1], [0, -0.3]], np.float32))
+    drawn = FileMap(points, clusters, of, np.array([[0.4, 0.1], [0, -0.3]], np.float32))
     places = [place for place in chosen(files, drawn) if place % 2 == 0]
     thumbnails = sprites([files[place].path for place in places], places)
     return Page(files, "mini", {len(names): text}, drawn, thumbnails)
@@ -480,7 +495,7 @@ def test_a_moving_map_has_fewer_points_where_frames_are_slow_and_all_once_it_is_
     count = 20_000
     place = (np.arange(count) / count * 2 - 1).astype(np.float32)
     none = np.full(count, -1)
-    drawn = Map(np.column_stack([place, -place]), [], none, np.empty((0, 2), np.float32))
+    drawn = FileMap(np.column_stack([place, -place]), [], none, np.empty((0, 2), np.float32))
     files = files_of(*(tmp_path / f"{number}.txt" for number in range(count)))
     open_page(chromium, tmp_path, Page(files, "mini", {}, drawn, None))
     points = "nmmMap.pace().points"
@@ -654,7 +669,7 @@ def test_letters_stand_out_from_the_ground(chromium: Browser, tmp_path: Path) ->
 
 
 def test_a_map_of_one_file_without_groups_is_a_page(tmp_path: Path) -> None:
-    drawn = Map(np.zeros((1, 2), np.float32), [], np.array([-1]), np.zeros((0, 2), np.float32))
+    drawn = FileMap(np.zeros((1, 2), np.float32), [], np.array([-1]), np.zeros((0, 2), np.float32))
     html = "".join(Page(files_of("/gone/a.jpg"), "mini", {}, drawn, None).parts())
     assert "Map of 1 file" in html
     assert '<img id="sheet"' not in html
@@ -709,7 +724,7 @@ def test_a_picture_has_points_thumbnails_and_names(tmp_path: Path) -> None:
 def test_thumbnails_of_a_picture_do_not_overlap() -> None:
     chance = np.random.default_rng(0)
     points = chance.uniform(-1, 1, (500, 2)).astype(np.float32)
-    drawn = Map(points, [], np.full(500, -1), np.zeros((0, 2), np.float32))
+    drawn = FileMap(points, [], np.full(500, -1), np.zeros((0, 2), np.float32))
     kept = map_png.without_overlap(drawn, range(500))
     assert kept[0] == 0
     assert len(kept) > 40

@@ -20,7 +20,7 @@ from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime import onnx_encoder
 from nmm.index.encoders.runtime.loader import load_encoder
-from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Use
+from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Workload
 
 PHOTOS = ["espresso.jpg", "chelsea.jpg", "launch.jpg", "wall_clock.jpg"]
 # Unlike in length, and not in its order.
@@ -94,7 +94,7 @@ def test_no_texts_have_no_vectors(mini: OnnxEncoder) -> None:
 
 
 def test_what_exceeds_the_context_is_cut_off(mini: OnnxEncoder) -> None:
-    read = "tea " * (MINI.context - 2)  # one token each, between [CLS] and [SEP]
+    read = "tea " * (MINI.text.context - 2)  # one token each, between [CLS] and [SEP]
     whole, cut, shorter = mini.embed_texts([read + "coffee", read, read[4:]], Task.DOCUMENT)
     np.testing.assert_allclose(whole, cut, atol=1e-6)
     assert np.abs(cut - shorter).max() > 1e-4
@@ -107,7 +107,8 @@ def test_the_tokenizer_does_not_truncate(mini: OnnxEncoder) -> None:
 
 def test_a_text_is_embedded_with_the_prefix_of_its_task(mini: OnnxEncoder) -> None:
     prefixes = MappingProxyType({Task.QUERY: "search_query: "})
-    encoder = OnnxEncoder(replace(MINI, prefixes=prefixes), compiled_folder(MINI))
+    model = replace(MINI, text=replace(MINI.text, prefixes=prefixes))
+    encoder = OnnxEncoder(model, compiled_folder(MINI))
     queries = encoder.embed_texts(["tea"], Task.QUERY)
     documents = encoder.embed_texts(["tea"], Task.DOCUMENT)
     np.testing.assert_array_equal(queries, mini.embed_texts(["search_query: tea"], Task.QUERY))
@@ -115,7 +116,7 @@ def test_a_text_is_embedded_with_the_prefix_of_its_task(mini: OnnxEncoder) -> No
 
 
 def test_weights_used_as_they_lie_give_the_same_vectors(mini: OnnxEncoder) -> None:
-    once = load_encoder(MINI, use=Use.QUERY)
+    once = load_encoder(MINI, workload=Workload.SINGLE_QUERY)
     ours, theirs = (encoder.embed_texts(TEXTS, Task.QUERY) for encoder in (once, mini))
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
@@ -128,7 +129,7 @@ def test_embedding_does_not_import_torch() -> None:
         from nmm.index.encoders.base import Task
         from nmm.index.encoders.registry import MINI
         from nmm.index.encoders.runtime.loader import load_encoder
-        from nmm.index.encoders.runtime.onnx_encoder import Use
+        from nmm.index.encoders.runtime.onnx_encoder import Workload
 
         encoder = load_encoder(MINI)
         encoder.embed_texts(["tea"], Task.QUERY)

@@ -14,7 +14,7 @@ from support import Nmm
 
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
-from nmm.index.events import Event, MountAway, RootAway
+from nmm.index.events import Event, MountMissing, RootMissing
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
 from nmm.index.indexing.pipeline import Options
@@ -93,7 +93,7 @@ def test_a_root_on_a_disk_that_is_unmounted_is_kept(
     for paths in ([], [photos]):
         summary = build(paths, folder, on_event=events.append)
         assert (summary.removed, summary.added, status(folder).files) == (0, 0, 1)
-    assert events == [RootAway(str(photos), str(disk))] * 2
+    assert events == [RootMissing(str(photos), str(disk))] * 2
     pruned = build([], folder, prune=True, on_event=events.append)
     assert (pruned.removed, pruned.added, len(events)) == (1, 1, 3)
     assert kept_mounts(folder) == [(photos, mount_point(tmp_path.resolve()), [])]
@@ -115,7 +115,7 @@ def test_a_disk_mounted_below_a_root_is_noted_and_kept(
     events: list[Event] = []
     summary = build([], folder, on_event=events.append)
     assert (summary.removed, summary.added, status(folder).files) == (1, 1, 2)
-    assert events[0] == MountAway(str(root / "sub" / "disk"))
+    assert events[0] == MountMissing(str(root / "sub" / "disk"))
     assert build([root / "sub"], folder).removed == 0
     assert build([root / "sub" / "disk"], folder).removed == 0
     with pytest.raises(UsageError, match=r"cannot be made again while .*disk is not there"):
@@ -124,7 +124,7 @@ def test_a_disk_mounted_below_a_root_is_noted_and_kept(
     note(root / "sub" / "disk" / "deep" / "b.txt")
     back: list[Event] = []
     assert build([], folder, on_event=back.append).unchanged == 2
-    assert not any(isinstance(event, MountAway) for event in back)
+    assert not any(isinstance(event, MountMissing) for event in back)
     unmount(root / "sub" / "disk")
     assert build([], folder, prune=True).removed == 1
     assert kept_mounts(folder) == [(root, mount_point(root), [])]
@@ -203,7 +203,7 @@ def test_a_root_whose_mount_point_is_none_now_is_away(root: Path, folder: IndexF
     events: list[Event] = []
     assert build([], folder, on_event=events.append).removed == 0
     assert build([root / "sub"], folder, on_event=events.append).unchanged == 0
-    assert events == [RootAway(str(root), str(root.parent))] * 2
+    assert events == [RootMissing(str(root), str(root.parent))] * 2
     assert status(folder).files == 2
     with pytest.raises(UsageError, match="cannot be made again while"):
         build([], folder, rebuild=True)
@@ -218,7 +218,7 @@ def test_a_folder_above_takes_over_what_is_known_of_disks(root: Path, folder: In
     (root / "sub" / "b.txt").unlink()
     events: list[Event] = []
     assert build([root.parent], folder, on_event=events.append).removed == 0
-    assert events[:2] == [MountAway(str(root)), MountAway(str(root / "sub"))]
+    assert events[:2] == [MountMissing(str(root)), MountMissing(str(root / "sub"))]
     assert [(path, below) for path, _, below in kept_mounts(folder)] == [
         (root.parent, ["root", "root/sub"])
     ]
@@ -230,7 +230,7 @@ def test_a_disk_of_which_the_index_holds_nothing_is_forgotten(
     change(folder, "INSERT INTO mounts SELECT id, 'empty' FROM roots")
     events: list[Event] = []
     build([], folder, on_event=events.append)
-    assert not any(isinstance(event, MountAway) for event in events)
+    assert not any(isinstance(event, MountMissing) for event in events)
     assert kept_mounts(folder)[0][2] == []
 
 

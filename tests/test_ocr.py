@@ -24,7 +24,7 @@ from support import Nmm
 
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ArchiveError
-from nmm.index.events import Event, OcrBegins, OcrMissing, OcrPassed
+from nmm.index.events import Event, OcrFileProcessed, OcrStarted, OcrUnavailable
 from nmm.index.indexing import ocr as ocr_module
 from nmm.index.indexing.indexer import Kept, build
 from nmm.index.indexing.ocr import Ocr, clean, load_ocr, prepare, reading_order
@@ -264,8 +264,10 @@ def test_words_and_boxes_are_kept_and_read_once(
     assert first.ocr
     # The receipt and its copy are one content.
     assert (first.ocr.read, first.ocr.with_words, first.ocr.left) == (2, 1, 0)
-    assert told[-3] == OcrBegins(2)
-    assert {Path(event.path).name for event in told[-2:] if isinstance(event, OcrPassed)} == {
+    assert told[-3] == OcrStarted(2)
+    assert {
+        Path(event.path).name for event in told[-2:] if isinstance(event, OcrFileProcessed)
+    } == {
         "copy.png",
         "sky.png",
     }
@@ -282,7 +284,7 @@ def test_words_and_boxes_are_kept_and_read_once(
     again = build([root], folder, kept=kept, on_event=told.append)
     assert again.ocr
     assert (again.ocr.read, again.ocr.left) == (0, 0)
-    assert not [event for event in told if isinstance(event, OcrBegins)]
+    assert not [event for event in told if isinstance(event, OcrStarted)]
 
 
 @installed
@@ -319,7 +321,7 @@ def test_only_what_is_below_the_named_paths_is_read(
 
 def at_begin(act: Callable[[], object]) -> Callable[[Event], None]:
     def on_event(event: Event) -> None:
-        if isinstance(event, OcrBegins):
+        if isinstance(event, OcrStarted):
             act()
 
     return on_event
@@ -381,7 +383,7 @@ def test_a_stopped_pass_keeps_what_it_read_and_is_gone_on_with(
     stop = threading.Event()
 
     def on_event(event: Event) -> None:
-        if isinstance(event, OcrPassed):
+        if isinstance(event, OcrFileProcessed):
             stop.set()
 
     stopped = build(
@@ -409,7 +411,7 @@ passed = 0
 
 def on_event(event):
     global passed
-    passed += isinstance(event, events.OcrPassed)
+    passed += isinstance(event, events.OcrFileProcessed)
     if passed == 2:
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -500,7 +502,7 @@ def test_an_index_with_words_is_brought_up_to_date_without_the_extra(
     with open_for_writing(folder) as writer:
         set_reads_words(writer, reads=True)
     summary = build([], folder, kept=Kept(mini), on_event=told.append)
-    (missing,) = [event for event in told if isinstance(event, OcrMissing)]
+    (missing,) = [event for event in told if isinstance(event, OcrUnavailable)]
     assert missing.hint == "Install it with: pip install 'nmm[ocr]'"
     assert summary.ocr
     assert (summary.unchanged, summary.ocr.left) == (4, 2)

@@ -13,17 +13,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from support import SAMPLE_DATA
 
-from nmm.index.encoders.base import ImageInput
-from nmm.index.encoders.families.normalize import Normalised
-from nmm.index.encoders.preprocess import LONGEST, to_pixels
-from nmm.index.encoders.preprocessor_config import read_image_input
+from nmm.index.encoders.base import ImagePreprocessing
+from nmm.index.encoders.families.normalized_tower import NormalizedTower
+from nmm.index.encoders.preprocess import MAX_RESIZED_ASPECT, to_pixels
+from nmm.index.encoders.preprocessor_config import read_image_preprocessing
 
 GOLDEN = Path(__file__).parent / "golden" / "nomic-tiny" / "vision"
 PHOTOS = sorted((SAMPLE_DATA / "photos").glob("*.jpg"))
 SIDE = 32
-SPEC = ImageInput(side=SIDE, mean=(0, 0, 0), std=(1, 1, 1))
+SPEC = ImagePreprocessing(side=SIDE, mean=(0, 0, 0), std=(1, 1, 1))
 LENGTHS = [1, 2, 31, 32, 33, 47, 100, 333]
-SIZES = [(a, b) for a in LENGTHS for b in LENGTHS if max(a, b) <= LONGEST * min(a, b)] + [
+SIZES = [
+    (a, b) for a in LENGTHS for b in LENGTHS if max(a, b) <= MAX_RESIZED_ASPECT * min(a, b)
+] + [
     (640, 427),
     (427, 640),
     (1200, 40),
@@ -88,7 +90,7 @@ def test_pixels_of_photos_are_those_of_clips_processor(photo: Path, upright: boo
     image = Image.open(photo).convert("RGB")
     if upright:
         image = image.transpose(Image.Transpose.ROTATE_90)
-    spec = ImageInput(side=224, mean=(0, 0, 0), std=(1, 1, 1))
+    spec = ImagePreprocessing(side=224, mean=(0, 0, 0), std=(1, 1, 1))
     np.testing.assert_array_equal(to_pixels(image, spec), clip_pixels(image, 224))
 
 
@@ -96,9 +98,9 @@ def test_normalised_pixels_are_those_of_clips_processor() -> None:
     image = Image.open(PHOTOS[0]).convert("RGB")
     processor = processor_type().from_pretrained(GOLDEN)
     theirs = processor(image, return_tensors="np").pixel_values
-    spec = read_image_input(GOLDEN / "preprocessor_config.json")
+    spec = read_image_preprocessing(GOLDEN / "preprocessor_config.json")
     pixels = torch.tensor(to_pixels(image, spec))[None]
-    ours = Normalised(torch.nn.Identity(), spec)(pixels)
+    ours = NormalizedTower(torch.nn.Identity(), spec)(pixels)
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 

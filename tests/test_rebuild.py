@@ -14,9 +14,10 @@ import pytest
 from pairs import write_tiny_pair
 from PIL import Image
 
+from nmm.cli.console.hints import hint_of
 from nmm.index.encoders.runtime.batching import BatchedEncoder
 from nmm.index.errors import IndexLockedError, ModelError, UsageError
-from nmm.index.events import Event, Passed, Rebuilding, RebuildLeft
+from nmm.index.events import Event, FileProcessed, RebuildStarted, RebuildUnfinished
 from nmm.index.indexing.indexer import build
 from nmm.index.indexing.pipeline import Options
 from nmm.index.maintenance.status import status
@@ -71,8 +72,8 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         monkeypatch.setattr(BatchedEncoder, name, count)
 
-    counting("begin_texts")
-    counting("begin_images")
+    counting("submit_texts")
+    counting("submit_images")
     return models
 
 
@@ -98,7 +99,7 @@ def stop_after(files: int) -> tuple[threading.Event, Callable[[Event], None]]:
 
     def on_event(event: Event) -> None:
         nonlocal passed
-        passed += isinstance(event, Passed)
+        passed += isinstance(event, FileProcessed)
         if passed >= files:
             stop.set()
 
@@ -125,7 +126,7 @@ def test_a_rebuilt_index_is_that_of_the_other_model(old: IndexFolder, pair: str)
     told: list[Event] = []
     summary = build([], old, model=pair, rebuild=True, on_event=told.append)
     assert (summary.model, summary.added, summary.rebuild) == (pair, 4, True)
-    assert Rebuilding(pair, "mini") in told
+    assert RebuildStarted(pair, "mini") in told
     assert answer(old) == ("pair", ALL)
     found = status(old)
     assert (found.model, found.dimension, found.images, found.texts) == (pair, 48, 1, 3)
@@ -172,7 +173,7 @@ def test_a_rebuild_mends_an_index_of_other_weights(root: Path, old: IndexFolder)
         writer.set_settings(settings._replace(weights="others"))
     with pytest.raises(ModelError, match="other weights of the model mini") as raised:
         build([root], old)
-    assert raised.value.hint == "Make it again with: nmm index --rebuild"
+    assert hint_of(raised.value) == "Rebuild it with: nmm index --rebuild"
     build([], old, rebuild=True)
     assert answer(old) == ("mini", ALL)
 
@@ -181,7 +182,7 @@ def test_the_old_index_answers_until_the_new_one_is_whole(old: IndexFolder, pair
     answers: list[tuple[str, list[str]]] = []
 
     def on_event(event: Event) -> None:
-        if isinstance(event, Passed):
+        if isinstance(event, FileProcessed):
             answers.append(answer(old))
             with pytest.raises(IndexLockedError):
                 build([], old)
@@ -209,7 +210,7 @@ def test_a_search_that_was_open_says_that_the_new_model_is_not_here(
     with open_search(old) as search:
         build([], old, model=str(pair), rebuild=True)
         shutil.rmtree(pair)
-        with pytest.raises(ModelError, match="There is no model called"):
+        with pytest.raises(ModelError, match="There is no model named"):
             search.find("a cat", 10)
 
 
@@ -225,7 +226,7 @@ def test_a_stopped_rebuild_leaves_the_old_index_and_is_gone_on_with(
     assert 1 <= done <= embedded.count("pair") < 4
     told: list[Event] = []
     assert build([], old, on_event=told.append).unchanged == 4
-    assert RebuildLeft(pair, 48) in told
+    assert RebuildUnfinished(pair, 48) in told
     embedded.clear()
     summary = build([], old, model=pair, rebuild=True)
     assert (summary.added, summary.unchanged) == (4 - done, done)

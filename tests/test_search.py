@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from nmm.cli.console.hints import lines_of
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ModelError, NoIndexError, UsageError
-from nmm.index.events import Event, Passed
+from nmm.index.events import Event, FileProcessed
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
 from nmm.index.search import engine as search_module
@@ -287,11 +288,11 @@ def test_an_index_of_other_weights_is_not_searched(folder: IndexFolder) -> None:
         writer.set_settings(Settings("mini", 384, "abc"))
     with open_search(folder) as search, pytest.raises(ModelError) as raised:
         search.find(QUERY)
-    assert str(raised.value) == (
-        "This index was made with other weights of the model mini.\n"
-        "Vectors of different weights cannot be compared.\n"
-        "Make it again with: nmm index --rebuild"
-    )
+    assert lines_of(raised.value) == [
+        "This index was made with other weights of the model mini.",
+        "Vectors of different weights cannot be compared.",
+        "Rebuild it with: nmm index --rebuild",
+    ]
 
 
 def test_an_index_without_files_has_no_results(library: Library) -> None:
@@ -321,7 +322,7 @@ def test_an_index_whose_first_run_was_cut_short_answers(
     passed: list[Event] = []
 
     def on_event(event: Event) -> None:
-        passed.extend([event] if isinstance(event, Passed) else [])
+        passed.extend([event] if isinstance(event, FileProcessed) else [])
         if len(passed) == 8:
             stop.set()
 
@@ -333,7 +334,7 @@ def test_an_index_whose_first_run_was_cut_short_answers(
     with open_search(folder) as search:
         results = search.find(QUERY, 100)
     assert sorted(found.path for found in results) == sorted(
-        event.path for event in passed if isinstance(event, Passed)
+        event.path for event in passed if isinstance(event, FileProcessed)
     )
     assert [found.score for found in results] == sorted(
         (found.score for found in results), reverse=True

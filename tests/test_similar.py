@@ -19,8 +19,9 @@ from nmm.index.encoders.base import Task
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ModelError, UsageError
+from nmm.index.media.base import Chunking, UnitRequest
+from nmm.index.media.identify import hash_file
 from nmm.index.media.image.decode import decode
-from nmm.index.media.reader import Chunking, TextMedia, read_media
 from nmm.index.search import engine as search_module
 from nmm.index.search.engine import open_search
 from nmm.index.search.query import Query, Term, parse
@@ -153,10 +154,9 @@ def test_a_text_that_is_not_in_the_index_is_the_mean_of_its_passages(
     short.write_text("The cat sleeps on the piano.")
     (expected,) = mini.embed_texts(["The cat sleeps on the piano."], Task.DOCUMENT)
     assert embed_query(Query((Term(file=short),)), mini, writer) == pytest.approx(expected)
-    chunking = Chunking.of(mini.tokenizer, mini.model.chunk)
-    media = read_media(DIARY, chunking=chunking, side=1, max_pixels=1, is_known=lambda _: False)
-    assert isinstance(media, TextMedia)
-    passages = mini.embed_texts([chunk.text for chunk in media.chunks], Task.DOCUMENT)
+    chunking = Chunking.for_index(mini.tokenizer, mini.model.chunk)
+    units = hash_file(DIARY).read(UnitRequest(1, 1, chunking)).units
+    passages = mini.embed_texts([str(unit.payload) for unit in units], Task.DOCUMENT)
     assert len(passages) > 10
     mean = passages.mean(axis=0) / np.linalg.norm(passages.mean(axis=0))
     found = embed_query(Query((Term(file=DIARY),)), mini, writer)

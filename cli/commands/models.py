@@ -87,14 +87,14 @@ def pull(
     What broke off is gone on with, and every file is checked against its hash.
     """
     from nmm.cli.render.progress import Progress
-    from nmm.index.encoders.provision import obtain, prepare
+    from nmm.index.encoders.provision import ensure_downloaded, prepare
     from nmm.index.encoders.resolve import find_model
     from nmm.index.errors import StoppedError
 
     model = find_model(name)
     try:
         with Progress(quiet=quiet) as progress, stopping() as stop:
-            obtain(model, offline=offline, on_event=progress.on_event, stop=stop)
+            ensure_downloaded(model, offline=offline, on_event=progress.on_event, stop=stop)
             prepare(model, on_event=progress.on_event, stop=stop)
     except StoppedError:
         raise typer.Exit(Exit.INTERRUPTED) from None
@@ -107,7 +107,7 @@ def pull(
 @app.command()
 def remove(name: NameArgument, as_json: JsonOption = False) -> None:
     """Delete what was downloaded of a model, and what was prepared of it."""
-    from nmm.index.encoders.hub.weights import remove as delete
+    from nmm.index.encoders.hub.weights import remove_model as delete
     from nmm.index.encoders.resolve import find_model
 
     model = find_model(name)
@@ -123,8 +123,8 @@ def remove(name: NameArgument, as_json: JsonOption = False) -> None:
 @app.command()
 def verify(name: NameArgument, as_json: JsonOption = False) -> None:
     """Read every file of a model and compare it with its hash."""
-    from nmm.index.encoders.hub.weights import remedy
-    from nmm.index.encoders.hub.weights import verify as problems_of
+    from nmm.cli.console.hints import remedy_of
+    from nmm.index.encoders.hub.weights import verify_weights as problems_of
     from nmm.index.encoders.resolve import find_model
 
     model = find_model(name)
@@ -132,7 +132,7 @@ def verify(name: NameArgument, as_json: JsonOption = False) -> None:
     if as_json:
         emit(json.dumps({"name": model.name, "problems": problems}, indent=2) + "\n")
     else:
-        said = [*problems, remedy(model)] if problems else [f"The model {model.name} is whole."]
+        said = [*problems, remedy_of(model)] if problems else [f"The model {model.name} is whole."]
         emit("".join(f"{line}\n" for line in said))
     if problems:
         raise typer.Exit(Exit.NO_INDEX_OR_MODEL)
@@ -141,8 +141,8 @@ def verify(name: NameArgument, as_json: JsonOption = False) -> None:
 @app.command()
 def path(name: NameArgument, as_json: JsonOption = False) -> None:
     """Print where a model's weights are, and with --json what was made of them too."""
-    from nmm.index.encoders.export.onnx_export import is_compiled
     from nmm.index.encoders.hub.cache_dirs import compiled_folder
+    from nmm.index.encoders.hub.compiled import is_compiled
     from nmm.index.encoders.hub.weights import weight_files
     from nmm.index.encoders.resolve import find_model
 
@@ -165,7 +165,7 @@ def _common_folder(files: list[str]) -> str:
 def _row(model: Model) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from nmm.index.encoders.export.onnx_export import is_compiled
+    from nmm.index.encoders.hub.compiled import is_compiled
     from nmm.index.encoders.hub.weights import is_on_this_machine
 
     return {
@@ -175,7 +175,7 @@ def _row(model: Model) -> dict[str, Any]:
         "dimensions": list(model.dimensions or (model.dimension,)),
         "licence": model.licence,
         "bytes": model.size,
-        "context": model.context,
+        "context": model.text.context,
         "repositories": [source.repository for source in model.sources],
         "published": model.published and asdict(model.published),
         "on_this_machine": is_on_this_machine(model),

@@ -215,9 +215,9 @@ def search(
     Images and texts come in one list. A score of 1 is what one in a thousand items
     reaches that have nothing to do with the query.
     """
-    from nmm.index.common.numpy_threads import import_numpy
+    from nmm.index.common.numpy_threads import import_numpy_single_threaded
 
-    import_numpy()
+    import_numpy_single_threaded()
     with span("import nmm.index.search.engine"):
         from nmm.cli.options.queries import read_queries
         from nmm.cli.render.explain import explanation

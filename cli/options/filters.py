@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from nmm.cli.console.text import printable, valid
 from nmm.cli.options.dates import parse_date
-from nmm.index.analysis.classification.labels import normal
+from nmm.index.analysis.classification.labels import normalize_label
 from nmm.index.errors import UsageError
 from nmm.index.search.filters import Filters, Orientation, Place
 
@@ -147,7 +147,7 @@ def parse_label(option: str, text: str) -> str:
     Raises:
         UsageError: It is empty.
     """
-    return normal(_not_empty(option, valid(text)))
+    return normalize_label(_not_empty(option, valid(text)))
 
 
 def tell_emptied(

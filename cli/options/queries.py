@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from nmm.cli.console.text import valid
 from nmm.index.errors import MediaError, UsageError
-from nmm.index.media.image.decode import HEAD_BYTES, looks_like_image
+from nmm.index.media.registry import SIGNATURE_BYTES, is_image
 from nmm.index.search.query import Query, Term, image_file, join, parse, parse_term
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def read_queries(
         line = " ".join(_word(word, len(words)) for word in words)
         return [[combined(parse(line) if line.strip() or not more else Query(()))]], False
     head = _head()
-    if looks_like_image(head):
+    if is_image(head):
         return [[combined(Query((Term(image=_image_on_stdin(head)),), STDIN))]], False
     return _parsed(_lines(head), combined), True
 
@@ -139,8 +139,8 @@ def _head() -> bytes:
     """The beginning of stdin: as much as tells an image, or whole lines that are none."""
     stdin = cast("BufferedReader", sys.stdin.buffer)
     head = b""
-    while len(head) < HEAD_BYTES and (b"\n" not in head or BINARY.match(head)):
-        block = stdin.read1(HEAD_BYTES - len(head))
+    while len(head) < SIGNATURE_BYTES and (b"\n" not in head or BINARY.match(head)):
+        block = stdin.read1(SIGNATURE_BYTES - len(head))
         if not block:
             break
         head += block
@@ -148,7 +148,7 @@ def _head() -> bytes:
 
 
 def _image_on_stdin(head: bytes) -> bytes:
-    from nmm.index.media.reader import read_image_stream
+    from nmm.index.media.image.files import read_image_stream
 
     try:
         return read_image_stream(sys.stdin.buffer, head)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
     from typing_extensions import Self
 
-    from nmm.index.events import Event, OcrBegins, OcrMissing, OcrPassed
+    from nmm.index.events import Event, OcrFileProcessed, OcrStarted, OcrUnavailable
 
 PRUNE = "Remove them with: nmm index --prune"
 
@@ -53,49 +53,49 @@ class Progress:
         from nmm.index import events as e
 
         match event:
-            case e.Passed():
+            case e.FileProcessed():
                 self.advance("Indexing")
-            case e.Counted(files):
+            case e.FilesCounted(files):
                 self.advance("Indexing", 0, files)
-            case e.Skipped(path, reason):
+            case e.FileSkipped(path, reason):
                 self.advance("Indexing")
                 self.note(f"skipped {path}: {reason}")
-            case e.FellBack(model, wanted, why):
+            case e.FallbackModelUsed(model, wanted, why):
                 self._paragraph(
                     f"The model {wanted} is not on this machine and cannot be downloaded now. "
                     f"{why.rstrip('.')}. This index is made with {model}, which is built in and "
                     f"knows less. To make it again with {wanted} later, type:",
                     self._rebuild("--model", wanted),
                 )
-            case e.Downloading(model, size, missing):
+            case e.DownloadStarted(model, size, missing):
                 here = f", {_mb(size - missing)} of it here already" if missing < size else ""
                 self.note(f"Downloading the model {model}, once: {_mb(size)}{here}.")
                 self._set_bytes(model, size - missing, size)
-            case e.Downloaded(model, here, size):
+            case e.DownloadProgress(model, here, size):
                 self._set_bytes(model, here, size)
-            case e.Preparing(model):
+            case e.CompileStarted(model):
                 self.note(f"Preparing the model {model} for this machine, once.")
                 self.advance(f"Preparing {model}", 0)
-            case e.OcrBegins() | e.OcrPassed() | e.OcrMissing():
+            case e.OcrStarted() | e.OcrFileProcessed() | e.OcrUnavailable():
                 self._on_ocr(event)
-            case e.Prepared():
+            case e.CompileFinished():
                 self._end_bar()
-            case e.ReadingDetails(images):
+            case e.MetadataBackfillStarted(images):
                 self.note(f"Reading where and with what {images:,} images were taken, once.")
             case _:
                 self.note(self._sentence(event))
 
-    def _on_ocr(self, event: OcrBegins | OcrPassed | OcrMissing) -> None:
+    def _on_ocr(self, event: OcrStarted | OcrFileProcessed | OcrUnavailable) -> None:
         from nmm.index import events as e
 
         match event:
-            case e.OcrBegins(images):
+            case e.OcrStarted(images):
                 self.advance("Reading words", 0, images)
-            case e.OcrPassed(path, reason):
+            case e.OcrFileProcessed(path, reason):
                 self.advance("Reading words")
                 if reason:
                     self.note(f"skipped {path}: {reason}")
-            case e.OcrMissing(why, hint):
+            case e.OcrUnavailable(why, hint):
                 self.note(f"This index has the words in images read, which cannot be done. {why}")
                 self.note(hint)
                 self.note(f"To have them read no more: {self._index_command('--no-ocr')}")
@@ -105,23 +105,23 @@ class Progress:
         from nmm.index import events as e
 
         match event:
-            case e.NewIndex(model):
+            case e.IndexCreated(model):
                 return f"Making a new index with the model {model}: {_title(model)}."
-            case e.Rebuilding(model, old):
+            case e.RebuildStarted(model, old):
                 return (
                     f"Making the index again with the model {model}; until that is done, it "
                     f"answers with {old}."
                 )
-            case e.RebuildLeft(model, dimension):
+            case e.RebuildUnfinished(model, dimension):
                 # Of another dimension it would begin anew.
                 again = self._rebuild("--model", model, "--dim", str(dimension))
                 return f"A rebuild with the model {model} is not finished. Go on with it: {again}"
-            case e.Waiting(holder):
+            case e.WaitingForLock(holder):
                 return f"Waiting for another nmm: {holder or 'it writes to this index'}."
-            case e.RootAway(path, mount):
+            case e.RootMissing(path, mount):
                 why = f", for nothing is mounted on {mount}" if mount else ""
                 return f"{path} is not there{why}: its files are kept. {PRUNE}"
-            case e.MountAway(path):
+            case e.MountMissing(path):
                 return f"Nothing is mounted on {path}: its files are kept. {PRUNE}"
             case _:
                 raise AssertionError(event)

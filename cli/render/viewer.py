@@ -10,12 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from nmm.index.media.image.decode import IMAGE_SUFFIXES
+from nmm.index.media.registry import by_suffix
 
-# What viewers, browsers and editors take everywhere.
-DOCUMENT_SUFFIXES = frozenset(
-    {".csv", ".htm", ".html", ".json", ".log", ".markdown", ".md", ".rst", ".text", ".txt"}
-)
 # A viewer that starts in the background has said by then that it cannot.
 PATIENCE = 1.0
 # Python warns of a process that is let go of before it ended.
@@ -33,7 +29,7 @@ def view(file: Path) -> str | None:
     """
     if not file.is_file():
         return "it is not there any more"
-    harmless = file.suffix.lower() in IMAGE_SUFFIXES | DOCUMENT_SUFFIXES
+    harmless = by_suffix(file) is not None
     if sys.platform == "win32":
         return _start(file) if harmless else _run(["notepad.exe", str(file)])
     if sys.platform == "darwin":

@@ -1,7 +1,7 @@
-"""A whole index, or what passes filters, to be sorted, grouped, drawn or compared.
+"""The files of an index that pass filters, with one vector each, ready to be analysed.
 
-Nothing is embedded and no file is read: each file has the vector of its image, or the mean of
-those of its passages.
+Nothing is embedded and no file is read. The vector of an image file is that of its image; the
+vector of a text file is the mean of those of its passages.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from nmm.index.common.tracing import span
 from nmm.index.encoders.runtime.loader import load_encoder
-from nmm.index.encoders.runtime.onnx_encoder import Use
+from nmm.index.encoders.runtime.onnx_encoder import Workload
 from nmm.index.errors import NoIndexError
 from nmm.index.index_model import check, model_of
 from nmm.index.search.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
@@ -29,22 +29,23 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from nmm.index.encoders.backend import Backend
     from nmm.index.encoders.base import Encoder
-    from nmm.index.encoders.runtime.backend import Backend
     from nmm.index.store.layout import IndexFolder
 
 
 @dataclass(frozen=True)
-class Items:
+class FileCollection:
     """The files of an index that pass filters.
 
     Attributes:
-        files: In the order of their paths.
-        vectors: Of their contents, of unit length, shape (contents, dimension).
-        rows: Of each file, the row of its content, shape (files,). Files of one content share it.
+        files: Sorted by path.
+        vectors: One normalised vector per content, shape (contents, dimension).
+        rows: The row of each file's content in `vectors`, shape (files,). Files with the same
+            content share a row.
         model: The name of the index's model.
-        emptied: Why there are none, if filters leave none.
-        catalog: Open, for what else is to be known of them.
+        emptied: The filters that excluded every file, if there are no files.
+        catalog: Open for further queries.
     """
 
     files: list[Item]
@@ -57,18 +58,18 @@ class Items:
 
     @cached_property
     def encoder(self) -> Encoder:
-        """What embeds texts to compare them with; loaded when it is first asked for.
+        """The encoder of the index's model, loaded on first use.
 
         Raises:
-            ModelError: The model of the index is not on this machine, or has other weights.
+            ModelError: The model of the index is not on this machine, or its weights differ.
         """
         return self._load()
 
     @cached_property
     def kinds(self) -> list[Kind]:
         """The kind of each content, in the order of `vectors`."""
-        of = dict(zip(self.rows.tolist(), (item.kind for item in self.files), strict=True))
-        return [of[row] for row in range(len(self.vectors))]
+        kind_of = dict(zip(self.rows.tolist(), (item.kind for item in self.files), strict=True))
+        return [kind_of[row] for row in range(len(self.vectors))]
 
     @property
     def file_vectors(self) -> NDArray[np.float32]:
@@ -77,19 +78,19 @@ class Items:
 
 
 @contextmanager
-def open_items(
+def open_collection(
     folder: IndexFolder,
     kinds: Sequence[Kind] = KINDS,
     filters: Filters = NO_FILTERS,
     *,
     backend: Backend | None = None,
     on_compile: Callable[[], None] = lambda: None,
-) -> Iterator[Items]:
-    """The files of an index that are of some kinds and pass filters, as of one moment.
+) -> Iterator[FileCollection]:
+    """Open a snapshot of the files of some kinds that pass filters.
 
     Raises:
-        NoIndexError: There is none, or nothing was ever indexed.
-        UsageError: A filter makes no sense.
+        NoIndexError: There is no index, or nothing was ever indexed.
+        UsageError: A filter is invalid.
         CatalogError: The catalog cannot be read.
     """
     import numpy as np
@@ -102,7 +103,7 @@ def open_items(
             settings = catalog.settings()
             if settings is None:
                 raise NoIndexError(
-                    f"The index in {folder.path} is empty.", hint="Fill it with: nmm index FOLDER"
+                    f"The index in {folder.path} is empty.", code="index-empty", path=folder.path
                 )
             found = items(catalog, kinds, where)
             contents, rows = np.unique([item.content for item in found], return_inverse=True)
@@ -112,9 +113,14 @@ def open_items(
 
         def load(settings: Settings = settings) -> Encoder:
             encoder = load_encoder(
-                model_of(settings), backend=backend, use=Use.QUERIES, on_compile=on_compile
+                model_of(settings),
+                backend=backend,
+                workload=Workload.INTERACTIVE,
+                on_compile=on_compile,
             )
             check(settings, encoder)
             return encoder
 
-        yield Items(found, vectors, rows.astype(np.int64), settings.model, emptied, catalog, load)
+        yield FileCollection(
+            found, vectors, rows.astype(np.int64), settings.model, emptied, catalog, load
+        )

@@ -1,11 +1,12 @@
-"""The modality gap: images and texts lie in different parts of the space, and are brought together.
+"""Removes the modality gap: the distance between the means of image and text vectors.
 
-In a model trained with pairs, images lie around one mean and texts around another, apart by more
-than what tells two subjects apart (Liang et al., 2022, "Mind the Gap"). What groups or draws such
-vectors would find the kinds, and not what they are of. So each kind is centred on its own mean.
+A model trained on image-text pairs puts images around one mean and texts around another. The means
+are further apart than two subjects are (Liang et al., 2022, "Mind the Gap"), so clustering or
+projecting such vectors would separate the kinds instead of the subjects. Each kind is therefore
+centred on its own mean.
 
-A mean that all vectors share hides what tells them apart in the same way, if there is one kind
-only (Mu and Viswanath, 2018, "All-but-the-Top"), so that is taken off, too.
+The mean is subtracted even if there is only one kind: a mean that all vectors share hides their
+differences in the same way (Mu and Viswanath, 2018, "All-but-the-Top").
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nmm.index.common.linalg import make_unit
+from nmm.index.common.linalg import normalize_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,42 +22,42 @@ if TYPE_CHECKING:
 
     from nmm.index.store.catalog.types import Kind
 
-# A vector that is no longer than this once its mean is taken off points nowhere: what is left are
-# the roundings of its halves.
-NOWHERE = 1e-3
+# A centred vector shorter than this has no direction: it is the rounding error of 16-bit floats.
+MIN_LENGTH = 1e-3
 
 
-def closed(vectors: NDArray[np.float32], kinds: Sequence[Kind]) -> NDArray[np.float32]:
-    """Vectors without the mean of their kind, of unit length again, shape (n, dimension).
+def remove_modality_gap(vectors: NDArray[np.float32], kinds: Sequence[Kind]) -> NDArray[np.float32]:
+    """Subtract the mean of its kind from each vector and normalise, shape (n, dimension).
 
-    One that is its mean, or was zero, is zero. What the kinds are of goes with their means: if all
-    images are of one subject and all texts of another, they will lie together.
+    A vector that was zero, or that equals its mean, becomes zero. What the files of one kind have
+    in common is lost: if all images show one subject and all texts another, the two will overlap.
 
-    The mean of a few says little of their kind. It is drawn to the mean of all by the part of
-    its distance that chance would give, squared (James and Stein, 1961): a single text among
-    images keeps most of what tells it from them, as long as the gap is not much greater than that.
+    The mean of a few vectors says little about their kind. It is therefore shrunk towards the mean
+    of all vectors by the share of its squared distance that chance would give (James and Stein,
+    1961). A single text among images keeps most of its difference from them, unless the gap is much
+    larger than that.
 
     Args:
-        vectors: Of unit length, or zero, shape (n, dimension).
-        kinds: Of each.
+        vectors: Normalised or zero, shape (n, dimension).
+        kinds: The kind of each vector.
     """
     import numpy as np
 
     images = np.fromiter((kind == "image" for kind in kinds), np.bool_, len(vectors))
-    there = vectors.any(axis=1)
-    sides = [side for side in (images & there, ~images & there) if side.any()]
+    nonzero = vectors.any(axis=1)
+    sides = [side for side in (images & nonzero, ~images & nonzero) if side.any()]
     if not sides:
         return vectors
     means = [vectors[side].mean(axis=0, dtype=np.float64) for side in sides]
-    whole = vectors[there].mean(axis=0, dtype=np.float64)
-    # Of unit vectors around their kind's mean: E|x|² = 1 = |mean|² + variance.
+    overall = vectors[nonzero].mean(axis=0, dtype=np.float64)
+    # For normalised vectors of one kind: E|x|² = 1 = |mean|² + variance.
     spread = sum(side.sum() * (1 - mean @ mean) for side, mean in zip(sides, means, strict=True))
-    variance = spread / max(there.sum() - len(sides), 1)
+    variance = spread / max(nonzero.sum() - len(sides), 1)
     result = np.zeros_like(vectors)
     for side, mean in zip(sides, means, strict=True):
-        apart = mean - whole
-        square = float(apart @ apart)
-        part = max(1 - variance / side.sum() / square, 0) if square else 0
-        result[side] = vectors[side] - (whole + part * apart)
-    make_unit(result, nowhere=NOWHERE)
+        offset = mean - overall
+        squared = float(offset @ offset)
+        weight = max(1 - variance / side.sum() / squared, 0) if squared else 0
+        result[side] = vectors[side] - (overall + weight * offset)
+    normalize_rows(result, eps=MIN_LENGTH)
     return result

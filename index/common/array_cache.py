@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmm.index.common.atomic_files import replaced
+from nmm.index.common.atomic_files import replace_atomically
 from nmm.index.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def kept_vectors(
+def load_or_compute(
     file: Path, shape: tuple[int, int], make: Callable[[], NDArray[np.float32]]
 ) -> NDArray[np.float32]:
     """The unit vectors in a file, of a shape; made and written there, if it does not hold them.
@@ -37,6 +37,6 @@ def kept_vectors(
     # A place that may not be written to costs time alone.
     with suppress(OSError, OutputError, UsageError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with replaced(file) as part, part.open("wb") as out:
+        with replace_atomically(file) as part, part.open("wb") as out:
             np.save(out, vectors, allow_pickle=False)
     return vectors

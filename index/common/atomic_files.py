@@ -11,7 +11,7 @@ from nmm.index.errors import OutputError, UsageError
 
 
 @contextmanager
-def replaced(file: Path) -> Iterator[Path]:
+def replace_atomically(file: Path) -> Iterator[Path]:
     """A path beside `file` to write to, which takes its place at the end.
 
     Whatever goes wrong inside, what is at `file` stays as it is, and the other is deleted.
@@ -22,39 +22,43 @@ def replaced(file: Path) -> Iterator[Path]:
     """
     # Through a link, for what it leads to is meant.
     target = Path(os.path.realpath(file.expanduser()))
-    with written(file):
+    with translate_write_errors(file):
         is_other = target.exists() and not target.is_file()
     if is_other:
         raise UsageError(
             f"{file} cannot be written.",
+            code="file-not-replaceable",
             why="It is not a file." if not target.is_dir() else "It is a folder.",
-            hint="Name a file in it." if target.is_dir() else "Name another one.",
+            hint="Give the name of a file in it." if target.is_dir() else "Give another name.",
+            path=file,
         )
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    with written(file):
+    with translate_write_errors(file):
         try:
             yield part
-            sync(part)
+            fsync_path(part)
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
-        sync(target.parent)
+        fsync_path(target.parent)
 
 
 @contextmanager
-def written(file: Path) -> Iterator[None]:
+def translate_write_errors(file: Path) -> Iterator[None]:
     """Turn the system's errors of writing into :class:`OutputError`."""
     try:
         yield
     except OSError as error:
         raise OutputError(
             f"{file} cannot be written.",
+            code="file-not-writable",
             why=error.strerror or str(error),
-            hint="See that its folder is there, may be written to, and its disk has room.",
+            hint="Check that its folder exists and is writable, and that its disk has space.",
+            path=file,
         ) from error
 
 
-def sync(path: Path) -> None:
+def fsync_path(path: Path) -> None:
     """Have a file's content, or the names in a folder, survive a loss of power."""
     if os.name == "nt" and path.is_dir():
         return  # Windows opens no folders

@@ -7,23 +7,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-BLOCK = 1 << 20
+BLOCK_SIZE = 1 << 20
 
 
-def sha256_of_stream(stream: BinaryIO, on_read: Callable[[int], None] = lambda _: None) -> bytes:
+def stream_sha256(stream: BinaryIO, on_read: Callable[[int], None] = lambda _: None) -> bytes:
     """The SHA-256 of what is left in a stream; `on_read` is told of every block's bytes.
 
     Raises:
         OSError: It cannot be read.
     """
     digest = hashlib.sha256()
-    while block := stream.read(BLOCK):
+    while block := stream.read(BLOCK_SIZE):
         digest.update(block)
         on_read(len(block))
     return digest.digest()
 
 
-def sha256_of(file: Path, on_read: Callable[[int], None] = lambda _: None) -> str:
+def file_sha256(file: Path, on_read: Callable[[int], None] = lambda _: None) -> str:
     """The SHA-256 of a file, in hexadecimal; else as :func:`sha256_of_stream`."""
     with file.open("rb") as stream:
-        return sha256_of_stream(stream, on_read).hex()
+        return stream_sha256(stream, on_read).hex()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 
-def multiply(a: NDArray[np.uint8], b: NDArray[np.int8]) -> NDArray[np.int32]:
+def multiply_int8(a: NDArray[np.uint8], b: NDArray[np.int8]) -> NDArray[np.int32]:
     """The product of matrices (m, k) and (k, n), shape (m, n), in this thread alone.
 
     On x86 without VNNI, two neighbours' products are added in 16 bits. With 255 in one of the

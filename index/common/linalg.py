@@ -9,20 +9,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def make_unit(vectors: NDArray[np.float32], *, nowhere: float = 0) -> None:
-    """Give vectors the length 1, in place; one that points nowhere becomes zero.
+def normalize_rows(vectors: NDArray[np.float32], *, eps: float = 0) -> None:
+    """Give vectors the length 1, in place; one that points eps becomes zero.
 
     Args:
         vectors: Shape (n, dimension).
-        nowhere: What is no longer than this is nothing but roundings.
+        eps: What is no longer than this is nothing but roundings.
     """
     import numpy as np
 
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors /= np.where(lengths > nowhere, lengths, np.inf)
+    vectors /= np.where(lengths > eps, lengths, np.inf)
 
 
-def sample_of(count: int, size: int, seed: int = 0) -> NDArray[np.int64]:
+def sample_indices(count: int, size: int, seed: int = 0) -> NDArray[np.int64]:
     """Places from 0 to `count`, in order: `size` of them by chance, none twice; all if no more."""
     import numpy as np
 

@@ -13,7 +13,7 @@ import sys
 VARIABLE = "OPENBLAS_NUM_THREADS"
 
 
-def import_numpy() -> None:
+def import_numpy_single_threaded() -> None:
     """Import numpy so, unless it is imported already or the user has said how many threads."""
     if "numpy" in sys.modules or VARIABLE in os.environ:
         return

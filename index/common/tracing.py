@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-    Path = tuple[str, ...]
+    SpanPath = tuple[str, ...]
 
 _OFF: AbstractContextManager[None] = nullcontext()
 _recorder: Recorder | None = None
@@ -43,7 +43,7 @@ class Row:
 
     __slots__ = ("is_beside", "path", "seconds", "start", "times")
 
-    def __init__(self, path: Path, start: float, *, is_beside: bool = False) -> None:
+    def __init__(self, path: SpanPath, start: float, *, is_beside: bool = False) -> None:
         self.path, self.start, self.is_beside = path, start, is_beside
         self.seconds, self.times = 0.0, 0
 
@@ -109,7 +109,7 @@ class Recorder:
         self._first = threading.get_ident()
         self._open = threading.local()
         self.lock = threading.Lock()
-        self.rows: dict[tuple[bool, Path], Row] = {}
+        self.rows: dict[tuple[bool, SpanPath], Row] = {}
 
     def now(self) -> float:
         return time.perf_counter() - self._zero

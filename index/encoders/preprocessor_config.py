@@ -1,11 +1,11 @@
-"""A hub's `preprocessor_config.json`, read: what becomes of an image before a tower sees it."""
+"""Read a hub's `preprocessor_config.json`: how an image becomes the input of a tower."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.encoders.base import ImageInput
+from nmm.index.encoders.base import ImagePreprocessing
 from nmm.index.errors import ModelError
 
 if TYPE_CHECKING:
@@ -15,20 +15,22 @@ BICUBIC = 3  # Pillow's number for it
 STEPS = ("resize", "center_crop", "rescale", "normalize")
 
 
-def read_image_input(file: Path) -> ImageInput:
-    """What the configuration of a CLIPImageProcessor, or of Jina's, asks for.
+def read_image_preprocessing(file: Path) -> ImagePreprocessing:
+    """Read the configuration of a CLIPImageProcessor or a JinaCLIPImageProcessor.
 
     Raises:
-        ModelError: It cannot be read, or asks for something that nmm does not do.
+        ModelError: It cannot be read, or asks for something that nmm does not support.
     """
     try:
         config = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(
             f"The preprocessing of {file} cannot be read.",
+            code="preprocessing-unreadable",
             why=str(getattr(error, "strerror", None) or error),
+            path=file,
         ) from error
-    config = _in_words_of_clip(config) if isinstance(config, dict) else {}
+    config = _as_clip_config(config) if isinstance(config, dict) else {}
     side = _shortest_edge(config.get("size"))
     mean, std = config.get("image_mean") or (), config.get("image_std") or ()
     rescale = config.get("rescale_factor", 1 / 255)
@@ -41,31 +43,35 @@ def read_image_input(file: Path) -> ImageInput:
         or not rescale
     ):
         raise ModelError(
-            f"The preprocessing of {file} is not one that nmm does.",
-            why="It must resize (bicubic) and crop to as many pixels, and normalise 3 channels.",
+            f"The preprocessing of {file} is not supported.",
+            code="preprocessing-unsupported",
+            why="It must resize (bicubic), crop to the same size, and normalise three channels.",
+            path=file,
         )
-    # Normalising is of pixels on the scale 0 to 1, whatever they are rescaled by.
+    # ImagePreprocessing normalises pixels on the scale 0 to 1, whatever the configuration's is.
     scale = 255 * rescale
-    return ImageInput(side, tuple(m / scale for m in mean), tuple(s / scale for s in std))
+    return ImagePreprocessing(side, tuple(m / scale for m in mean), tuple(s / scale for s in std))
 
 
-def check_image_input(expected: ImageInput, file: Path) -> None:
+def check_image_preprocessing(expected: ImagePreprocessing, file: Path) -> None:
     """Compare a row with the configuration that came with the weights.
 
     Raises:
-        ModelError: They differ, or the configuration is not one that nmm can follow.
+        ModelError: They differ, or nmm does not support the configuration.
     """
-    found = read_image_input(file)
+    found = read_image_preprocessing(file)
     if found != expected:
         raise ModelError(
-            f"The preprocessing of {file} is not the one that nmm knows of this model.",
-            why=f"It says {found}, where nmm does {expected}.",
-            hint="Upgrade nmm with: python -m pip install --upgrade nmm",
+            f"The preprocessing of {file} is not the one that nmm uses for this model.",
+            code="preprocessing-unexpected",
+            why=f"The file says {found}, nmm uses {expected}.",
+            hint="A newer nmm may support it.",
+            path=file,
         )
 
 
-def _in_words_of_clip(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of a JinaCLIPImageProcessor, which resizes, crops and normalises too."""
+def _as_clip_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Translate the configuration of a JinaCLIPImageProcessor, which does the same steps."""
     if "resize_mode" not in config:
         return config
     bicubic = (config["resize_mode"], config.get("interpolation")) == ("shortest", "bicubic")
@@ -79,7 +85,7 @@ def _in_words_of_clip(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shortest_edge(size: Any) -> Any:
-    """Older configurations give a number, newer ones name it."""
+    """Return the shortest side: a number in older configurations, named in newer ones."""
     return size.get("shortest_edge") if isinstance(size, dict) else size
 
 

@@ -1,73 +1,83 @@
-"""A model on this machine: downloaded and compiled, if it is not."""
+"""Provide a model on this machine: download and compile it if needed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from nmm.index.encoders.backend import Backend
 from nmm.index.encoders.base import Model
-from nmm.index.encoders.export.onnx_export import ensure_compiled, is_compiled
+from nmm.index.encoders.export.compiler import ensure_compiled
+from nmm.index.encoders.hub.compiled import is_compiled
 from nmm.index.encoders.hub.weights import is_on_this_machine
 from nmm.index.encoders.registry import DEFAULT, FALLBACK
-from nmm.index.encoders.runtime.backend import Backend, choose_precision
+from nmm.index.encoders.runtime.devices import choose_precision
 from nmm.index.errors import UnreachableError
-from nmm.index.events import Downloaded, Downloading, Event, FellBack, Prepared, Preparing
+from nmm.index.events import (
+    CompileFinished,
+    CompileStarted,
+    DownloadProgress,
+    DownloadStarted,
+    Event,
+    FallbackModelUsed,
+)
 
 if TYPE_CHECKING:
     import threading
 
 
-def obtain(
+def ensure_downloaded(
     model: Model,
     *,
     offline: bool = False,
     on_event: Callable[[Event], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> None:
-    """Download a model's weights, unless they are here.
+    """Download a model's weights, unless they are on this machine.
 
     Args:
-        model: Its row.
+        model: The row.
         offline: Do not use the network.
-        on_event: Told of the size before, and of progress.
-        stop: Set it to end the download; what is here then stays.
+        on_event: Called with the size before the download, and with its progress.
+        stop: Set it to end the download. Downloaded bytes stay.
 
     Raises:
-        StoppedError: `stop` was set before it was here.
-        HubError: It cannot be had.
+        StoppedError: `stop` was set before the download was complete.
+        HubError: The hub does not provide the weights.
     """
     if not model.sources or is_on_this_machine(model):
         return
     if offline:
         raise UnreachableError(
             f"The model {model.name} is not on this machine.",
-            why="The network was not to be used: --offline was given.",
-            hint=f"Download it with: nmm models pull {model.name}",
+            code="model-not-downloaded-offline",
+            why="Network access is switched off.",
+            model=model.name,
         )
-    from nmm.index.encoders.hub.repository import download, look_up
+    from nmm.index.encoders.hub.repository import download_model, query_hub
 
-    found = look_up(model)
-    on_event(Downloading(model.name, found.size, found.missing()))
+    found = query_hub(model)
+    on_event(DownloadStarted(model.name, found.size, found.missing()))
 
     def on_progress(here: int) -> None:
-        on_event(Downloaded(model.name, here, found.size))
+        on_event(DownloadProgress(model.name, here, found.size))
 
-    download(found, on_progress=on_progress, stop=stop)
+    download_model(found, on_progress=on_progress, stop=stop)
 
 
-def obtain_default(
+def ensure_default_downloaded(
     *,
     offline: bool = False,
     on_event: Callable[[Event], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> Model:
-    """The default model, or the built-in one where the hub cannot be asked for the other.
+    """Return the default model, or the built-in one if the hub cannot be reached.
 
-    A download that broke off is an error and no reason to fall back: it goes on from there.
-    Nor is a hub that answers and refuses.
+    An interrupted download is an error, not a reason to fall back: the next run resumes it. A
+    hub that answers and refuses is an error too.
 
     Raises:
-        StoppedError, HubError: As of :func:`obtain`.
+        StoppedError, HubError: See :func:`ensure_downloaded`.
     """
     begun = False
 
@@ -78,13 +88,13 @@ def obtain_default(
 
     try:
         if not is_compiled(DEFAULT):
-            obtain(DEFAULT, offline=offline, on_event=watch, stop=stop)
+            ensure_downloaded(DEFAULT, offline=offline, on_event=watch, stop=stop)
     except UnreachableError as error:
         if begun:
             raise
-        # What happened is that the hub cannot be reached; of --offline there is only a reason.
+        # Offline, "is not on this machine" is no news: the reason says enough.
         why = error.why if offline else f"{error.what} {error.why}"
-        on_event(FellBack(FALLBACK.name, DEFAULT.name, why))
+        on_event(FallbackModelUsed(FALLBACK.name, DEFAULT.name, why))
         return FALLBACK
     return DEFAULT
 
@@ -97,16 +107,16 @@ def prepare(
     on_event: Callable[[Event], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> None:
-    """Compile a model, unless it is, from weights that are downloaded, unless they are here.
+    """Download a model and compile it for a backend, where that was not done before.
 
     Raises:
-        StoppedError, HubError: As of :func:`obtain`.
-        UsageError: It cannot run on that backend.
+        StoppedError, HubError: See :func:`ensure_downloaded`.
+        UsageError: The model cannot run on that backend.
         ModelError: It cannot be compiled.
     """
     if not is_compiled(model):
-        obtain(model, offline=offline, on_event=on_event, stop=stop)
+        ensure_downloaded(model, offline=offline, on_event=on_event, stop=stop)
     precision = choose_precision(model, backend or Backend())
     if not is_compiled(model, precision):
-        ensure_compiled(model, lambda: on_event(Preparing(model.name)), stop, precision)
-        on_event(Prepared(model.name))
+        ensure_compiled(model, lambda: on_event(CompileStarted(model.name)), stop, precision)
+        on_event(CompileFinished(model.name))

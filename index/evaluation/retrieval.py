@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nmm.index.errors import CatalogError, NoIndexError, UsageError
-from nmm.index.evaluation.bootstrap import Statistics, of_means
-from nmm.index.evaluation.metrics import Tied, ndcg, recall, reciprocal_rank
+from nmm.index.evaluation.bootstrap import Statistics, mean_statistics
+from nmm.index.evaluation.metrics import TieGroup, ndcg, recall, reciprocal_rank
 from nmm.index.search.engine import Search, open_search
 from nmm.index.search.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
 from nmm.index.search.query import Mode, Query, Term
@@ -24,7 +24,7 @@ from nmm.index.store.catalog.types import KINDS, Kind
 from nmm.index.store.catalog.writer import open_for_reading
 
 if TYPE_CHECKING:
-    from nmm.index.encoders.runtime.backend import Backend
+    from nmm.index.encoders.backend import Backend
     from nmm.index.search.result import Result
     from nmm.index.store.layout import IndexFolder
 
@@ -85,7 +85,7 @@ class Retrieval:
         import numpy as np
 
         metrics = {one.query: one.metrics for one in self.answered}
-        return of_means(np.array([metrics[query] for query in queries], np.float64))
+        return mean_statistics(np.array([metrics[query] for query in queries], np.float64))
 
 
 def evaluate_retrieval(
@@ -129,9 +129,10 @@ def evaluate_retrieval(
                 on_answered()
         if search.wordless and mode is not Mode.SEMANTIC:
             raise CatalogError(
-                f"Words cannot be looked up in the index in {folder.path}.",
-                why="Their tables are damaged, and what was measured is not what was asked for.",
-                hint="Make them again with: nmm doctor --repair",
+                f"Full-text search does not work in the index in {folder.path}.",
+                code="full-text-damaged",
+                why="Its tables are damaged, so the measurement would be wrong.",
+                path=folder.path,
             )
         model = search.model
     return Retrieval(
@@ -172,7 +173,7 @@ def _judge(
         settings = catalog.settings()
         if settings is None:
             raise NoIndexError(
-                f"The index in {folder.path} is empty.", hint="Fill it with: nmm index FOLDER"
+                f"The index in {folder.path} is empty.", code="index-empty", path=folder.path
             )
         contents = {item.path: item.content for item in items(catalog, KINDS)}
         among = items(catalog, kinds, where)
@@ -199,10 +200,12 @@ def _judge(
     every = {path for some in relevant.values() for path in some}
     if len(unknown) == len(every):
         raise UsageError(
-            f"None of {len(every):,} paths is in the index in {folder.path}.",
+            f"None of the {len(every):,} relevant paths is in the index in {folder.path}.",
+            code="judged-files-not-indexed",
             why=f"The first one is {next(iter(unknown))}.",
-            hint="Paths are absolute, or relative to the file that they are in; see what is "
-            "indexed with: nmm roots",
+            hint="Paths are absolute, or relative to the folder of the file that names them.",
+            path=folder.path,
+            paths=len(every),
         )
     return judged
 
@@ -236,7 +239,7 @@ def _answered(
             ranks.append(result.rank)
         ranking.append((result.score if is_by_score else result.rank, bool(things)))
     groups = [
-        Tied(len(group), sum(is_right for _, is_right in group))
+        TieGroup(len(group), sum(is_right for _, is_right in group))
         for group in (list(some) for _, some in itertools.groupby(ranking, lambda one: one[0]))
     ]
     metrics = (

@@ -7,7 +7,7 @@ whoever collects waits for the encoder, and the encoder for nobody.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.encoders.base import Underway
-    from nmm.index.indexing.prepare import ReadyImage
-    from nmm.index.media.text.chunking import Chunk
+    from nmm.index.encoders.base import PendingEmbeddings
+    from nmm.index.indexing.prepare import PreparedFile, PreparedUnit
     from nmm.index.store.catalog.types import Root
 
 # Batches that are embedded or wait for it: when the first is done, the second is begun already.
@@ -60,20 +59,28 @@ class _Part:
     """A batch while it is collected, and then while it is embedded."""
 
     contents: dict[bytes, Content] = field(default_factory=dict)
-    images: list[bytes] = field(default_factory=list)
+    images: list[tuple[bytes, ChunkRow]] = field(default_factory=list)
     pixels: list[NDArray[np.uint8]] = field(default_factory=list)
-    chunks: list[tuple[bytes, Chunk]] = field(default_factory=list)
+    texts: list[tuple[bytes, ChunkRow]] = field(default_factory=list)
     files: list[_Pending] = field(default_factory=list)
-    image_vectors: Underway | None = None
-    text_vectors: Underway | None = None
+    image_vectors: PendingEmbeddings | None = None
+    text_vectors: PendingEmbeddings | None = None
+
+    def add(self, digest: bytes, unit: PreparedUnit) -> None:
+        start, end = unit.locator.lines or (None, None)
+        if isinstance(unit.payload, str):
+            self.texts.append((digest, ChunkRow(start, end, unit.payload)))
+        else:
+            self.images.append((digest, ChunkRow(start, end)))
+            self.pixels.append(unit.payload)
 
     def begin(self, encoder: Encoder) -> None:
         if self.pixels:
-            self.image_vectors = encoder.begin_images(self.pixels)
+            self.image_vectors = encoder.submit_images(self.pixels)
             self.pixels = []  # each is let go of when it has been embedded
-        if self.chunks:
-            texts = [chunk.text for _, chunk in self.chunks]
-            self.text_vectors = encoder.begin_texts(texts, Task.DOCUMENT)
+        if self.texts:
+            texts = [row.text or "" for _, row in self.texts]
+            self.text_vectors = encoder.submit_texts(texts, Task.DOCUMENT)
 
     def is_embedded(self) -> bool:
         return all(one is None or one.done() for one in (self.image_vectors, self.text_vectors))
@@ -132,44 +139,29 @@ class Batch:
         """Add a file that was skipped or left out."""
         self._add_file(_Pending(entry, status, reason))
 
-    def add_image(self, entry: FileEntry, image: ReadyImage, change: Change) -> None:
-        """Add a file and the image it holds."""
-        self._part.contents[image.hash] = Content(
-            image.hash,
-            "image",
-            image.width,
-            image.height,
-            **asdict(image.details),
-            fingerprint=image.fingerprint,
-        )
-        self._part.images.append(image.hash)
-        self._part.pixels.append(image.pixels)
-        self._add_file(_Pending(entry, "indexed", None, image.hash, change))
+    def add(self, entry: FileEntry, file: PreparedFile, change: Change) -> bool:
+        """Add a file and its units, in as many batches as they take.
 
-    def add_text(
-        self, entry: FileEntry, digest: bytes, chunks: Iterable[Chunk], change: Change
-    ) -> bool:
-        """Add a file and the text it holds, as many batches as that takes.
-
-        The file follows its last chunk, so that a content is in use only once it is whole.
-        Returns whether there was any text, and it came to its end before `stop` was set.
+        The file follows its last unit, so that a content is in use only once it is whole. A
+        single image and its file are always in one batch.
+        Returns whether the file had any unit, and all were added before `stop` was set.
 
         Raises:
-            MediaError: The chunks did not come to their end; nothing of them is kept.
+            MediaError: The units could not all be read; none of them is kept.
         """
         added = False
         try:
-            for chunk in chunks:
-                self._part.contents.setdefault(digest, Content(digest, "text"))
-                self._part.chunks.append((digest, chunk))
+            for unit in file.units:
+                self._part.contents.setdefault(file.digest, _content(file, unit))
+                self._part.add(file.digest, unit)
                 added = True
-                if self._begin_if_full() and self._stop.is_set():
+                if file.fingerprint is None and self._begin_if_full() and self._stop.is_set():
                     return False
         except BaseException:
-            self._discard(digest)
+            self._discard(file.digest)
             raise
         if added:
-            self._add_file(_Pending(entry, "indexed", None, digest, change))
+            self._add_file(_Pending(entry, "indexed", None, file.digest, change))
         return added
 
     def flush(self) -> None:
@@ -211,17 +203,16 @@ class Batch:
             text_vectors = part.text_vectors.result() if part.text_vectors else ()
         with span("batches committed"), self._writer.batch():
             ids = {digest: self._add_or_find(part, digest) for digest in part.hashes()}
-            for digest, vector in zip(part.images, image_vectors, strict=True):
-                self._writer.add_chunk(ids[digest], "image", ChunkRow(), vector)
-            for (digest, chunk), vector in zip(part.chunks, text_vectors, strict=True):
-                row = ChunkRow(chunk.line_start, chunk.line_end, chunk.text)
+            for (digest, row), vector in zip(part.images, image_vectors, strict=True):
+                self._writer.add_chunk(ids[digest], "image", row, vector)
+            for (digest, row), vector in zip(part.texts, text_vectors, strict=True):
                 self._writer.add_chunk(ids[digest], "text", row, vector)
             for entry, status, reason, content_hash, _ in part.files:
                 content_id = ids[content_hash] if content_hash else None
                 self._writer.put_file(*entry, status=status, reason=reason, content_id=content_id)
         self._underway.popleft()
         changes = Counter(pending.change for pending in part.files if pending.change)
-        self._on_commit(len(part.images) + len(part.chunks), changes)
+        self._on_commit(len(part.images) + len(part.texts), changes)
 
     def _add_or_find(self, part: _Part, digest: bytes) -> int:
         content_id = self._writer.content_id(digest)
@@ -231,7 +222,7 @@ class Batch:
         while self._underway:
             self._commit()
         self._part.contents.pop(digest, None)
-        self._part.chunks = [one for one in self._part.chunks if one[0] != digest]
+        self._part.texts = [one for one in self._part.texts if one[0] != digest]
         self._writer.drop_content(digest)
 
     def _add_file(self, pending: _Pending) -> None:
@@ -243,7 +234,7 @@ class Batch:
         part = self._part
         full = (
             len(part.images) >= self._size
-            or len(part.chunks) >= self._size * CHUNKS_PER_IMAGE
+            or len(part.texts) >= self._size * CHUNKS_PER_IMAGE
             or len(part.files) >= FILES
         )
         if full:
@@ -253,3 +244,16 @@ class Batch:
         ):
             self._commit()
         return full
+
+
+def _content(file: PreparedFile, unit: PreparedUnit) -> Content:
+    """Return the row of a file's content; its kind is the modality of its first unit."""
+    info = file.info
+    return Content(
+        file.digest,
+        unit.modality,
+        info.width,
+        info.height,
+        **asdict(info.metadata),
+        fingerprint=file.fingerprint,
+    )

@@ -11,29 +11,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nmm.index.encoders.backend import Backend
 from nmm.index.encoders.base import Encoder, Model
-from nmm.index.encoders.provision import obtain_default, prepare
+from nmm.index.encoders.provision import ensure_default_downloaded, prepare
 from nmm.index.encoders.registry import DEFAULT
 from nmm.index.encoders.resolve import find_model
-from nmm.index.encoders.runtime.backend import Backend
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.errors import CatalogError, ModelError, NoIndexError, StoppedError, UsageError
 from nmm.index.events import (
     Event,
-    MountAway,
-    NewIndex,
-    OcrMissing,
-    Rebuilding,
-    RebuildLeft,
-    RootAway,
+    IndexCreated,
+    MountMissing,
+    OcrUnavailable,
+    RebuildStarted,
+    RebuildUnfinished,
+    RootMissing,
     Summary,
-    Waiting,
+    WaitingForLock,
 )
 from nmm.index.index_model import check, model_of, settings_of
 from nmm.index.indexing import ocr
 from nmm.index.indexing.changed_scopes import cover_changes
 from nmm.index.indexing.finalize import derive
-from nmm.index.indexing.metadata_backfill import read_missing_details
+from nmm.index.indexing.metadata_backfill import read_missing_metadata
 from nmm.index.indexing.ocr_pass import read_words
 from nmm.index.indexing.pipeline import Options, Run
 from nmm.index.indexing.scopes import Coverage, Scope, cover, mount_point, resolve
@@ -232,17 +232,17 @@ class _Todo:
     changed: frozenset[Path] | None = None
 
     def waiting(self) -> Wait:
-        return Wait(self.stop, lambda holder: self.on_event(Waiting(str(holder or ""))))
+        return Wait(self.stop, lambda holder: self.on_event(WaitingForLock(str(holder or ""))))
 
     def make(self, writer: CatalogWriter, asked: Model | None) -> Summary:
         """Fill a new index. `asked` is its model; None for the default or its fallback."""
         try:
-            row = asked or obtain_default(
+            row = asked or ensure_default_downloaded(
                 offline=self.offline, on_event=self.on_event, stop=self.stop
             )
         except StoppedError as error:
             raise _NotReadyError(DEFAULT.name) from error
-        self.on_event(NewIndex(row.name))
+        self.on_event(IndexCreated(row.name))
         encoder = self._load(row)
         writer.set_settings(settings_of(encoder))
         return self._index(writer, self.folder, encoder, self.present)
@@ -252,7 +252,7 @@ class _Todo:
         encoder = self._load(model_of(settings))
         check(settings, encoder)
         if left := _left_beside(writer, self.folder.rebuild):
-            self.on_event(RebuildLeft(left.model, left.dimension))
+            self.on_event(RebuildUnfinished(left.model, left.dimension))
         return self._index(writer, self.folder, encoder, self.present)
 
     def rebuild(self, writer: CatalogWriter, settings: Settings, row: Model) -> Summary:
@@ -266,7 +266,7 @@ class _Todo:
                 hint=f"Mount its disk, or forget them with: nmm remove {away[0]}",
             )
         encoder = self._load(row)
-        self.on_event(Rebuilding(row.name, settings.model))
+        self.on_event(RebuildStarted(row.name, settings.model))
         beside = self.folder.rebuild
         if _left_beside(writer, beside) not in {None, settings_of(encoder)}:
             beside.delete()
@@ -317,9 +317,9 @@ class _Todo:
     ) -> Summary:
         covered = self._cover(writer, paths)
         for path, mount in covered.away.items():
-            self.on_event(RootAway(str(path), str(mount) if mount else None))
+            self.on_event(RootMissing(str(path), str(mount) if mount else None))
         for root, point in covered.unmounted:
-            self.on_event(MountAway(locate(str(root.path), point)))
+            self.on_event(MountMissing(locate(str(root.path), point)))
         for root in {root for root, _ in covered.scopes}:
             set_mount(writer, root, mount_point(root.path))
         with (
@@ -341,7 +341,7 @@ class _Todo:
             run.summary.removed += sum(empty_root(writer, root) for root in covered.emptied)
         if not run.summary.interrupted:
             derive(writer, folder, encoder)
-            through = read_missing_details(writer, self.on_event, self.stop)
+            through = read_missing_metadata(writer, self.on_event, self.stop)
             run.summary.interrupted = not through
             if through and folder == self.folder:  # no rebuild, which takes over what was read
                 self._read_words(writer, covered.scopes, run.unseen, run.summary)
@@ -370,7 +370,7 @@ class _Todo:
         except ModelError as error:
             if self.options.ocr:
                 raise
-            self.on_event(OcrMissing(error.why, error.hint))
+            self.on_event(OcrUnavailable(error.why, error.hint))
 
     def _load_ocr(self) -> ocr.Ocr:
         if self.kept.ocr is None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmm.index.errors import MediaError, UnreadableError
-from nmm.index.events import ReadingDetails
-from nmm.index.media.image.metadata import NO_DETAILS, Details
-from nmm.index.media.reader import read_details
+from nmm.index.events import MetadataBackfillStarted
+from nmm.index.media.base import NO_METADATA, Metadata
+from nmm.index.media.image.files import read_metadata
 from nmm.index.store.catalog.missing_metadata import Copy, count_unread, keep_read, unread
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ BATCH = 256
 THREADS = 4
 
 
-def read_missing_details(
+def read_missing_metadata(
     writer: CatalogWriter, on_event: Callable[[Event], None], stop: threading.Event
 ) -> bool:
     """Read what images say that the run has met, as far as an older nmm did not.
@@ -41,14 +41,14 @@ def read_missing_details(
     """
     if not (count := count_unread(writer)):
         return True
-    on_event(ReadingDetails(count))
+    on_event(MetadataBackfillStarted(count))
     last = 0
-    with ThreadPoolExecutor(THREADS, "nmm-details") as pool:
+    with ThreadPoolExecutor(THREADS, "nmm-metadata") as pool:
         while contents := unread(writer, last, BATCH):
             if stop.is_set():
                 return False
             last = max(contents)
-            found = zip(contents, pool.map(_details, contents.values()), strict=True)
+            found = zip(contents, pool.map(_metadata, contents.values()), strict=True)
             keep_read(
                 writer,
                 {
@@ -60,15 +60,15 @@ def read_missing_details(
     return True
 
 
-def _details(copies: list[Copy]) -> Details | None:
+def _metadata(copies: list[Copy]) -> Metadata | None:
     """Those of one content, which several files may hold; None if none of them can be read."""
     return next(filter(None, map(_read, copies)), None)
 
 
-def _read(copy: Copy) -> Details | None:
+def _read(copy: Copy) -> Metadata | None:
     try:
-        return read_details(Path(copy.path), copy.size, copy.mtime_ns)
+        return read_metadata(Path(copy.path), copy.size, copy.mtime_ns)
     except UnreadableError:
         return None
     except MediaError:
-        return NO_DETAILS
+        return NO_METADATA

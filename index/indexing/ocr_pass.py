@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmm.index.errors import MediaError
-from nmm.index.events import Event, OcrBegins, OcrPassed, OcrSummary, Skipped, Summary
+from nmm.index.events import Event, FileSkipped, OcrFileProcessed, OcrStarted, OcrSummary, Summary
 from nmm.index.indexing.ocr import SIDE, Ocr, Prepared, prepare
 from nmm.index.indexing.pipeline import ahead
-from nmm.index.media.reader import read_again
+from nmm.index.media.image.files import decode_known
 from nmm.index.store.catalog.ocr_text import Line, Picture, pictures, put_words, unread
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def read_words(
     if not ids:
         return
     ocr = load()
-    on_event(OcrBegins(len(ids)))
+    on_event(OcrStarted(len(ids)))
     batch = _Batch(writer, done)
     pool = ThreadPoolExecutor(AHEAD, "nmm-ocr-read")
     try:
@@ -82,8 +82,8 @@ def read_words(
                 batch.add(picture, ocr.read(prepared.result()))
             except MediaError as error:
                 reason = f"its words were not read: {error.what}"
-                summary.skipped.append(Skipped(str(picture.files[0]), reason))
-            on_event(OcrPassed(str(picture.files[0]), reason))
+                summary.skipped.append(FileSkipped(str(picture.files[0]), reason))
+            on_event(OcrFileProcessed(str(picture.files[0]), reason))
         batch.commit()
     finally:
         pool.shutdown(cancel_futures=True)
@@ -103,7 +103,7 @@ def _prepared(picture: Picture, max_pixels: int) -> Prepared:
 
 def _prepared_from(path: Path, digest: bytes, max_pixels: int) -> Prepared | MediaError:
     try:
-        return prepare(read_again(path, digest, side=SIDE, max_pixels=max_pixels))
+        return prepare(decode_known(path, digest, side=SIDE, max_pixels=max_pixels))
     except MediaError as error:
         return error
 

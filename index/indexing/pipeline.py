@@ -17,18 +17,17 @@ from functools import partial
 from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from nmm.index.common.tracing import span
-from nmm.index.encoders.runtime.backend import available_cpus
+from nmm.index.encoders.runtime.devices import available_cpus
 from nmm.index.errors import MediaError, NotMediaError, UnreadableError, UsageError
-from nmm.index.events import Counted, Event, Passed, Skipped, Summary
+from nmm.index.events import Event, FileProcessed, FilesCounted, FileSkipped, Summary
 from nmm.index.indexing.batching import Batch, Change, FileEntry
-from nmm.index.indexing.prepare import Media, ReadyImage, read_ready
+from nmm.index.indexing.prepare import PreparedFile, ReadRequest, hash_for_index, prepare_file
 from nmm.index.indexing.scopes import Scope, is_there
 from nmm.index.indexing.walk import FoundFile, SkippedEntry, walk
 from nmm.index.media.image.decode import MAX_PIXELS
-from nmm.index.media.reader import Chunking, KnownMedia, TextMedia
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.removal import delete_unseen, drop_orphans
 from nmm.index.store.catalog.roots import add_mount
@@ -45,6 +44,15 @@ AHEAD = 2
 # Files that the catalog is asked about at once.
 LOOKED_UP = 1000
 
+
+@dataclass(frozen=True)
+class KnownFile:
+    """A file whose content is in the catalog."""
+
+    digest: bytes
+
+
+Read: TypeAlias = KnownFile | PreparedFile
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -93,8 +101,7 @@ class Run:
         self._own = IndexFolder(own.path.resolve())
         self._own_prefix = str(self._own.path)
         self._committed_lock = threading.Lock()
-        self._model = encoder.model
-        self._chunking = Chunking.of(encoder.tokenizer, encoder.model.chunk)
+        self._request = ReadRequest.for_model(encoder.model, encoder.tokenizer, options.max_pixels)
         self._options = options
         self._on_event = on_event
         self._stop = stop
@@ -175,7 +182,7 @@ class Run:
                     yield root, entry
 
     def _count(self, scopes: Iterable[Scope]) -> None:
-        self._on_event(Counted(sum(1 for _ in self._walk(scopes))))
+        self._on_event(FilesCounted(sum(1 for _ in self._walk(scopes))))
 
     def _changed(self, scopes: Iterable[Scope]) -> Iterator[FileEntry]:
         """The files that have to be read; the others are dealt with on the way."""
@@ -208,22 +215,20 @@ class Run:
                 self._unseen.add((root, entry.path))
             self._skip(FileEntry(root, entry.path), entry.reason)
 
-    def _read(self, entry: FileEntry) -> Media:
+    def _read(self, entry: FileEntry) -> Read:
         """Read a file, in a thread of the pool."""
         with span("files read"):
-            return read_ready(
-                _location(entry),
-                image=self._model.image,
-                chunking=self._chunking,
-                max_pixels=self._options.max_pixels,
-                is_known=self._is_known,
-            )
+            hashed = hash_for_index(_location(entry))
+            # A text under an image's name may be known as the text that it is.
+            if hashed.is_genuine and self._is_known(hashed.digest):
+                return KnownFile(hashed.digest)
+            return prepare_file(hashed, self._request)
 
     def _is_known(self, digest: bytes) -> bool:
         with self._committed_lock:
             return self._committed.content_id(digest) is not None
 
-    def _take(self, entry: FileEntry, media: Future[Media]) -> None:
+    def _take(self, entry: FileEntry, media: Future[Read]) -> None:
         """Put what was read of a file into the batch, and count it."""
         try:
             with span("waiting for files"):
@@ -246,19 +251,15 @@ class Run:
             if added:
                 self._passed(entry.root, entry.path)
 
-    def _add(self, entry: FileEntry, media: Media) -> bool:
+    def _add(self, entry: FileEntry, media: Read) -> bool:
         """Add a file to the batch; False if the run was stopped in its midst."""
-        if isinstance(media, KnownMedia) and not self._batch.holds(media.hash):
+        if isinstance(media, KnownFile) and not self._batch.holds(media.digest):
             # A copy that was being embedded when this one was read, and then failed.
             media = self._read(entry)
-        change = self._change(entry, media.hash)
-        if self._batch.holds(media.hash):
-            self._batch.add_known(entry, media.hash, change)
-        elif isinstance(media, ReadyImage):
-            self._batch.add_image(entry, media, change)
-        elif isinstance(media, TextMedia) and not self._batch.add_text(
-            entry, media.hash, media.chunks, change
-        ):
+        change = self._change(entry, media.digest)
+        if self._batch.holds(media.digest):
+            self._batch.add_known(entry, media.digest, change)
+        elif isinstance(media, PreparedFile) and not self._batch.add(entry, media, change):
             if self._stop.is_set():
                 return False
             raise NotMediaError("no text in it")
@@ -283,12 +284,12 @@ class Run:
         self._tell_skipped(entry, reason)
 
     def _tell_skipped(self, entry: FileEntry, reason: str) -> None:
-        skipped = Skipped(locate(str(entry.root.path), entry.path), reason)
+        skipped = FileSkipped(locate(str(entry.root.path), entry.path), reason)
         self.summary.skipped.append(skipped)
         self._on_event(skipped)
 
     def _passed(self, root: Root, path: str) -> None:
-        self._on_event(Passed(locate(str(root.path), path)))
+        self._on_event(FileProcessed(locate(str(root.path), path)))
 
 
 def _groups(

@@ -1,78 +1,152 @@
-"""A file as it goes into an encoder: read, and of an image decoded and resized."""
+"""Make a file ready for an encoder: decode it, resize its images, cut its texts.
+
+Tasks and results can be pickled, and nothing here asks the catalog: files can be read in another
+process or on another host.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.errors import MediaError
+from nmm.index.media.base import Chunking, Locator, MediaInfo, Modality, Unit, UnitRequest
+from nmm.index.media.identify import HashedFile, hash_file
 from nmm.index.media.image.fingerprint import fingerprint
-from nmm.index.media.reader import Chunking, ImageMedia, KnownMedia, TextMedia, read_media
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL import Image
+    from tokenizers import Tokenizer
 
-    from nmm.index.encoders.base import ImageInput
-    from nmm.index.media.image.metadata import Details
+    from nmm.index.encoders.base import ImagePreprocessing, Model
+
+
+@dataclass(frozen=True)
+class ReadRequest:
+    """What an encoder needs of a file.
+
+    Attributes:
+        image: The input of the image tower.
+        chunking: How texts are cut.
+        max_pixels: Images with more pixels are refused.
+    """
+
+    image: ImagePreprocessing
+    chunking: Chunking
+    max_pixels: int
+
+    @classmethod
+    def for_model(cls, model: Model, tokenizer: Tokenizer, max_pixels: int) -> ReadRequest:
+        """Return the request of a run that indexes with a model."""
+        return cls(model.image, Chunking.for_index(tokenizer, model.chunk), max_pixels)
+
+    @property
+    def units(self) -> UnitRequest:
+        """The part that a media reader takes."""
+        return UnitRequest(self.image.side, self.max_pixels, self.chunking)
 
 
 @dataclass(frozen=True, slots=True)
-class ReadyImage:
-    """An image as it goes into the vision tower: `pixels` of shape (side, side, 3).
+class PreparedUnit:
+    """A unit as its tower takes it.
 
-    `fingerprint` is that of :mod:`nmm.index.media.image.fingerprint`.
+    Attributes:
+        modality: The tower.
+        payload: Pixels of shape (side, side, 3) for "image", a text for "text".
+        locator: Where in the file it lies.
     """
 
-    hash: bytes
-    pixels: NDArray[np.uint8]
-    width: int
-    height: int
-    details: Details
-    fingerprint: bytes
+    modality: Modality
+    payload: NDArray[np.uint8] | str
+    locator: Locator
 
 
-Media: TypeAlias = KnownMedia | ReadyImage | TextMedia
+@dataclass(frozen=True)
+class PreparedFile:
+    """A file, ready to be embedded. It can be pickled.
+
+    Attributes:
+        digest: The SHA-256 of its content.
+        info: Its properties.
+        units: Its units. A large file is read while they are iterated over, which raises
+            MediaError if it has changed or cannot be read.
+        fingerprint: Of an image file, see :mod:`nmm.index.media.image.fingerprint`.
+    """
+
+    digest: bytes
+    info: MediaInfo
+    units: Iterable[PreparedUnit]
+    fingerprint: bytes | None = None
 
 
-def read_ready(
-    path: Path,
-    *,
-    image: ImageInput,
-    chunking: Chunking,
-    max_pixels: int,
-    is_known: Callable[[bytes], bool],
-) -> Media:
-    """Read a file and make it ready. Called by several threads at once.
+@dataclass(frozen=True)
+class _StreamedUnits:
+    """The units of a large file, which is read anew whenever they are iterated over."""
 
-    Args:
-        path: The file.
-        image: What the vision tower takes.
-        chunking, max_pixels, is_known: See :func:`nmm.index.media.reader.read_media`.
+    file: HashedFile
+    request: ReadRequest
+
+    def __iter__(self) -> Iterator[PreparedUnit]:
+        for unit in self.file.read(self.request.units).units:
+            yield _prepare_unit(unit, self.request)
+
+
+def hash_for_index(path: Path) -> HashedFile:
+    """Identify and hash a file; whatever else goes wrong becomes a MediaError.
 
     Raises:
-        MediaError: As of :func:`~nmm.index.media.reader.read_media`; and whatever else a hostile
-            file provokes in a decoder, which must not end a run.
+        MediaError: See :func:`nmm.index.media.identify.hash_file`.
     """
     try:
-        media = read_media(
-            path, chunking=chunking, side=image.side, max_pixels=max_pixels, is_known=is_known
-        )
-        if not isinstance(media, ImageMedia):
-            return media
-        decoded = media.decoded
-        return ReadyImage(
-            media.hash,
-            to_pixels(decoded.image, image),
-            decoded.width,
-            decoded.height,
-            decoded.details,
-            fingerprint(decoded.image),
+        return hash_file(path)
+    except MediaError:
+        raise
+    except Exception as error:  # a hostile file must not end a run
+        raise _unexpected(error) from error
+
+
+def prepare_file(file: HashedFile, request: ReadRequest) -> PreparedFile:
+    """Decode a file and make its units ready. Several threads may call it at once.
+
+    Raises:
+        MediaError: See :meth:`nmm.index.media.base.MediaReader.read`; and for whatever else a
+            hostile file provokes in a decoder, which must not end a run.
+    """
+    try:
+        if file.source.data is None:
+            info = file.reader.describe(file.source)
+            return PreparedFile(file.digest, info, _StreamedUnits(file, request))
+        content = file.read(request.units)
+        units = list(content.units)
+        images = [_image(unit) for unit in units if unit.modality == "image"]
+        return PreparedFile(
+            file.digest,
+            content.info,
+            [_prepare_unit(unit, request) for unit in units],
+            fingerprint(images[0]) if len(images) == len(units) == 1 else None,
         )
     except MediaError:
         raise
     except Exception as error:
-        raise MediaError(f"not readable: {type(error).__name__}: {error}") from error
+        raise _unexpected(error) from error
+
+
+def _prepare_unit(unit: Unit, request: ReadRequest) -> PreparedUnit:
+    if unit.modality == "image":
+        return PreparedUnit("image", to_pixels(_image(unit), request.image), unit.locator)
+    assert isinstance(unit.payload, str), "a text unit carries a text"
+    return PreparedUnit("text", unit.payload, unit.locator)
+
+
+def _image(unit: Unit) -> Image.Image:
+    assert not isinstance(unit.payload, str), "an image unit carries an image"
+    return unit.payload
+
+
+def _unexpected(error: Exception) -> MediaError:
+    return MediaError(f"not readable: {type(error).__name__}: {error}")

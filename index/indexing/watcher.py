@@ -9,9 +9,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmm.index.encoders.runtime.backend import Backend
+from nmm.index.encoders.backend import Backend
 from nmm.index.errors import StoppedError, UsageError
-from nmm.index.events import Event, MountAway, RootAway, Skipped, Summary, Waiting
+from nmm.index.events import Event, FileSkipped, MountMissing, RootMissing, Summary, WaitingForLock
 from nmm.index.indexing.indexer import Kept, build, build_changed
 from nmm.index.indexing.pipeline import Options
 from nmm.index.indexing.scopes import resolve
@@ -126,9 +126,9 @@ class _Told:
         self._away: set[Event] = set()
 
     def on_event(self, event: Event) -> None:
-        if isinstance(event, Waiting):
+        if isinstance(event, WaitingForLock):
             self._on_event(event)
-        elif isinstance(event, RootAway | MountAway) and event not in self._away:
+        elif isinstance(event, RootMissing | MountMissing) and event not in self._away:
             self._away.add(event)
             self._on_event(event)
 
@@ -144,13 +144,13 @@ class _Unsettled:
         self._tried: dict[Path, _Signature] = {}
         self._known: dict[Path, _Signature] = {}
 
-    def know(self, skipped: Iterable[Skipped]) -> None:
+    def know(self, skipped: Iterable[FileSkipped]) -> None:
         """Take files as told."""
         for path in (Path(one.path) for one in skipped):
             if signature := _signature(path):
                 self._known[path] = signature
 
-    def settled(self, skipped: Iterable[Skipped]) -> list[Skipped]:
+    def settled(self, skipped: Iterable[FileSkipped]) -> list[FileSkipped]:
         """Those of the files that a burst skipped that are to be told; of others, wait and see."""
         told = []
         for one in skipped:

@@ -24,8 +24,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
 
-from nmm.index.common.atomic_files import replaced, sync, written
-from nmm.index.common.hashing import sha256_of_stream
+from nmm.index.common.atomic_files import fsync_path, replace_atomically, translate_write_errors
+from nmm.index.common.hashing import stream_sha256
 from nmm.index.errors import CatalogError, IndexLockedError, OutputError, UsageError
 from nmm.index.indexing.scopes import is_there
 from nmm.index.store.catalog.backup import settings_of, write_snapshot
@@ -101,7 +101,7 @@ def export_archive(folder: IndexFolder, file: Path) -> Manifest:
     not_within(folder, file)
     with (
         Catalog.open(folder.existing().catalog) as catalog,
-        replaced(file) as part,
+        replace_atomically(file) as part,
     ):
         settings = settings_of(catalog)
         copy = part.with_name(f"{part.name}-{CATALOG}")
@@ -123,7 +123,7 @@ def _manifest(copy: Path, schema: int, settings: Settings) -> Manifest:
     with Catalog.open(copy) as catalog:
         counts = _counts(catalog)
     with copy.open("rb") as stream:
-        digest = sha256_of_stream(stream)
+        digest = stream_sha256(stream)
     return Manifest(
         FORMAT,
         version("nmm"),
@@ -159,7 +159,7 @@ def import_archive(file: Path, folder: IndexFolder) -> Imported:
         OutputError: The index cannot be written.
     """
     _refuse_existing(folder)
-    with _readable(file) as stream, written(folder.path), _staged(folder) as staged:
+    with _readable(file) as stream, translate_write_errors(folder.path), _staged(folder) as staged:
         with _opened(stream) as archive:
             manifest = _unpack(archive, staged.catalog)
         _check(staged, manifest)
@@ -181,8 +181,9 @@ def _refuse_existing(folder: IndexFolder) -> None:
 
 def _existing(folder: IndexFolder) -> UsageError:
     return UsageError(
-        f"There is an index in {folder.path}, which an import does not replace.",
-        hint="Import into another folder with: nmm import FILE --index DIR",
+        f"{folder.path} already holds an index, and an import replaces none.",
+        code="import-over-index",
+        path=folder.path,
     )
 
 
@@ -212,10 +213,14 @@ def _readable(file: Path) -> Iterator[BinaryIO]:
         stream = file.expanduser().open("rb") if stat.S_ISREG(found.st_mode) else None
     except OSError as error:
         raise UsageError(
-            f"{file} cannot be read.", why=error.strerror or str(error), hint="Check its spelling."
+            f"{file} cannot be read.",
+            code="archive-unreadable",
+            why=error.strerror or str(error),
+            hint="Check its spelling.",
+            path=file,
         ) from error
     if stream is None:
-        raise UsageError(f"{file} is not a file.", hint="Name an archive that nmm export made.")
+        raise UsageError(f"{file} is not a file.", code="archive-not-a-file", path=file)
     with stream:
         yield stream
 
@@ -283,19 +288,20 @@ def _unpack(archive: zipfile.ZipFile, target: Path) -> Manifest:
         raise not_ours("Its catalog is not as long as its manifest says.")
     if shutil.disk_usage(target.parent).free < manifest.bytes:
         raise OutputError(
-            "There is no room for the index.",
+            "There is not enough space on the disk for the index.",
+            code="import-disk-full",
             why=f"It takes {manifest.bytes / 1e6:.0f} MB.",
-            hint="Import it to another disk with: nmm import FILE --index DIR",
+            bytes=manifest.bytes,
         )
     digest = hashlib.sha256()
     # Of this, zipfile gives no more than the size that was compared, whatever is packed in it.
     with archive.open(CATALOG) as packed:
-        with written(target):
+        with translate_write_errors(target):
             stream = target.open("xb")
         with stream:
             while block := packed.read(BLOCK):
                 digest.update(block)
-                with written(target):
+                with translate_write_errors(target):
                     stream.write(block)
                     stream.flush()
     if digest.hexdigest() != manifest.sha256:
@@ -324,10 +330,12 @@ def _put_in_place(staged: IndexFolder, folder: IndexFolder) -> None:
     if staged.catalog.with_name(f"{CATALOG}-wal").exists():
         raise OutputError(
             f"The index in {folder.path} cannot be written.",
-            why="Its log could not be taken into it.",
-            hint="See that the disk has room.",
+            code="import-not-writable",
+            why="SQLite could not merge its write-ahead log into the catalog.",
+            hint="Check that the disk has space.",
+            path=folder.path,
         )
-    sync(staged.catalog)
+    fsync_path(staged.catalog)
     _refuse_existing(folder)
     sys.audit("nmm.archive", "catalog to be put in place")
     try:
@@ -337,4 +345,4 @@ def _put_in_place(staged: IndexFolder, folder: IndexFolder) -> None:
         raise _existing(folder) from error
     except OSError:  # a disk without links
         staged.catalog.rename(folder.catalog)
-    sync(folder.path)
+    fsync_path(folder.path)

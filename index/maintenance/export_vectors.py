@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.common.atomic_files import replaced
+from nmm.index.common.atomic_files import replace_atomically
 from nmm.index.errors import UsageError
 from nmm.index.store.catalog.backup import settings_of
 from nmm.index.store.catalog.export_rows import VectorRow, count_rows, vector_rows
@@ -89,7 +89,7 @@ def _json_lines(file: Path) -> Iterator[Add]:
     # There are no more halves than these, and each has its decimals.
     halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
     decimals = np.array(list(map(str, halves)), object)
-    with replaced(file) as part, part.open("xb") as stream:
+    with replace_atomically(file) as part, part.open("xb") as stream:
 
         def add(rows: list[VectorRow], vectors: NDArray[np.float16]) -> None:
             for row, vector in zip(rows, decimals[vectors.view(np.uint16)], strict=True):
@@ -112,8 +112,8 @@ def _npy(file: Path, shape: tuple[int, int], dtype: Dtype) -> Iterator[Add]:
     number = np.dtype(dtype.value).newbyteorder("<")
     lines = file.with_name(f"{file.name}.jsonl")
     with (
-        replaced(lines) as lines_part,
-        replaced(file) as part,
+        replace_atomically(lines) as lines_part,
+        replace_atomically(file) as part,
         lines_part.open("xb") as lines_stream,
         part.open("xb") as stream,
     ):
@@ -135,12 +135,15 @@ def _parquet(file: Path, shape: tuple[int, int], dtype: Dtype) -> Iterator[Add]:
         from pyarrow import parquet
     except ImportError as error:
         raise UsageError(
-            "Parquet is written by pyarrow, which is not installed.",
-            hint="Install it with: python -m pip install 'nmm[parquet]'",
+            "Writing Parquet needs pyarrow, which is not installed.",
+            code="pyarrow-missing",
         ) from error
     numbers: Any = pa.float16() if dtype is Dtype.FLOAT16 else pa.float32()
     schema = _schema(pa.list_(numbers, shape[1]))
-    with replaced(file) as part, parquet.ParquetWriter(part, schema, compression="zstd") as writer:
+    with (
+        replace_atomically(file) as part,
+        parquet.ParquetWriter(part, schema, compression="zstd") as writer,
+    ):
 
         def add(rows: list[VectorRow], vectors: NDArray[np.float16]) -> None:
             flat = pa.array(vectors.astype(dtype.value).ravel())

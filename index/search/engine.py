@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 from nmm.index import calibration
 from nmm.index.calibration import neutral_vectors
-from nmm.index.common.numpy_threads import import_numpy
+from nmm.index.common.numpy_threads import import_numpy_single_threaded
 from nmm.index.common.tracing import span
 from nmm.index.encoders.base import Encoder, Task
 from nmm.index.encoders.runtime.loader import load_encoder
-from nmm.index.encoders.runtime.onnx_encoder import Use
+from nmm.index.encoders.runtime.onnx_encoder import Workload
 from nmm.index.errors import CatalogError, NoIndexError, UsageError
 from nmm.index.index_model import check, model_of
 from nmm.index.search.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.encoders.runtime.backend import Backend
+    from nmm.index.encoders.backend import Backend
     from nmm.index.store.layout import IndexFolder
     from nmm.index.store.vectors.searcher import PendingSearch
 
@@ -60,14 +60,14 @@ def open_search(
 ) -> Iterator[Search]:
     """An index, ready to be searched; nothing is opened before it is needed.
 
-    `once` is for a query or two, see :class:`~nmm.index.encoders.runtime.onnx_encoder.Use`.
+    `once` is for a query or two, see :class:`~nmm.index.encoders.runtime.onnx_encoder.Workload`.
 
     Raises:
         NoIndexError: There is none, or nothing was ever indexed.
         CatalogError: The catalog cannot be read.
     """
     if once:
-        import_numpy()
+        import_numpy_single_threaded()
     with span("catalog opened"):
         catalog = open_for_reading(folder)
     with catalog:
@@ -78,9 +78,15 @@ def open_search(
             )
 
         def load(settings: Settings, grouped: bool) -> Encoder:
-            use = Use.GROUPS if grouped else Use.QUERY if once else Use.QUERIES
+            workload = (
+                Workload.QUERY_BATCH
+                if grouped
+                else Workload.SINGLE_QUERY
+                if once
+                else Workload.INTERACTIVE
+            )
             encoder = load_encoder(
-                model_of(settings), backend=backend, use=use, on_compile=on_compile
+                model_of(settings), backend=backend, workload=workload, on_compile=on_compile
             )
             check(settings, encoder)
             return encoder

@@ -273,18 +273,18 @@ def image_file(text: str) -> Path | None:
     Raises:
         UsageError: It is the path of an image file that is not there, or the URL of one.
     """
-    from nmm.index.media.image.decode import IMAGE_SUFFIXES, looks_like_image
+    from nmm.index.media.registry import is_image, is_image_name
 
     if _URL.fullmatch(text):
         return _image_at(text)
     if not text or len(text) > _LONGEST_PATH:
         return None
     is_name = PurePosixPath(text.replace(os.sep, "/")).name == text
-    has_suffix = Path(text).suffix.lower() in IMAGE_SUFFIXES
+    has_suffix = is_image_name(Path(text))
     try:
         path = Path(text).expanduser()
         if path.is_file():
-            return path if has_suffix or looks_like_image(_head(path)) else None
+            return path if has_suffix or is_image(_head(path)) else None
     except (OSError, ValueError, RuntimeError):
         pass  # too long, not readable, with a NUL, of a user that is not there: no path
     if has_suffix and not is_name and not re.search(r"\s/|/\s|://", text):
@@ -300,13 +300,13 @@ def _image_at(url: str) -> Path | None:
     from urllib.parse import unquote_to_bytes, urlsplit
     from urllib.request import url2pathname
 
-    from nmm.index.media.image.decode import IMAGE_SUFFIXES
+    from nmm.index.media.registry import is_image_name
 
     try:
         parts = urlsplit(url)
     except ValueError:
         return None
-    if Path(parts.path).suffix.lower() not in IMAGE_SUFFIXES and parts.scheme != "file":
+    if not is_image_name(Path(parts.path)) and parts.scheme != "file":
         return None  # an address may stand in a text that is looked for
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
         raise UsageError(
@@ -320,10 +320,10 @@ def _image_at(url: str) -> Path | None:
 
 
 def _head(path: Path) -> bytes:
-    from nmm.index.media.image.decode import HEAD_BYTES
+    from nmm.index.media.registry import SIGNATURE_BYTES
 
     with path.open("rb") as file:
-        return file.read(HEAD_BYTES)
+        return file.read(SIGNATURE_BYTES)
 
 
 def _skip_space(text: str, at: int) -> int:

@@ -20,16 +20,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmm.index.common.hashing import sha256_of_stream
+from nmm.index.common.hashing import stream_sha256
 from nmm.index.encoders.base import Encoder, Task
 from nmm.index.errors import MediaError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from nmm.index.media.base import Unit
     from nmm.index.search.query import Query, Term
     from nmm.index.store.catalog.reader import Catalog
     from nmm.index.store.catalog.types import Settings
@@ -114,10 +115,10 @@ class QueryEmbedder:
         return self._of_image(_read(term.image), str(term.image))
 
     def _of_image(self, data: bytes, name: str) -> Vector:
-        from nmm.index.media.image.decode import HEAD_BYTES, looks_like_image
+        from nmm.index.media.registry import SIGNATURE_BYTES, is_image
 
         known = None
-        if looks_like_image(data[:HEAD_BYTES]):
+        if is_image(data[:SIGNATURE_BYTES]):
             known = self._known(hashlib.sha256(data).digest())
         return self._embedded(data, name) if known is None else known
 
@@ -138,11 +139,9 @@ class QueryEmbedder:
 
     def _of_content(self, path: Path) -> Vector:
         """The vector of an image, or the mean of those of a text's passages."""
-        import numpy as np
-
-        from nmm.index.encoders.preprocess import to_pixels
+        from nmm.index.media.base import Chunking, UnitRequest
+        from nmm.index.media.identify import hash_file
         from nmm.index.media.image.decode import MAX_PIXELS
-        from nmm.index.media.reader import Chunking, ImageMedia, TextMedia, read_media
 
         known = self._known(_digest(path))
         if known is not None:
@@ -151,19 +150,14 @@ class QueryEmbedder:
         model = encoder.model
         found: list[Vector] = []
         try:
-            media = read_media(
-                path,
-                chunking=Chunking.of(encoder.tokenizer, model.chunk),
-                side=model.image.side,
-                max_pixels=MAX_PIXELS,
-                is_known=lambda _: False,
-            )
-            if isinstance(media, ImageMedia):
-                pixels = to_pixels(media.decoded.image, model.image)
-                found.append(encoder.embed_images(np.stack([pixels]))[0])
-            elif isinstance(media, TextMedia):
-                passages = _batches(chunk.text for chunk in media.chunks)
-                found += _mean(encoder.embed_texts(some, Task.DOCUMENT) for some in passages)
+            chunking = Chunking.for_index(encoder.tokenizer, model.chunk)
+            request = UnitRequest(model.image.side, MAX_PIXELS, chunking)
+            units = list(itertools.islice(every := hash_file(path).read(request).units, 2))
+            if [unit.modality for unit in units] == ["image"]:
+                of_image: Vector = _embed_units(encoder, units)[0]
+                return of_image
+            batches = _batches(itertools.chain(units, every))
+            found += _mean(_embed_units(encoder, batch) for batch in batches)
         except MediaError as error:
             raise _unusable("file", str(path), error.what) from error
         if not found:
@@ -195,7 +189,7 @@ def texts_of(query: Query) -> list[str]:
 
 def _read(path: Path) -> bytes:
     """The bytes of an image file; a pipe is one, too."""
-    from nmm.index.media.reader import read_image
+    from nmm.index.media.image.files import read_image
 
     _check_file(path)
     try:
@@ -213,7 +207,7 @@ def _digest(path: Path) -> bytes:
         if not path.is_file():
             raise UsageError(f"{path} is no regular file.", hint="Name a text or an image.")
         with path.open("rb") as file:
-            return sha256_of_stream(file)
+            return stream_sha256(file)
     except OSError as error:
         raise _unusable("file", str(path), f"not readable: {error.strerror or error}") from error
 
@@ -229,8 +223,23 @@ def _check_file(path: Path) -> None:
             )
 
 
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    every = iter(texts)
+def _embed_units(encoder: Encoder, units: Sequence[Unit]) -> Vector:
+    """The vectors of some units of a file, shape (units, dimension), images first."""
+    import numpy as np
+
+    from nmm.index.encoders.preprocess import to_pixels
+
+    texts = [unit.payload for unit in units if isinstance(unit.payload, str)]
+    images = [unit.payload for unit in units if not isinstance(unit.payload, str)]
+    pixels = [to_pixels(image, encoder.model.image) for image in images]
+    parts = [encoder.embed_images(np.stack(pixels))] if pixels else []
+    parts += [encoder.embed_texts(texts, Task.DOCUMENT)] if texts else []
+    vectors: Vector = np.concatenate(parts)
+    return vectors
+
+
+def _batches(units: Iterable[Unit]) -> Iterator[list[Unit]]:
+    every = iter(units)
     while some := list(itertools.islice(every, PASSAGES)):
         yield some
 

@@ -35,7 +35,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index import calibration
-from nmm.index.common.linalg import make_unit
+from nmm.index.common.linalg import normalize_rows
 from nmm.index.store.catalog.comparison_data import sample
 from nmm.index.store.catalog.read_cache import States
 from nmm.index.store.catalog.reader import Catalog
@@ -198,7 +198,7 @@ class Relevance:
             neutral += np.float32(term.weight / greatest) * pool[chosen]
             if source == kind:
                 own[np.arange(NEUTRAL), chosen] = True
-        make_unit(neutral)
+        normalize_rows(neutral)
         cosines = (neutral @ items.T)[~own]
         if not len(cosines):
             return None

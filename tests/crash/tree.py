@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from nmm.index.media.reader import SMALL_TEXT
+from nmm.index.media.text.reader import SMALL_TEXT
 
 COLOURS = ("red", "green", "blue", "yellow", "black", "white", "orange", "purple")
 NOUNS = ("cat", "train", "piano", "boat", "bee", "book", "coffee", "bridge", "tree", "moon")

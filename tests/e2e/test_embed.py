@@ -17,9 +17,9 @@ import pytest
 from numpy.typing import NDArray
 from support import SAMPLE_DATA, Nmm
 
+from nmm.index.common.cpu_features import has_int8_dot_product
 from nmm.index.embed import vectors_of_images
 from nmm.index.encoders.base import Task
-from nmm.index.encoders.runtime.cpu_features import multiplies_bytes
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 
 NMM = Path(sys.executable).with_name("nmm")
@@ -279,7 +279,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_the_precision_that_the_processor_is_made_for(tmp_path: Path) -> None:
     """Asked for on the command line, in the environment or in the configuration."""
-    chosen = "int8" if multiplies_bytes() else "fp32"
+    chosen = "int8" if has_int8_dot_product() else "fp32"
     _, expected, _ = run("text", "a cat", "--precision", chosen)
     config = tmp_path / "config.toml"
     config.write_text('[defaults]\nprecision = "auto"\n', "utf-8")
@@ -291,4 +291,4 @@ def test_the_precision_that_the_processor_is_made_for(tmp_path: Path) -> None:
         assert (status, errors) == (0, "")
         assert output == expected
     _, default, _ = run("text", "a cat")
-    assert (default == expected) is not multiplies_bytes()
+    assert (default == expected) is not has_int8_dot_product()

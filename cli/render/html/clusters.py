@@ -8,32 +8,32 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from nmm.cli.console.text import count, printable
-from nmm.cli.render.clusters import counts
+from nmm.cli.render.clusters import count_kinds
 from nmm.cli.render.html.gallery import cards, document
 from nmm.index.search.result import Result
 
 if TYPE_CHECKING:
     from nmm.index.analysis.clustering.clusters import Cluster
-    from nmm.index.analysis.collection import Items
+    from nmm.index.analysis.collection import FileCollection
 
 
-def page(items: Items, clusters: Sequence[Cluster]) -> Iterator[str]:
+def page(collection: FileCollection, clusters: Sequence[Cluster]) -> Iterator[str]:
     """The page, in parts."""
     files = sum(len(one.files) for one in clusters)
     summary = f"{count(files, 'file')} in {count(len(clusters), 'group')}" if files else "No groups"
     yield from document(
-        "Groups", f"{summary}, with the model {items.model}", _sections(items, clusters)
+        "Groups", f"{summary}, with the model {collection.model}", _sections(collection, clusters)
     )
 
 
-def _sections(items: Items, clusters: Sequence[Cluster]) -> Iterator[str]:
+def _sections(collection: FileCollection, clusters: Sequence[Cluster]) -> Iterator[str]:
     from nmm.index.store.catalog.file_vectors import first_passages
 
-    shown = [items.files[file].content for one in clusters for file in one.central]
-    texts = dict(first_passages(items.catalog, shown))
+    shown = [collection.files[file].content for one in clusters for file in one.central]
+    texts = dict(first_passages(collection.catalog, shown))
     numbers = itertools.count(1)
     for one in clusters:
-        of_kinds = counts(items, one)
+        of_kinds = count_kinds(collection, one)
         said = ", ".join(count(number, kind[:-1]) for kind, number in of_kinds.items() if number)
         if len(one.central) < len(one.files):
             said += f"; the {len(one.central)} most like it" if len(one.central) > 1 else ""
@@ -47,7 +47,7 @@ def _sections(items: Items, clusters: Sequence[Cluster]) -> Iterator[str]:
                 width=file.width,
                 height=file.height,
             )
-            for file in (items.files[position] for position in one.central)
+            for file in (collection.files[position] for position in one.central)
         )
         yield f'<section><h2 dir="auto">{escape(printable(one.name))}</h2>\n'
         yield f'<p class="facts">{escape(said)}</p>\n'

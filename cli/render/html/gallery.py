@@ -74,11 +74,11 @@ def write_parts(file: Path, parts: Iterable[str]) -> None:
         UsageError: Something else is there.
         OutputError: It cannot be written.
     """
-    from nmm.index.common.atomic_files import replaced
+    from nmm.index.common.atomic_files import replace_atomically
 
     check_place(file)
     with (
-        replaced(file) as part,
+        replace_atomically(file) as part,
         part.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as out,
     ):
         out.writelines(parts)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nmm.cli.render.html.sprites import Sprites
-    from nmm.index.analysis.projection.layout import Map
+    from nmm.index.analysis.projection.layout import FileMap
     from nmm.index.store.catalog.file_vectors import Item
 
 PASSAGE, SHORT, MANY = 300, 100, 20_000
@@ -54,7 +54,7 @@ class Page:
     files: Sequence[Item]
     model: str
     passages: Mapping[int, str]
-    drawn: Map
+    drawn: FileMap
     sprites: Sprites | None
 
     def write(self, file: Path) -> None:
@@ -114,7 +114,7 @@ class Page:
             "folder": _packed(np.array(numbers, "<u4")),
             "points": _packed(drawn.points.astype("<f4")),
             "image": _packed(np.array([item.kind == "image" for item in self.files], "u1")),
-            "cluster": _packed(drawn.of.astype("<i4")),
+            "cluster": _packed(drawn.cluster_of.astype("<i4")),
             "clusters": [
                 {
                     "name": printable(group.name),
@@ -122,7 +122,7 @@ class Page:
                     "place": [round(float(number), 5) for number in place],
                     "count": len(group.files),
                 }
-                for group, place in zip(drawn.clusters, drawn.places, strict=True)
+                for group, place in zip(drawn.clusters, drawn.label_positions, strict=True)
             ],
             "colours": {
                 name: palette(len(drawn.clusters), dark=name == "dark")._asdict()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
 
     from nmm.cli.render.html.sprites import Sprites
-    from nmm.index.analysis.projection.layout import Map
+    from nmm.index.analysis.projection.layout import FileMap
 
     Box = tuple[float, float, float, float]
 
@@ -64,18 +64,18 @@ def write_picture(file: Path, picture: Image.Image) -> None:
     """
     from PIL.PngImagePlugin import PngInfo
 
-    from nmm.index.common.atomic_files import replaced
+    from nmm.index.common.atomic_files import replace_atomically
 
     check_place(file)
     about = PngInfo()
     about.add_text("Software", SOFTWARE)
     data = io.BytesIO()
     picture.save(data, "PNG", pnginfo=about)
-    with replaced(file) as part:
+    with replace_atomically(file) as part:
         part.write_bytes(data.getvalue())
 
 
-def without_overlap(drawn: Map, places: Sequence[int]) -> list[int]:
+def without_overlap(drawn: FileMap, places: Sequence[int]) -> list[int]:
     """Those of some files, the first before the others, whose thumbnails do not overlap."""
     at = _pixels(drawn)
     room = 1.1 * THUMBNAIL * TWICE
@@ -95,7 +95,7 @@ def without_overlap(drawn: Map, places: Sequence[int]) -> list[int]:
     return [place for place in places if place in chosen]
 
 
-def picture(drawn: Map, kinds: Sequence[str], sprites: Sprites | None) -> Image.Image:
+def picture(drawn: FileMap, kinds: Sequence[str], sprites: Sprites | None) -> Image.Image:
     """The map of files of these kinds, of :data:`SIZE` pixels.
 
     Args:
@@ -133,14 +133,16 @@ def picture(drawn: Map, kinds: Sequence[str], sprites: Sprites | None) -> Image.
     return image.resize(SIZE, Image.Resampling.LANCZOS)
 
 
-def _colour(colours: Palette, drawn: Map, kinds: Sequence[str], place: int) -> tuple[int, int, int]:
+def _colour(
+    colours: Palette, drawn: FileMap, kinds: Sequence[str], place: int
+) -> tuple[int, int, int]:
     if not drawn.clusters:
         return colours.image if kinds[place] == "image" else colours.text
-    group = int(drawn.of[place])
+    group = int(drawn.cluster_of[place])
     return colours.groups[group] if group >= 0 else colours.none
 
 
-def _pixels(drawn: Map, points: object = None) -> list[tuple[float, float]]:
+def _pixels(drawn: FileMap, points: object = None) -> list[tuple[float, float]]:
     """Where points of the map are in the picture, drawn twice as large."""
     import numpy as np
 
@@ -153,14 +155,14 @@ def _pixels(drawn: Map, points: object = None) -> list[tuple[float, float]]:
 
 
 def _names(
-    drawn: Map, pen: ImageDraw.ImageDraw
+    drawn: FileMap, pen: ImageDraw.ImageDraw
 ) -> Iterator[tuple[float, float, str, ImageFont.ImageFont | ImageFont.FreeTypeFont]]:
     """Names where they stand, those that would cover one of a larger group left out."""
     from PIL import ImageFont
 
     font = ImageFont.load_default(TWICE * LETTERS)
     taken: list[Box] = []
-    for group, (x, y) in zip(drawn.clusters, _pixels(drawn, drawn.places), strict=True):
+    for group, (x, y) in zip(drawn.clusters, _pixels(drawn, drawn.label_positions), strict=True):
         name = printable(group.name)
         left, top, right, bottom = pen.textbbox((0, 0), name, font, "mm")
         # Within the picture, however long it is.

@@ -21,7 +21,7 @@ from nmm.index.errors import MediaError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from nmm.index.analysis.projection.layout import Map
+    from nmm.index.analysis.projection.layout import FileMap
     from nmm.index.store.catalog.file_vectors import Item
 
 SHEET = 4096
@@ -68,7 +68,7 @@ def side_for(count: int) -> int:
     return next((side for side in SIDES if (SHEET // side) ** 2 >= count), SIDES[-1])
 
 
-def chosen(files: Sequence[Item], drawn: Map) -> list[int]:
+def chosen(files: Sequence[Item], drawn: FileMap) -> list[int]:
     """Images that are to have a thumbnail, as positions in `files`; the first matter most.
 
     One of each content. The map is divided into cells: first comes one of each, that of the
@@ -136,7 +136,7 @@ def _thumbnails(
     paths: Sequence[str], of: Sequence[int], side: int
 ) -> Iterator[tuple[int, str, Image.Image | MediaError]]:
     """Each thumbnail, or why there is none; made in threads, for Pillow lets go of the GIL."""
-    from nmm.index.encoders.runtime.backend import available_cpus
+    from nmm.index.encoders.runtime.devices import available_cpus
     from nmm.index.media.image.thumbnail import thumbnail
 
     def make(path: str) -> Image.Image | MediaError:

@@ -1,20 +1,20 @@
-"""Which of some labels fits each file, without training: zero-shot classification.
+"""Zero-shot classification: gives each file a probability for each of some labels.
 
-As CLIP does it (Radford et al., 2021, section 3.1.4) and LiT (Zhai et al., 2022): a label is put
-into templates ("a photo of a {}"), the vectors of these texts are averaged, and
+This follows CLIP (Radford et al., 2021, section 3.1.4) and LiT (Zhai et al., 2022). A label is put
+into prompt templates ("a photo of a {}"), the vectors of the prompts are averaged, and
 
     p(label | file) = softmax over labels of cos(file, label) / temperature
 
-with the temperature of the model's row. Descriptions of a label are averaged with it (Pratt et al.,
-2023, "What does a platypus look like?"): each counts as much as its name in all templates.
+with the temperature of the model. Descriptions of a label are added to the average (Pratt et al.,
+2023, "What does a platypus look like?"): each counts as much as the name in all templates together.
 
-What a label's text begins with, of a model that has prefixes: of images what its vision tower was
-trained to meet, which is `search_query` (nomic puts that before captions in training and before
-classes in its zero-shot ImageNet: contrastors, dataset/image_text_loader.py and
-eval/imagenet/imagenet.py); of texts `classification`.
+For models with prefixes, prompts for images get the prefix that the vision tower was trained
+against, `search_query`: Nomic puts it before captions in training and before classes in its
+zero-shot ImageNet evaluation (contrastors, dataset/image_text_loader.py and
+eval/imagenet/imagenet.py). Prompts for texts get `classification`.
 
-That no label fits is one more, whose cosine with a file is what the file's best label would reach
-if the two had nothing to do with each other: see :func:`unfit`.
+The label for "no label fits" has a threshold in place of a cosine: the cosine that the file's best
+label would reach if label and file were unrelated. See :func:`rejection_thresholds`.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nmm.index.analysis.classification.labels import NONE, Label, check_labels
+from nmm.index.analysis.classification.labels import NONE_LABEL, Label, check_labels
 from nmm.index.analysis.classification.zero_shot import (
     CLIP_7,
-    PLACE,
+    PLACEHOLDER,
     check_templates,
-    class_vectors,
+    embed_classes,
 )
 from nmm.index.calibration import NEUTRAL_QUERIES
-from nmm.index.common.linalg import make_unit
+from nmm.index.common.linalg import normalize_rows
 from nmm.index.encoders.base import Task
 from nmm.index.store.catalog.file_vectors import content_sample
 from nmm.index.store.catalog.types import KINDS, Kind
@@ -40,34 +40,34 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.analysis.collection import Items
+    from nmm.index.analysis.collection import FileCollection
     from nmm.index.encoders.base import Encoder
     from nmm.index.store.catalog.file_vectors import Item
 
     Floats = NDArray[np.float32]
 
-SUBJECTS = ("{}", "a text about {}.", "notes on {}.", "This is about {}.")
-TASKS: dict[Kind, Task] = {"image": Task.QUERY, "text": Task.CLASSIFICATION}
+TEXT_TEMPLATES = ("{}", "a text about {}.", "notes on {}.", "This is about {}.")
+PROMPT_TASKS: dict[Kind, Task] = {"image": Task.QUERY, "text": Task.CLASSIFICATION}
 
-# Contents of a kind that labels are held against, to know what they fit anyway.
-SAMPLE = 1024
-# Of contents that have nothing to do with the labels, so many get none.
-REFUSED = 0.75
-# The part of the contents that is taken to be of other labels than any one.
-OTHERS = 0.25
-# Contents of which what a label fits anyway counts for a half.
-HALF = 10
+# Contents of a kind that the background level of a label is measured on.
+CALIBRATION_SAMPLE = 1024
+# The share of contents unrelated to all labels that get no label.
+REJECTION_RATE = 0.75
+# The share of contents that is assumed to be unrelated to any one label.
+UNRELATED_SHARE = 0.25
+# The number of contents at which the measured background level counts for a half.
+SHRINKAGE = 10
 
 
 @dataclass(frozen=True)
 class Classification:
-    """What each of some files is.
+    """The labels of some files.
 
     Attributes:
-        files: In the order of their paths.
-        labels: The names; with what no label fits, that is :data:`.labels.NONE`, the last.
-        scores: Probabilities, of each file for each label, shape (files, labels).
-        best: The number of the likeliest label, shape (files,).
+        files: Sorted by path.
+        labels: The names of the labels. :data:`.labels.NONE_LABEL` is the last, if it was allowed.
+        scores: The probability of each label for each file, shape (files, labels).
+        best: The index of the most probable label, shape (files,).
     """
 
     files: list[Item]
@@ -77,20 +77,24 @@ class Classification:
 
 
 def classify(
-    items: Items, labels: Sequence[Label], *, templates: Sequence[str] = (), none: bool = False
+    collection: FileCollection,
+    labels: Sequence[Label],
+    *,
+    templates: Sequence[str] = (),
+    none: bool = False,
 ) -> Classification:
-    """Give each file probabilities of being what the labels say.
+    """Compute the probability of each label for each file.
 
     Args:
-        items: The files.
-        labels: What they may be.
-        templates: Texts with a :data:`.zero_shot.PLACE` for the label, for both kinds; else those
-            that are built in.
-        none: Have one label more, for what no label fits.
+        collection: The files.
+        labels: The labels to choose from.
+        templates: Prompt templates with a :data:`.zero_shot.PLACEHOLDER`, used for both kinds
+            instead of the built-in ones.
+        none: Add a label for files that no label fits.
 
     Raises:
-        UsageError: There is nothing to choose from, or a template has no place for a label.
-        ModelError: The model of the index is not on this machine, or has other weights.
+        UsageError: There are too few labels, or a template has no placeholder.
+        ModelError: The model of the index is not on this machine, or its weights differ.
         CatalogError: The catalog cannot be read.
     """
     import numpy as np
@@ -98,90 +102,94 @@ def classify(
     check_labels(labels, none=none)
     if templates:
         check_templates(templates)
-    names = (*(label.name for label in labels), *[NONE] * none)
-    scores = np.empty((len(items.files), len(names)), np.float32)
-    kinds = np.array([item.kind for item in items.files])
+    names = (*(label.name for label in labels), *[NONE_LABEL] * none)
+    scores = np.empty((len(collection.files), len(names)), np.float32)
+    kinds = np.array([item.kind for item in collection.files])
     for kind in KINDS:
         chosen = np.flatnonzero(kinds == kind)
         if not len(chosen):
             continue
-        temperature = getattr(items.encoder.model.temperature, kind)
-        vectors = label_vectors(items.encoder, labels, kind, templates)
-        # By contents, of which files may share one.
-        rows, place = np.unique(items.rows[chosen], return_inverse=True)
-        cosines = items.vectors[rows] @ vectors.T
+        temperature = getattr(collection.encoder.model.temperature, kind)
+        vectors = embed_labels(collection.encoder, labels, kind, templates)
+        # Each content once: files may share one.
+        rows, inverse = np.unique(collection.rows[chosen], return_inverse=True)
+        cosines = collection.vectors[rows] @ vectors.T
         if none:
-            bounds = _unfit(items, kind, vectors, templates)
-            cosines = np.column_stack([cosines, bounds[cosines.argmax(axis=1)]])
-        scores[chosen] = softmax(cosines / temperature)[place]
-    return Classification(items.files, names, scores, scores.argmax(axis=1))
+            thresholds = _rejection_thresholds(collection, kind, vectors, templates)
+            cosines = np.column_stack([cosines, thresholds[cosines.argmax(axis=1)]])
+        scores[chosen] = softmax(cosines / temperature)[inverse]
+    return Classification(collection.files, names, scores, scores.argmax(axis=1))
 
 
-def label_vectors(
+def embed_labels(
     encoder: Encoder, labels: Sequence[Label], kind: Kind, templates: Sequence[str] = ()
 ) -> Floats:
-    """The vectors of labels, to be compared with those of a kind, shape (labels, dimension).
+    """Return label vectors to compare with contents of one kind, shape (labels, dimension).
 
     Args:
-        encoder: Of the index.
-        labels: Any number.
-        kind: Of what they are compared with.
-        templates: As of :func:`classify`.
+        encoder: The encoder of the index.
+        labels: Any number of labels.
+        kind: The kind of the contents.
+        templates: See :func:`classify`.
     """
     import numpy as np
 
-    forms = templates or _built_in(encoder, kind)
-    vectors = class_vectors(encoder, [label.name for label in labels], forms, TASKS[kind])
+    chosen = templates or _default_templates(encoder, kind)
+    vectors = embed_classes(encoder, [label.name for label in labels], chosen, PROMPT_TASKS[kind])
     described = [text for label in labels for text in label.descriptions]
     if described:
         owners = np.repeat(np.arange(len(labels)), [len(label.descriptions) for label in labels])
-        np.add.at(vectors, owners, encoder.embed_texts(described, TASKS[kind]))
-    make_unit(vectors)
+        np.add.at(vectors, owners, encoder.embed_texts(described, PROMPT_TASKS[kind]))
+    normalize_rows(vectors)
     return vectors
 
 
-def _built_in(encoder: Encoder, kind: Kind) -> Sequence[str]:
+def _default_templates(encoder: Encoder, kind: Kind) -> Sequence[str]:
     if kind == "text":
-        return SUBJECTS
-    return CLIP_7 if encoder.model.meets_captions else (PLACE,)
+        return TEXT_TEMPLATES
+    return CLIP_7 if encoder.model.trained_on_captions else (PLACEHOLDER,)
 
 
-def _unfit(items: Items, kind: Kind, labels: Floats, templates: Sequence[str]) -> Floats:
-    """:func:`unfit` of labels and a kind, held against all of the index, shape (labels,)."""
-    sample = content_sample(items.catalog, kind, SAMPLE)
+def _rejection_thresholds(
+    collection: FileCollection, kind: Kind, labels: Floats, templates: Sequence[str]
+) -> Floats:
+    """Return the :func:`rejection_thresholds` measured on the whole index, shape (labels,)."""
+    sample = content_sample(collection.catalog, kind, CALIBRATION_SAMPLE)
     queries = [Label(query) for query in NEUTRAL_QUERIES]
-    neutral = label_vectors(items.encoder, queries, kind, templates)
-    return unfit(sample @ neutral.T, sample @ labels.T)
+    neutral = embed_labels(collection.encoder, queries, kind, templates)
+    return rejection_thresholds(sample @ neutral.T, sample @ labels.T)
 
 
-def unfit(neutral: Floats, own: Floats) -> Floats:
-    """The cosine below which a label does not fit a content, shape (labels,).
+def rejection_thresholds(neutral: Floats, own: Floats) -> Floats:
+    """Return the cosine below which a label does not fit a content, shape (labels,).
 
-    Neutral queries (:data:`.scale.NEUTRAL_QUERIES`) are made into labels of the same form. Of as
-    many of them as there are labels, the best reaches a quantile of their cosines with the index
-    in so few of all cases as :data:`REFUSED` leaves. But a label that fits all of an index a
-    little is nearer to all of it. So both are measured from their own lower quartiles, which are
-    of what has nothing to do with a label as long as that is a quarter of the index. Of few
-    contents a quartile says little: it counts for n / (n + 10).
+    Neutral queries (:data:`.calibration.NEUTRAL_QUERIES`) are embedded with the same templates as
+    the labels. If there are as many of them as labels, the best one exceeds a certain quantile of
+    their cosines in a share of 1 - :data:`REJECTION_RATE` of all cases. A label that fits the whole
+    index a little has higher cosines throughout, so both are measured from their own lower
+    quartiles. A lower quartile describes contents unrelated to the label as long as these are a
+    quarter of the index. The quartile of a few contents says little: it counts for n / (n +
+    :data:`SHRINKAGE`).
 
-    `bench/calibration.py` prints how often this is right. Tried beside it: medians instead of
-    quartiles, which fail where most of an index is of one label; thresholds without a level; a
-    file's own cosines with neutral queries; and these as more labels of the softmax (NegLabel,
-    Jiang et al., 2024).
+    `bench/calibration.py` prints how often this is right. Alternatives that were tried: medians
+    instead of quartiles, which fail if most of an index has one label; thresholds without a
+    background level; a file's own cosines with neutral queries; and neutral queries as more labels
+    of the softmax (NegLabel, Jiang et al., 2024).
 
     Args:
         neutral: Cosines of a sample of the index with neutral queries, shape (n, queries).
-        own: With the labels, shape (n, labels).
+        own: Cosines of the sample with the labels, shape (n, labels).
     """
     import numpy as np
 
-    lower, reached = np.quantile(neutral, (OTHERS, REFUSED ** (1 / own.shape[1])))
-    level = (np.quantile(own, OTHERS, axis=0) - lower) * len(own) / (len(own) + HALF)
+    lower, reached = np.quantile(neutral, (UNRELATED_SHARE, REJECTION_RATE ** (1 / own.shape[1])))
+    level = np.quantile(own, UNRELATED_SHARE, axis=0) - lower
+    level = level * len(own) / (len(own) + SHRINKAGE)
     return np.asarray(reached + level, np.float32)
 
 
 def softmax(logits: Floats) -> Floats:
-    """Of each row, shape (n, labels)."""
+    """Return the softmax of each row, shape (n, labels)."""
     import numpy as np
 
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))

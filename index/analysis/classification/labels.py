@@ -1,4 +1,4 @@
-"""Labels that files are sorted by: what a person writes, read and checked."""
+"""Labels for zero-shot classification: parsed from text and validated."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 
 from nmm.index.errors import UsageError
 
-# The label of what none fits.
-NONE = "none"
+# The label of files that no other label fits.
+NONE_LABEL = "none"
 
 
 @dataclass(frozen=True)
 class Label:
-    """What a file may be.
+    """A label that a file may get.
 
     Attributes:
-        name: As it is shown, and kept as a tag.
-        descriptions: Texts that say what such a file shows, or is about.
+        name: The name that is shown and stored as a tag.
+        descriptions: Texts that describe such a file.
     """
 
     name: str
@@ -27,10 +27,10 @@ class Label:
 
 
 def parse_labels(text: str) -> list[Label]:
-    """Labels, one a line: ``label``, or ``label: description; description``.
+    """Parse one label per line: ``label``, or ``label: description; description``.
 
-    The first colon that a space follows ends the label. Empty lines, and those that begin with
-    #, are passed over.
+    The first colon followed by a space ends the label. Empty lines and lines that begin with # are
+    ignored.
     """
     found = []
     for line in text.splitlines():
@@ -38,38 +38,48 @@ def parse_labels(text: str) -> list[Label]:
             continue
         name, *rest = re.split(r":(?:\s+|$)", line.strip(), maxsplit=1)
         described = [part.strip() for part in rest[0].split(";")] if rest else []
-        found.append(Label(normal(name), tuple(filter(None, described))))
+        found.append(Label(normalize_label(name), tuple(filter(None, described))))
     return found
 
 
-def normal(name: str) -> str:
-    """A label's name in the one form that Unicode has for it (NFC), without spaces around it."""
+def normalize_label(name: str) -> str:
+    """Return a label's name in Unicode normalisation form C, without surrounding spaces."""
     return unicodedata.normalize("NFC", name).strip()
 
 
 def check_labels(labels: Sequence[Label], *, none: bool) -> None:
-    """Refuse labels among which there is nothing to choose.
+    """Check that the labels offer a choice.
 
     Raises:
-        UsageError: There are too few, or two of one name in any case, or one has none.
+        UsageError: There are too few labels, a label has no name, or two names are equal
+            (case-insensitive).
     """
     if not labels:
-        raise UsageError("There are no labels.", hint="Name some: --labels cat,dog,receipt")
+        raise UsageError("There are no labels.", code="labels-missing")
     if len(labels) == 1 and not none:
         raise UsageError(
-            f"There is one label, {labels[0].name!r}, and so nothing to choose from.",
-            hint="Name another, or choose between it and nothing with: --none",
+            f"{labels[0].name!r} is the only label, so there is nothing to choose from.",
+            code="labels-too-few",
+            hint="Add another label.",
+            label=labels[0].name,
         )
-    seen = {NONE} if none else set()
+    seen = {NONE_LABEL} if none else set()
     for label in labels:
         if not label.name or "\0" in label.name:
-            raise UsageError("A label has no name.", hint="Name each: --labels cat,dog,receipt")
+            raise UsageError("A label has no name.", code="label-unnamed")
         key = label.name.casefold()
-        if key in seen and key == NONE and none:
+        if key in seen and key == NONE_LABEL and none:
             raise UsageError(
-                f"{label.name!r} is what --none calls that which no label fits.",
-                hint="Call the label otherwise, or leave out --none.",
+                f"The name {label.name!r} is reserved for files that no label fits.",
+                code="label-reserved",
+                hint="Give the label another name.",
+                label=label.name,
             )
         if key in seen:
-            raise UsageError(f"The label {label.name!r} is there twice.", hint="Leave one out.")
+            raise UsageError(
+                f"The label {label.name!r} is given twice.",
+                code="label-duplicate",
+                hint="Remove one of the two.",
+                label=label.name,
+            )
         seen.add(key)

@@ -1,4 +1,4 @@
-"""The tags of an index: given by a classification, listed and taken away."""
+"""Tags of an index: assigned by a classification, listed and removed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def list_tags(folder: IndexFolder) -> list[Tag]:
-    """The labels that files of an index have, the commonest first.
+    """Return the tags of an index, the most frequent first.
 
     Raises:
         NoIndexError: There is no index.
@@ -27,19 +27,19 @@ def list_tags(folder: IndexFolder) -> list[Tag]:
         return stored.tags(catalog)
 
 
-def give_tags(
-    given: Sequence[tuple[Item, str | None]],
+def assign_tags(
+    assignments: Sequence[tuple[Item, str | None]],
     labels: Sequence[str],
     folder: IndexFolder,
     *,
     wait: Wait | None = None,
 ) -> None:
-    """Give files one of some labels each, in the place of another of these; all, or none.
+    """Replace the tags of files, in one transaction.
 
     Args:
-        given: Files, each with its label, or None for one that gets none.
-        labels: Those that there were to choose from.
-        folder: Of the index.
+        assignments: Files, each with its new tag, or None for no tag.
+        labels: The tags that are replaced. Other tags of the files stay.
+        folder: The index.
         wait: Wait for another process that writes to the index.
 
     Raises:
@@ -49,21 +49,21 @@ def give_tags(
         CatalogError: The catalog cannot be read or written.
     """
     with open_for_writing(folder.existing(), wait) as writer:
-        stored.give(writer, labels, [(item.hash, label) for item, label in given])
+        stored.give(writer, labels, [(item.hash, label) for item, label in assignments])
 
 
 def remove_tags(labels: Sequence[str], folder: IndexFolder, *, wait: Wait | None = None) -> int:
-    """Take labels from all files that have them; returns how many files that were.
+    """Remove tags from all files; return the number of files that had one.
 
     Raises:
         NoIndexError: There is no index.
-        UsageError: No file has one of the labels; then nothing is changed.
-        IndexLockedError, StoppedError, CatalogError: As of :func:`give_tags`.
+        UsageError: No file has one of the tags. Nothing is changed then.
+        IndexLockedError, StoppedError, CatalogError: See :func:`assign_tags`.
     """
     with open_for_writing(folder.existing(), wait) as writer:
-        # As SQLite compares them: of bytes, A to Z are made small and nothing else.
+        # SQLite ignores the case of A to Z only.
         known = {tag.label.encode().lower() for tag in stored.tags(writer)}
         for label in labels:
             if label.encode().lower() not in known:
-                raise UsageError(f"No file has the tag {label!r}.", hint="See them with: nmm tags")
+                raise UsageError(f"No file has the tag {label!r}.", code="tag-unknown", tag=label)
         return stored.take_away(writer, labels)

@@ -1,9 +1,9 @@
-"""A classifier made of names alone: a vector for each class, from sentences that name it.
+"""Zero-shot class vectors: the mean of a class's prompts, one per template.
 
-Each class's name is put into templates, such as "a photo of a {}.", the sentences are embedded,
-and their mean, of unit length again, stands for the class; an image belongs to the class whose
-vector is nearest (Radford et al., 2021, "Learning Transferable Visual Models From Natural
-Language Supervision", section 3.1.4; Zhai et al., 2022, "LiT", do the same).
+The name of each class is put into prompt templates such as "a photo of a {}.". The prompts are
+embedded, and their normalised mean represents the class. An image belongs to the class with the
+nearest vector (Radford et al., 2021, "Learning Transferable Visual Models From Natural Language
+Supervision", section 3.1.4; Zhai et al., 2022, "LiT", do the same).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from nmm.index.common.linalg import make_unit
+from nmm.index.common.linalg import normalize_rows
 from nmm.index.encoders.base import Task
 from nmm.index.errors import UsageError
 
@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 
     from nmm.index.encoders.base import Encoder
 
-PLACE = "{}"
-# Sentences embedded together: enough that those of one length meet, few enough to tell progress.
-SENTENCES = 1024
+PLACEHOLDER = "{}"
+# Prompts per batch: enough to group prompts of equal length, few enough to report progress.
+BATCH_SIZE = 1024
 
 
-def _both(*sentences: str) -> tuple[str, ...]:
-    """Sentences with each article: `*` stands for it."""
-    return tuple(one.replace("*", article) for one in sentences for article in ("a", "the"))
+def _with_articles(*templates: str) -> tuple[str, ...]:
+    """Return each template with "a" and with "the" in place of `*`."""
+    return tuple(
+        template.replace("*", article) for template in templates for article in ("a", "the")
+    )
 
 
 _QUALITIES = (
@@ -42,13 +44,13 @@ _ARTS = (
 )  # fmt: skip
 _MADE_OF = ("embroidered", "plastic", "origami", "toy", "cartoon", "plushie")
 
-# The 80 that CLIP was measured with on ImageNet, and the 7 of them that its authors found to be
-# enough: github.com/openai/CLIP, notebooks/Prompt_Engineering_for_ImageNet.ipynb.
+# The 80 templates that CLIP was evaluated with on ImageNet, and the 7 that its authors found to
+# suffice: github.com/openai/CLIP, notebooks/Prompt_Engineering_for_ImageNet.ipynb.
 CLIP_80 = (
-    *_both(*(f"a {quality} photo of * {{}}." for quality in _QUALITIES)),
-    *_both("a photo of * {}.", *(f"a photo of * {look} {{}}." for look in _LOOKS)),
-    *_both(*(f"{art} of * {{}}." for art in _ARTS)),
-    *_both(*(f"* {made} {{}}." for made in _MADE_OF), "* {} in a video game."),
+    *_with_articles(*(f"a {quality} photo of * {{}}." for quality in _QUALITIES)),
+    *_with_articles("a photo of * {}.", *(f"a photo of * {look} {{}}." for look in _LOOKS)),
+    *_with_articles(*(f"{art} of * {{}}." for art in _ARTS)),
+    *_with_articles(*(f"* {made} {{}}." for made in _MADE_OF), "* {} in a video game."),
     *("a photo of many {}.", "a photo of one {}.", "a photo of my {}.", "itap of my {}."),
 )
 CLIP_7 = (
@@ -60,10 +62,10 @@ CLIP_7 = (
     "art of the {}.",
     "a photo of the small {}.",
 )
-PLAIN = ("a photo of a {}.",)
+SINGLE_TEMPLATE = ("a photo of a {}.",)
 
 
-def class_vectors(
+def embed_classes(
     encoder: Encoder,
     names: Sequence[str],
     templates: Sequence[str] = CLIP_7,
@@ -71,47 +73,50 @@ def class_vectors(
     *,
     on_embedded: Callable[[int], None] = lambda _: None,
 ) -> NDArray[np.float32]:
-    """The vectors of classes, of unit length, shape (classes, dimension).
+    """Return normalised class vectors, shape (classes, dimension).
 
     Args:
-        encoder: What embeds the sentences.
-        names: Of the classes, shape (classes,). Equal names have equal vectors.
-        templates: Sentences with :data:`PLACE` where a name goes.
-        task: What they are embedded for. Images of nomic's models were trained to meet queries,
-            and its makers classify with the prefix of those:
-            github.com/nomic-ai/contrastors, src/contrastors/eval/imagenet/imagenet.py.
-        on_embedded: Told how many names more are done.
+        encoder: Embeds the prompts.
+        names: The classes. Equal names have equal vectors.
+        templates: Prompt templates with :data:`PLACEHOLDER` for the name.
+        task: The task of the prompts. The images of Nomic's models were trained against queries,
+            and its makers classify with the query prefix: github.com/nomic-ai/contrastors,
+            src/contrastors/eval/imagenet/imagenet.py.
+        on_embedded: Called with the number of names just embedded.
 
     Raises:
-        UsageError: There is no template, or one has no place for a name.
+        UsageError: There is no template, or a template has no placeholder.
     """
     import numpy as np
 
     check_templates(templates)
-    # Once each: with others beside it, the same sentence may differ in its last digits.
+    # Each name once: the last digits of a vector may depend on the rest of its batch.
     unique = {name: row for row, name in enumerate(dict.fromkeys(names))}
     vectors = np.empty((len(unique), encoder.model.dimension), np.float32)
-    step = max(1, SENTENCES // len(templates))
+    step = max(1, BATCH_SIZE // len(templates))
     for start in range(0, len(unique), step):
-        some = [*unique][start : start + step]
-        sentences = [template.replace(PLACE, name) for name in some for template in templates]
-        embedded = encoder.embed_texts(sentences, task)
-        means = embedded.reshape(len(some), len(templates), -1).mean(axis=1)
-        make_unit(means)
-        vectors[start : start + len(some)] = means
-        on_embedded(len(some))
+        batch = [*unique][start : start + step]
+        prompts = [template.replace(PLACEHOLDER, name) for name in batch for template in templates]
+        embedded = encoder.embed_texts(prompts, task)
+        means = embedded.reshape(len(batch), len(templates), -1).mean(axis=1)
+        normalize_rows(means)
+        vectors[start : start + len(batch)] = means
+        on_embedded(len(batch))
     return vectors[[unique[name] for name in names]]
 
 
 def check_templates(templates: Sequence[str]) -> None:
-    """Refuse what no class can be named with.
+    """Check that each template has a placeholder.
 
     Raises:
-        UsageError: As of :func:`class_vectors`.
+        UsageError: See :func:`embed_classes`.
     """
-    hint = "Write it as in --template 'a photo of a {}.'"
     if not templates:
-        raise UsageError("There is no template.", hint=hint)
+        raise UsageError("There is no template.", code="template-missing")
     for template in templates:
-        if PLACE not in template:
-            raise UsageError(f"The template {template!r} has no place for a name.", hint=hint)
+        if PLACEHOLDER not in template:
+            raise UsageError(
+                f"The template {template!r} has no {PLACEHOLDER} for the name of the class.",
+                code="template-invalid",
+                template=template,
+            )

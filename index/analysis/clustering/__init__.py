@@ -1,1 +1,1 @@
-"""Clustering, and names for the clusters."""
+"""Clustering, and names for clusters."""

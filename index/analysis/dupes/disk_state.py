@@ -1,4 +1,4 @@
-"""What is on disk now of files that were indexed, and which paths are one file."""
+"""Checks which indexed files still exist unchanged, and which paths lead to the same file."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmm.index.common.hashing import sha256_of
+from nmm.index.common.hashing import file_sha256
 
 if TYPE_CHECKING:
     from os import stat_result
 
     from nmm.index.store.catalog.file_vectors import Item
 
-GONE, CHANGED = "not there any more", "changed since it was indexed"
+MISSING, CHANGED = "not there any more", "changed since it was indexed"
 
 
 @dataclass
-class Unit:
-    """One file on disk, by all of its paths: hard links, and symbolic links to it.
+class DiskFile:
+    """A file on disk with all its paths: hard links, and symbolic links to it.
 
     Attributes:
-        item: What the index says of the first.
-        paths: Those that are no symbolic links first; each is to be kept if one is.
+        item: The index entry of the first path.
+        paths: Paths that are not symbolic links come first. They are all kept or all redundant.
         size: Bytes.
-        mtime_ns: When it was modified.
+        mtime_ns: When the file was modified.
     """
 
     item: Item
@@ -36,56 +36,56 @@ class Unit:
 
 
 @dataclass
-class OnDisk:
-    """What is there.
+class DiskState:
+    """The state of indexed files on disk.
 
     Attributes:
-        units: By content, the files that hold it now.
-        missing: Paths that do not, with the reason.
+        files: The files that still hold each content, by content id.
+        missing: Paths that do not, each with the reason.
     """
 
-    units: dict[int, list[Unit]] = field(default_factory=dict)
+    files: dict[int, list[DiskFile]] = field(default_factory=dict)
     missing: list[tuple[str, str]] = field(default_factory=list)
 
 
-def look_at(items: Sequence[Item]) -> OnDisk:
-    """See that each file is there and holds what was indexed.
+def check_files(items: Sequence[Item]) -> DiskState:
+    """Check that each file exists and still holds its indexed content.
 
-    One of the same size and time is trusted; one of another time is read, for its hash to tell.
+    A file with the indexed size and time is trusted. If only the time differs, its hash decides.
     """
-    found = OnDisk()
-    known: dict[tuple[int, int] | str, Unit] = {}
+    found = DiskState()
+    known: dict[tuple[int, int] | str, DiskFile] = {}
     for item in sorted(items, key=lambda item: (Path(item.path).is_symlink(), item.path)):
         try:
-            there = Path(item.path).stat()
-            reason = _fault(item, there)
+            status = Path(item.path).stat()
+            reason = _mismatch(item, status)
         except FileNotFoundError:
-            reason = GONE
+            reason = MISSING
         except OSError as error:
             reason = f"cannot be read: {error.strerror or error}"
         if reason:
             found.missing.append((item.path, reason))
             continue
-        # Some file systems number no files.
-        key = (there.st_dev, there.st_ino) if there.st_ino else item.path
+        # Some file systems have no inode numbers.
+        key = (status.st_dev, status.st_ino) if status.st_ino else item.path
         if key in known:
             known[key].paths.append(item.path)
         else:
-            known[key] = Unit(item, [item.path], there.st_size, there.st_mtime_ns)
-            found.units.setdefault(item.content, []).append(known[key])
+            known[key] = DiskFile(item, [item.path], status.st_size, status.st_mtime_ns)
+            found.files.setdefault(item.content, []).append(known[key])
     return found
 
 
-def _fault(item: Item, there: stat_result) -> str:
-    """Why a file is not what was indexed; empty if it is.
+def _mismatch(item: Item, status: stat_result) -> str:
+    """Return why a file differs from the index entry, or an empty string.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
-    if not stat.S_ISREG(there.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return "not a regular file any more"
-    if there.st_size != item.size:
+    if status.st_size != item.size:
         return CHANGED
-    if there.st_mtime_ns != item.mtime_ns and sha256_of(Path(item.path)) != item.hash.hex():
+    if status.st_mtime_ns != item.mtime_ns and file_sha256(Path(item.path)) != item.hash.hex():
         return CHANGED
     return ""

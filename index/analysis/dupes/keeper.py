@@ -1,14 +1,15 @@
-"""Which of some copies to keep, and why not the others.
+"""Chooses which of several duplicates to keep, and explains why not the others.
 
-Each criterion leaves some, until one is left. Of images: the most pixels; the sharpest; the format
-that loses least; what says when it was taken; the most bytes. Of texts: the most words. Then age
-and name decide. A picture is read only if others have as many pixels, and then as a thumbnail.
+The criteria are applied in order until one file is left. For images: most pixels, greatest
+sharpness, format with the least loss, a capture date, largest file. For texts: most words. Age and
+name decide last. An image is read only if another has as many pixels, and then as a thumbnail.
 
-Sharpness is the variance of the Laplacian (Pech-Pacheco and others, 2000) by that of the image, so
-that more contrast is not taken for it, of all copies at one size, so that noise of single pixels
-counts little. It tells what is out of focus, moved or scaled up from less than the thumbnail. An
-edited copy may be a little larger than its original: then the older one is kept. `bench/dupes.py`
-prints how often that is the original.
+Sharpness is the variance of the Laplacian (Pech-Pacheco et al., 2000) divided by the variance of
+the image, so that contrast does not count as sharpness. All copies are measured at one size, so
+that the noise of single pixels counts little. The measure detects copies that are out of focus,
+blurred by motion, or enlarged from less than the thumbnail. An edited copy may be a little larger
+than its original; the older file is kept then. `bench/dupes.py` prints how often that is the
+original.
 """
 
 from __future__ import annotations
@@ -25,148 +26,151 @@ from nmm.index.search.near_duplicates import Words
 from nmm.index.store.catalog.comparison_data import passages
 
 if TYPE_CHECKING:
-    from nmm.index.analysis.collection import Items
-    from nmm.index.analysis.dupes.disk_state import Unit
+    from nmm.index.analysis.collection import FileCollection
+    from nmm.index.analysis.dupes.disk_state import DiskFile
 
 # The longer side of a thumbnail, in pixels.
-THUMBNAIL = 512
-# What has at least this part of the most pixels, of the greatest sharpness and of the most bytes is
-# as good.
-PIXELS, SHARPNESS, FILE = 0.98, 0.5, 0.8
-# Formats by what they lose; HEIF is what telephones take pictures in, WebP and AVIF are made of
-# others for the web, and GIF has 256 colours.
+THUMBNAIL_SIDE = 512
+# A file ties with the best if it has this share of the pixels, sharpness or bytes of the best.
+PIXEL_TOLERANCE, SHARPNESS_TOLERANCE, SIZE_TOLERANCE = 0.98, 0.5, 0.8
+# Formats by loss. Phones take pictures in HEIF, WebP and AVIF are usually converted for the web,
+# and GIF has 256 colours.
 LOSSLESS = {"BMP", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP lossless"}
-RANKS = {**dict.fromkeys(LOSSLESS, 0), "HEIF": 1, "JPEG": 2, "WEBP": 3, "AVIF": 3}
-LAST_RANK = 4
+FORMAT_RANKS = {**dict.fromkeys(LOSSLESS, 0), "HEIF": 1, "JPEG": 2, "WEBP": 3, "AVIF": 3}
+WORST_RANK = 4
 
 
 class Criterion(NamedTuple):
-    """How copies are told apart.
+    """A criterion that compares duplicates.
 
     Attributes:
-        better: Of what is kept for it.
-        worse: Of what is not.
-        value: The greater the better.
-        slack: The part of the greatest that is as good.
+        better: The reason for keeping the winner.
+        worse: The reason for rejecting another file.
+        value: Greater is better.
+        tolerance: The share of the greatest value that counts as equal.
     """
 
     better: str
     worse: str
-    value: Callable[[Unit], tuple[float, ...]]
-    slack: float = 1.0
+    value: Callable[[DiskFile], tuple[float, ...]]
+    tolerance: float = 1.0
 
 
-class Judge:
-    """Chooses among files; what it has read of one it keeps.
+class KeeperSelector:
+    """Chooses the file to keep. Values read from files are cached.
 
     Attributes:
         thumbnails: How many images were read.
     """
 
-    def __init__(self, items: Items) -> None:
-        self._catalog = items.catalog
+    def __init__(self, collection: FileCollection) -> None:
+        self._catalog = collection.catalog
         self.thumbnails = 0
-        self._words = cache(self._count_words)
-        self._sharpness = cache(self._measure)
-        last = [
-            Criterion("the oldest", "newer", lambda unit: (-unit.mtime_ns,)),
-            Criterion("the shortest name", "a longer name", _by_name),
+        self._word_count = cache(self._count_words)
+        self._sharpness = cache(self._measure_sharpness)
+        tie_breakers = [
+            Criterion("the oldest", "newer", lambda file: (-file.mtime_ns,)),
+            Criterion("the shortest name", "a longer name", _name_lengths),
             Criterion("the first by name", "a later name", lambda _: (0,)),
         ]
         self._images = [
-            Criterion("the most pixels", "fewer pixels", _pixels, PIXELS),
+            Criterion("the most pixels", "fewer pixels", _pixels, PIXEL_TOLERANCE),
             Criterion(
                 "the sharpest",
                 "less sharp",
-                lambda unit: (self._sharpness(unit.item.content, unit.paths[0]),),
-                SHARPNESS,
+                lambda file: (self._sharpness(file.item.content, file.paths[0]),),
+                SHARPNESS_TOLERANCE,
             ),
-            Criterion("the format that loses least", "a format that loses more", _format),
+            Criterion("the format that loses least", "a format that loses more", _format_rank),
             Criterion(
                 "it says when it was taken",
                 "it does not say when it was taken",
-                lambda unit: (unit.item.taken_at is not None,),
+                lambda file: (file.item.taken_at is not None,),
             ),
-            Criterion("the largest file", "a smaller file", lambda unit: (unit.size,), FILE),
-            *last,
+            Criterion(
+                "the largest file", "a smaller file", lambda file: (file.size,), SIZE_TOLERANCE
+            ),
+            *tie_breakers,
         ]
         self._texts = [
-            Criterion("the most words", "fewer words", lambda u: (self._words(u.item.content),)),
-            Criterion("the newest", "older", lambda unit: (unit.mtime_ns,)),
-            *last[1:],
+            Criterion(
+                "the most words", "fewer words", lambda file: (self._word_count(file.item.content),)
+            ),
+            Criterion("the newest", "older", lambda file: (file.mtime_ns,)),
+            *tie_breakers[1:],
         ]
-        self._exact = last
+        self._exact = tie_breakers
 
-    def best(self, units: Sequence[Unit]) -> tuple[Unit, str]:
-        """The one to keep, and why."""
-        left, why = list(units), ""
-        for criterion in self._criteria(left):
-            left, some = self._left(left, criterion), left
-            if len(left) < len(some):
-                why = criterion.better
-            if len(left) == 1:
+    def choose(self, files: Sequence[DiskFile]) -> tuple[DiskFile, str]:
+        """Return the file to keep, and the reason."""
+        remaining, reason = list(files), ""
+        for criterion in self._criteria(remaining):
+            remaining, before = self._select(remaining, criterion), remaining
+            if len(remaining) < len(before):
+                reason = criterion.better
+            if len(remaining) == 1:
                 break
-        return min(left, key=lambda unit: unit.paths[0]), why
+        return min(remaining, key=lambda file: file.paths[0]), reason
 
-    def why_not(self, unit: Unit, kept: Unit) -> str:
-        """By what criterion a file is no better than one that is kept."""
-        for criterion in self._criteria([unit, kept]):
-            if self._left([unit, kept], criterion) == [kept]:
+    def explain_rejection(self, file: DiskFile, kept: DiskFile) -> str:
+        """Return the criterion by which a file is worse than the kept one."""
+        for criterion in self._criteria([file, kept]):
+            if self._select([file, kept], criterion) == [kept]:
                 return criterion.worse
-        # It would be as good, but for others that both were compared with.
+        # The two tie; the choice was decided by a third file.
         return "no better"
 
-    def _criteria(self, units: Sequence[Unit]) -> list[Criterion]:
-        if len({unit.item.content for unit in units}) == 1:
+    def _criteria(self, files: Sequence[DiskFile]) -> list[Criterion]:
+        if len({file.item.content for file in files}) == 1:
             return self._exact
-        return self._images if units[0].item.kind == "image" else self._texts
+        return self._images if files[0].item.kind == "image" else self._texts
 
-    def _left(self, units: list[Unit], criterion: Criterion) -> list[Unit]:
-        values = [criterion.value(unit) for unit in units]
-        most = max(values)
-        least = (criterion.slack * most[0],) if criterion.slack < 1 else most
-        return [unit for unit, value in zip(units, values, strict=True) if value >= least]
+    def _select(self, files: list[DiskFile], criterion: Criterion) -> list[DiskFile]:
+        values = [criterion.value(file) for file in files]
+        best = max(values)
+        minimum = (criterion.tolerance * best[0],) if criterion.tolerance < 1 else best
+        return [file for file, value in zip(files, values, strict=True) if value >= minimum]
 
     def _count_words(self, content: int) -> int:
         return Words(passages(self._catalog, content, ALL_PASSAGES)).total
 
-    def _measure(self, content: int, path: str) -> float:
-        del content  # what it is kept by
+    def _measure_sharpness(self, content: int, path: str) -> float:
+        del content  # the key of the cache
         self.thumbnails += 1
         return sharpness(Path(path))
 
 
 def sharpness(path: Path) -> float:
-    """The variance of the Laplacian of an image, as a thumbnail, by its own; 0 if unreadable."""
+    """Return the sharpness of an image, measured on a thumbnail; 0 if it is unreadable."""
     import numpy as np
 
     from nmm.index.media.image.thumbnail import thumbnail
 
     try:
-        grey = np.asarray(thumbnail(path, THUMBNAIL).convert("L"), np.float32)
+        grey = np.asarray(thumbnail(path, THUMBNAIL_SIDE).convert("L"), np.float32)
     except MediaError:
         return 0.0
     if min(grey.shape) < 3:
         return 0.0
     middle = grey[1:-1, 1:-1]
     around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
-    # What is of one brightness has edges of noise alone.
+    # The edges of a flat image are noise.
     return float((around - 4 * middle).var() / max(grey.var(), 1))
 
 
-def _pixels(unit: Unit) -> tuple[float, ...]:
-    return ((unit.item.width or 0) * (unit.item.height or 0),)
+def _pixels(file: DiskFile) -> tuple[float, ...]:
+    return ((file.item.width or 0) * (file.item.height or 0),)
 
 
-def _format(unit: Unit) -> tuple[float, ...]:
+def _format_rank(file: DiskFile) -> tuple[float, ...]:
     try:
-        with Path(unit.paths[0]).open("rb") as file:
-            form = format_of(file.read(HEAD_BYTES))
+        with Path(file.paths[0]).open("rb") as stream:
+            format_name = format_of(stream.read(HEAD_BYTES))
     except OSError:
-        return (-LAST_RANK,)
-    return (-RANKS.get(form, LAST_RANK),)
+        return (-WORST_RANK,)
+    return (-FORMAT_RANKS.get(format_name, WORST_RANK),)
 
 
-def _by_name(unit: Unit) -> tuple[float, ...]:
-    path = PurePath(unit.paths[0])
+def _name_lengths(file: DiskFile) -> tuple[float, ...]:
+    path = PurePath(file.paths[0])
     return -len(path.name), -len(path.parts)

@@ -1,15 +1,16 @@
-"""Which contents of an index are nearly the same, or of one burst.
+"""Finds pairs of near-duplicate contents, and pairs of images of one burst.
 
-Images are nearly the same in two ways. Their hashes differ by few bits, in some quarter turn, and
-brightness and colours agree (:mod:`.prints`): saved again, resized, turned, recoloured. Or their
-vectors are near, they have different sizes, and one fits in the other (:mod:`.register`): cropped,
-straightened, framed. In neither case do they say that they were taken at different times.
+Two images are near-duplicates in either of two cases. Either their perceptual hashes differ by few
+bits in some rotation, and brightness and colours agree (:mod:`.image_match`): re-saved, resized,
+rotated, recoloured. Or their vectors are near, their sizes differ, and one fits into the other
+(:mod:`.crop_match`): cropped, straightened, framed. Images with different capture times are never
+near-duplicates.
 
-A burst was taken by one camera, each picture within seconds of the one before, and their vectors
-are near to each other. Texts are nearly the same if vectors and words are
+The images of a burst come from one camera, each taken within seconds of the one before, and their
+vectors are near. Two texts are near-duplicates if their vectors and words are similar
 (:mod:`.near_duplicates`).
 
-`bench/dupes.py` prints what each rule finds and what it takes for a copy that is none.
+`bench/dupes.py` prints how many copies each rule finds, and its false positives.
 """
 
 from __future__ import annotations
@@ -20,9 +21,14 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from nmm.index.analysis.dupes.candidates import by_hash, by_vector
-from nmm.index.analysis.dupes.crop_match import apart_registered
-from nmm.index.analysis.dupes.image_match import colours_apart, hashes, is_one_picture, unpack
+from nmm.index.analysis.dupes.candidates import find_by_hash, find_by_vector
+from nmm.index.analysis.dupes.crop_match import registered_distance
+from nmm.index.analysis.dupes.image_match import (
+    colour_distance,
+    is_same_picture,
+    perceptual_hashes,
+    unpack_fingerprints,
+)
 from nmm.index.common.tracing import span
 from nmm.index.search.near_duplicates import Words, has_same_words, is_another_time
 from nmm.index.store.catalog.comparison_data import looks, passages
@@ -33,22 +39,22 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.index.analysis.collection import Items
+    from nmm.index.analysis.collection import FileCollection
     from nmm.index.store.catalog.comparison_data import Look
     from nmm.index.store.catalog.file_vectors import Item
 
     Floats = NDArray[np.float32]
 
-# By how much brightness may be apart where one fits in the other, and colours, which move with it.
-REGISTERED, REGISTERED_COLOURS = 0.06, 6.0
-# Hashes of one that fits in the other differ by no more than this: for speed.
-REGISTERED_BITS = 24
-# Pictures of one burst that each is compared with, at most.
-LONGEST_BURST = 200
+# The maximum distance of a crop from its whole, in brightness and in colours, which shift with it.
+MAX_CROP_DISTANCE, MAX_CROP_COLOUR_DISTANCE = 0.06, 6.0
+# The maximum Hamming distance of a crop; it saves registrations.
+MAX_CROP_BITS = 24
+# Each image of a burst is compared with fewer than this many following ones.
+BURST_WINDOW = 200
 
 
-class Match(str, Enum):
-    """How two files are alike."""
+class MatchKind(str, Enum):
+    """How two files match."""
 
     EXACT = "exact"
     NEAR = "near"
@@ -57,13 +63,15 @@ class Match(str, Enum):
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What is alike. `bench/dupes.py` prints what that finds, on pictures that it was chosen with.
+    """Thresholds of similarity.
+
+    `bench/dupes.py` prints their effect on the images that they were chosen with.
 
     Attributes:
-        bits: Of 64, that the hashes of two images may differ by.
-        cosine: Of two images of which one may be a part, or of two texts, at least.
-        seconds: Between two pictures of a burst, at most.
-        burst: The cosine of two pictures of a burst, at least.
+        bits: The maximum Hamming distance of the 64-bit hashes of two images.
+        cosine: The minimum cosine of an image and a crop of it, or of two texts.
+        seconds: The maximum time between two images of a burst.
+        burst: The minimum cosine of two images of a burst.
     """
 
     bits: int = 10
@@ -72,106 +80,117 @@ class Thresholds:
     burst: float = 0.8
 
 
-Links = dict[tuple[int, int], Match]
-# Of a text all counts: what could be removed must not say more than what is kept.
+MatchedPairs = dict[tuple[int, int], MatchKind]
+# All of a text counts: a redundant text must not say more than the kept one.
 ALL_PASSAGES = 1 << 31
 
 
-def near_images(
-    items: Items, contents: Sequence[Item], vectors: Floats, thresholds: Thresholds
-) -> Links:
-    """Pairs of images that are nearly the same, by their places among the contents."""
+def find_near_images(
+    collection: FileCollection, contents: Sequence[Item], vectors: Floats, thresholds: Thresholds
+) -> MatchedPairs:
+    """Return pairs of near-duplicate images, as positions in `contents`."""
     import numpy as np
 
-    known = looks(items.catalog, [item.content for item in contents])
+    known = looks(collection.catalog, [item.content for item in contents])
     seen = [known[item.content] for item in contents]
-    prints = unpack([look.fingerprint for look in seen])
-    found: Links = {}
+    fingerprints = unpack_fingerprints([look.fingerprint for look in seen])
+    found: MatchedPairs = {}
 
-    def link(ones: NDArray[np.int64], others: NDArray[np.int64]) -> None:
-        for one, other in zip(ones.tolist(), others.tolist(), strict=True):
+    def link(firsts: NDArray[np.int64], seconds: NDArray[np.int64]) -> None:
+        for one, other in zip(firsts.tolist(), seconds.tolist(), strict=True):
             if not is_another_time(seen[one], seen[other]):
-                found[one, other] = Match.NEAR
+                found[one, other] = MatchKind.NEAR
 
-    places = np.flatnonzero(prints.known)
+    known_positions = np.flatnonzero(fingerprints.known)
     with span("images compared by hash"):
-        turned = hashes(prints.grey)
-        for block in by_hash(turned[places], thresholds.bits):
-            ones, others = places[block.ones], places[block.others]
-            alike = is_one_picture(prints, ones, others, block.turns)
-            link(ones[alike], others[alike])
+        rotated_hashes = perceptual_hashes(fingerprints.grey)
+        for block in find_by_hash(rotated_hashes[known_positions], thresholds.bits):
+            firsts, seconds = known_positions[block.firsts], known_positions[block.seconds]
+            matching = is_same_picture(fingerprints, firsts, seconds, block.rotations)
+            link(firsts[matching], seconds[matching])
     with span("images compared by vector"):
-        proposed = by_vector(vectors[places], thresholds.cosine)
-        ones, others = places[proposed.ones], places[proposed.others]
+        candidates = find_by_vector(vectors[known_positions], thresholds.cosine)
+        firsts, seconds = known_positions[candidates.firsts], known_positions[candidates.seconds]
         sizes = np.array([(item.width or 0, item.height or 0) for item in contents]).reshape(-1, 2)
-        differ = np.unpackbits(turned[ones, 0] ^ turned[others, 0], axis=1).sum(axis=1)
-        likely = (sizes[ones] != sizes[others]).any(axis=1) & (differ <= REGISTERED_BITS)
-        likely &= np.array(
-            [pair not in found for pair in zip(ones.tolist(), others.tolist(), strict=True)], bool
+        hamming = np.unpackbits(rotated_hashes[firsts, 0] ^ rotated_hashes[seconds, 0], axis=1).sum(
+            axis=1
         )
-        ones, others = ones[likely], others[likely]
-        # The part has fewer pixels, as a rule.
-        is_part = sizes[ones].prod(axis=1) < sizes[others].prod(axis=1)
-        wholes, parts = np.where(is_part, others, ones), np.where(is_part, ones, others)
-        grey, colours = prints.grey, prints.colours
-        laid = apart_registered(grey[wholes].astype(np.float32), grey[parts].astype(np.float32))
-        fits = laid <= REGISTERED
-        fits &= colours_apart(colours[ones], colours[others]) <= REGISTERED_COLOURS
-        link(ones[fits], others[fits])
+        likely = (sizes[firsts] != sizes[seconds]).any(axis=1) & (hamming <= MAX_CROP_BITS)
+        likely &= np.array(
+            [pair not in found for pair in zip(firsts.tolist(), seconds.tolist(), strict=True)],
+            bool,
+        )
+        firsts, seconds = firsts[likely], seconds[likely]
+        # The crop usually has fewer pixels.
+        is_part = sizes[firsts].prod(axis=1) < sizes[seconds].prod(axis=1)
+        wholes, parts = np.where(is_part, seconds, firsts), np.where(is_part, firsts, seconds)
+        grey, colours = fingerprints.grey, fingerprints.colours
+        distances = registered_distance(
+            grey[wholes].astype(np.float32), grey[parts].astype(np.float32)
+        )
+        fits = distances <= MAX_CROP_DISTANCE
+        fits &= colour_distance(colours[firsts], colours[seconds]) <= MAX_CROP_COLOUR_DISTANCE
+        link(firsts[fits], seconds[fits])
     return found
 
 
-def near_texts(
-    items: Items, contents: Sequence[Item], vectors: Floats, thresholds: Thresholds
-) -> Links:
-    """Pairs of texts that are nearly the same, by their places among the contents."""
-    found: Links = {}
+def find_near_texts(
+    collection: FileCollection, contents: Sequence[Item], vectors: Floats, thresholds: Thresholds
+) -> MatchedPairs:
+    """Return pairs of near-duplicate texts, as positions in `contents`."""
+    found: MatchedPairs = {}
     words: dict[int, Words] = {}
 
-    def words_of(place: int) -> Words:
-        if place not in words:
-            words[place] = Words(passages(items.catalog, contents[place].content, ALL_PASSAGES))
-        return words[place]
+    def words_of(position: int) -> Words:
+        if position not in words:
+            words[position] = Words(
+                passages(collection.catalog, contents[position].content, ALL_PASSAGES)
+            )
+        return words[position]
 
     with span("texts compared"):
-        proposed = by_vector(vectors, thresholds.cosine)
-        for one, other in zip(proposed.ones.tolist(), proposed.others.tolist(), strict=True):
+        candidates = find_by_vector(vectors, thresholds.cosine)
+        for one, other in zip(candidates.firsts.tolist(), candidates.seconds.tolist(), strict=True):
             if has_same_words(words_of(one), words_of(other)):
-                found[one, other] = Match.NEAR
+                found[one, other] = MatchKind.NEAR
     return found
 
 
-def bursts(
-    items: Items, contents: Sequence[Item], vectors: Floats, thresholds: Thresholds
-) -> Links:
-    """Pairs of pictures of one burst, by their places among the contents."""
-    dated = [place for place, item in enumerate(contents) if item.taken_at]
-    known = looks(items.catalog, [contents[place].content for place in dated])
-    found: Links = {}
+def find_bursts(
+    collection: FileCollection, contents: Sequence[Item], vectors: Floats, thresholds: Thresholds
+) -> MatchedPairs:
+    """Return pairs of images of one burst, as positions in `contents`."""
+    dated = [position for position, item in enumerate(contents) if item.taken_at]
+    known = looks(collection.catalog, [contents[position].content for position in dated])
+    found: MatchedPairs = {}
     with span("bursts"):
-        for run in runs([(place, known[contents[place].content]) for place in dated], thresholds):
+        for run in split_into_runs(
+            [(position, known[contents[position].content]) for position in dated], thresholds
+        ):
             for at, one in enumerate(run):
-                for other in run[at + 1 : at + LONGEST_BURST]:
+                for other in run[at + 1 : at + BURST_WINDOW]:
                     if float(vectors[one] @ vectors[other]) >= thresholds.burst:
-                        found[min(one, other), max(one, other)] = Match.BURST
+                        found[min(one, other), max(one, other)] = MatchKind.BURST
     return found
 
 
-def runs(seen: Sequence[tuple[int, Look]], thresholds: Thresholds) -> Iterator[list[int]]:
-    """Places of pictures by one camera, each taken within seconds of the one before."""
+def split_into_runs(
+    seen: Sequence[tuple[int, Look]], thresholds: Thresholds
+) -> Iterator[list[int]]:
+    """Yield positions of images of one camera, each taken within seconds of the one before."""
     by_camera: dict[str | None, list[tuple[float, int]]] = defaultdict(list)
-    for place, look in seen:
-        # A camera's clock counts, not where on the Earth it was.
+    for position, look in seen:
+        # The camera's local time counts, without its time zone.
         taken = datetime.fromisoformat(look.taken_at or "").replace(tzinfo=None)
         seconds = (taken - datetime(1970, 1, 1)).total_seconds()
-        by_camera[look.camera].append((seconds, place))
-    for pictures in by_camera.values():
+        by_camera[look.camera].append((seconds, position))
+    for images in by_camera.values():
         run: list[int] = []
         last = 0.0
-        for seconds, place in sorted(pictures):
+        for seconds, position in sorted(images):
             if run and seconds - last > thresholds.seconds:
                 yield run
                 run = []
-            run.append(place)
+            run.append(position)
             last = seconds
         yield run

@@ -1,1 +1,1 @@
-"""Project vectors to two dimensions."""
+"""Projection of vectors to two dimensions."""

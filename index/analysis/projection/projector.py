@@ -1,4 +1,4 @@
-"""Vectors laid out in a plane, so that those that are near stay near."""
+"""Projects vectors to two dimensions so that neighbours stay neighbours."""
 
 from __future__ import annotations
 
@@ -12,64 +12,63 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-INSTALL = "Install it with: pip install 'nmm[map]'"
-# PaCMAP draws pairs from the nearest, the farther and the others; of fewer points there are none.
-LEAST = 16
-# Of PaCMAP, as its paper has it: more keep less of each neighbourhood.
+# PaCMAP samples near, mid-near and further pairs; fewer points have no such pairs.
+MIN_PACMAP_POINTS = 16
+# The default of PaCMAP's paper. More neighbours preserve less of each neighbourhood.
 NEIGHBOURS = 10
 
 
 def check_installed() -> None:
-    """See that there is what projects, without the time that it takes to load.
+    """Check that PaCMAP is installed, without the time it takes to import.
 
     Raises:
-        ModelError: There is not.
+        ModelError: PaCMAP is not installed.
     """
     if importlib.util.find_spec("pacmap") is None:
-        raise _missing("PaCMAP is not installed.")
+        raise _not_available("PaCMAP is not installed.")
 
 
 def project(vectors: NDArray[np.float32], *, seed: int = 0) -> NDArray[np.float32]:
-    """A point for each vector, with those near to each other that have near vectors.
+    """Project vectors to points so that points of near vectors are near.
 
-    By PaCMAP (Wang, Huang, Rudin and Shaposhnik, 2021, "Understanding How Dimension Reduction
-    Tools Work"), which was faster here than UMAP and kept about as many neighbours;
-    ``bench/map.py`` measures both. Few vectors are laid out by their principal components.
+    PaCMAP (Wang, Huang, Rudin and Shaposhnik, 2021, "Understanding How Dimension Reduction Tools
+    Work") was faster here than UMAP and preserved about as many neighbours; ``bench/map.py``
+    measures both. Few vectors are projected to their principal components.
 
     Args:
         vectors: Of any length, shape (n, dimension).
-        seed: The same one makes the same points, on one machine.
+        seed: Equal seeds give equal points on the same machine.
 
     Returns:
-        Shape (n, 2), around 0, the farthest coordinate ±1.
+        Points centred on 0, with a largest coordinate of ±1, shape (n, 2).
 
     Raises:
         ModelError: PaCMAP is not installed, or cannot be loaded.
     """
     import numpy as np
 
-    if len(vectors) < LEAST or not np.ptp(vectors, axis=0).any():
-        points = principal(vectors)
+    if len(vectors) < MIN_PACMAP_POINTS or not np.ptp(vectors, axis=0).any():
+        points = project_pca(vectors)
     else:
-        points = _pacmap(vectors, seed)
-    return scaled(points)
+        points = _run_pacmap(vectors, seed)
+    return scale_to_unit(points)
 
 
-def _pacmap(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+def _run_pacmap(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     import numpy as np
 
-    # It writes down every seed and every small sample as a warning.
+    # It logs every seed and every small sample as a warning.
     logging.getLogger("pacmap").setLevel(logging.ERROR)
     try:
         from pacmap import PaCMAP
     except ImportError as error:
-        raise _missing(f"PaCMAP cannot be imported: {error}") from error
+        raise _not_available(f"PaCMAP cannot be imported: {error}") from error
     projection = PaCMAP(n_components=2, n_neighbors=NEIGHBOURS, random_state=seed)
     return np.asarray(projection.fit_transform(vectors, init="pca"), np.float32)
 
 
-def principal(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The first two principal components, shape (n, 2); zeros where there are fewer."""
+def project_pca(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the first two principal components, padded with zeros, shape (n, 2)."""
     import numpy as np
 
     points = np.zeros((len(vectors), 2), np.float32)
@@ -77,14 +76,14 @@ def principal(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         centred = vectors - vectors.mean(axis=0)
         left, values, _ = np.linalg.svd(centred, full_matrices=False)
         found = (left * values)[:, :2]
-        # A component may point either way: its largest coordinate is positive.
+        # The sign of a component is arbitrary. Make its largest coordinate positive.
         signs = np.sign(found[np.abs(found).argmax(axis=0), np.arange(found.shape[1])])
         points[:, : found.shape[1]] = found * np.where(signs, signs, 1)
     return points
 
 
-def scaled(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The points around the middle of their extent, the farthest coordinate ±1."""
+def scale_to_unit(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Centre the points in their bounding box and scale the largest coordinate to ±1."""
     import numpy as np
 
     if not len(points):
@@ -95,5 +94,5 @@ def scaled(points: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(centred / (extent or 1), np.float32)
 
 
-def _missing(why: str) -> ModelError:
-    return ModelError("A map cannot be drawn.", why=why, hint=INSTALL)
+def _not_available(why: str) -> ModelError:
+    return ModelError("A map cannot be drawn.", code="projection-missing", why=why)

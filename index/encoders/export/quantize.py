@@ -21,8 +21,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from nmm.index.common.cpu_features import int8_sums_saturate
 from nmm.index.common.onnx_runtime import load_onnxruntime
-from nmm.index.encoders.runtime.cpu_features import saturates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
     Matrices = dict[str, NDArray[np.float32]]
 
-LEAST = 1e-9  # instead of nothing, to divide by
-TOP = 127  # of int8, without -128: as many steps below zero as above
+EPSILON = 1e-9  # instead of nothing, to divide by
+INT8_MAX = 127  # of int8, without -128: as many steps below zero as above
 # The stem of EfficientNet and its first two blocks: few weights, and all that comes later is
 # made of them. In 8 bits as well, photos come to a mean cosine of 0.992, and 0.96 at worst.
 FP32_CONVOLUTIONS = 6
 CALIBRATION_IMAGES = 16
 # The version of ONNX that lets QuantizeLinear have a scale for each of several blocks.
-BLOCKS_SINCE = 21
+BLOCK_SCALES_OPSET = 21
 # Operators of ONNX Runtime's own.
 CONTRIB = "com.microsoft"
 UNIT, ZERO, WEIGHT_ZERO, LAST_AXIS = (
@@ -57,7 +57,7 @@ def quantize(source: Path, target: Path) -> None:
         source: An ONNX file in fp32, its weights in it or beside it.
         target: Where to write; weights go beside it, to `target` with `.data` added, so that
             they can be mapped into memory. It is meant for this machine: on another one
-            it can be less exact, see :func:`.instructions.saturates`.
+            it can be less exact, see :func:`.cpu_features.int8_sums_saturate`.
     """
     import onnx
 
@@ -87,7 +87,7 @@ def _quantize_matmuls(model: onnx.ModelProto) -> None:
         and node.input[1] in constants
         and len(constants[node.input[1]].dims) == 2
     }
-    _even_out(graph, matrices)
+    _balance_channels(graph, matrices)
     nodes: list[onnx.NodeProto] = []
     quantized: set[str] = set()
     _add_constants(graph)
@@ -96,9 +96,9 @@ def _quantize_matmuls(model: onnx.ModelProto) -> None:
             nodes.append(node)
             continue
         if node.input[0] not in quantized:  # the same for several products
-            nodes += _by_token(node.input[0], len(matrices[node.output[0]]))
+            nodes += _quantize_tokens(node.input[0], len(matrices[node.output[0]]))
             quantized.add(node.input[0])
-        nodes += _product(graph, node, matrices[node.output[0]])
+        nodes += _int8_product(graph, node, matrices[node.output[0]])
     del graph.node[:]
     graph.node.extend(nodes)
     used = {name for node in nodes for name in node.input}
@@ -107,12 +107,12 @@ def _quantize_matmuls(model: onnx.ModelProto) -> None:
     graph.initializer.extend(kept)
     # Between the two, nothing changed of what is in a tower.
     versions = {opset.domain: opset.version for opset in model.opset_import}
-    versions |= {CONTRIB: 1, "": max(versions[""], BLOCKS_SINCE)}
+    versions |= {CONTRIB: 1, "": max(versions[""], BLOCK_SCALES_OPSET)}
     del model.opset_import[:]
     model.opset_import.extend(helper.make_opsetid(*opset) for opset in versions.items())
 
 
-def _even_out(graph: onnx.GraphProto, matrices: Matrices) -> None:
+def _balance_channels(graph: onnx.GraphProto, matrices: Matrices) -> None:
     """Move scales of channels from layer norms into the matrices after them.
 
     Trained networks have a few channels that are much larger than the others, by the weights of
@@ -134,14 +134,14 @@ def _even_out(graph: onnx.GraphProto, matrices: Matrices) -> None:
             continue  # what something else reads must keep its scale
         weight, bias = (numpy_helper.to_array(constants[name]) for name in norm.input[1:3])
         rows = np.max([np.abs(matrices[name]).max(1) for name in after], 0)
-        scale = np.sqrt((3 * np.abs(weight) + np.abs(bias) + LEAST) / (rows + LEAST))
+        scale = np.sqrt((3 * np.abs(weight) + np.abs(bias) + EPSILON) / (rows + EPSILON))
         for i, values in ((1, weight / scale), (2, bias / scale)):
             norm.input[i] = _add(graph, f"{norm.output[0]}/{i}", values)
         for name in after:
             matrices[name] = matrices[name] * scale[:, None]
 
 
-def _by_token(x: str, width: int) -> list[onnx.NodeProto]:
+def _quantize_tokens(x: str, width: int) -> list[onnx.NodeProto]:
     """Nodes from `x` (…, width) to its largest value of each token and, by that, 8 bits.
 
     A token is a block of as many values as it is wide. One of zeros is divided by zero; whatever
@@ -165,7 +165,7 @@ def _by_token(x: str, width: int) -> list[onnx.NodeProto]:
     ]
 
 
-def _product(
+def _int8_product(
     graph: onnx.GraphProto, node: onnx.NodeProto, matrix: NDArray[np.float32]
 ) -> list[onnx.NodeProto]:
     """Nodes that multiply 8 bits by 8 bits, and give the result its scales back."""
@@ -173,11 +173,11 @@ def _product(
     from onnx import helper
 
     x, y = node.input[0], node.output[0]
-    scale = np.abs(matrix).max(0) / TOP
+    scale = np.abs(matrix).max(0) / INT8_MAX
     scale[scale == 0] = 1
     whole = np.rint(matrix / scale)
     # Where sums saturate, uint8 by uint8 is exact, but slower than int8 where they do not.
-    int8 = (whole + 128).astype(np.uint8) if saturates() else whole.astype(np.int8)
+    int8 = (whole + 128).astype(np.uint8) if int8_sums_saturate() else whole.astype(np.int8)
     scales = _add(graph, f"{y}/scale", scale)
     weights = _add(graph, f"{y}/int8", int8)
     return [
@@ -194,9 +194,13 @@ def _product(
 def _add_constants(graph: onnx.GraphProto) -> None:
     import numpy as np
 
-    _add(graph, UNIT, np.array(1 / TOP, np.float32))
+    _add(graph, UNIT, np.array(1 / INT8_MAX, np.float32))
     _add(graph, ZERO, np.array(128, np.uint8))
-    _add(graph, WEIGHT_ZERO, np.array(128, np.uint8) if saturates() else np.array(0, np.int8))
+    _add(
+        graph,
+        WEIGHT_ZERO,
+        np.array(128, np.uint8) if int8_sums_saturate() else np.array(0, np.int8),
+    )
     _add(graph, LAST_AXIS, np.array([-1], np.int64))
 
 

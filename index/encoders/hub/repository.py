@@ -1,8 +1,8 @@
-"""A model's weights from a model hub: whole, checked, or not at all.
+"""Download a model's weights from a model hub, complete and verified, or not at all.
 
-What arrives is kept beside the model's folder, in `NAME.part`, and only a download that is
-whole takes the folder's name. One that broke off leaves the other, which the next one goes
-on with. Only safetensors, ONNX and JSON are fetched: nothing that runs when it is read.
+A download goes to `NAME.part` beside the model's folder, and is renamed once it is complete. An
+interrupted download leaves `NAME.part`, from which the next one resumes. Only safetensors, ONNX
+and JSON files are downloaded: none of them runs code when it is read.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.common.atomic_files import sync
+from nmm.index.common.atomic_files import fsync_path
 from nmm.index.encoders.base import Model, Source
-from nmm.index.encoders.hub.cache_dirs import compiled_forms, weights_folder
-from nmm.index.encoders.hub.client import endpoint, list_repository, within
-from nmm.index.encoders.hub.download import RemoteFile, check, fetch
+from nmm.index.encoders.hub.cache_dirs import all_compiled_folders, weights_folder
+from nmm.index.encoders.hub.client import endpoint, list_repository, run_with_timeout
+from nmm.index.encoders.hub.download import RemoteFile, fetch_file, verify_file
 from nmm.index.encoders.hub.manifest import (
     MANIFEST,
-    is_whole,
-    locked,
-    part_folder,
+    is_complete,
+    lock_folder,
+    partial_folder,
     read_manifest,
     size_of,
     write_manifest,
@@ -37,12 +37,12 @@ SUFFIXES = frozenset({".safetensors", ".onnx", ".json"})
 
 
 @dataclass(frozen=True)
-class Download:
-    """What there is to be downloaded of a model.
+class DownloadPlan:
+    """The files of a model at the hub.
 
     Attributes:
-        model: Its row.
-        files: In the order of its sources.
+        model: The row.
+        files: Its files, in the order of its sources.
         revisions: The commit of each repository.
     """
 
@@ -52,109 +52,124 @@ class Download:
 
     @property
     def folder(self) -> Path:
-        """Where it is when it is whole."""
+        """Return the folder of the complete download."""
         return weights_folder(self.model)
 
     @property
     def size(self) -> int:
-        """Bytes of all files, those that are here among them."""
+        """Return the size of all files in bytes, downloaded ones included."""
         return sum(file.size for file in self.files)
 
     def is_here(self) -> bool:
-        """Whether these very files are in the model's folder, all of them."""
+        """Return whether exactly these files are in the model's folder."""
         wanted = {file.local: file.etag for file in self.files}
-        return is_whole(self.folder) and _etags(self.folder) == wanted
+        return is_complete(self.folder) and _etags(self.folder) == wanted
 
     def missing(self) -> int:
-        """Bytes that are not here yet, given what an earlier download left."""
+        """Return the number of bytes still to download, after what an earlier attempt left."""
         if self.is_here():
             return 0
-        part = part_folder(self.folder)
+        part = partial_folder(self.folder)
         kept = (min(size_of(part / f.local) or 0, f.size) for f in self.continued())
         return self.size - sum(kept)
 
     def continued(self) -> list[RemoteFile]:
-        """Files that an earlier download began, and that are still the same at the hub."""
-        begun = _etags(part_folder(self.folder))
+        """Return the files that an earlier attempt began and that are unchanged at the hub."""
+        begun = _etags(partial_folder(self.folder))
         return [file for file in self.files if begun.get(file.local) == file.etag]
 
 
-def look_up(model: Model, *, patience: float = 5.0) -> Download:
-    """Ask the hub what there is to be downloaded of a model.
+def query_hub(model: Model, *, patience: float = 5.0) -> DownloadPlan:
+    """Ask the hub for the files of a model.
 
     Args:
         model: A row with sources.
-        patience: Seconds within which the hub must have answered.
+        patience: Seconds within which the hub must answer.
 
     Raises:
         UnreachableError: The hub cannot be reached, or not in time.
-        HubError: It does not hand out a repository, or a file is missing from one.
+        HubError: It refuses access to a repository, or a repository lacks a file.
         UsageError: The model has no sources.
     """
     if not model.sources:
-        raise UsageError(f"The model {model.name} does not come from a hub.")
+        raise UsageError(
+            f"The model {model.name} does not come from a hub.",
+            code="model-not-on-hub",
+            model=model.name,
+        )
     for source in model.sources:
         for file in source.local_files:
             _refuse_unsafe(source, file)
-    listings = within(
+    listings = run_with_timeout(
         patience,
         lambda: [list_repository(s.repository, s.revision, patience) for s in model.sources],
     )
     pairs = list(zip(model.sources, listings, strict=True))
-    return Download(
+    return DownloadPlan(
         model,
         files=tuple(file for source, listing in pairs for file in _files(source, listing)),
         revisions={source.repository: str(listing.sha) for source, listing in pairs},
     )
 
 
-def download(
-    found: Download,
+def download_model(
+    found: DownloadPlan,
     *,
     on_progress: Callable[[int], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> Path:
-    """The folder of a model's weights, downloaded unless it is there.
+    """Return the folder of a model's weights, downloaded first if needed.
 
-    Two at once: the second waits, and finds the work done.
+    If two processes download at once, the second waits and finds the work done.
 
     Args:
-        found: What the hub has, see :func:`look_up`.
-        on_progress: Told how many of `found.size` bytes are here.
-        stop: Set it to end the download; what is here then stays. It is seen when bytes
-            arrive, or when the client gives up waiting for them (ten seconds).
+        found: The files at the hub, see :func:`query_hub`.
+        on_progress: Called with the number of bytes that are here, of `found.size`.
+        stop: Set it to end the download. Downloaded bytes stay. It is checked when bytes
+            arrive, and when the client times out (ten seconds).
 
     Raises:
-        StoppedError: `stop` was set before all was here.
-        HubError: A file cannot be had, arrives damaged, or cannot be kept.
+        StoppedError: `stop` was set before the download was complete.
+        HubError: A file cannot be downloaded, arrives damaged, or cannot be stored.
     """
     stop = stop or threading.Event()
     folder = found.folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with locked(folder, stop):
+        with lock_folder(folder, stop):
             if not found.is_here():
                 _check_space(found)
                 _download(found, on_progress, stop)
     except OSError as error:
         raise HubError(
-            f"The model {found.model.name} cannot be kept in {folder.parent}.",
+            f"The model {found.model.name} cannot be stored in {folder.parent}.",
+            code="download-not-storable",
             why=str(error),
-            hint="What was downloaded stays. Make space, or name another folder in the "
-            "environment variable NMM_CACHE.",
+            hint="The downloaded files are kept. Free some space, or set the environment variable "
+            "NMM_CACHE to another folder.",
+            model=found.model.name,
+            path=folder.parent,
         ) from error
     return folder
 
 
 def _refuse_unsafe(source: Source, local: str) -> None:
-    # Windows knows all that can leave a folder: drives, both slashes, two dots.
+    # A Windows path covers every way out of a folder: drives, both slashes, two dots.
     path = PureWindowsPath(local)
     if path.drive or path.root or ".." in path.parts:
-        raise HubError(f"{local} of {source.repository} would leave the model's folder.")
+        raise HubError(
+            f"{local} of {source.repository} would be outside the model's folder.",
+            code="hub-path-unsafe",
+            path=local,
+            repository=source.repository,
+        )
     if path.suffix not in SUFFIXES:
         raise HubError(
             f"{local} of {source.repository} is not downloaded.",
-            why=f"Only {', '.join(sorted(SUFFIXES))} are: other formats can hold programs.",
+            code="hub-format-unsafe",
+            why=f"Only {', '.join(sorted(SUFFIXES))} are. Other formats can hold programs.",
+            path=local,
+            repository=source.repository,
         )
 
 
@@ -166,12 +181,20 @@ def _files(source: Source, listing: ModelInfo) -> list[RemoteFile]:
         if not (sibling := siblings.get(path)):
             raise HubError(
                 f"{path} is missing from {page}.",
-                why=f"The revision {source.revision} is the commit {listing.sha} just now.",
-                hint="Choose another model; see them with: nmm models",
+                code="hub-file-missing",
+                why=f"The revision {source.revision} is the commit {listing.sha} now.",
+                hint="Choose another model.",
+                path=path,
+                url=page,
             )
         etag = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
         if not (listing.sha and etag and sibling.size is not None):
-            raise HubError(f"{path} of {page} cannot be checked: the hub does not say its hash.")
+            raise HubError(
+                f"{path} of {page} cannot be verified: the hub gives no hash.",
+                code="hub-hash-missing",
+                path=path,
+                url=page,
+            )
         files.append(RemoteFile(source.repository, listing.sha, path, local, sibling.size, etag))
     return files
 
@@ -181,24 +204,32 @@ def _etags(folder: Path) -> dict[str, str]:
     return {name: file["etag"] for name, file in manifest["files"].items()}
 
 
-def _check_space(found: Download) -> None:
+def _check_space(found: DownloadPlan) -> None:
     folder = found.folder.parent
     missing, free = found.missing(), shutil.disk_usage(folder).free
     weights = [file.size for file in found.files if PurePath(file.path).suffix == ".safetensors"]
-    compiled = sum(weights) if found.model.definition else 0
+    compiled = sum(weights)  # ONNX graphs are not compiled
     if missing + compiled > free:
         raise HubError(
-            f"There is no space for the model {found.model.name} in {folder}.",
-            why=f"{_mb(missing)} are to be downloaded, the ONNX made of it takes about "
-            f"{_mb(compiled)}, and {_mb(free)} are free.",
-            hint="Make space, or name a folder on another disk in the environment variable "
-            "NMM_CACHE.",
+            f"There is not enough space for the model {found.model.name} in {folder}.",
+            code="model-disk-full",
+            why=f"The download takes {_megabytes(missing)}, the compiled model about "
+            f"{_megabytes(compiled)}, and {_megabytes(free)} are free.",
+            hint="Free some space, or set the environment variable NMM_CACHE to a folder on "
+            "another disk.",
+            model=found.model.name,
+            path=folder,
+            missing=missing,
+            compiled=compiled,
+            free=free,
         )
 
 
-def _download(found: Download, on_progress: Callable[[int], None], stop: threading.Event) -> None:
-    part = part_folder(found.folder)
-    _clear(found, part)
+def _download(
+    found: DownloadPlan, on_progress: Callable[[int], None], stop: threading.Event
+) -> None:
+    part = partial_folder(found.folder)
+    _delete_stale_parts(found, part)
     manifest = _manifest(found)
     write_manifest(part, manifest)
     here = found.size - found.missing()
@@ -211,27 +242,31 @@ def _download(found: Download, on_progress: Callable[[int], None], stop: threadi
 
     for file in found.files:
         try:
-            fetch(file, part / file.local, count, stop)
+            fetch_file(file, part / file.local, count, stop)
         except UnreachableError as error:
             raise HubError(
-                f"The download of the model {found.model.name} broke off: {_mb(here)} of "
-                f"{_mb(found.size)} are here.",
+                f"The download of the model {found.model.name} was interrupted: "
+                f"{_megabytes(here)} of {_megabytes(found.size)} have arrived.",
+                code="download-interrupted",
                 why=" ".join(filter(None, (error.what, error.why))),
-                hint="The same command goes on from there.",
+                hint="Another attempt resumes it.",
+                model=found.model.name,
+                here=here,
+                size=found.size,
             ) from error
-        manifest["files"][file.local]["sha256"] = check(file, part / file.local)
+        manifest["files"][file.local]["sha256"] = verify_file(file, part / file.local)
     write_manifest(part, manifest)
     for path in (*part.rglob("*"), part):
-        sync(path)
-    # What was made of other weights is not of these.
-    for outdated in (found.folder, *compiled_forms(found.model)):
+        fsync_path(path)
+    # Models compiled from other weights are outdated.
+    for outdated in (found.folder, *all_compiled_folders(found.model)):
         shutil.rmtree(outdated, ignore_errors=True)
     part.rename(found.folder)
-    sync(found.folder.parent)
+    fsync_path(found.folder.parent)
 
 
-def _clear(found: Download, part: Path) -> None:
-    """Delete what an earlier download left, unless this one can go on with it."""
+def _delete_stale_parts(found: DownloadPlan, part: Path) -> None:
+    """Delete the remains of an earlier attempt that this download cannot resume."""
     part.mkdir(exist_ok=True)
     kept = {part / file.local for file in found.continued()} | {part / MANIFEST}
     for path in list(part.rglob("*")):
@@ -239,7 +274,7 @@ def _clear(found: Download, part: Path) -> None:
             path.unlink()
 
 
-def _manifest(found: Download) -> dict[str, Any]:
+def _manifest(found: DownloadPlan) -> dict[str, Any]:
     return {
         "model": found.model.name,
         "sources": [
@@ -254,5 +289,5 @@ def _manifest(found: Download) -> dict[str, Any]:
     }
 
 
-def _mb(size: int) -> str:
+def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"

@@ -1,7 +1,7 @@
-"""Where a model's weights lie on this machine, whether they are as they should be.
+"""Find, verify and remove a model's weights on this machine.
 
-Weights that come in packages are files among others. The packages are never imported:
-one of them would bring in sentence_transformers.
+Weights that come in packages are read as files. The packages are never imported: one of them
+would import sentence_transformers.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.common.hashing import sha256_of
-from nmm.index.encoders.hub.cache_dirs import compiled_forms, weights_folder
+from nmm.index.common.hashing import file_sha256
+from nmm.index.encoders.hub.cache_dirs import all_compiled_folders, weights_folder
 from nmm.index.encoders.hub.manifest import (
-    is_whole,
-    locked,
-    part_folder,
+    is_complete,
+    lock_folder,
+    partial_folder,
     read_manifest,
 )
 from nmm.index.errors import ModelError, UsageError
@@ -26,22 +26,19 @@ if TYPE_CHECKING:
     from nmm.index.encoders.base import Model
 
 
-_INSTALL = "python -m pip install"
-
-
 def weight_files(model: Model) -> list[Path]:
-    """The files that decide what a model's vectors are, in the order of its row.
+    """Return the files that decide a model's vectors, in the order of its row.
 
     Raises:
-        ModelError: One of them is not there.
+        ModelError: One of them is missing.
     """
     return [_weight_file(model, name) for name in model.files]
 
 
 def is_on_this_machine(model: Model) -> bool:
-    """Whether all the weights are there; those that were downloaded, of their full size."""
+    """Return whether all weights are there, and downloaded ones have their full size."""
     if model.sources:
-        return is_whole(weights_folder(model))
+        return is_complete(weights_folder(model))
     try:
         return bool(weight_files(model))
     except ModelError:
@@ -49,25 +46,25 @@ def is_on_this_machine(model: Model) -> bool:
 
 
 def manifest_of(model: Model) -> dict[str, Any] | None:
-    """What was downloaded of a model, see :func:`.downloaded.read_manifest`; None if nothing."""
+    """Return the manifest of a download, see :func:`.manifest.read_manifest`; None if none."""
     return read_manifest(weights_folder(model)) if model.sources else None
 
 
-def verify(model: Model, on_progress: Callable[[int], None] = lambda _: None) -> list[str]:
-    """Read every file of a model and compare it with the hash that it came with.
+def verify_weights(model: Model, on_progress: Callable[[int], None] = lambda _: None) -> list[str]:
+    """Read every file of a model and compare it with its recorded hash.
 
-    That is the manifest's of a download, and the RECORD's of a package. There is none for
-    files in a folder of the user's own: they are there, and no more is known.
+    The hash is in the manifest of a download, or in the RECORD of a package. Files in a user's
+    folder have none: it is only checked that they exist.
 
     Args:
-        model: Its row.
-        on_progress: Told how many bytes were read so far.
+        model: The row.
+        on_progress: Called with the number of bytes read so far.
 
     Returns:
-        What is wrong, a sentence each.
+        The problems found, one sentence each.
 
     Raises:
-        ModelError: Nothing of it was downloaded.
+        ModelError: The model was not downloaded.
     """
     if model.sources and not weights_folder(model).exists():
         weight_files(model)
@@ -82,44 +79,41 @@ def verify(model: Model, on_progress: Callable[[int], None] = lambda _: None) ->
     return [problem for problem in problems if problem]
 
 
-def remedy(model: Model) -> str:
-    """What to do about a model that :func:`verify` finds damaged: by where it came from."""
-    if model.sources:
-        return f"Get it again with: nmm models remove {model.name}; nmm models pull {model.name}"
-    if Path(model.name).is_absolute():
-        return "Copy it there from where the other files come from."
-    packages = dict.fromkeys(name.partition("/")[0].replace("_", "-") for name in model.files)
-    return f"Install it again with: {_INSTALL} --force-reinstall --no-deps {' '.join(packages)}"
-
-
-def remove(model: Model) -> int:
-    """Delete what was downloaded of a model, whole or not, and what was made of it.
+def remove_model(model: Model) -> int:
+    """Delete a model's download, complete or partial, and its compiled forms.
 
     Returns:
-        Bytes that are free again.
+        The number of bytes freed.
 
     Raises:
-        UsageError: Its weights came otherwise, and nothing was made of them.
-        ModelError: It is being downloaded just now, or cannot be deleted.
+        UsageError: It was not downloaded and has no compiled forms.
+        ModelError: It is being downloaded now, or cannot be deleted.
     """
     folder = weights_folder(model)
     try:
         if not model.sources:
-            if made := compiled_forms(model):
+            if made := all_compiled_folders(model):
                 return sum(map(_delete, made))
             raise UsageError(
-                f"There is nothing of the model {model.name} to delete.",
-                why="Its weights lie in a folder of yours."
+                f"The model {model.name} has no files to delete.",
+                code="model-not-removable",
+                why="Its weights are in your own folder."
                 if Path(model.name).is_absolute()
                 else "Its weights come with nmm.",
+                model=model.name,
             )
         if not folder.parent.exists():
-            return sum(map(_delete, compiled_forms(model)))
-        with locked(folder, stop=None):
-            left = [path for path in (folder, part_folder(folder)) if path.exists()]
-            return sum(map(_delete, [*left, *compiled_forms(model)]))
+            return sum(map(_delete, all_compiled_folders(model)))
+        with lock_folder(folder, stop=None):
+            left = [path for path in (folder, partial_folder(folder)) if path.exists()]
+            return sum(map(_delete, [*left, *all_compiled_folders(model)]))
     except OSError as error:
-        raise ModelError(f"The model {model.name} cannot be deleted.", why=str(error)) from error
+        raise ModelError(
+            f"The model {model.name} cannot be deleted.",
+            code="model-not-deletable",
+            why=str(error),
+            model=model.name,
+        ) from error
 
 
 def _problem(model: Model, name: str, on_read: Callable[[int], None]) -> str | None:
@@ -130,7 +124,7 @@ def _problem(model: Model, name: str, on_read: Callable[[int], None]) -> str | N
         expected = _downloaded_hash(model, name) if model.sources else _package_hash(name)
         if expected is None:
             return f"{file} cannot be checked: it came without a hash."
-        found = sha256_of(file, on_read)
+        found = file_sha256(file, on_read)
     except ModelError as error:
         return error.why
     except OSError as error:
@@ -145,7 +139,7 @@ def _downloaded_hash(model: Model, name: str) -> str | None:
 
 
 def _package_hash(name: str) -> str | None:
-    """The SHA-256 of a package's file, in hexadecimal, from its RECORD (PEP 376, PEP 427)."""
+    """Return the SHA-256 of a package's file, in hexadecimal, from its RECORD (PEP 376, 427)."""
     import base64
     import importlib.metadata
 
@@ -160,7 +154,7 @@ def _package_hash(name: str) -> str | None:
 
 
 def _delete(folder: Path) -> int:
-    """Delete a folder; the bytes of its files."""
+    """Delete a folder, and return the number of bytes of its files."""
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     shutil.rmtree(folder)
     return size
@@ -169,7 +163,9 @@ def _delete(folder: Path) -> int:
 def _weight_file(model: Model, name: str) -> Path:
     if model.sources:
         return _downloaded_file(model, name)
-    return _own_file(model, Path(name)) if Path(name).is_absolute() else _package_file(model, name)
+    return (
+        _local_file(model, Path(name)) if Path(name).is_absolute() else _package_file(model, name)
+    )
 
 
 def _downloaded_file(model: Model, name: str) -> Path:
@@ -178,18 +174,22 @@ def _downloaded_file(model: Model, name: str) -> Path:
         return file
     raise ModelError(
         f"The model {model.name} is not on this machine.",
+        code="model-not-downloaded",
         why=f"{file} is missing.",
-        hint=f"Download it with: nmm models pull {model.name}",
+        model=model.name,
     )
 
 
-def _own_file(model: Model, file: Path) -> Path:
+def _local_file(model: Model, file: Path) -> Path:
     if file.is_file():
         return file
     raise ModelError(
-        f"The model {model.name} is not whole.",
+        f"The model {model.name} is incomplete.",
+        code="model-folder-file-missing",
         why=f"{file} is missing.",
-        hint=remedy(model),
+        hint="Copy the missing file from where you got the others.",
+        model=model.name,
+        path=file,
     )
 
 
@@ -201,6 +201,8 @@ def _package_file(model: Model, name: str) -> Path:
             return file
     raise ModelError(
         f"The weights of the model {model.name} are not on this machine.",
+        code="model-package-missing",
         why=f"{inside} of the package {package} is missing.",
-        hint=f"Install it with: {_INSTALL} {package.replace('_', '-')}",
+        model=model.name,
+        package=package.replace("_", "-"),
     )

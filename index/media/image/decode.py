@@ -19,13 +19,8 @@ from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO
 
 from nmm.index.errors import MediaError
-from nmm.index.media.image.metadata import (
-    NO_DETAILS,
-    Details,
-    png_without_pixels,
-    read_details,
-    read_orientation,
-)
+from nmm.index.media.base import NO_METADATA, MediaInfo, Metadata
+from nmm.index.media.image.metadata import png_without_pixels, read_orientation, read_tags
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,7 +31,7 @@ __all__ = [
     "MAX_PIXELS",
     "DecodedImage",
     "decode",
-    "details_of",
+    "describe",
     "format_of",
     "looks_like_image",
     "upright_rgb",
@@ -82,6 +77,8 @@ _SIGNATURES: tuple[tuple[re.Pattern[bytes], tuple[str, ...]], ...] = tuple(
     )
 )
 _PLUGINS = ("Avif", "Bmp", "Gif", "Ico", "Jpeg2K", "Jpeg", "Mpo", "Png", "Ppm", "Tiff", "WebP")
+# EXIF orientations that swap width and height.
+_ON_THEIR_SIDE = frozenset({5, 6, 7, 8})
 _DEEP_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
 _SILENCE = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 _silence_lock = threading.Lock()
@@ -95,13 +92,18 @@ class DecodedImage:
         image: The pixels: mode RGB, upright; smaller than `width` x `height` in a draft.
         width: Pixels across of the full-size upright image.
         height: Pixels down of the full-size upright image.
-        details: What else the file says of it.
+        metadata: What else the file says about itself.
     """
 
     image: Image.Image
     width: int
     height: int
-    details: Details = NO_DETAILS
+    metadata: Metadata = NO_METADATA
+
+    @property
+    def info(self) -> MediaInfo:
+        """The properties of the file."""
+        return MediaInfo(self.width, self.height, self.metadata)
 
 
 def looks_like_image(head: bytes) -> bool:
@@ -146,14 +148,14 @@ def decode(
         raise MediaError(_reason(error, formats[-1])) from error
 
 
-def details_of(file: BinaryIO) -> Details:
-    """What :func:`decode` tells of an image's file beside its pixels, which are not decoded.
+def describe(file: BinaryIO) -> MediaInfo:
+    """Return the size and the metadata that :func:`decode` would, without decoding the pixels.
 
     Args:
         file: Open at its beginning.
 
     Raises:
-        MediaError: It is no image, or its header is damaged.
+        MediaError: It is not an image, or its header is damaged.
         OSError: It cannot be read.
     """
     from PIL import Image
@@ -168,7 +170,10 @@ def details_of(file: BinaryIO) -> Details:
     try:
         bare = png_without_pixels(file) if formats == ("PNG",) else file
         with Image.open(bare, formats=formats) as image:
-            return read_details(image)
+            width, height = image.size
+            if read_orientation(image) in _ON_THEIR_SIDE:
+                width, height = height, width
+            return MediaInfo(width, height, read_tags(image))
     except Exception as error:  # as in decode
         if isinstance(error, OSError) and error.errno:
             raise  # the system's, not Pillow's
@@ -224,10 +229,10 @@ def _decode(
         with _one_large_image if is_large else nullcontext():
             image.load()
             orientation = read_orientation(image)
-            if orientation in (5, 6, 7, 8):
+            if orientation in _ON_THEIR_SIDE:
                 width, height = height, width
             upright = _upright(_to_rgb(image), orientation)
-            return DecodedImage(upright, width, height, read_details(image))
+            return DecodedImage(upright, width, height, read_tags(image))
 
 
 @functools.cache  # two first calls at once may both run it: nothing here minds

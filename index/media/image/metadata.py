@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import unicodedata
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
+
+from nmm.index.media.base import NO_METADATA, Metadata
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -47,29 +48,6 @@ _DEFAULTS = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Details:
-    """What an image's file says of it.
-
-    Attributes:
-        taken_at: When the picture was taken, as ISO 8601 in the camera's time:
-            ``YYYY-MM-DDTHH:MM:SS``, with ``+HH:MM`` where the offset is recorded.
-        latitude, longitude: Where, in degrees north and east, within ±90 and ±180; both or
-            neither.
-        camera: Make and model, 100 characters at most.
-        caption: What somebody wrote of it, on one line, 2000 characters at most.
-    """
-
-    taken_at: str | None = None
-    latitude: float | None = None
-    longitude: float | None = None
-    camera: str | None = None
-    caption: str | None = None
-
-
-NO_DETAILS = Details()
-
-
 def read_orientation(image: Image.Image) -> int:
     """How a loaded image is to be turned (Exif, tag 0x0112), 1 to 8; 1 if that is not known."""
     from PIL.ExifTags import Base
@@ -81,7 +59,7 @@ def read_orientation(image: Image.Image) -> int:
     return 1
 
 
-def read_details(image: Image.Image) -> Details:
+def read_tags(image: Image.Image) -> Metadata:
     """What the file of an image says that is open in Pillow; damage to it never raises.
 
     A PNG must be loaded, or be without its pixels, for what follows them to be known.
@@ -92,7 +70,7 @@ def read_details(image: Image.Image) -> Details:
         # The base's: that of a PNG would decode the pixels, in case what it looks for follows them.
         exif = Image.Image.getexif(image)
     except Exception:  # noqa: BLE001 - as decode: Pillow's parsers raise whatever Python does
-        return NO_DETAILS
+        return NO_METADATA
     taken_at = place = camera = caption = None
     with suppress(Exception):
         taken_at = _taken_at(exif)
@@ -103,7 +81,7 @@ def read_details(image: Image.Image) -> Details:
     with suppress(Exception):
         caption = _caption(image, exif)
     latitude, longitude = place or (None, None)
-    return Details(taken_at, latitude, longitude, camera, caption)
+    return Metadata(taken_at, latitude, longitude, camera, caption)
 
 
 def png_without_pixels(file: BinaryIO) -> BytesIO:

@@ -77,6 +77,28 @@ class Line(NamedTuple):
     text: str
 
 
+def may_be_text(head: bytes, *, is_whole: bool) -> bool:
+    """Return False only if :func:`detect_encoding` is sure to refuse a file that begins so.
+
+    Args:
+        head: The beginning of the file.
+        is_whole: It is the whole file.
+    """
+    if _BINARY.match(head):
+        return False
+    if any(head.startswith(mark) for mark in _MARKS):
+        return True
+    if b"\0" not in head:
+        return not is_whole or _controls(head) * 10 <= len(head)
+    if not is_whole:
+        return any(_may_be_wide(head, encoding) for encoding in _UNMARKED)
+    try:
+        _unmarked_wide(head)
+    except NotMediaError:
+        return False
+    return True
+
+
 def detect_encoding(file: BinaryIO) -> str:
     """Name the encoding of the text in a seekable binary file.
 
@@ -170,13 +192,22 @@ def _unmarked_wide(head: bytes) -> str:
     raise NotMediaError("binary content")
 
 
+def _may_be_wide(head: bytes, encoding: str) -> bool:
+    """Return whether a longer sample that begins with `head` may be readable."""
+    return _odd(head.decode(encoding, "replace")) * 100 <= _SAMPLE // 2
+
+
 def _is_readable(text: str) -> bool:
-    odd = sum(
+    return _odd(text) * 100 <= len(text)
+
+
+def _odd(text: str) -> int:
+    """Count the characters that no text has."""
+    return sum(
         char == "\ufffd" or unicodedata.category(char) in {"Cc", "Cn", "Co"}
         for char in text
         if char not in "\t\n\r\f\x1b"
     )
-    return odd * 100 <= len(text)
 
 
 def _utf8_or_legacy(file: BinaryIO, head: bytes) -> str:

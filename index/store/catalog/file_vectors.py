@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from nmm.index.common.linalg import make_unit
+from nmm.index.common.linalg import normalize_rows
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.sql_filters import FILES, Condition
 from nmm.index.store.catalog.types import Kind, locate
@@ -86,7 +86,7 @@ def content_vectors(catalog: Catalog, contents: Sequence[int]) -> NDArray[np.flo
             sums = np.zeros((len(known), vectors.shape[1]), np.float32)
         starts = np.flatnonzero(np.diff(owners, prepend=owners[0] - 1))
         sums[np.searchsorted(known, owners[starts])] += np.add.reduceat(vectors, starts, axis=0)
-    make_unit(sums)
+    normalize_rows(sums)
     result = np.empty_like(sums)
     result[order] = sums
     return result

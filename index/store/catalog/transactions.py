@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmm.index.common.atomic_files import sync
+from nmm.index.common.atomic_files import fsync_path
 from nmm.index.errors import CatalogError
 from nmm.index.store.catalog import full_text
 from nmm.index.store.catalog.connection import CatalogConnection, translated
@@ -122,10 +122,10 @@ def _back_up(connection: WriteConnection, version: int) -> None:
     with closing(sqlite3.connect(part)) as copy:
         connection.sqlite.backup(copy)
     sys.audit("nmm.store", "schema to be backed up")
-    sync(part)
+    fsync_path(part)
     part.replace(kept)
     sys.audit("nmm.store", "schema backed up")
-    sync(kept.parent)
+    fsync_path(kept.parent)
 
 
 def _bring_up_to_date(database: Database) -> None:
@@ -154,9 +154,9 @@ def _make(file: Path) -> None:
             database.execute("PRAGMA synchronous = FULL")
             _bring_up_to_date(database)
             database.enable_wal()
-        sync(new)
+        fsync_path(new)
         new.replace(file)
-        sync(file.parent)
+        fsync_path(file.parent)
     except OSError as error:
         raise CatalogError(
             f"The catalog {file} cannot be made.",

@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from nmm.index.common.atomic_files import sync
+from nmm.index.common.atomic_files import fsync_path
 from nmm.index.store.catalog.connection import translated
 from nmm.index.store.catalog.replacement import TABLES
 from nmm.index.store.catalog.transactions import connect_to_write
@@ -262,14 +262,14 @@ def _exchange(damaged: Path, new: Path) -> Path:
         kept.hardlink_to(damaged)
     except OSError:  # a file system without links
         shutil.copyfile(damaged, kept)
-    sync(new)
+    fsync_path(new)
     log = _beside(damaged, "-wal")
     if log.exists() and log.stat().st_size:
         log.replace(_beside(kept, "-wal"))
     log.unlink(missing_ok=True)
     _beside(damaged, "-shm").unlink(missing_ok=True)
     new.replace(damaged)
-    sync(damaged.parent)
+    fsync_path(damaged.parent)
     return kept
 
 

@@ -21,8 +21,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.common.atomic_files import sync
-from nmm.index.common.hashing import sha256_of
+from nmm.index.common.atomic_files import fsync_path
+from nmm.index.common.hashing import file_sha256
 from nmm.index.errors import CatalogError
 from nmm.index.store.catalog.types import Form, Segment
 from nmm.index.store.vectors.page_cache import give_back
@@ -120,7 +120,7 @@ def write(index: Any, path: Path, *, form: Form, trained: int, last_chunk: int) 
             file.flush()
             os.fsync(file.fileno())
             found = os.fstat(file.fileno())
-        sync(path.parent)
+        fsync_path(path.parent)
     except OSError as error:
         with suppress(OSError):
             path.unlink()
@@ -187,7 +187,7 @@ def is_sound(path: Path, segment: Segment, *, thorough: bool = False) -> bool:
             return False
         if found.st_mtime_ns == segment.mtime_ns and not thorough:
             return True
-        return sha256_of(path) == segment.sha256
+        return file_sha256(path) == segment.sha256
     except OSError:
         return False
 

@@ -93,14 +93,14 @@ class Codes:
         """The products of the digits of queries with all codes, shape (queries, vectors)."""
         import numpy as np
 
-        from nmm.index.common.int8_matmul import multiply
+        from nmm.index.common.int8_matmul import multiply_int8
 
         total, queries = len(self.codes), digits.shape[1] // 2
         products = np.empty((queries, total), np.float32)
         digits = np.ascontiguousarray(digits)
         for start in range(0, total, MULTIPLIED):
             some = products[:, start : start + MULTIPLIED]
-            both = multiply(self.codes[start : start + MULTIPLIED], digits).T
+            both = multiply_int8(self.codes[start : start + MULTIPLIED], digits).T
             np.multiply(both[:queries], np.float32(DIGIT), out=some)
             some += both[queries:]
         return products

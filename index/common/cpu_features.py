@@ -11,26 +11,26 @@ import platform
 import sys
 from pathlib import Path
 
-from nmm.index.common.int8_matmul import multiply
+from nmm.index.common.int8_matmul import multiply_int8
 
-PROBE = 64  # rows and columns
-MOST = 255, 127  # of uint8 and int8
-ARM = frozenset({"arm64", "aarch64"})
+PROBE_SIZE = 64  # rows and columns
+OPERAND_MAXIMA = 255, 127  # of uint8 and int8
+ARM_MACHINES = frozenset({"arm64", "aarch64"})
 CPU_INFO = Path("/proc/cpuinfo")
 # PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE of winnt.h.
 WINDOWS_DOT_PRODUCT = 43
 
 
 @functools.cache
-def multiplies_bytes() -> bool:
+def has_int8_dot_product() -> bool:
     """Whether products of 8 bits have instructions of their own, and so pay."""
-    if platform.machine().lower() in ARM:
+    if platform.machine().lower() in ARM_MACHINES:
         return _has_dot_product()
-    return not saturates()
+    return not int8_sums_saturate()
 
 
 @functools.cache
-def saturates() -> bool:
+def int8_sums_saturate() -> bool:
     """Whether ONNX Runtime's sums of uint8 by int8 come out wrong on this machine.
 
     They do on x86 without VNNI, where two products are added in 16 bits: up to 65 thousand do
@@ -39,10 +39,10 @@ def saturates() -> bool:
     import numpy as np
 
     a, b = (
-        np.full((PROBE, PROBE), most, kind)
-        for most, kind in zip(MOST, (np.uint8, np.int8), strict=True)
+        np.full((PROBE_SIZE, PROBE_SIZE), most, kind)
+        for most, kind in zip(OPERAND_MAXIMA, (np.uint8, np.int8), strict=True)
     )
-    return bool((multiply(a, b) != MOST[0] * MOST[1] * PROBE).any())
+    return bool((multiply_int8(a, b) != OPERAND_MAXIMA[0] * OPERAND_MAXIMA[1] * PROBE_SIZE).any())
 
 
 def _has_dot_product() -> bool:

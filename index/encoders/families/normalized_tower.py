@@ -1,4 +1,4 @@
-"""A vision tower on pixels in bytes, as images travel."""
+"""A vision tower that takes pixels in bytes, and normalises them itself."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from torch import nn
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nmm.index.encoders.base import ImageInput
+    from nmm.index.encoders.base import ImagePreprocessing
 
 
-class Normalised(nn.Module):
-    """A tower that takes pixels in bytes, (n, side, side, 3), in place of normalised ones.
+class NormalizedTower(nn.Module):
+    """A tower that takes pixels in bytes, (n, side, side, 3).
 
     Args:
         tower: Takes normalised pixels, float32 of shape (n, 3, side, side).
-        spec: How they are normalised.
+        spec: How to normalise.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, tower: nn.Module, spec: ImageInput) -> None:
+    def __init__(self, tower: nn.Module, spec: ImagePreprocessing) -> None:
         super().__init__()
         self.tower = tower
         self.register_buffer("mean", 255 * torch.tensor(spec.mean).view(3, 1, 1))
