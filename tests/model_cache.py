@@ -36,7 +36,7 @@ def _is_text(statement: ast.stmt) -> bool:
 
 def key() -> str:
     """Return the hash of what decides a compiled model."""
-    digest = hashlib.sha256(repr((MINI.recipe, MINI.image, MINI.context)).encode())
+    digest = hashlib.sha256(repr((MINI.recipe, MINI.image, MINI.text)).encode())
     for source in SOURCES:
         path = ROOT / source
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:

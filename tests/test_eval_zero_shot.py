@@ -24,7 +24,7 @@ from nmm.index.analysis.classification.zero_shot import (
 from nmm.index.analysis.clustering.imagenet import imagenet_names
 from nmm.index.embed import open_encoder, vectors_of_images
 from nmm.index.encoders.base import Task
-from nmm.index.encoders.families.local_pair import folder_model
+from nmm.index.encoders.resolve import model_in_folder
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.evaluation.labelled_folders import find_labelled_images
@@ -96,7 +96,7 @@ def test_names_are_told_of_in_blocks(mini: OnnxEncoder) -> None:
 
 
 def test_the_task_decides_the_prefix(tiny_pair: Path) -> None:
-    encoder = open_encoder(folder_model(tiny_pair))
+    encoder = open_encoder(model_in_folder(tiny_pair))
     [as_query] = embed_classes(encoder, ["cat"], SINGLE_TEMPLATE)
     [as_class] = embed_classes(encoder, ["cat"], SINGLE_TEMPLATE, Task.CLASSIFICATION)
     prompts = ["search_query: a photo of a cat.", "classification: a photo of a cat."]

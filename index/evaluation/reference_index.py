@@ -23,7 +23,7 @@ from nmm.index.store.layout import IndexFolder
 from nmm.index.store.lock import Wait
 
 if TYPE_CHECKING:
-    from nmm.index.encoders.runtime.backend import Backend
+    from nmm.index.encoders.backend import Backend
     from nmm.index.events import Event, Summary
 
 

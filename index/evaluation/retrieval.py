@@ -24,7 +24,7 @@ from nmm.index.store.catalog.types import KINDS, Kind
 from nmm.index.store.catalog.writer import open_for_reading
 
 if TYPE_CHECKING:
-    from nmm.index.encoders.runtime.backend import Backend
+    from nmm.index.encoders.backend import Backend
     from nmm.index.search.result import Result
     from nmm.index.store.layout import IndexFolder
 

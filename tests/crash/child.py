@@ -23,9 +23,9 @@ from command_server import import_modules
 from crash.runner import HASH
 from fakes import HashEncoder
 
+from nmm.index.encoders.backend import Backend
 from nmm.index.encoders.base import Encoder, Task
 from nmm.index.encoders.registry import MINI
-from nmm.index.encoders.runtime.backend import Backend
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.indexing import indexer as build_module

@@ -14,7 +14,7 @@ from nmm.cli.framework import completion
 
 if TYPE_CHECKING:
     from nmm.cli.render.progress import Progress
-    from nmm.index.encoders.runtime.backend import Backend
+    from nmm.index.encoders.backend import Backend
     from nmm.index.encoders.runtime.batching import BatchedEncoder
     from nmm.index.evaluation.line_reader import BadLine
 

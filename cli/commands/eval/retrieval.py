@@ -33,7 +33,7 @@ from nmm.cli.options.common import (
 from nmm.cli.options.filtered import Among, filtered
 from nmm.cli.options.filters import tell_emptied
 from nmm.cli.render.formats import only_one
-from nmm.index.encoders.runtime.backend import Backend, Device, Precision
+from nmm.index.encoders.backend import Backend, Device, Precision
 from nmm.index.search.query import Mode
 
 if TYPE_CHECKING:

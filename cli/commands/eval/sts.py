@@ -28,8 +28,8 @@ from nmm.cli.options.common import (
     ThreadsOption,
 )
 from nmm.cli.render.formats import only_one
+from nmm.index.encoders.backend import Backend, Device, Precision
 from nmm.index.encoders.base import Task
-from nmm.index.encoders.runtime.backend import Backend, Device, Precision
 
 
 def sts(

@@ -136,7 +136,7 @@ def _thumbnails(
     paths: Sequence[str], of: Sequence[int], side: int
 ) -> Iterator[tuple[int, str, Image.Image | MediaError]]:
     """Yield each thumbnail or its error, made in threads because Pillow releases the GIL."""
-    from nmm.index.encoders.runtime.backend import available_cpus
+    from nmm.index.encoders.runtime.devices import available_cpus
     from nmm.index.media.image.thumbnail import thumbnail
 
     def make(path: str) -> Image.Image | MediaError:
