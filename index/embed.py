@@ -329,7 +329,7 @@ def _pixels(image: ImageLike, spec: ImagePreprocessing, max_pixels: int) -> NDAr
     except Exception as error:
         # Whatever a hostile file provokes in a decoder, the other images are embedded.
         raise MediaError(
-            f"not readable: {type(error).__name__}: {error}", code="image-undecodable"
+            f"not readable: {type(error).__name__}: {error}", code="file-undecodable"
         ) from error
 
 

@@ -140,10 +140,10 @@ class OcrFileProcessed:
 
 @dataclass(frozen=True)
 class OcrUnavailable:
-    """The index is to have the words in pictures, and what reads them is not here."""
+    """The text in images cannot be read. `code` is that of the error."""
 
     why: str
-    hint: str
+    code: str
 
 
 Event = (

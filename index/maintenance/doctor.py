@@ -26,12 +26,11 @@ if TYPE_CHECKING:
     from nmm.index.store.layout import IndexFolder
 
 NAMED = 3
-MEND = "Mend it with: nmm doctor --repair"
-HOPELESS = (
-    "That cannot be repaired: restore the index from a backup, or delete its folder and run "
-    "nmm index again."
+REPAIRABLE = "It can be repaired."
+UNREPAIRABLE = (
+    "It cannot be repaired. Restore the index from a backup, or delete its folder and index again."
 )
-REFRESH = "nmm index brings it up to date."
+OUTDATED = "The next indexing run updates the index."
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,7 @@ class Finding:
         found: What there is to say of it, before it was repaired.
         hint: What to do; what was done, if it was repaired.
         repaired: Whether it was not well, or not tidy, and is now.
+        code: The stable name of the advice, such as `finding-repairable`; empty without one.
     """
 
     check: str
@@ -51,6 +51,7 @@ class Finding:
     found: str
     hint: str = ""
     repaired: bool = False
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +91,13 @@ def doctor(folder: IndexFolder, *, repair: bool = False) -> Report:
 
 def _compare(earlier: dict[str, Finding], now: Finding, done: dict[str, str]) -> Finding:
     if not now.ok:
-        return replace(now, hint=HOPELESS)
+        return replace(now, hint=UNREPAIRABLE, code="")
     was = earlier.get(now.check, now)
     did = done.get(now.check, "" if was.ok else "It went with what else was repaired.")
     if not did:
         return now
     found = was.found if was.hint else now.found
-    return replace(now, found=found, hint=did, repaired=True)
+    return replace(now, found=found, hint=did, repaired=True, code="")
 
 
 # Checks: each says what is wrong, or what it has to say of what is not.
@@ -108,7 +109,7 @@ def _examine(folder: IndexFolder) -> list[Finding]:
     except CatalogError as error:
         if not _is_damage(error):
             raise
-        return [Finding("catalog", False, error.why, MEND)]
+        return [Finding("catalog", False, error.why, REPAIRABLE, code="finding-repairable")]
     with opened as catalog:
         old = catalog.is_old()
         return [
@@ -132,6 +133,7 @@ class _Verdict(NamedTuple):
     wrong: str
     fine: str
     hint: str = ""
+    code: str = ""
 
 
 def _guarded(
@@ -146,13 +148,15 @@ def _guarded(
     except CatalogError as error:
         said = _Verdict(error.why or error.what, "")
     if said.wrong:
-        return Finding(name, False, said.wrong, MEND)
-    return Finding(name, True, said.fine, said.hint)
+        return Finding(name, False, said.wrong, REPAIRABLE, code="finding-repairable")
+    return Finding(name, True, said.fine, said.hint, code=said.code)
 
 
 def _catalog(catalog: Checkup, _: IndexFolder) -> _Verdict:
-    hint = f"nmm index brings it to schema {SCHEMA}." if catalog.is_old() else ""
-    return _Verdict("", f"schema {catalog.schema()}", hint)
+    if not catalog.is_old():
+        return _Verdict("", f"schema {catalog.schema()}")
+    hint = f"The next indexing run migrates it to schema {SCHEMA}."
+    return _Verdict("", f"schema {catalog.schema()}", hint, "finding-outdated")
 
 
 def _integrity(catalog: Checkup, _: IndexFolder) -> _Verdict:
@@ -211,7 +215,7 @@ def _leftovers(catalog: Checkup, folder: IndexFolder) -> _Verdict:
     if not paths:
         return _Verdict("", "none")
     said = f"{counted(len(paths), 'search file')} that nothing names"
-    return _Verdict("", said, "nmm index deletes them, and so does: nmm doctor --repair")
+    return _Verdict("", said, "The next indexing run deletes them.", "finding-leftovers")
 
 
 def _disk(catalog: Checkup, _: IndexFolder) -> _Verdict:
@@ -235,8 +239,10 @@ def _disk(catalog: Checkup, _: IndexFolder) -> _Verdict:
         for what, paths in (("not there", away), ("gone", gone), ("changed", changed))
         if paths
     ]
-    hint = REFRESH if gone or changed else ""
-    return _Verdict("", "; ".join(said) or f"{counted(count, 'file')} as they were", hint)
+    state = "; ".join(said) or f"{counted(count, 'file')} as they were"
+    if gone or changed:
+        return _Verdict("", state, OUTDATED, "finding-outdated")
+    return _Verdict("", state)
 
 
 CHECKS: dict[str, Callable[[Checkup, IndexFolder], _Verdict]] = {
@@ -297,8 +303,10 @@ def _mend_file(folder: IndexFolder) -> dict[str, str]:
     except OSError as error:
         raise CatalogError(
             f"The damaged catalog {folder.catalog} cannot be replaced.",
+            code="catalog-not-replaceable",
             why=str(error),
-            hint="Make room on its disk, and see that it can be written to.",
+            hint="Free some space on its disk, and check that it is writable.",
+            path=folder.catalog,
         ) from error
     if saved is None:
         return {}
@@ -310,7 +318,7 @@ def _told(saved: Salvaged) -> str:
     lost = f" Not all could be read of: {', '.join(saved.broken)}." if saved.broken else ""
     return (
         f"What can be read is in a new catalog: {kept}.{lost} The damaged one is kept: "
-        f"{saved.kept.name}. nmm index takes in again what was lost."
+        f"{saved.kept.name}. The next indexing run adds lost files again."
     )
 
 

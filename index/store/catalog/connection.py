@@ -85,7 +85,8 @@ def translated(file: Path) -> Iterator[None]:
     except (sqlite3.Error, MemoryError) as error:
         raise CatalogError(
             f"The catalog {file} cannot be used.",
+            code="catalog-unusable",
             why=f"SQLite says: {str(error) or 'out of memory'}",
-            hint="If the disk is sound and has room, see what can be saved with: "
-            "nmm doctor --repair",
+            hint="Check that the disk works and has space.",
+            path=file,
         ) from error

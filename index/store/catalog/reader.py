@@ -65,12 +65,14 @@ class Catalog:
                 raise OutdatedCatalogError(
                     f"The index in {file.parent} was written by an older nmm.",
                     why=f"Its schema is number {catalog._schema()}, and this nmm's {SCHEMA}.",
-                    hint="Bring it up to date with: nmm index",
+                    code="catalog-older-schema",
+                    path=file.parent,
                 )
             if catalog._schema() == 0:
                 raise NoIndexError(
                     f"The index in {file.parent} was never finished.",
-                    hint="Make it with: nmm index FOLDER",
+                    code="index-unfinished",
+                    path=file.parent,
                 )
         except NmmError:
             catalog.close()
@@ -85,8 +87,10 @@ class Catalog:
         if version > SCHEMA:
             raise CatalogError(
                 f"The index in {self.file.parent} was written by a newer nmm.",
-                why=f"Its schema is number {version}; this nmm knows up to {SCHEMA}.",
-                hint="Upgrade nmm with: python -m pip install --upgrade nmm",
+                code="catalog-newer-schema",
+                why=f"Its schema is number {version}. This nmm supports up to {SCHEMA}.",
+                path=self.file.parent,
+                schema=version,
             )
 
     def close(self) -> None:
@@ -315,8 +319,9 @@ class Catalog:
                     matrix = np.frombuffer(b"".join(blobs), VECTOR_DTYPE).reshape(len(ids), -1)
                 except ValueError as error:
                     raise CatalogError(
-                        f"The catalog {self.file} holds vectors of different lengths.",
-                        hint="Mend it with: nmm doctor --repair",
+                        f"The catalog {self.file} contains vectors of different dimensions.",
+                        code="catalog-vectors-damaged",
+                        path=self.file,
                     ) from error
                 yield np.array(ids, np.int64), matrix.astype(np.float32)
 

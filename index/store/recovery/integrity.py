@@ -271,7 +271,7 @@ def _is_utf8(text: bytes) -> bool:
 def _dropped(contents: int, files: int) -> str:
     return (
         f"{counted(contents, 'content')} and {counted(files, 'row')} of files were dropped; "
-        "nmm index embeds these files again."
+        "the next indexing run embeds these files again."
     )
 
 
