@@ -47,8 +47,8 @@ from report import Figure, left_out, note
 
 from nmm.index import calibration
 from nmm.index.encoders.base import Model, Task
-from nmm.index.encoders.families.local_pair import folder_model
 from nmm.index.encoders.registry import MINI
+from nmm.index.encoders.resolve import model_in_folder
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.index_model import settings_of
 from nmm.index.store.catalog.writer import open_for_writing
@@ -339,7 +339,7 @@ def main() -> None:
             write_pair(pair, arguments.layers)
         found = [
             *searches(temporary, "mini", MINI, arguments.counts),
-            *searches(temporary, "full size", folder_model(pair), arguments.counts),
+            *searches(temporary, "full size", model_in_folder(pair), arguments.counts),
         ]
         ways = [
             Way(PLAIN, [sys.executable, "-c", "pass"], {}),

@@ -403,7 +403,7 @@ def test_it_says_what_is_wrong(indexed: tuple[Nmm, Path], tmp_path: Path) -> Non
         ("--json", "--csv"): "Only one form of output",
         ("--json", "--gallery", "-"): "Only one form of output",
         ("--vocabulary", str(tmp_path / "none")): "cannot be read",
-        ("--vocabulary", str(empty)): "is empty",
+        ("--vocabulary", str(empty)): "has no words",
         ("--vocabulary", str(binary)): "not a text in UTF-8",
     }
     for arguments, said in cases.items():
@@ -417,7 +417,7 @@ def test_it_says_what_is_wrong(indexed: tuple[Nmm, Path], tmp_path: Path) -> Non
     assert "No file passes --in nowhere" in done.stderr
     done = nmm("cluster", "--in", "poems", "-k", "9", "--jsonl")
     assert done.returncode == 0
-    assert "No more than 2 groups can be made: so many files differ." in done.stderr
+    assert "Only 2 groups are possible: there are no more different files." in done.stderr
     assert nmm("cluster", NMM_INDEX=str(tmp_path / "no")).returncode == 4
 
 

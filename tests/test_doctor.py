@@ -164,7 +164,8 @@ def test_vectors_that_cannot_be_right_are_dropped_and_made_again(
     assert set(found) <= {"search files"}, "what holds the vectors as they were"
     done = repaired(index)
     assert done["vectors"].hint == (
-        "2 contents and 2 rows of files were dropped; the next indexing run embeds these files again."
+        "2 contents and 2 rows of files were dropped; "
+        "the next indexing run embeds these files again."
     )
     assert build([], index).added == 2
     assert answers(index) == expected

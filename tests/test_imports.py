@@ -145,7 +145,6 @@ def test_imports_go_down_the_layers() -> None:
 # Circles of rooms that are still to be undone.
 OWED = [
     ["nmm.cli.commands.search", "nmm.cli.options"],
-    ["nmm.index.encoders.export", "nmm.index.encoders.hub", "nmm.index.encoders.runtime"],
 ]
 
 

@@ -304,7 +304,7 @@ def test_tags_are_written_searched_by_listed_and_removed(nmm: Nmm, sample_data: 
     assert nmm("index", sample_data, "--model", "mini").returncode == 0
     done = nmm("tags")
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.startswith("No file has a tag. Give some with: nmm classify")
+    assert done.stderr.startswith("No file has a tag. Add tags with: nmm classify")
     labels = ["--labels", "cat,rocket,coffee", "--none"]
     done = nmm("classify", *labels, "--type", "image", "--write-tags", "--min-score", "0.6")
     assert done.stderr.splitlines()[-1].endswith("tagged.")

@@ -24,10 +24,10 @@ from nmm.cli.options.common import (
     ThreadsOption,
 )
 from nmm.cli.render.vectors import FormatOption, OutputOption, choose_form, open_output
+from nmm.index.encoders.backend import Backend, Device, Precision
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.registry import DEFAULT, FALLBACK
 from nmm.index.encoders.resolve import find_model
-from nmm.index.encoders.runtime.backend import Backend, Device, Precision
 from nmm.index.errors import HubError
 
 if TYPE_CHECKING:

@@ -141,8 +141,8 @@ def verify(name: NameArgument, as_json: JsonOption = False) -> None:
 @app.command()
 def path(name: NameArgument, as_json: JsonOption = False) -> None:
     """Print where a model's weights are, and with --json what was made of them too."""
-    from nmm.index.encoders.export.onnx_export import is_compiled
     from nmm.index.encoders.hub.cache_dirs import compiled_folder
+    from nmm.index.encoders.hub.compiled import is_compiled
     from nmm.index.encoders.hub.weights import weight_files
     from nmm.index.encoders.resolve import find_model
 
@@ -165,7 +165,7 @@ def _common_folder(files: list[str]) -> str:
 def _row(model: Model) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from nmm.index.encoders.export.onnx_export import is_compiled
+    from nmm.index.encoders.hub.compiled import is_compiled
     from nmm.index.encoders.hub.weights import is_on_this_machine
 
     return {
@@ -175,7 +175,7 @@ def _row(model: Model) -> dict[str, Any]:
         "dimensions": list(model.dimensions or (model.dimension,)),
         "licence": model.licence,
         "bytes": model.size,
-        "context": model.context,
+        "context": model.text.context,
         "repositories": [source.repository for source in model.sources],
         "published": model.published and asdict(model.published),
         "on_this_machine": is_on_this_machine(model),

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nmm.index.encoders.backend import Backend
 from nmm.index.encoders.base import Encoder, Model
 from nmm.index.encoders.provision import ensure_default_downloaded, prepare
 from nmm.index.encoders.registry import DEFAULT
 from nmm.index.encoders.resolve import find_model
-from nmm.index.encoders.runtime.backend import Backend
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.errors import CatalogError, ModelError, NoIndexError, StoppedError, UsageError
 from nmm.index.events import (

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from nmm.index.common.tracing import span
-from nmm.index.encoders.runtime.backend import available_cpus
+from nmm.index.encoders.runtime.devices import available_cpus
 from nmm.index.errors import MediaError, NotMediaError, UnreadableError, UsageError
 from nmm.index.events import Event, FileProcessed, FilesCounted, FileSkipped, Summary
 from nmm.index.indexing.batching import Batch, Change, FileEntry

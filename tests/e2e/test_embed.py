@@ -17,9 +17,9 @@ import pytest
 from numpy.typing import NDArray
 from support import SAMPLE_DATA, Nmm
 
+from nmm.index.common.cpu_features import has_int8_dot_product
 from nmm.index.embed import vectors_of_images
 from nmm.index.encoders.base import Task
-from nmm.index.encoders.runtime.cpu_features import has_int8_dot_product
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 
 NMM = Path(sys.executable).with_name("nmm")
