@@ -118,7 +118,7 @@ def _read_at_start(environ: Mapping[str, str]) -> dict[str, str]:
 
 def command_in(home: Path, start: Start) -> Nmm:
     """The command in a folder of its own: HOME, index and current folder."""
-    (home / "home").mkdir(exist_ok=True)
+    (home / "home").mkdir(parents=True, exist_ok=True)
 
     def run(
         *arguments: str | Path, stdin: str | None = None, cwd: Path = home, **environ: str

@@ -39,6 +39,9 @@ from nmm.index.indexing.pipeline import Options, Run
 from nmm.index.indexing.scopes import Coverage, Scope, cover, mount_point, resolve
 from nmm.index.store.catalog import ocr_text
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.removal import empty_root, forget
+from nmm.index.store.catalog.replacement import continue_from, replace_contents_with
+from nmm.index.store.catalog.roots import adopt_root, set_mount
 from nmm.index.store.catalog.types import Settings, locate
 from nmm.index.store.catalog.writer import CatalogWriter, open_for_writing
 from nmm.index.store.lock import Wait
@@ -272,10 +275,10 @@ class _Todo:
             beside.delete()
         roots = [Path(locate(str(root.path), start)) for root, start in old.scopes]
         with open_for_writing(beside) as new:
-            new.continue_from(writer)
+            continue_from(new, writer)
             new.set_settings(settings_of(encoder))
             for root in old.emptied:
-                new.adopt_root(root.path)
+                adopt_root(new, root.path)
             summary = self._index(new, beside, encoder, [*roots, *self.present])
             if not summary.interrupted:
                 ocr_text.take_words(new, writer.file)
@@ -284,7 +287,7 @@ class _Todo:
             sys.audit("nmm.store", "rebuild whole")
             segments.move(beside, self.folder)
             sys.audit("nmm.store", "rebuild to be taken over")
-            writer.become(beside.catalog)
+            replace_contents_with(writer, beside.catalog)
             sys.audit("nmm.store", "rebuild taken over")
             with suppress(CatalogError):  # the next run deletes it
                 beside.delete()
@@ -321,7 +324,7 @@ class _Todo:
         for root, point in covered.unmounted:
             self.on_event(MountMissing(locate(str(root.path), point)))
         for root in {root for root, _ in covered.scopes}:
-            writer.set_mount(root, mount_point(root.path))
+            set_mount(writer, root, mount_point(root.path))
         with (
             Catalog.open(writer.file) as committed,
             segments.in_background(writer, folder, encoder.model.dimension) as on_commit,
@@ -337,8 +340,8 @@ class _Todo:
                 on_commit,
             )
             run.index(covered.scopes, unseen=covered.unmounted, gone=covered.gone)
-            run.summary.removed += sum(map(writer.forget, covered.deleted))
-            run.summary.removed += sum(map(writer.empty, covered.emptied))
+            run.summary.removed += sum(forget(writer, path) for path in covered.deleted)
+            run.summary.removed += sum(empty_root(writer, root) for root in covered.emptied)
         if not run.summary.interrupted:
             derive(writer, folder, encoder)
             through = read_missing_metadata(writer, self.on_event, self.stop)
