@@ -149,11 +149,11 @@ def test_a_newer_catalog_is_refused_and_left_alone(
         connection.execute("DROP TABLE settings")
     with pytest.raises(CatalogError) as raised:
         opener(folder)
-    assert str(raised.value) == (
-        f"The index in {folder.path} was written by a newer nmm.\n"
-        f"Its schema is number {SCHEMA + 1}; this nmm knows up to {SCHEMA}.\n"
-        "Upgrade nmm with: python -m pip install --upgrade nmm"
-    )
+    assert lines_of(raised.value) == [
+        f"The index in {folder.path} was written by a newer nmm.",
+        f"Its schema is number {SCHEMA + 1}. This nmm supports up to {SCHEMA}.",
+        "Upgrade nmm with: python -m pip install --upgrade nmm",
+    ]
     assert rows(folder, "SELECT 1 FROM sqlite_schema WHERE name = 'settings'") == []
 
 
