@@ -292,7 +292,9 @@ seen = []
 sys.addaudithook(lambda event, _: seen.append(event) if event.startswith(("open", "os.")) else None)
 real = {name: getattr(os, name) for name in ("stat", "lstat", "scandir", "readlink")}
 for name, function in real.items():
-    setattr(os, name, lambda *a, name=name, real=function, **k: (seen.append(name), real(*a, **k))[1])
+    setattr(
+        os, name, lambda *a, name=name, real=function, **k: (seen.append(name), real(*a, **k))[1]
+    )
 request = SearchRequest.from_dict(json.loads(sys.argv[1]))
 request.to_dict()
 lines = sys.argv[2:]

@@ -66,9 +66,9 @@ class ResultPresenter:
                 f"Only one {other}.", hint="Name a file for the page: --gallery FILE.html"
             )
         if gallery and gallery != STDOUT:
-            from nmm.cli.render.html.gallery import check_place
+            from nmm.cli.render.html.gallery import check_writable
 
-            check_place(Path(gallery).expanduser())
+            check_writable(Path(gallery).expanduser())
         self.failed = False
         self._writer = writer
         self._quiet = quiet
@@ -136,17 +136,17 @@ class ResultPresenter:
         return file.absolute()
 
     def _put(self, results: Sequence[SearchResult], folder: Path, *, link: bool) -> None:
-        """Copy or link the files into a folder, and report the counts."""
-        from nmm.index.organize.copy_files import collect
+        """Put the files into a folder, and say what came of it."""
+        from nmm.index.organize.copy_files import copy_into
 
-        done = collect([result.path for result in results], folder, link=link)
+        done = copy_into([result.path for result in results], folder, link=link)
         for path, reason in done.failed:
             typer.echo(f"{printable(path)}: {printable(reason)}", err=True)
-        counts = [f"{len(done.placed)} {'linked' if link else 'copied'}"]
-        if done.instead:
-            counts.append(f"{done.instead} of them as files, for links cannot be made there")
-        if done.there:
-            counts.append(f"{done.there} there already")
+        counts = [f"{len(done.created)} {'linked' if link else 'copied'}"]
+        if done.fallbacks:
+            counts.append(f"{done.fallbacks} of them as files, for links cannot be made there")
+        if done.existing:
+            counts.append(f"{done.existing} there already")
         if done.failed:
             counts.append(f"{len(done.failed)} failed")
         self._note(f"{', '.join(counts)}: {printable(str(folder))}")

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmm.index.encoders.runtime.backend import Backend
+from nmm.index.encoders.backend import Backend
 from nmm.index.errors import StoppedError, UsageError
 from nmm.index.events import Event, FileSkipped, MountMissing, RootMissing, Summary, WaitingForLock
 from nmm.index.indexing.indexer import Kept, build, build_changed
@@ -261,9 +261,10 @@ def _next(watcher: _Watcher) -> set[Path]:
     except (OSError, RuntimeError) as error:
         raise UsageError(
             "The folders cannot be watched.",
+            code="watch-failed",
             why=str(error),
-            hint="On Linux, raise the limit fs.inotify.max_user_watches; or set the environment "
-            "variable WATCHFILES_FORCE_POLLING to 1, which costs more time.",
+            hint="On Linux, raise the limit fs.inotify.max_user_watches. Or set the environment "
+            "variable WATCHFILES_FORCE_POLLING to 1, which takes more time.",
         ) from error
 
 
