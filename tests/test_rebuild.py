@@ -27,6 +27,7 @@ from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import KINDS
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
+from nmm.index.store.vectors.segment_table import read_segments
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 ONE_BY_ONE = Options(batch_size=1)
@@ -136,7 +137,7 @@ def test_a_rebuilt_index_is_that_of_the_other_model(old: IndexFolder, pair: str)
         assert min(ids) > last, "an id was used twice"
         assert catalog.generation() > generation
         for kind in KINDS:
-            (segment,) = catalog.segments(kind)
+            (segment,) = read_segments(catalog, kind)
             assert segment.last_chunk == catalog.last_chunk(kind)
 
 
@@ -280,7 +281,7 @@ def die(*_):
 
 where, folder, model = sys.argv[1:]
 if where == "before the files are moved":
-    segments.move = die
+    segments.move_files = die
 elif where == "before the catalog changes":
     writer.CatalogWriter.become = die
 elif where == "while the catalog changes":

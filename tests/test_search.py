@@ -28,6 +28,7 @@ from nmm.index.store.catalog.types import KINDS, Kind, Scale, Settings
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import segments
+from nmm.index.store.vectors.segment_table import read_segments
 
 pytestmark = pytest.mark.usefixtures("short_tail")
 
@@ -245,7 +246,7 @@ def test_scores_come_from_the_catalog_though_the_derived_file_lies(library: Libr
     expected = library.find(10)
     with Catalog.open(library.folder.catalog) as catalog:
         ((ids, rows),) = catalog.vectors("text")
-        (known,) = catalog.segments("text")
+        (known,) = read_segments(catalog, "text")
     file = library.folder.vectors / known.name
     index = faiss.read_index(str(file))
     index.reset()

@@ -45,7 +45,7 @@ from nmm.index.store.catalog.roots import adopt_root, set_mount
 from nmm.index.store.catalog.types import Settings, locate
 from nmm.index.store.catalog.writer import CatalogWriter, open_for_writing
 from nmm.index.store.lock import Wait
-from nmm.index.store.vectors import segments
+from nmm.index.store.vectors.factory import open_vector_index
 
 if TYPE_CHECKING:
     from nmm.index.store.layout import IndexFolder
@@ -282,13 +282,13 @@ class _Todo:
         summary.rebuild = True
         if not summary.interrupted:
             sys.audit("nmm.store", "rebuild whole")
-            segments.move(beside, self.folder)
+            open_vector_index(self.folder, writer).adopt(beside)
             sys.audit("nmm.store", "rebuild to be taken over")
             replace_contents_with(writer, beside.catalog)
             sys.audit("nmm.store", "rebuild taken over")
             with suppress(CatalogError):  # the next run deletes it
                 beside.delete()
-            segments.refresh(writer, self.folder, row.dimension)
+            open_vector_index(self.folder, writer).sync(writer)
             covered = cover(writer, [], prune=self.prune)
             self._read_words(writer, covered.scopes, covered.unmounted, summary)
         return summary
@@ -324,7 +324,7 @@ class _Todo:
             set_mount(writer, root, mount_point(root.path))
         with (
             Catalog.open(writer.file) as committed,
-            segments.in_background(writer, folder, encoder.model.dimension) as on_commit,
+            open_vector_index(folder, writer).background(writer) as on_commit,
         ):
             run = Run(
                 writer,

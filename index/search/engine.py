@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from nmm.index.encoders.backend import Backend
     from nmm.index.store.layout import IndexFolder
-    from nmm.index.store.vectors.searcher import PendingSearch
+    from nmm.index.store.vectors.base import PendingSearch
 
 
 @contextmanager
@@ -246,7 +246,6 @@ class Search:
             self._loaded = None
             self._neutral = None
             self._ahead = {}
-            self._nearest.forget()
             self._relevance.forget()
 
     def _embed(self, query: Query, *, raw: bool) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ from nmm.index.store.catalog.connection import (
     translated,
 )
 from nmm.index.store.catalog.sql_filters import Condition, register
-from nmm.index.store.catalog.types import FileRow, Hit, Kind, Root, Scale, Segment, Settings, locate
+from nmm.index.store.catalog.types import FileRow, Hit, Kind, Root, Scale, Settings, locate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -339,9 +339,3 @@ class Catalog:
             "SELECT generation, vectors FROM scales WHERE kind = ?", (kind,)
         )
         return (row[0], row[1]) if row else None
-
-    def segments(self, kind: Kind) -> list[Segment]:
-        """The derived files of a kind's vectors, in the order of their ranges."""
-        columns = ", ".join(Segment._fields)
-        sql = f"SELECT {columns} FROM segments WHERE kind = ? ORDER BY last_chunk"  # noqa: S608
-        return [Segment(*row) for row in self.connection.rows(sql, (kind,))]

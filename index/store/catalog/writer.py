@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +11,7 @@ from nmm.index.errors import OutdatedCatalogError
 from nmm.index.store.catalog.connection import VECTOR_DTYPE, translated
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.transactions import WriteConnection, connect_to_write
-from nmm.index.store.catalog.types import FileRow, Kind, Root, Scale, Segment, Settings
+from nmm.index.store.catalog.types import FileRow, Kind, Root, Scale, Settings
 from nmm.index.store.lock import Wait, locked
 
 if TYPE_CHECKING:
@@ -187,19 +186,3 @@ class CatalogWriter(Catalog):
                 "VALUES (?, ?, ?, ?, ?)",
                 row,
             )
-
-    def replace_segments(
-        self, kind: Kind, gone: Sequence[Segment], new: Segment | None = None
-    ) -> None:
-        """Keep which derived files hold a kind's vectors: one in place of some others."""
-        with self.batch():
-            for segment in gone:
-                self.connection.execute("DELETE FROM segments WHERE name = ?", (segment.name,))
-            if new:
-                names = ", ".join(("kind", *Segment._fields))
-                places = ", ".join("?" * (1 + len(new)))
-                self.connection.execute(
-                    f"INSERT INTO segments ({names}) VALUES ({places})",  # noqa: S608
-                    (kind, *new),
-                )
-            sys.audit("nmm.store", "segments to be named")
