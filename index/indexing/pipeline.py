@@ -262,7 +262,7 @@ class Run:
         elif isinstance(media, PreparedFile) and not self._batch.add(entry, media, change):
             if self._stop.is_set():
                 return False
-            raise NotMediaError("no text in it")
+            raise NotMediaError("no text in it", code="text-empty")
         return True
 
     def _change(self, entry: FileEntry, digest: bytes) -> Change:
