@@ -29,7 +29,7 @@ from nmm.index.store.catalog import migrations as migrations_module
 from nmm.index.store.catalog.reader import SCHEMA, Catalog
 from nmm.index.store.catalog.removal import drop_orphans, forget
 from nmm.index.store.catalog.roots import adopt_root
-from nmm.index.store.catalog.types import KINDS, Scale, Settings
+from nmm.index.store.catalog.types import KINDS, Calibration, Settings
 from nmm.index.store.catalog.vacuum import fts_problem
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
@@ -69,7 +69,7 @@ def filled(folder: IndexFolder, tmp_path: Path, short_tail: None) -> IndexFolder
         root, _ = adopt_root(writer, tmp_path / "root")
         with writer.batch():
             writer.put_file(root, "broken.png", 1, 2, status="skipped", reason="It is broken.")
-        writer.set_scale("image", Scale(0.1, 0.2))
+        writer.set_scale("image", Calibration(0.1, 0.2))
         segments.refresh(writer, folder, DIMENSION)
     return folder
 

@@ -26,7 +26,7 @@ from nmm.index.store.catalog.migrations import migrations
 from nmm.index.store.catalog.reader import SCHEMA, Catalog
 from nmm.index.store.catalog.removal import Changes, delete_unseen, drop_orphans, forget
 from nmm.index.store.catalog.roots import adopt_root
-from nmm.index.store.catalog.types import KINDS, FileRow, Hit, Root, Scale, Settings
+from nmm.index.store.catalog.types import KINDS, Calibration, FileRow, Hit, Root, Settings
 from nmm.index.store.catalog.vacuum import fts_problem
 from nmm.index.store.catalog.writer import (
     CatalogWriter,
@@ -509,7 +509,7 @@ def test_settings_are_read_as_written(folder: IndexFolder) -> None:
 def test_what_is_derived_is_read_as_written(folder: IndexFolder, kind: Any) -> None:
     with open_for_writing(folder) as writer:
         for n in (1, 2):
-            writer.set_scale(kind, Scale(0.25 * n, 0.5))
+            writer.set_scale(kind, Calibration(0.25 * n, 0.5))
         first, second, third = (
             Segment(f"{n}.faiss", "flat", n, 2, "ab", 3, 0, last_chunk=10 * n) for n in (1, 2, 3)
         )
@@ -517,7 +517,7 @@ def test_what_is_derived_is_read_as_written(folder: IndexFolder, kind: Any) -> N
         replace_segments(writer, kind, [], first)
         replace_segments(writer, kind, [second], third)
     with Catalog.open(folder.catalog) as catalog:
-        assert catalog.scale(kind) == Scale(0.5, 0.5)
+        assert catalog.scale(kind) == Calibration(0.5, 0.5)
         assert read_segments(catalog, kind) == [first, third]
         (other,) = set(KINDS) - {kind}
         assert (catalog.scale(other), read_segments(catalog, other)) == (None, [])

@@ -32,7 +32,7 @@ from nmm.index.indexing.pipeline import Options
 from nmm.index.maintenance.archive import export_archive, import_archive
 from nmm.index.maintenance.status import status
 from nmm.index.media.image.decode import DecodedImage, decode
-from nmm.index.store.catalog.ocr_text import Line, put_words, reads_words, set_reads_words
+from nmm.index.store.catalog.ocr_text import Line, reads_words, save_ocr_text, set_reads_words
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
@@ -544,7 +544,7 @@ def test_a_box_that_cannot_be_is_refused_and_mended(
         (content,) = next(
             writer.connection.rows("SELECT min(id) FROM contents WHERE kind = 'image'")
         )
-        put_words(writer, content, [line])
+        save_ocr_text(writer, content, [line])
     export_archive(folder, tmp_path / "index.zip")
     with pytest.raises(ArchiveError, match=r"What is in its catalog is not right|of a wrong type"):
         import_archive(tmp_path / "index.zip", IndexFolder(tmp_path / "other"))

@@ -270,36 +270,33 @@ def test_a_rebuild_inside_the_folder_it_indexes_does_not_index_itself(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from nmm.index.indexing.indexer import build
-from nmm.index.store.catalog import transactions
+from nmm.index.indexing import indexer
 from nmm.index.store import layout
+from nmm.index.store.catalog import replacement
 from nmm.index.store.vectors import segments
-from nmm.index.store.catalog import writer
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
+
+replace_contents_with = indexer.replace_contents_with
+
+def replace_and_die(*arguments):
+    try:
+        replace_contents_with(*arguments)
+    finally:
+        die()
 
 where, folder, model = sys.argv[1:]
 if where == "before the files are moved":
     segments.move_files = die
 elif where == "before the catalog changes":
-    writer.CatalogWriter.become = die
+    indexer.replace_contents_with = die
 elif where == "while the catalog changes":
-    batches.MADE_AGAIN = (*batches.MADE_AGAIN[:5], "none such")
-    execute = writer.CatalogWriter.become
-    def become(self, new):
-        try:
-            execute(self, new)
-        except Exception:
-            die()
-    writer.CatalogWriter.become = become
+    replacement.REBUILT_TABLES = (*replacement.REBUILT_TABLES[:5], "none such")
+    indexer.replace_contents_with = replace_and_die
 elif where == "before what was beside is deleted":
-    take_over = writer.CatalogWriter.become
-    def become(self, new):
-        take_over(self, new)
-        die()
-    writer.CatalogWriter.become = become
-build([], location.IndexFolder(Path(folder)), model=model, rebuild=True)
+    indexer.replace_contents_with = replace_and_die
+indexer.build([], layout.IndexFolder(Path(folder)), model=model, rebuild=True)
 """
 
 

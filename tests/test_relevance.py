@@ -26,7 +26,7 @@ from nmm.index.search.result import Result
 from nmm.index.store.catalog.comparison_data import sample
 from nmm.index.store.catalog.read_cache import States
 from nmm.index.store.catalog.reader import Catalog
-from nmm.index.store.catalog.types import KINDS, Scale
+from nmm.index.store.catalog.types import KINDS, Calibration
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 
@@ -229,7 +229,7 @@ def test_words_beside_an_image_bring_its_scale_nearer_to_that_of_words(
             terms = Term(image=b""), Term(weight, "at night")
             standing = relevance.standing("image", Query(terms), both / np.linalg.norm(both))
             assert standing
-            units.append(standing.scale.unit)
+            units.append(standing.scale.spread)
         kept = catalog.scale("image")
     assert kept
     assert units[0] > units[1] > units[2] > kept.unit
@@ -249,7 +249,7 @@ def test_weights_of_any_size_make_a_scale(
             standing = relevance.standing(kind, Query(terms), photos["launch.jpg"])
             assert standing
             assert np.isfinite([*standing.scale, standing.level, standing.height]).all()
-            assert standing.scale.unit > 0
+            assert standing.scale.spread > 0
 
 
 def test_few_images_say_nothing_of_images_and_the_kept_scale_does(
@@ -310,7 +310,7 @@ def test_what_comes_into_an_open_index_is_in_the_sample(
     query = Query((Term(text="a cat"),))
     vector = photos["chelsea.jpg"]
     with open_for_writing(folder) as writer, Catalog.open(folder.catalog) as catalog:
-        writer.set_scale("image", Scale(0.0, 0.1))
+        writer.set_scale("image", Calibration(0.0, 0.1))
         levels = []
         states = States(catalog)
         relevance = relevance_of(catalog, mini, states)

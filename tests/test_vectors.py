@@ -17,7 +17,7 @@ from vector_search import nearest_chunks, open_searcher, rescored
 
 from nmm.index import calibration
 from nmm.index.store.catalog.reader import Catalog
-from nmm.index.store.catalog.types import KINDS, Kind, Scale
+from nmm.index.store.catalog.types import KINDS, Calibration, Kind
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import faiss_files, segments
@@ -671,21 +671,23 @@ def test_an_open_search_outlives_its_file(filled: IndexFolder) -> None:
 
 def test_a_scale_reaches_from_the_median_to_one_in_a_thousand() -> None:
     found = calibration.fit(np.linspace(0, 1, 1001, dtype=np.float32))
-    assert found == pytest.approx(Scale(centre=0.5, unit=0.499))
+    assert found == pytest.approx(Calibration(median=0.5, spread=0.499))
 
 
 @pytest.mark.parametrize(("shift", "stretch"), [(0.3, 1), (0, 0.2), (-0.5, 3)])
 def test_scores_are_blind_to_shift_and_stretch(shift: float, stretch: float) -> None:
     cosines = unit_vectors(100) @ unit_vectors(30, seed=1).T
     plain, moved = calibration.fit(cosines), calibration.fit(cosines * stretch + shift)
-    scores = (cosines - plain.centre) / plain.unit
+    scores = (cosines - plain.median) / plain.spread
     np.testing.assert_allclose(
-        (cosines * stretch + shift - moved.centre) / moved.unit, scores, atol=1e-4
+        (cosines * stretch + shift - moved.median) / moved.spread, scores, atol=1e-4
     )
 
 
 def test_items_that_every_query_fits_the_same_have_a_finite_score() -> None:
-    assert calibration.fit(np.full(100, 0.25, np.float32)) == Scale(0.25, calibration.LEAST_UNIT)
+    assert calibration.fit(np.full(100, 0.25, np.float32)) == Calibration(
+        0.25, calibration.MIN_SPREAD
+    )
 
 
 def test_a_scale_is_of_its_kind_alone(filled: IndexFolder) -> None:
@@ -702,7 +704,7 @@ def test_without_vectors_there_is_no_scale(folder: IndexFolder) -> None:
 
 
 def test_a_large_collection_is_sampled_whatever_its_ids(folder: IndexFolder) -> None:
-    rows = unit_vectors(calibration.SAMPLE + 1, dimension=8)
+    rows = unit_vectors(calibration.CALIBRATION_SAMPLE + 1, dimension=8)
     neutral = unit_vectors(10, seed=7, dimension=8)
     with open_for_writing(folder) as writer:
         with writer.batch():

@@ -36,6 +36,6 @@ def _is_stale(catalog: Catalog, kind: Kind) -> bool:
     if measured is None or not count:
         return bool(count)
     generation, then = measured
-    if then <= calibration.SAMPLE or count <= calibration.SAMPLE:
+    if then <= calibration.CALIBRATION_SAMPLE or count <= calibration.CALIBRATION_SAMPLE:
         return generation != catalog.generation()
     return abs(count - then) > calibration.DRIFT * then

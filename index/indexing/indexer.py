@@ -281,7 +281,7 @@ class _Todo:
                 adopt_root(new, root.path)
             summary = self._index(new, beside, encoder, [*roots, *self.present])
             if not summary.interrupted:
-                ocr_text.take_words(new, writer.file)
+                ocr_text.copy_ocr_text(new, writer.file)
         summary.rebuild = True
         if not summary.interrupted:
             sys.audit("nmm.store", "rebuild whole")

@@ -19,7 +19,7 @@ from nmm.index.events import Event, FileSkipped, OcrFileProcessed, OcrStarted, O
 from nmm.index.indexing.ocr import SIDE, Ocr, Prepared, prepare
 from nmm.index.indexing.pipeline import ahead
 from nmm.index.media.image.files import decode_known
-from nmm.index.store.catalog.ocr_text import Line, Picture, pictures, put_words, unread
+from nmm.index.store.catalog.ocr_text import Line, Picture, pictures, save_ocr_text, unread
 
 if TYPE_CHECKING:
     from nmm.index.indexing.scopes import Scope
@@ -125,7 +125,7 @@ class _Batch:
     def commit(self) -> None:
         with self._writer.batch():
             for content_id, lines in self._read:
-                put_words(self._writer, content_id, lines)
+                save_ocr_text(self._writer, content_id, lines)
         self._done.read += len(self._read)
         self._done.left -= len(self._read)
         self._done.with_words += sum(1 for _, lines in self._read if lines)

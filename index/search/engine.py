@@ -36,7 +36,7 @@ from nmm.index.search.result import Result
 from nmm.index.search.semantic import NearestFiles
 from nmm.index.store.catalog.read_cache import States
 from nmm.index.store.catalog.reader import Catalog
-from nmm.index.store.catalog.types import KINDS, Kind, Scale, Settings
+from nmm.index.store.catalog.types import KINDS, Calibration, Kind, Settings
 from nmm.index.store.catalog.writer import open_for_reading
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ class Search:
             embedder = QueryEmbedder(lambda: self._encoder, self._settings, self._catalog, ahead)
             return embedder.embed(query, raw=raw)
 
-    def _scale(self, kind: Kind) -> Scale | None:
+    def _scale(self, kind: Kind) -> Calibration | None:
         """The kept scale; measured now if the first run was cut short before it was."""
         if kept := self._states.last.scales[kind]:
             return kept

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from nmm.index.store.catalog.reader import Catalog
-from nmm.index.store.catalog.types import KINDS, Kind, Scale, Settings
+from nmm.index.store.catalog.types import KINDS, Calibration, Kind, Settings
 
 
 class State(NamedTuple):
@@ -23,7 +23,7 @@ class State(NamedTuple):
     settings: Settings | None
     generation: int
     last_file: int
-    scales: Mapping[Kind, Scale | None]
+    scales: Mapping[Kind, Calibration | None]
     measured: Mapping[Kind, tuple[int, int] | None]
 
 

@@ -20,7 +20,7 @@ from nmm.index.store.catalog.connection import (
     translated,
 )
 from nmm.index.store.catalog.sql_filters import Condition, register
-from nmm.index.store.catalog.types import FileRow, Hit, Kind, Root, Scale, Settings, locate
+from nmm.index.store.catalog.types import Calibration, FileRow, Hit, Kind, Root, Settings, locate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -312,7 +312,7 @@ class Catalog:
 
         condition, parameters = where or ("TRUE", ())
         rows = self.connection.rows(
-            "SELECT roots.path, files.path, chunks.kind, vector, line_start, line_end, text, "  # noqa: S608
+            "SELECT roots.path, files.path, chunks.kind, vector, line_start, line_end, text, "
             "width, height, contents.id, chunks.id, files.id "
             "FROM json_each(?) CROSS JOIN chunks ON chunks.id = value "
             "JOIN vectors ON chunk_id = chunks.id JOIN contents ON contents.id = chunks.content_id "
@@ -332,10 +332,10 @@ class Catalog:
             for root, path, kind, vector, *rest in rows
         ]
 
-    def scale(self, kind: Kind) -> Scale | None:
+    def scale(self, kind: Kind) -> Calibration | None:
         """The scale of a kind's cosines, if it was measured."""
         row = self.connection.first("SELECT centre, unit FROM scales WHERE kind = ?", (kind,))
-        return Scale(*row) if row else None
+        return Calibration(*row) if row else None
 
     def scale_measured(self, kind: Kind) -> tuple[int, int] | None:
         """The generation that the scale of a kind was measured in, and of how many vectors."""

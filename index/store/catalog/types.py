@@ -58,11 +58,11 @@ class Hit(NamedTuple):
     file: int = 0
 
 
-class Scale(NamedTuple):
-    """How a kind's cosines become scores, see :mod:`nmm.index.calibration`."""
+class Calibration(NamedTuple):
+    """Turns the cosines of a kind into scores, see :mod:`nmm.index.calibration`."""
 
-    centre: float
-    unit: float
+    median: float
+    spread: float
 
 
 def locate(root: str, path: str) -> str:

@@ -11,7 +11,7 @@ from nmm.index.errors import OutdatedCatalogError
 from nmm.index.store.catalog.connection import VECTOR_DTYPE, translated
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.transactions import WriteConnection, connect_to_write
-from nmm.index.store.catalog.types import FileRow, Kind, Root, Scale, Settings
+from nmm.index.store.catalog.types import Calibration, FileRow, Kind, Root, Settings
 from nmm.index.store.lock import Wait, locked
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class CatalogWriter(Catalog):
     def add_content(self, content: Content) -> int:
         """Add a content without chunks; its id."""
         cursor = self.connection.execute(
-            f"INSERT INTO contents ({CONTENT_COLUMNS}) VALUES ({CONTENT_PLACES})",  # noqa: S608
+            f"INSERT INTO contents ({CONTENT_COLUMNS}) VALUES ({CONTENT_PLACES})",
             astuple(content),
         )
         assert cursor.lastrowid is not None, "a row was inserted"
@@ -177,7 +177,7 @@ class CatalogWriter(Catalog):
                 "INSERT OR IGNORE INTO met VALUES (?, 0)", [(file.id,) for file in files]
             )
 
-    def set_scale(self, kind: Kind, scale: Scale) -> None:
+    def set_scale(self, kind: Kind, scale: Calibration) -> None:
         """Store the scale of a kind's cosines."""
         row = (kind, *scale, self.generation(), self.vector_count(kind))
         with translated(self.file):

@@ -45,7 +45,7 @@ PLACEHOLDERS = ", ".join("?" for _ in ("kind", *Segment._fields))
 
 def read_segments(catalog: Catalog, kind: Kind) -> list[Segment]:
     """Return the segments of a kind, in the order of their ranges."""
-    sql = f"SELECT {COLUMNS} FROM segments WHERE kind = ? ORDER BY last_chunk"  # noqa: S608
+    sql = f"SELECT {COLUMNS} FROM segments WHERE kind = ? ORDER BY last_chunk"
     return [Segment(*row) for row in catalog.connection.rows(sql, (kind,))]
 
 
@@ -63,7 +63,7 @@ def replace_segments(
             writer.connection.execute("DELETE FROM segments WHERE name = ?", (segment.name,))
         if new:
             writer.connection.execute(
-                f"INSERT INTO segments (kind, {COLUMNS}) VALUES ({PLACEHOLDERS})",  # noqa: S608
+                f"INSERT INTO segments (kind, {COLUMNS}) VALUES ({PLACEHOLDERS})",
                 (kind, *new),
             )
         sys.audit("nmm.store", "segments to be named")
