@@ -232,7 +232,7 @@ def test_words_beside_an_image_bring_its_scale_nearer_to_that_of_words(
             units.append(standing.scale.spread)
         kept = catalog.scale("image")
     assert kept
-    assert units[0] > units[1] > units[2] > kept.unit
+    assert units[0] > units[1] > units[2] > kept.spread
 
 
 @pytest.mark.parametrize("weights", [(1e300, -1e300), (5e-324, 1.0), (0.0, 0.0), (-1.0, -1.0)])
