@@ -7,7 +7,7 @@ import sys
 
 
 def main() -> None:
-    """Run nmm, and end the process with the exit status of what it did."""
+    """Run nmm, and end the process with its exit status."""
     if os.environ.get("NMM_TIMING", "0") not in {"", "0"}:
         from nmm.cli.framework.timing_report import timed
 
@@ -24,16 +24,16 @@ def _run() -> None:
             from nmm.cli.app import run
         run()
     except KeyboardInterrupt:
-        # Before or after a command: 130 is Exit.INTERRUPTED, which may not be loaded yet.
+        # Before or after a command. 130 is Exit.INTERRUPTED, which may not be loaded yet.
         sys.exit(130)
 
 
 def command() -> None:
-    """The same, of a process of its own, which then ends sooner."""
+    """Run nmm as a process of its own, which then ends sooner."""
     try:
         main()
     finally:
         import gc
 
-        # Else the interpreter looks through all that is left, to no end, before it ends.
+        # Otherwise the interpreter searches all remaining objects for garbage before it ends.
         gc.freeze()

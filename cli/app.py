@@ -1,4 +1,4 @@
-"""The application: its commands, and the one place where errors are caught."""
+"""The application: its commands, and the one place that catches errors."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import typer
 
 from nmm.cli.console.exit_codes import Exit, report, report_unexpected
 from nmm.cli.console.stdout import discard
-from nmm.cli.framework.command_registry import Loading
+from nmm.cli.framework.command_registry import LazyCommands
 from nmm.index.errors import NmmError
 
 app = typer.Typer(
     name="nmm",
-    help="Search your own photos and notes by what they mean, on your own machine.",
+    help="Search your own photos and notes by meaning, on your own machine.",
     epilog="""\b
 Start with:
   nmm index ~/Pictures ~/Notes
   nmm search 'cute animals'
 """,
     no_args_is_help=True,
-    cls=Loading,
+    cls=LazyCommands,
     pretty_exceptions_enable=False,
-    # Plain help: it reads the same in a pipe, and comes without the time rich takes to load.
+    # Plain help reads the same in a pipe, and needs no time to load rich.
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -52,27 +52,27 @@ def options(
         bool,
         typer.Option(
             "--debug",
-            help="Show the traceback of an error.",
+            help="Print the traceback of an error.",
             envvar="NMM_DEBUG",
             show_envvar=False,
         ),
     ] = False,
 ) -> None:
-    """Options that stand before the command."""
+    """Read the options before the command."""
     del version
     global _debug  # noqa: PLW0603
     _debug = debug
 
 
 def run() -> None:
-    """Run the command that the process was started with, and end the process."""
-    _open_what_is_closed()
+    """Run the command of this process, and end the process."""
+    _open_missing_streams()
     status: object = Exit.DONE
-    # A line that the shell is to complete shows nothing but what completes it.
+    # While the shell completes a line, an error must not print anything.
     completing = "_NMM_COMPLETE" in os.environ
     try:
         app(prog_name="nmm")
-    except SystemExit as ended:  # Typer's way, also for its own errors of usage
+    except SystemExit as ended:  # how Typer ends, also after its own usage errors
         status = ended.code
     except NmmError as error:
         if _debug:
@@ -91,8 +91,8 @@ def run() -> None:
     sys.exit(status)  # type: ignore[arg-type]
 
 
-def _open_what_is_closed() -> None:
-    """Give the process the streams that it was started without: they are None then."""
+def _open_missing_streams() -> None:
+    """Open the standard streams that the process was started without, which are None."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115

@@ -265,7 +265,11 @@ def _pick(name: str, value: str, choices: Mapping[str, T]) -> T:
         return choices[value]
     except KeyError as error:
         raise UsageError(
-            f"{name} cannot be {value!r}.", hint=f"It can be: {', '.join(choices)}."
+            f"{name} cannot be {value!r}.",
+            code="argument-invalid",
+            hint=f"It can be: {', '.join(choices)}.",
+            argument=name,
+            value=value,
         ) from error
 
 
@@ -319,10 +323,14 @@ def _pixels(image: ImageLike, spec: ImagePreprocessing, max_pixels: int) -> NDAr
     except MediaError:
         raise
     except OSError as error:
-        raise UnreadableError(f"not readable: {error.strerror or error}") from error
+        raise UnreadableError(
+            f"not readable: {error.strerror or error}", code="file-unreadable"
+        ) from error
     except Exception as error:
         # Whatever a hostile file provokes in a decoder, the other images are embedded.
-        raise MediaError(f"not readable: {type(error).__name__}: {error}") from error
+        raise MediaError(
+            f"not readable: {type(error).__name__}: {error}", code="image-undecodable"
+        ) from error
 
 
 def _path(name: str) -> Path:
@@ -334,5 +342,8 @@ def _path(name: str) -> Path:
         return Path(name)
     url = urlsplit(name)
     if url.scheme != "file" or url.netloc not in ("", "localhost"):
-        raise MediaError("not on this machine: nmm fetches nothing, download it first")
+        raise MediaError(
+            "not on this machine: nmm downloads no images, download it first",
+            code="image-not-local",
+        )
     return Path(url2pathname(url.path))

@@ -38,6 +38,7 @@ def check(settings: Settings, encoder: Encoder) -> None:
 def _other_weights(settings: Settings) -> ModelError:
     return ModelError(
         f"This index was made with other weights of the model {settings.model}.",
+        code="index-other-weights",
         why="Vectors of different weights cannot be compared.",
-        hint="Make it again with: nmm index --rebuild",
+        model=settings.model,
     )

@@ -453,7 +453,7 @@ def test_what_there_is_no_room_for_is_not_begun(
 ) -> None:
     usage = shutil.disk_usage(archive.parent)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(OutputError, match="There is no room for the index"):
+    with pytest.raises(OutputError, match="There is not enough space on the disk for the index"):
         import_archive(archive, target)
     assert not target.path.parent.exists()
 
@@ -680,7 +680,7 @@ def test_what_is_no_database_is_refused(archive: Path, target: IndexFolder, data
 def test_an_index_that_is_there_is_kept(archive: Path, target: IndexFolder, name: str) -> None:
     target.path.mkdir(parents=True)
     (target.path / name).write_bytes(b"kept")
-    with pytest.raises(UsageError, match="which an import does not replace"):
+    with pytest.raises(UsageError, match="already holds an index"):
         import_archive(archive, target)
     assert {path.name: path.read_bytes() for path in target.path.iterdir()} == {name: b"kept"}
 
@@ -696,7 +696,7 @@ def test_an_index_that_is_made_meanwhile_is_kept(
             folder.catalog.write_bytes(b"kept")
 
     monkeypatch.setattr(archive_module, "_refuse_existing", make)
-    with pytest.raises(UsageError, match="which an import does not replace"):
+    with pytest.raises(UsageError, match="already holds an index"):
         import_archive(archive, target)
     assert [path.name for path in target.path.iterdir()] == ["catalog.db"]
     assert target.catalog.read_bytes() == b"kept"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from support import SAMPLE_DATA
 
+from nmm.cli.console.hints import lines_of
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.export.onnx_export import ensure_compiled, is_compiled
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
@@ -83,10 +84,10 @@ def test_a_device_that_is_not_there_is_refused(device: Device) -> None:
         pytest.skip("there is an MPS device")
     with pytest.raises(UsageError) as raised:
         load_encoder(MINI, backend=Backend(device))
-    assert str(raised.value).splitlines() == [
+    assert lines_of(raised.value) == [
         f"PyTorch finds no {device.value} device on this machine.",
         f"It is PyTorch {torch.__version__}.",
-        "Leave --device out, or install the build of PyTorch that knows the device.",
+        "Install the build of PyTorch that supports the device. Or leave out --device.",
     ]
 
 
@@ -209,5 +210,5 @@ def test_auto_is_fp32_of_graphs_and_on_a_gpu(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_graphs_have_one_precision() -> None:
-    with pytest.raises(UsageError, match="jina-clip-v1 has no precision but fp32"):
+    with pytest.raises(UsageError, match="jina-clip-v1 runs in fp32 only"):
         ensure_compiled(JINA_CLIP_V1, precision=Precision.INT8)

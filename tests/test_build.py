@@ -627,7 +627,7 @@ def test_an_index_without_roots_has_none_to_look_at(folder: IndexFolder) -> None
 
 
 def test_a_model_that_is_unknown_makes_no_index(root: Path, folder: IndexFolder) -> None:
-    with pytest.raises(ModelError, match="There is no model called 'maxi'"):
+    with pytest.raises(ModelError, match="There is no model named 'maxi'"):
         build([root], folder, model="maxi")
     assert not folder.path.exists()
 
@@ -643,7 +643,7 @@ def test_a_model_that_is_unknown_makes_no_index(root: Path, folder: IndexFolder)
         (
             Settings("other", 384, "abc"),
             None,
-            "There is no model called 'other', and no folder of that name.",
+            "There is no model named 'other', and no folder of that name.",
         ),
         (
             Settings("mini", 384, "abc"),

@@ -224,9 +224,9 @@ def test_labels_are_read_line_by_line() -> None:
     ("names", "none", "said"),
     [
         ([], False, "There are no labels."),
-        (["cat"], False, "there is no choice"),
+        (["cat"], False, "nothing to choose from"),
         (["cat", "Cat"], False, "'Cat' is given twice"),
-        (["cat", "None"], True, "is reserved by --none"),
+        (["cat", "None"], True, "is reserved for files that no label fits"),
         (["cat", ""], False, "A label has no name."),
         (["cat", "d\0g"], False, "A label has no name."),
     ],
@@ -239,7 +239,7 @@ def test_labels_among_which_there_is_no_choice_are_refused(
 
 
 def test_a_template_without_a_place_is_refused(collection: FileCollection) -> None:
-    with pytest.raises(UsageError, match="for the name"):
+    with pytest.raises(UsageError, match="for the name of the class"):
         classify(collection, labels("cat", "dog"), templates=["a photo"])
 
 
@@ -302,7 +302,7 @@ def test_labels_come_from_a_file_or_standard_input(
     ("options", "said"),
     [
         ([], "nmm: There are no labels.\n"),
-        (["--labels", "a"], "nmm: There is only one label, 'a', so there is no choice.\n"),
+        (["--labels", "a"], "nmm: 'a' is the only label, so there is nothing to choose from.\n"),
         (["--labels", "a,b", "--only", "c"], "nmm: 'c' is none of the labels.\nThey are: a, b.\n"),
         (["--labels", "a,b", "--json", "-0"], "nmm: Only one form of output can be printed.\n"),
         (["--labels", "a,b", "--yes"], "nmm: --yes has nothing to do.\n"),

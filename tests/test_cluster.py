@@ -315,7 +315,7 @@ def test_the_vectors_of_the_vocabulary_are_kept(
 
 
 def test_a_count_goes_with_kmeans_only(subjects: FileCollection) -> None:
-    with pytest.raises(UsageError, match="HDBSCAN determines the number"):
+    with pytest.raises(UsageError, match="HDBSCAN finds the number of groups itself"):
         cluster(subjects, 3, method=Method.HDBSCAN)
 
 
@@ -399,7 +399,7 @@ def test_it_says_what_is_wrong(indexed: tuple[Nmm, Path], tmp_path: Path) -> Non
     binary.write_bytes(b"\xff\xfe")
     cases = {
         ("-k", "0"): "-k",
-        ("-k", "3", "--method", "hdbscan"): "HDBSCAN determines the number",
+        ("-k", "3", "--method", "hdbscan"): "HDBSCAN finds the number of groups itself",
         ("--json", "--csv"): "Only one form of output",
         ("--json", "--gallery", "-"): "Only one form of output",
         ("--vocabulary", str(tmp_path / "none")): "cannot be read",

@@ -16,8 +16,8 @@ from support import Configured, Nmm
 
 from nmm.cli.app import app
 from nmm.cli.commands.config import VARIABLES
-from nmm.cli.framework.click_classes import OTHER_OPTIONS, OTHER_WORDS
-from nmm.cli.framework.settings import NEVER, SHARED, all_settings, commands, settings_of
+from nmm.cli.framework.click_classes import COMMAND_SYNONYMS, OPTION_SYNONYMS
+from nmm.cli.framework.settings import NOT_SETTABLE, SHARED, all_settings, commands, settings_of
 
 
 def in_force(nmm: Nmm, key: str, **environ: str) -> str:
@@ -109,9 +109,9 @@ def test_options_for_all_commands_and_those_never_set_are_options_that_there_are
     found = {o for _, c in commands(root) for p in c.params for o in p.opts}  # type: ignore[arg-type]
     # Commands that are being made elsewhere may bring these.
     to_come = {"copy-to", "link-to", "list", "remove"}
-    assert {f"--{name}" for name in (SHARED | NEVER) - to_come} <= found
+    assert {f"--{name}" for name in (SHARED | NOT_SETTABLE) - to_come} <= found
     settable = all_settings(root)  # type: ignore[arg-type]
-    assert not {key for key in settable if key.rpartition(".")[2] in NEVER}
+    assert not {key for key in settable if key.rpartition(".")[2] in NOT_SETTABLE}
     assert all(list(settings_of(words, c)) for words, c in commands(root) if c.params)  # type: ignore[arg-type]
 
 
@@ -156,7 +156,7 @@ def test_a_file_that_is_no_text_is_named(here: Nmm, configured: Configured, cont
     done = here("status")
     assert done.returncode == 2
     assert str(file) in done.stderr
-    assert "something went wrong" not in done.stderr
+    assert "unexpected error" not in done.stderr
 
 
 def test_what_puts_a_wrong_file_right_works_with_it(nmm: Nmm, configured: Configured) -> None:
@@ -359,7 +359,7 @@ def test_a_file_that_cannot_be_written_is_named(here: Nmm, tmp_path: Path) -> No
     done = here("config", "set", "search.k", "3", NMM_CONFIG=str(tmp_path / "file" / "c.toml"))
     assert done.returncode in {2, 74}
     assert str(tmp_path / "file" / "c.toml") in done.stderr
-    assert "something went wrong" not in done.stderr
+    assert "unexpected error" not in done.stderr
 
 
 # Did you mean.
@@ -399,8 +399,8 @@ def test_a_mistyped_model_is_told_the_right_one(here: Nmm) -> None:
 def test_other_words_lead_to_what_there_is() -> None:
     root = typer.main.get_command(app)
     there = {words[-1] for words, _ in commands(root)} | {"config"}  # type: ignore[arg-type]
-    for word, meant in OTHER_WORDS.items():
+    for word, meant in COMMAND_SYNONYMS.items():
         assert word not in root.commands  # type: ignore[attr-defined]
         assert set(meant) & (there | {"get"}), word
     options = {o for _, c in commands(root) for p in c.params for o in p.opts}  # type: ignore[arg-type]
-    assert set(OTHER_OPTIONS.values()) <= options
+    assert set(OPTION_SYNONYMS.values()) <= options

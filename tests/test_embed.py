@@ -121,11 +121,11 @@ def test_a_pillow_image_stays_as_it_is() -> None:
         (
             "https://example.org/cat.jpg",
             "https://example.org/cat.jpg: not on this machine: "
-            "nmm fetches nothing, download it first",
+            "nmm downloads no images, download it first",
         ),
         (
             "file://host/cat.jpg",
-            "file://host/cat.jpg: not on this machine: nmm fetches nothing, download it first",
+            "file://host/cat.jpg: not on this machine: nmm downloads no images, download it first",
         ),
         (b"", "images[1]: empty file"),
         (b"text", "images[1]: not an image: it has the signature of no known image format"),

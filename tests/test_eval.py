@@ -312,7 +312,7 @@ def test_errors_say_what_to_do(here: Nmm, tmp_path: Path, index: Path, samples: 
     elsewhere = write(tmp_path / "captions.jsonl", CAPTIONS)
     away = here("eval", "retrieval", elsewhere)
     assert away.returncode == 2
-    assert "None of 8 paths is in the index" in away.stderr
+    assert "None of the 8 relevant paths is in the index" in away.stderr
     assert here("eval", "retrieval", file, "--index", tmp_path / "none").returncode == 4
     assert here("eval", "retrieval", tmp_path / "none.jsonl").returncode == 2
     picture = here("eval", "retrieval", samples / "photos" / "chelsea.jpg")
@@ -322,7 +322,7 @@ def test_errors_say_what_to_do(here: Nmm, tmp_path: Path, index: Path, samples: 
     assert unknown.returncode == 4
     empty = tmp_path / "empty.jsonl"
     empty.touch()
-    with pytest.raises(UsageError, match="holds no query"):
+    with pytest.raises(UsageError, match="holds no valid query"):
         read_captions(empty)
     # An index in which nothing was ever indexed.
     (tmp_path / "nothing").mkdir()
@@ -341,5 +341,5 @@ def test_an_index_without_its_words_is_not_measured_as_if_it_had_them(
     catalog.close()
     done = here("eval", "retrieval", file)
     assert done.returncode == 4
-    assert "Words cannot be looked up" in done.stderr
+    assert "Full-text search does not work" in done.stderr
     assert here("eval", "retrieval", file, "--mode", "semantic").returncode == 0

@@ -105,7 +105,7 @@ def test_the_task_decides_the_prefix(tiny_pair: Path) -> None:
 
 
 def test_a_template_needs_a_place_for_the_name(mini: OnnxEncoder) -> None:
-    with pytest.raises(UsageError, match="for the name"):
+    with pytest.raises(UsageError, match="for the name of the class"):
         embed_classes(mini, ["cat"], ["a photo of a {}.", "a photo"])
     with pytest.raises(UsageError, match="There is no template"):
         embed_classes(mini, ["cat"], [])
@@ -311,8 +311,8 @@ def test_errors_say_what_to_do(here: Nmm, folder: Path, tmp_path: Path) -> None:
     for arguments, what in (
         ([tmp_path / "none"], "is not a folder"),
         ([PHOTOS / "chelsea.jpg"], "is not a folder"),
-        ([PHOTOS], "There are not two classes"),
-        ([folder, "--template", "photo"], "for the name"),
+        ([PHOTOS], "holds fewer than two classes"),
+        ([folder, "--template", "photo"], "has no {} for the name of the class"),
         ([folder, "--template", "a {}", "--templates", "7"], "Templates are given twice"),
         ([folder, "--fail-under", "top2=1"], "The figures are: top1, top5."),
     ):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, save
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from nmm.cli.console.hints import hint_of
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.export.onnx_export import compile_model, ensure_compiled, is_compiled
 from nmm.index.encoders.hub.cache_dirs import compiled_folder, weights_folder
@@ -324,12 +325,12 @@ def external(location: str) -> Write:
         (
             VISION,
             writes(vision_graph, output="last", channels=np.ones((3, 4), np.float32)),
-            r"gives vectors of shape \(2, 4\), not \(2, 768\)",
+            r"returns vectors of shape \(2, 4\), not \(2, 768\)",
         ),
         (
             VISION,
             writes(vision_graph, channels=np.zeros((3, 768), np.float32)),
-            "a cosine of only nan",
+            "in a padded batch is only nan",
         ),
         (
             VISION,
@@ -337,7 +338,7 @@ def external(location: str) -> Write:
             r"vision_model\.onnx cannot be run",
         ),
         (TEXT, writes(text_graph, shape=("batch", 9)), r"text_model\.onnx cannot be run"),
-        (TEXT, writes(text_graph, sees_padding=True), "does not embed each input by itself"),
+        (TEXT, writes(text_graph, sees_padding=True), "does not embed each input independently"),
         (VISION, writes(vision_graph, pool="Pool", domain="elsewhere"), "elsewhere:Pool"),
         (VISION, external("../weights.bin"), "escapes model directory"),
         (VISION, external("{}/weights.bin"), "[Aa]bsolute path"),
@@ -364,7 +365,7 @@ def test_a_graph_with_several_outputs_of_vectors_and_none_of_the_name_is_refused
     content = onnx.load(file)
     content.graph.output.append(helper.make_tensor_value_info("means", 1, ("batch", 3)))
     save(content, file)
-    with pytest.raises(ModelError, match="It gives last_hidden_state, one, means, and no image"):
+    with pytest.raises(ModelError, match="It returns last_hidden_state, one, means, and no image"):
         check()
 
 
@@ -395,7 +396,7 @@ def test_a_graph_that_cannot_be_opened_later_is_an_error_that_says_what_to_do(
     with pytest.raises(ModelError, match="The model jina-clip-v1 cannot be opened") as raised:
         encoder.embed_texts(["lake"], Task.QUERY)
     assert str(file) in raised.value.why
-    assert raised.value.hint.endswith("nmm models pull jina-clip-v1")
+    assert hint_of(raised.value).endswith("nmm models pull jina-clip-v1")
 
 
 def test_vectors_of_another_dimension_than_the_rows_are_refused(weights: Path) -> None:

@@ -20,8 +20,9 @@ import pytest
 from hub_server import HubServer
 from tiny_hub import TEXT, TINY, point_client_at, tiny_repositories
 
+from nmm.cli.console.hints import lines_of
 from nmm.index.encoders.base import Source
-from nmm.index.encoders.hub import download_model as download_module
+from nmm.index.encoders.hub import download as download_module
 from nmm.index.encoders.hub.cache_dirs import weights_folder
 from nmm.index.encoders.hub.client import run_with_timeout
 from nmm.index.encoders.hub.manifest import partial_folder
@@ -181,9 +182,9 @@ def test_what_broke_off_is_an_error_that_says_how_much_is_here(hub: HubServer) -
     assert (type(error), str(error).splitlines()) == (
         HubError,
         [
-            "The download of the model tiny-1.5 broke off: 0.1 MB of 0.3 MB are here.",
+            "The download of the model tiny-1.5 was interrupted: 0.1 MB of 0.3 MB have arrived.",
             f"The model hub at {hub.url} cannot be reached. It answered: 503 Service Unavailable.",
-            "The same command goes on from there.",
+            "Another attempt resumes it.",
         ],
     )
     assert (found.missing(), is_on_this_machine(TINY)) == (SIZE - 60_000, False)
@@ -252,10 +253,10 @@ def test_a_damaged_file_is_deleted_and_the_others_are_kept(hub: HubServer) -> No
     with pytest.raises(HubError) as raised:
         download_model(query_hub(TINY))
     expected, found = (hashlib.sha256(content).hexdigest() for content in (right, wrong))
-    assert str(raised.value).splitlines() == [
+    assert lines_of(raised.value) == [
         "model.safetensors of tiny/text arrived damaged, and was deleted.",
         f"Its hash should be {expected}, and is {found}.",
-        "The same command downloads it again, and keeps the other files.",
+        "Another attempt downloads this file again, and keeps the others.",
     ]
     assert not weights_folder(TINY).exists()
     hub.faults.clear()
@@ -296,7 +297,7 @@ def test_a_login_page_in_the_middle_spoils_nothing(hub: HubServer) -> None:
     found = query_hub(TINY)
     hub.fail("model.safetensors", cut=60_000, times=1)
     hub.fail("model.safetensors", html=True)
-    with pytest.raises(HubError, match=r"broke off.*\n.*login page"):
+    with pytest.raises(HubError, match=r"was interrupted.*\n.*login page"):
         download_model(found)
     assert found.missing() == SIZE - 60_000
 
@@ -305,9 +306,9 @@ def test_no_repository(hub: HubServer) -> None:
     del hub.repositories["tiny/text"]
     with pytest.raises(HubError) as raised:
         query_hub(TINY)
-    assert str(raised.value).splitlines() == [
+    assert lines_of(raised.value) == [
         f"There is no repository {hub.url}/tiny/text.",
-        "Check HF_ENDPOINT, or choose another model; see them with: nmm models",
+        "Check HF_ENDPOINT, or choose another model. See all models with: nmm models",
     ]
     assert type(raised.value) is HubError
 
@@ -315,9 +316,9 @@ def test_no_repository(hub: HubServer) -> None:
 def test_no_revision(hub: HubServer) -> None:
     with pytest.raises(HubError) as raised:
         query_hub(replace(TINY, sources=(replace(TEXT, revision="v9"),)))
-    assert str(raised.value).splitlines() == [
+    assert lines_of(raised.value) == [
         f"The repository {hub.url}/tiny/text has no revision 'v9'.",
-        "Choose another model; see them with: nmm models",
+        "Choose another model. See all models with: nmm models",
     ]
 
 
@@ -325,10 +326,10 @@ def test_no_file(hub: HubServer) -> None:
     del hub.repositories["tiny/text"]["tokenizer.json"]
     with pytest.raises(HubError) as raised:
         query_hub(TINY)
-    assert str(raised.value).splitlines() == [
+    assert lines_of(raised.value) == [
         f"tokenizer.json is missing from {hub.url}/tiny/text.",
-        f"The revision main is the commit {hub.commit('tiny/text')} just now.",
-        "Choose another model; see them with: nmm models",
+        f"The revision main is the commit {hub.commit('tiny/text')} now.",
+        "Choose another model. See all models with: nmm models",
     ]
 
 
@@ -344,9 +345,9 @@ def test_a_repository_that_asks_for_a_token(hub: HubServer) -> None:
     hub.token = "hf_right"
     with pytest.raises(HubError) as raised:
         query_hub(TINY)
-    assert str(raised.value).splitlines() == [
-        f"The hub does not hand out {hub.url}/tiny/vision.",
-        "It answered: 401 Unauthorized. Either there is no such repository, or not for everyone.",
+    assert lines_of(raised.value) == [
+        f"The hub refuses access to {hub.url}/tiny/vision.",
+        "It answered: 401 Unauthorized. The repository does not exist, or is not open to everyone.",
         "Accept its licence on that page, and set HF_TOKEN to a token of your account.",
     ]
     assert type(raised.value) is HubError
@@ -359,10 +360,10 @@ def test_a_token_that_the_hub_does_not_know(
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     with pytest.raises(HubError) as raised:
         query_hub(TINY)
-    assert str(raised.value).splitlines() == [
-        f"The hub does not hand out {hub.url}/tiny/vision.",
-        "It answered: 401 Unauthorized. It may not know the token that it was sent.",
-        "Set HF_TOKEN to a valid token, or unset it and type: hf auth logout",
+    assert lines_of(raised.value) == [
+        f"The hub refuses access to {hub.url}/tiny/vision.",
+        "It answered: 401 Unauthorized. It may have rejected the token.",
+        "Set HF_TOKEN to a valid token, or unset it. To delete a stored token: hf auth logout",
     ]
     assert type(raised.value) is HubError
 
@@ -481,10 +482,13 @@ def test_who_waits_for_another_download_can_be_stopped(hub: HubServer) -> None:
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        ("../config.json", "../config.json of tiny/x would leave the model's folder."),
-        ("a\\..\\..\\b.json", "a\\..\\..\\b.json of tiny/x would leave the model's folder."),
-        ("/etc/x.json", "/etc/x.json of tiny/x would leave the model's folder."),
-        ("C:x.json", "C:x.json of tiny/x would leave the model's folder."),
+        ("../config.json", "../config.json of tiny/x would be outside the model's folder."),
+        (
+            "a\\..\\..\\b.json",
+            "a\\..\\..\\b.json of tiny/x would be outside the model's folder.",
+        ),
+        ("/etc/x.json", "/etc/x.json of tiny/x would be outside the model's folder."),
+        ("C:x.json", "C:x.json of tiny/x would be outside the model's folder."),
         ("pytorch_model.bin", "pytorch_model.bin of tiny/x is not downloaded."),
         ("model.pt", "model.pt of tiny/x is not downloaded."),
         ("code.py", "code.py of tiny/x is not downloaded."),
@@ -510,9 +514,9 @@ def test_what_cannot_fit_is_not_begun(hub: HubServer) -> None:
     hub.requests.clear()
     with pytest.raises(HubError) as raised:
         download_model(huge)
-    assert raised.value.what.startswith("There is no space for the model tiny-1.5 in ")
+    assert raised.value.what.startswith("There is not enough space for the model tiny-1.5 in ")
     assert raised.value.why.startswith(
-        "1,000,000,000,000.1 MB are to be downloaded, the ONNX made of it takes about "
+        "The download takes 1,000,000,000,000.1 MB, the compiled model about "
         "1,000,000,000,000.1 MB, and "
     )
     assert "NMM_CACHE" in raised.value.hint
@@ -545,11 +549,11 @@ def test_a_disk_that_gets_full_keeps_what_is_on_it(hub: HubServer, small_disk: P
     found = query_hub(TINY)
     with pytest.raises(HubError) as raised:
         download_model(found, on_progress=fill)
-    assert str(raised.value).splitlines() == [
-        f"The model tiny-1.5 cannot be kept in {small_disk}/cache/weights.",
+    assert lines_of(raised.value) == [
+        f"The model tiny-1.5 cannot be stored in {small_disk}/cache/weights.",
         "[Errno 28] No space left on device",
-        "What was downloaded stays. Make space, or name another folder in the environment "
-        "variable NMM_CACHE.",
+        "The downloaded files are kept. Free some space, or set the environment variable "
+        "NMM_CACHE to another folder.",
     ]
     filler.unlink()
     hub.requests.clear()
@@ -569,7 +573,7 @@ def test_a_file_that_cannot_grow_keeps_what_is_in_it(hub: HubServer) -> None:
     )
     process = pull(hub, [sys.executable, "-c", limited])
     assert result(process).splitlines()[:2] == [
-        f"HubError: The model tiny-1.5 cannot be kept in {weights_folder(TINY).parent}.",
+        f"HubError: The model tiny-1.5 cannot be stored in {weights_folder(TINY).parent}.",
         "[Errno 27] File too large",
     ]
     hub.requests.clear()
@@ -582,6 +586,6 @@ def test_a_cache_that_cannot_be_made(hub: HubServer, monkeypatch: pytest.MonkeyP
     file = weights_folder(TINY).parent.parent.with_name("file")
     file.touch()
     monkeypatch.setenv("NMM_CACHE", str(file))
-    with pytest.raises(HubError, match=r"cannot be kept in .*\n.*Not a directory") as raised:
+    with pytest.raises(HubError, match=r"cannot be stored in .*\n.*Not a directory") as raised:
         download_model(query_hub(TINY))
     assert "NMM_CACHE" in raised.value.hint

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from support import SAMPLE_DATA, Nmm
 
+from nmm.cli.console.hints import hint_of
 from nmm.cli.render.html import map_png
 from nmm.cli.render.html.map_page import Page
 from nmm.cli.render.html.sprites import chosen, side_for, sprites
@@ -137,7 +138,7 @@ def test_what_projects_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "pacmap", None)
     with pytest.raises(ModelError) as raised:
         project(groups_of(40, 2)[0])
-    assert "pip install 'nmm[map]'" in raised.value.hint
+    assert "pip install 'nmm[map]'" in hint_of(raised.value)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ModelError, match="The map cannot be drawn"):
         projector.check_installed()

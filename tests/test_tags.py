@@ -331,7 +331,7 @@ def test_tags_are_written_searched_by_listed_and_removed(nmm: Nmm, sample_data: 
     assert ["1", "cat"] not in lines(nmm("tags", "list").stdout)
     done = nmm("tags", "remove", "cat")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "nmm: No file has the tag 'cat'.\nSee them with: nmm tags\n"
+    assert done.stderr == "nmm: No file has the tag 'cat'.\nSee all tags with: nmm tags\n"
 
 
 def test_a_label_with_an_escape_code_is_shown_escaped(nmm: Nmm, tmp_path: Path) -> None:

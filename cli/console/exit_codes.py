@@ -1,4 +1,4 @@
-"""Exit statuses, and how an error reaches a person."""
+"""Exit statuses, and printing errors."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from nmm.index.errors import (
 
 
 class Exit(IntEnum):
-    """What a script learns from a run. The README lists the same."""
+    """The exit statuses of the command. docs/reference/exit-codes.md lists them too."""
 
     DONE = 0
     NOTHING_FOUND = 1
-    NOT_REACHED = 1  # the same: not what was asked for
+    NOT_REACHED = 1  # a measured quality is below the requested threshold
     USAGE = 2
     SOME_SKIPPED = 3
-    STILL_WRONG = 3  # the same: done, but not all is well
+    STILL_WRONG = 3  # the index is still damaged
     NO_INDEX_OR_MODEL = 4
     LOCKED = 5
     UNEXPECTED = 70
@@ -54,24 +54,25 @@ STATUS: dict[type[NmmError], Exit] = {
 
 
 def report(error: NmmError) -> Exit:
-    """Say on stderr what happened, why, and what to type next; the status to exit with."""
+    """Print on stderr what happened, why, and what to type next. Return the exit status."""
+    from nmm.cli.console.hints import lines_of
     from nmm.cli.console.text import printable
 
-    # A message has lines of its own; what a file name would add to them is shown escaped.
-    lines = [printable(part) for part in (error.what, error.why, error.hint) if part]
+    # A message has lines of its own; line breaks within a file name are shown escaped.
+    lines = map(printable, lines_of(error))
     print("nmm: " + "\n".join(lines), file=sys.stderr)  # noqa: T201
     return STATUS.get(type(error), Exit.UNEXPECTED)
 
 
 def report_unexpected(error: Exception) -> Exit:
-    """Say on stderr that nmm itself failed."""
+    """Print on stderr that nmm itself failed. Return the exit status."""
     from nmm.cli.console.text import printable
 
-    said = f"{type(error).__name__}: {printable(str(error))}"
+    cause = f"{type(error).__name__}: {printable(str(error))}"
     print(  # noqa: T201
-        f"nmm: something went wrong that nmm does not expect: {said}\n"
-        "See where with: nmm --debug, before the command\n"
-        "What was indexed so far is safe.",
+        f"nmm: unexpected error: {cause}\n"
+        "For a traceback, put --debug before the command: nmm --debug …\n"
+        "Everything indexed so far is safe.",
         file=sys.stderr,
     )
     return Exit.UNEXPECTED

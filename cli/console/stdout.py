@@ -1,4 +1,4 @@
-"""Results on stdout, as bytes in UTF-8, whatever the locale says."""
+"""Results on stdout, in UTF-8 in every locale."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ STDOUT = "-"
 
 
 def emit(text: str, errors: str = "backslashreplace") -> None:
-    """Print what a command was asked for; neither locale nor platform changes a path.
+    """Write the result of a command to stdout. Neither locale nor platform changes a path.
 
-    `errors` says what becomes of half a surrogate pair, as in `str.encode`.
+    If the reader has closed the pipe, the process ends with the status that SIGPIPE gives.
 
-    Whoever reads may have enough and close the pipe: the process then ends as one does
-    that SIGPIPE kills.
+    Args:
+        text: The result.
+        errors: How to encode half a surrogate pair, see `str.encode`.
     """
     rest = memoryview(text.encode("utf-8", errors))
     try:
-        # With PYTHONUNBUFFERED set, as in containers, a part may be written and no more.
+        # With PYTHONUNBUFFERED set, as in containers, a write may be partial.
         while rest:
             rest = rest[sys.stdout.buffer.write(rest) :]
         sys.stdout.buffer.flush()
@@ -35,5 +36,5 @@ def emit(text: str, errors: str = "backslashreplace") -> None:
 
 
 def discard() -> None:
-    """Send to nowhere what is still buffered, which would be an error again at the end."""
+    """Discard the buffered output, which would fail again when the process ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

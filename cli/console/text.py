@@ -1,4 +1,4 @@
-"""Text from outside: of files and file names made safe and short for people, of queries valid."""
+"""Text from files, file names and queries, made safe to print and to encode."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def printable(text: str) -> str:
-    """Text with control characters and the like as backslash escapes.
+    """Return a text with control characters as backslash escapes.
 
-    A file name may hold a line break, or the sequence that clears the screen; it is shown,
-    not carried out. Machine output does without this and keeps every name as it is.
+    A file name may contain a line break, or the sequence that clears the screen. It is shown
+    and not executed. Machine-readable output does not use this, and keeps every name as it is.
     """
     if text.isprintable():
         return text
@@ -19,22 +19,22 @@ def printable(text: str) -> str:
 
 
 def valid(text: str) -> str:
-    """Text with question marks for bytes that were no UTF-8 when they were typed or piped."""
+    """Return a text with question marks for bytes that are not valid UTF-8."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def count(number: int, noun: str) -> str:
-    """A number of things, in words."""
+    """Return a number and its noun, such as "2 files"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def near_path(path: str) -> str:
-    """A path relative to the current folder, if it is in it."""
+    """Return a path relative to the current folder, if it is inside it."""
     return path.removeprefix(current_folder())
 
 
 def current_folder() -> str:
-    """What a path begins with that is in the current folder; empty if that is gone."""
+    """Return the prefix of every path in the current folder; empty if the folder is gone."""
     try:
         return str(Path.cwd() / "_")[:-1]
     except OSError:

@@ -1,4 +1,4 @@
-"""The commands as a group: who mistypes one is told the right one, and where a value came from."""
+"""Click classes of the commands and groups, with suggestions for mistyped names."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from nmm.cli.framework.converters import converting
-from nmm.cli.framework.settings import UNREACHED, Setting, all_settings, default_map
+from nmm.cli.framework.converters import use_converters
+from nmm.cli.framework.settings import UNCONFIGURED, Setting, all_settings, default_map
 from nmm.index.common.tracing import span
 from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
-    from typer._click import Command as AnyCommand
-    from typer._click import Context, Parameter
+    from nmm.cli.framework.click_types import Command as AnyCommand
+    from nmm.cli.framework.click_types import Context, Parameter
 
-# What other tools call a command, and the names that it has here where there is such a one.
-OTHER_WORDS = {
+# Names that other tools use for a command, and the commands of nmm to suggest.
+COMMAND_SYNONYMS = {
     "add": ("index",),
     "cat": ("get",),
     "check": ("doctor", "verify"),
@@ -59,8 +59,8 @@ OTHER_WORDS = {
     "update": ("index",),
     "vacuum": ("compact",),
 }
-# The same of options.
-OTHER_OPTIONS = {
+# Names that other tools use for an option, and the option of nmm to suggest.
+OPTION_SYNONYMS = {
     "--count": "-k",
     "--dir": "--in",
     "--exclude-dir": "--exclude",
@@ -93,7 +93,7 @@ class Command(TyperCommand):
     """A command."""
 
     def get_params(self, ctx: Context) -> list[Parameter]:
-        return converting(super().get_params(ctx))
+        return use_converters(super().get_params(ctx))
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: Context | None = None, **extra: Any
@@ -106,7 +106,7 @@ class Commands(TyperGroup):
     """The commands of nmm, or of one of its groups."""
 
     def get_params(self, ctx: Context) -> list[Parameter]:
-        return converting(super().get_params(ctx))
+        return use_converters(super().get_params(ctx))
 
     def resolve_command(
         self, ctx: Context, args: list[str]
@@ -116,17 +116,19 @@ class Commands(TyperGroup):
             with span("configuration read"):
                 ctx.default_map = configured(ctx, name)
         if not (self.get_command(ctx, name) or ctx.resilient_parsing or name.startswith("-")):
-            found = self._meant(name)
-            told = _did_you_mean(found) if found or ctx.parent else " To look for it: nmm search …"
-            ctx.fail(f"No such command {name!r}.{told}")
+            found = self._suggest(name)
+            hint = (
+                _did_you_mean(found) if found or ctx.parent else " To search for it: nmm search …"
+            )
+            ctx.fail(f"No such command {name!r}.{hint}")
         return super().resolve_command(ctx, args)
 
-    def _meant(self, name: str) -> list[str]:
-        """The commands that a word may mean: what it is elsewhere, before what it looks like."""
+    def _suggest(self, name: str) -> list[str]:
+        """Return the commands that a word may mean: synonyms first, then similar names."""
         lower = name.lower()
-        there = [word for word in OTHER_WORDS.get(lower, ()) if word in self.commands]
+        synonyms = [word for word in COMMAND_SYNONYMS.get(lower, ()) if word in self.commands]
         close = get_close_matches(lower, [n for n, c in self.commands.items() if not c.hidden])
-        return there or close
+        return synonyms or close
 
     def invoke(self, ctx: Context) -> Any:
         try:
@@ -135,21 +137,21 @@ class Commands(TyperGroup):
             _name_variable(error)
             raise
         except Exception as error:
-            # Of Click's NoSuchOption, which Typer does not hand out.
+            # Click's NoSuchOption, which Typer does not export.
             if hasattr(error, "possibilities") and hasattr(error, "option_name"):
                 _suggest_option(error)
             raise
 
 
 def configured(context: Context, command: str) -> dict[str, Any]:
-    """What the configuration file says of a command or group, as Click takes it.
+    """Return the configured values for a command or group, as Click takes them.
 
     Raises:
-        UsageError: The file is not what it should be; not while the shell completes.
+        UsageError: The file is not valid. It is ignored while the shell completes a line.
     """
     from nmm.cli.framework.config_file import config_file, read
 
-    if command in UNREACHED:
+    if command in UNCONFIGURED:
         return {}
     try:
         configuration = read(config_file())
@@ -170,21 +172,21 @@ def configured(context: Context, command: str) -> dict[str, Any]:
 
 
 def _name_variable(error: typer.BadParameter) -> None:
-    """Say which environment variable a value is from that cannot be used."""
+    """Add to an error the environment variable that the invalid value comes from."""
     option = error.param
     if option is None or error.ctx is None or not isinstance(option.envvar, list):
         return
     source = error.ctx.get_parameter_source(option.name)
     if source is not None and source.name == "ENVIRONMENT":
         name = next(name for name in option.envvar if os.environ.get(name))
-        error.message += f" It is from the environment variable {name}."
+        error.message += f" The value comes from the environment variable {name}."
 
 
 def _suggest_option(error: Any) -> None:
-    """Put the option that another tool's is here in the place of what only looks like it."""
-    meant = OTHER_OPTIONS.get(error.option_name, "")
-    there = {name for parameter in error.ctx.command.params for name in parameter.opts}
-    if meant in there:
+    """Suggest the synonym of an option instead of options with a similar name."""
+    meant = OPTION_SYNONYMS.get(error.option_name, "")
+    options = {name for parameter in error.ctx.command.params for name in parameter.opts}
+    if meant in options:
         error.possibilities = None
         error.message += "." + _did_you_mean([meant])
 

@@ -1,4 +1,4 @@
-"""The commands of nmm, each imported when it is asked for: a search needs one of them."""
+"""The commands of nmm, each imported only when it is used."""
 
 from __future__ import annotations
 
@@ -14,60 +14,60 @@ from nmm.cli.framework.settings import name_variables
 from nmm.index.common.tracing import span
 
 if TYPE_CHECKING:
-    from typer._click import Command, Context, HelpFormatter
+    from nmm.cli.framework.click_types import Command, Context, HelpFormatter
 
-# In the order of `nmm --help`, each with what that says of it, which is known so before any
-# is imported. Each has a module of its name, in that a function of its name and EXAMPLES;
-# COMMAND is its class, and SETTINGS are those of its context, if it has any.
+# In the order of `nmm --help`, with the line that it prints, so that help imports no command. Each
+# command is a module with a function of the same name and EXAMPLES. Optionally, COMMAND is the
+# command's class and SETTINGS are the settings of its context.
 COMMANDS = {
-    "index": "Index folders of images and texts, or update their index.",
-    "search": "Find the images and texts that fit a query best.",
-    "similar": "Find the images and texts that are most like a file.",
-    "save": "Save a query and options under a name, for nmm search @NAME.",
-    "history": "List the searches you made, the last one last.",
-    "classify": "Tell which of some labels fits each file best, and how surely.",
-    "cluster": "Group the files by what they are of, and name the groups.",
-    "dupes": "Find files of which one would do, and say which to keep.",
-    "map": "Draw a map on which files that are alike lie together.",
-    "status": "Show where the index is and what it holds.",
-    "watch": "Bring the index up to date, then keep it so until Ctrl-C.",
-    "remove": "Take files or whole folders out of the index; on disk they stay.",
-    "doctor": "Check all of the index; with --repair, mend what can be.",
+    "index": "Index folders of images and texts, or update an existing index.",
+    "search": "Find the images and texts that best match a query.",
+    "similar": "Find the images and texts most similar to a file.",
+    "save": "Save a query with its options, to run with nmm search @NAME.",
+    "history": "List your past searches, the latest last.",
+    "classify": "Assign the best of your labels to each file, with a confidence.",
+    "cluster": "Group files by subject and name each group.",
+    "dupes": "Find duplicate and near-duplicate files; suggest which to keep.",
+    "map": "Draw a 2-D map that places similar files close together.",
+    "status": "Show where the index is and what it contains.",
+    "watch": "Update the index, then keep it up to date until Ctrl-C.",
+    "remove": "Remove files or folders from the index, not from the disk.",
+    "doctor": "Check the whole index for damage; with --repair, repair it.",
     "compact": "Make the index smaller and its searches faster.",
-    "export": "Write the index to a file: an archive, or a table.",
-    "import": "Make an index of an archive that nmm export wrote.",
+    "export": "Write the index to a file: an archive or a table.",
+    "import": "Create an index from an archive that nmm export wrote.",
 }
-# Each has a module of its name, with an app.
+# Groups of commands. Each is a module with an `app`.
 GROUPS = {
-    "tags": "List the tags that nmm classify gave, and remove them.",
-    "eval": "Measure how good results are, where the answers are known.",
-    "roots": "List the folders of the index, add, move and forget them.",
-    "models": "List the models, download them, check them, delete them.",
-    "embed": "Print the vectors of texts or images, for other programs.",
-    "config": "See and set what options are by default.",
+    "tags": "List and remove the tags that nmm classify assigned.",
+    "eval": "Measure search and classification quality on labelled data.",
+    "roots": "List, add, move and remove the indexed folders.",
+    "models": "List, download, verify and delete models.",
+    "embed": "Print embeddings of texts or images, for other programs.",
+    "config": "View and change the default values of options.",
 }
-# Modules of other names: Python has `import` itself, and `eval` is a package.
+# Modules with another name than the command: `import` is a keyword, and `eval` is a package.
 MODULES = {"import": "import_", "eval": "eval.app"}
-# Functions of other names, which Python has itself.
+# Functions with another name than the command, which Python uses itself.
 FUNCTIONS = {"import": "import_", "map": "map_"}
 
 
-class Loading(click_classes.Commands):
-    """All commands."""
+class LazyCommands(click_classes.Commands):
+    """The group of all commands."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = Loaded()
+        self.commands = LazyCommandMap()
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """Write what there is to choose from, of which nothing is loaded."""
+        """Write the list of commands without loading them."""
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([*COMMANDS.items(), *GROUPS.items()])
 
 
-class Loaded(MutableMapping[str, "Command"]):
-    """The commands by name, those that were asked for and those that may be."""
+class LazyCommandMap(MutableMapping[str, "Command"]):
+    """The commands by name. Reading one loads it."""
 
     def __init__(self) -> None:
         self._commands: dict[str, Command | None] = dict.fromkeys((*COMMANDS, *GROUPS))
@@ -96,7 +96,7 @@ class Loaded(MutableMapping[str, "Command"]):
 
 
 def load(name: str) -> Command:
-    """A command or group of commands, of which nothing was imported before."""
+    """Import a command or a group of commands."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.callback()(lambda: None)
     module = import_module(f"nmm.cli.commands.{MODULES.get(name, name)}")

@@ -1,7 +1,7 @@
-"""What the shell completes: models, roots, folders, saved queries, keys.
+"""Shell completion: models, roots, folders, tags, saved queries, settings.
 
-Nothing heavy is imported, and nothing is printed or raised: a line that cannot be
-completed is left to the shell, which then offers files.
+Completion imports nothing heavy, prints nothing and raises nothing. If it has no candidates, the
+shell offers files.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from nmm.index.store.catalog.reader import Catalog
 
 Completion = Callable[[typer.Context, str], list[str]]
-# Entries of a root that are looked at for its folders.
-ENTRIES = 200
-# What a shell does not take as part of a word; `~` only stands for something in front.
+# How many entries of a root are searched for its folders.
+MAX_ENTRIES = 200
+# Characters that a shell needs escaped. `~` has a meaning only at the beginning.
 SPECIAL = re.compile(r"[^\w@%+=:,./~-]")
 
 
 def quiet(completion: Completion) -> Completion:
-    """A completion that has nothing to say when something is wrong."""
+    """Make a completion return no candidates when it fails."""
 
     @wraps(completion)
     def guarded(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -40,7 +40,7 @@ def quiet(completion: Completion) -> Completion:
 
 @quiet
 def keys(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Keys that can be set."""
+    """Return the keys of all settings."""
     from nmm.cli.framework.settings import all_settings
 
     root: Any = ctx.find_root().command
@@ -49,7 +49,7 @@ def keys(ctx: typer.Context, incomplete: str) -> list[str]:
 
 @quiet
 def keys_in_file(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Keys that are set in the configuration file."""
+    """Return the keys in the configuration file."""
     from nmm.cli.framework.config_file import config_file, read
     from nmm.cli.framework.settings import all_settings
 
@@ -60,7 +60,7 @@ def keys_in_file(ctx: typer.Context, incomplete: str) -> list[str]:
 
 @quiet
 def models(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Names of models; for what looks like a folder, the shell's own completion."""
+    """Return names of models. The shell itself completes folders."""
     del ctx
     from nmm.index.encoders.registry import MODELS
 
@@ -69,28 +69,28 @@ def models(ctx: typer.Context, incomplete: str) -> list[str]:
 
 @quiet
 def roots(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Roots of the index that is meant."""
+    """Return the roots of the selected index."""
     with _catalog(ctx) as catalog:
         return _as_typed((str(root.path) for root in catalog.roots()), incomplete)
 
 
 @quiet
 def roots_or_files(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Roots, once a path has been begun; files that are there, the shell knows better."""
+    """Return roots that continue a path. The shell itself completes existing files."""
     return roots(ctx, incomplete) if incomplete else []
 
 
 @quiet
 def folders(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Names of folders right below the roots."""
+    """Return the names of the folders directly below the roots."""
     with _catalog(ctx) as catalog:
-        found = {name for root in catalog.roots() for name in catalog.top_names(root, ENTRIES)}
+        found = {name for root in catalog.roots() for name in catalog.top_names(root, MAX_ENTRIES)}
     return _as_typed(sorted(found), incomplete)
 
 
 @quiet
 def tags(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Labels that files of the index have."""
+    """Return the tags of the index."""
     from nmm.index.store.catalog.tags import tags as tags_of
 
     with _catalog(ctx) as catalog:
@@ -100,7 +100,7 @@ def tags(ctx: typer.Context, incomplete: str) -> list[str]:
 
 @quiet
 def saved_names(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Names of saved queries."""
+    """Return the names of the saved queries."""
     del ctx
     from nmm.cli.framework.config_file import config_file, read
     from nmm.cli.framework.saved_queries import names
@@ -110,10 +110,10 @@ def saved_names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 @quiet
 def queries(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Saved queries as they are asked for, in the place of the first word."""
+    """Return saved queries as @NAME, for the first word."""
     words = ctx.params.get("words")
     before = list(words) if isinstance(words, list | tuple) else []
-    # To bash, @ is a word of its own, once something follows that it is to complete.
+    # Bash treats @ as a separate word when more text follows it.
     if _is_bash() and before == ["@"]:
         return saved_names(ctx, incomplete)
     if before or not incomplete.startswith("@"):
@@ -122,7 +122,7 @@ def queries(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _catalog(ctx: typer.Context) -> Catalog:
-    """The catalog as it is: one of an older nmm is not brought up to date for this."""
+    """Open the catalog without migrating that of an older nmm."""
     from nmm.index.store.catalog.reader import Catalog
     from nmm.index.store.layout import index_folder
 
@@ -130,13 +130,13 @@ def _catalog(ctx: typer.Context) -> Catalog:
 
 
 def _as_typed(names: Iterable[str], incomplete: str) -> list[str]:
-    """Of names those that continue what is typed, in its spelling."""
+    """Return the names that continue the typed text, spelled as it is typed."""
     home = str(Path.home())
     begun = home + incomplete[1:] if incomplete.startswith("~/") else incomplete
     found = [incomplete + n[len(begun) :] for n in names if n.startswith(begun) and n.isprintable()]
     if not _is_bash():
         return found
-    # Bash puts in what it is given as if it were typed; what is typed already it may not change.
+    # Bash inserts a candidate as if it were typed, and cannot change what is typed already.
     if SPECIAL.search(incomplete):
         return []
     return [SPECIAL.sub(r"\\\g<0>", name) for name in found]

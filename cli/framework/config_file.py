@@ -1,4 +1,4 @@
-"""The configuration file: found, read and checked, and written with its comments kept."""
+"""The configuration file: find, read, validate, and edit it without losing comments."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
-    from typer._click import Context
+
+    from nmm.cli.framework.click_types import Context
 
 # The table of saved queries, see :mod:`nmm.cli.framework.saved_queries`.
 SAVED = "saved"
-EDIT = "Put it right with: nmm config edit"
+EDIT = "Correct it with: nmm config edit"
 
 
 def config_file() -> Path:
-    """Where the file is, or would be: `NMM_CONFIG`, else the user's configuration directory."""
+    """Return the file's path: `NMM_CONFIG`, else in the user's configuration directory."""
     if named := os.environ.get("NMM_CONFIG"):
         return Path(named).expanduser().absolute()
     from platformdirs import user_config_path
@@ -37,12 +38,12 @@ def config_file() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What a file says.
+    """A parsed configuration file.
 
     Attributes:
-        file: Where it is; it need not be there.
-        text: Of the file.
-        tables: The same, parsed.
+        file: Its path. The file may not exist.
+        text: Its text.
+        tables: Its parsed text.
     """
 
     file: Path
@@ -50,10 +51,10 @@ class Configuration:
     tables: Mapping[str, Any]
 
     def values(self, known: Mapping[str, Setting]) -> dict[str, Any]:
-        """The values that it gives, by key.
+        """Return the values by key.
 
         Raises:
-            UsageError: There is no such key, or it is at the wrong place.
+            UsageError: A key is unknown or in the wrong place.
         """
         return dict(self._values((), self.tables, known))
 
@@ -73,10 +74,10 @@ class Configuration:
                 raise self.error(inner, f"there is no option {key}", nearest(key, known))
 
     def usable(self, context: Context, setting: Setting, value: Any) -> Any:
-        """A value as the command takes it: of the right type, paths absolute.
+        """Return a value in the type that the command takes, with absolute paths.
 
         Raises:
-            UsageError: It is not what the option takes.
+            UsageError: The option does not accept the value.
         """
         words = tuple(setting.key.split("."))
         option = setting.option
@@ -92,14 +93,14 @@ class Configuration:
         return plain
 
     def error(self, words: tuple[str, ...], what: str, hint: str = "") -> UsageError:
-        """That something in the file is wrong, with the line where it stands."""
+        """Return an error about the file, with the line it concerns."""
         line = _line_of(self.text, words)
         place = f"{self.file}, line {line}" if line else str(self.file)
         return UsageError(f"{place}: {what}.", hint=hint or EDIT)
 
 
 def read(file: Path) -> Configuration:
-    """The file, which is as good as empty if it is not there.
+    """Read the file. A missing file reads as an empty one.
 
     Raises:
         UsageError: It cannot be read, or is not TOML.
@@ -113,7 +114,7 @@ def read(file: Path) -> Configuration:
         raise UsageError(
             f"The configuration file {file} cannot be read.",
             why=why,
-            hint="NMM_CONFIG= names another one; nmm config path prints this one.",
+            hint="To use another file, set NMM_CONFIG.",
         ) from error
     if sys.version_info >= (3, 11):
         import tomllib
@@ -126,10 +127,10 @@ def read(file: Path) -> Configuration:
 
 
 def edit(file: Path, change: Callable[[TOMLDocument], None]) -> None:
-    """Change the file, or make it; comments and order stay, and it is replaced at once.
+    """Change or create the file. Comments and order stay, and it is replaced atomically.
 
     Raises:
-        UsageError: It is there and is not TOML.
+        UsageError: The existing file is not TOML.
         OutputError: It cannot be written.
     """
     import tomlkit
@@ -140,7 +141,7 @@ def edit(file: Path, change: Callable[[TOMLDocument], None]) -> None:
     change(document)
     with translate_write_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        # What is looked for is nobody else's business.
+        # Saved queries are private, so a new file is readable by its owner only.
         mode = file.stat().st_mode & 0o777 if file.exists() else 0o600
     with replace_atomically(file) as part:
         part.touch(mode=mode)
@@ -149,7 +150,7 @@ def edit(file: Path, change: Callable[[TOMLDocument], None]) -> None:
 
 
 def native(taken: Any) -> Any:
-    """What a command took, as TOML writes it."""
+    """Convert a value that a command took to a type of TOML."""
     if isinstance(taken, list | tuple):
         return [native(one) for one in taken]
     if isinstance(taken, Enum):
@@ -160,7 +161,7 @@ def native(taken: Any) -> Any:
 
 
 def nearest(key: str, known: Mapping[str, Setting], see: str = "nmm config list --all") -> str:
-    """What to type for a key that is not known."""
+    """Return a hint for an unknown key."""
     from difflib import get_close_matches
 
     same = [other for other in known if other.rpartition(".")[2] == key.rpartition(".")[2]]
@@ -170,7 +171,7 @@ def nearest(key: str, known: Mapping[str, Setting], see: str = "nmm config list 
 
 
 def _wrong_type(setting: Setting, value: Any) -> str:
-    """What is wrong with the type of a value; Click takes 1 for true and true for 1."""
+    """Return what is wrong with the type of a value. Click itself would accept 1 for true."""
     option = setting.option
     if option.is_bool_flag:
         return "" if isinstance(value, bool) else "either true or false"
@@ -183,14 +184,14 @@ def _wrong_type(setting: Setting, value: Any) -> str:
 
 
 def _as_typed(value: Any) -> Any:
-    """Dates of TOML as a person types them."""
+    """Convert dates of TOML to text, as on the command line."""
     if isinstance(value, list):
         return [_as_typed(one) for one in value]
     return value.isoformat() if isinstance(value, date | datetime) else value
 
 
 def _line_of(text: str, words: tuple[str, ...]) -> int | None:
-    """Where a key or a table stands, or where the table that it is in begins."""
+    """Return the line of a key or table, else the first line of its table."""
     table: tuple[str, ...] = ()
     found = None
     for number, line in enumerate(text.splitlines(), 1):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from nmm.cli.framework.click_classes import Command
 
 if TYPE_CHECKING:
-    from typer._click import Context
+    from nmm.cli.framework.click_types import Context
 
 OPTION = "--gallery"
 PAGE_SUFFIXES = (".html", ".htm")

@@ -24,7 +24,7 @@ from nmm.cli.framework.settings import Setting, option_name
 from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
-    from typer._click import Command, Context
+    from nmm.cli.framework.click_types import Command, Context
 
 NAME = re.compile(r"[^\W_][\w-]{0,63}")
 QUERY = "query"

@@ -10,7 +10,7 @@ import typer
 from nmm.cli.framework.click_classes import Command
 
 if TYPE_CHECKING:
-    from typer._click import Context
+    from nmm.cli.framework.click_types import Context
 
 
 # Where the context keeps the command and what stood after it.

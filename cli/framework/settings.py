@@ -1,9 +1,10 @@
-"""What options are where the command line does not say: keys, and environment variables.
+"""Default values of options, from environment variables and the configuration file.
 
-A key names an option of one command, ``search.k``; of a group of commands, ``roots.json``;
-or of all commands that have it, ``defaults.quiet``. In capitals it is an environment
-variable: NMM_SEARCH_K, NMM_ROOTS_JSON, NMM_QUIET. The command line comes first, then the
-environment, then the configuration file, and in each the narrower key before the wider.
+A key names an option of one command (``search.k``), of a group of commands (``roots.json``), or
+of all commands that have it (``defaults.quiet``). The environment variable has the same name in
+capitals: NMM_SEARCH_K, NMM_ROOTS_JSON, NMM_QUIET. The command line takes precedence over the
+environment, and the environment over the configuration file. In each, the more specific key
+takes precedence.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from typer.core import TyperGroup, TyperOption
 
 if TYPE_CHECKING:
-    from typer._click import Command
+    from nmm.cli.framework.click_types import Command
 
-# The table of what holds for all commands. It is no command's name, while `index` is that of
-# a command and of an option: hence no table in this one.
+# The table of settings for all commands. It must not be the name of a command, and has no tables in
+# it, because `index` is a command as well as an option.
 ALL = "defaults"
-# Options that mean the same wherever they stand.
+# Options that mean the same in every command.
 SHARED = frozenset(
     {
         "device",
@@ -37,8 +38,8 @@ SHARED = frozenset(
         "wait",
     }
 )
-# Options that say what one run is to do; for good they would be a trap.
-NEVER = frozenset(
+# Options that apply to a single run. As a default they would be a trap.
+NOT_SETTABLE = frozenset(
     {
         "add",
         "clear",
@@ -58,18 +59,18 @@ NEVER = frozenset(
         "yes",
     }
 )
-# Commands that work whatever the file says, for they are what puts it right.
-UNREACHED = frozenset({"config", "save"})
+# Commands that ignore the configuration file, because they correct it.
+UNCONFIGURED = frozenset({"config", "save"})
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """An option that can be set.
+    """An option whose default value can be set.
 
     Attributes:
-        table: The words of the command or group; none for all commands.
+        table: The words of the command or group; empty for all commands.
         name: The option without its dashes.
-        option: It, or that of the first command that has it.
+        option: The option of the command, or of the first command that has it.
     """
 
     table: tuple[str, ...]
@@ -86,9 +87,9 @@ class Setting:
 
 
 def commands(root: TyperGroup) -> Iterator[tuple[tuple[str, ...], Command]]:
-    """The commands and groups that can be set, each with its words."""
+    """Yield the commands and groups with settings, each with its words."""
     for name, command in root.commands.items():
-        if name not in UNREACHED:
+        if name not in UNCONFIGURED:
             yield from _with_those_in_it((name,), command)
 
 
@@ -102,21 +103,21 @@ def _with_those_in_it(
 
 
 def settings_of(words: tuple[str, ...], command: Command) -> Iterator[list[Setting]]:
-    """For each option of a command what sets it, the narrowest first."""
+    """Yield the settings of each option of a command, the most specific first."""
     for option in command.params:
         if not isinstance(option, TyperOption) or option.hidden:
             continue
         name = option_name(option)
-        if name in NEVER:
+        if name in NOT_SETTABLE:
             continue
         tables = [words[:length] for length in range(len(words), 0, -1)]
-        # One that may stand several times means something else there.
+        # An option that can be repeated has another meaning in its command.
         shared = name in SHARED and not option.multiple
         yield [Setting(table, name, option) for table in [*tables, *[()] * shared]]
 
 
 def all_settings(root: TyperGroup) -> dict[str, Setting]:
-    """All that can be set, by key."""
+    """Return all settings by key."""
     found: dict[str, Setting] = {}
     for words, command in commands(root):
         for settings in settings_of(words, command):
@@ -126,13 +127,13 @@ def all_settings(root: TyperGroup) -> dict[str, Setting]:
 
 
 def option_name(option: TyperOption) -> str:
-    """The option as it is typed, without dashes: the long form, if it has one."""
+    """Return an option without its dashes: the long form, if it has one."""
     return next((o for o in option.opts if o.startswith("--")), option.opts[0]).lstrip("-")
 
 
 def name_variables(name: str, command: Command) -> None:
-    """Have each option of a command look at its environment variables, which help leaves out."""
-    if name in UNREACHED:
+    """Make each option of a command read its environment variables. Help does not list them."""
+    if name in UNCONFIGURED:
         return
     for words, inner in _with_those_in_it((name,), command):
         for settings in settings_of(words, inner):
@@ -141,16 +142,20 @@ def name_variables(name: str, command: Command) -> None:
 
 
 def variable_in_force(settings: list[Setting]) -> Setting | None:
-    """Of what sets an option the one whose environment variable does."""
+    """Return the first setting whose environment variable is set."""
     return next((s for s in settings if os.environ.get(s.variable)), None)
 
 
 def default_map(
     root: TyperGroup, first: str, values: Mapping[str, Any], usable: Callable[[Setting], Any]
 ) -> dict[str, Any]:
-    """Values by key, as Click takes them: by command and parameter, of one command or group.
+    """Return the values of one command or group in the form of Click's default map.
 
-    `usable` makes of a setting with a value that value as its option takes it.
+    Args:
+        root: All commands.
+        first: The name of the command or group.
+        values: Values by key.
+        usable: Returns the value of a setting as its option takes it.
     """
     found: dict[str, Any] = {}
     for words, command in commands(root):

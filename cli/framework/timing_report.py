@@ -1,4 +1,4 @@
-"""What NMM_TIMING=1 prints at the end of a command: where its time went, on stderr."""
+"""The report that NMM_TIMING=1 prints on stderr: how a command spent its time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nmm.index.common import tracing
 
 VARIABLE = "NMM_TIMING"
-# Imports that are worth a row: those that take some milliseconds.
+# Modules whose import takes several milliseconds, so that each gets a row.
 MODULES = (
     "PIL",
     "faiss",
@@ -32,9 +32,9 @@ MODULES = (
 
 
 def timed(run: Callable[[], None]) -> None:
-    """Run a command, and say on stderr where its time went, however it ends.
+    """Run a command and print how it spent its time, even if it fails.
 
-    NMM_TIMING=json has it said as one line of JSON, for programs.
+    With NMM_TIMING=json the report is one line of JSON.
     """
     from nmm.index.common import tracing
 
@@ -46,7 +46,7 @@ def timed(run: Callable[[], None]) -> None:
 
 
 def _print() -> None:
-    """Print what was recorded, and how much of the whole is in no span."""
+    """Print the recorded spans, and the time outside all spans."""
     from nmm.index.common import tracing
 
     whole = tracing.whole()

@@ -103,7 +103,7 @@ def open_collection(
             settings = catalog.settings()
             if settings is None:
                 raise NoIndexError(
-                    f"The index in {folder.path} is empty.", hint="Fill it with: nmm index FOLDER"
+                    f"The index in {folder.path} is empty.", code="index-empty", path=folder.path
                 )
             found = items(catalog, kinds, where)
             contents, rows = np.unique([item.content for item in found], return_inverse=True)

@@ -27,8 +27,10 @@ def replace_atomically(file: Path) -> Iterator[Path]:
     if is_other:
         raise UsageError(
             f"{file} cannot be written.",
+            code="file-not-replaceable",
             why="It is not a file." if not target.is_dir() else "It is a folder.",
-            hint="Name a file in it." if target.is_dir() else "Name another one.",
+            hint="Give the name of a file in it." if target.is_dir() else "Give another name.",
+            path=file,
         )
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     with translate_write_errors(file):
@@ -49,8 +51,10 @@ def translate_write_errors(file: Path) -> Iterator[None]:
     except OSError as error:
         raise OutputError(
             f"{file} cannot be written.",
+            code="file-not-writable",
             why=error.strerror or str(error),
-            hint="See that its folder is there, may be written to, and its disk has room.",
+            hint="Check that its folder exists and is writable, and that its disk has space.",
+            path=file,
         ) from error
 
 

@@ -176,10 +176,13 @@ class Model:
             allowed = ", ".join(map(str, self.dimensions))
             raise UsageError(
                 f"Vectors of the model {self.name} cannot have {dimension} dimensions.",
+                code="dimension-unsupported",
                 why=f"It was trained for {allowed}."
                 if allowed
-                else f"They have {self.dimension}, and it was not trained to be cut to fewer.",
-                hint=f"Leave --dim out for {self.dimension}.",
+                else f"They have {self.dimension}; the model was not trained for shorter vectors.",
+                model=self.name,
+                dimension=dimension,
+                full=self.dimension,
             )
         return replace(self, dimension=dimension)
 

@@ -26,7 +26,9 @@ def read_image_preprocessing(file: Path) -> ImagePreprocessing:
     except (OSError, ValueError) as error:
         raise ModelError(
             f"The preprocessing of {file} cannot be read.",
+            code="preprocessing-unreadable",
             why=str(getattr(error, "strerror", None) or error),
+            path=file,
         ) from error
     config = _as_clip_config(config) if isinstance(config, dict) else {}
     side = _shortest_edge(config.get("size"))
@@ -41,8 +43,10 @@ def read_image_preprocessing(file: Path) -> ImagePreprocessing:
         or not rescale
     ):
         raise ModelError(
-            f"The preprocessing of {file} is not one that nmm does.",
-            why="It must resize (bicubic) and crop to as many pixels, and normalise 3 channels.",
+            f"The preprocessing of {file} is not supported.",
+            code="preprocessing-unsupported",
+            why="It must resize (bicubic), crop to the same size, and normalise three channels.",
+            path=file,
         )
     # Normalising is of pixels on the scale 0 to 1, whatever they are rescaled by.
     scale = 255 * rescale
@@ -58,9 +62,11 @@ def check_image_preprocessing(expected: ImagePreprocessing, file: Path) -> None:
     found = read_image_preprocessing(file)
     if found != expected:
         raise ModelError(
-            f"The preprocessing of {file} is not the one that nmm knows of this model.",
-            why=f"It says {found}, where nmm does {expected}.",
-            hint="Upgrade nmm with: python -m pip install --upgrade nmm",
+            f"The preprocessing of {file} is not the one that nmm uses for this model.",
+            code="preprocessing-unexpected",
+            why=f"The file says {found}, nmm uses {expected}.",
+            hint="A newer nmm may support it.",
+            path=file,
         )
 
 

@@ -48,8 +48,9 @@ def ensure_downloaded(
     if offline:
         raise UnreachableError(
             f"The model {model.name} is not on this machine.",
-            why="The network was not to be used: --offline was given.",
-            hint=f"Download it with: nmm models pull {model.name}",
+            code="model-not-downloaded-offline",
+            why="Network access is switched off.",
+            model=model.name,
         )
     from nmm.index.encoders.hub.repository import download_model, query_hub
 
@@ -89,7 +90,7 @@ def ensure_default_downloaded(
     except UnreachableError as error:
         if begun:
             raise
-        # What happened is that the hub cannot be reached; of --offline there is only a reason.
+        # Offline, "is not on this machine" is no news: the reason says enough.
         why = error.why if offline else f"{error.what} {error.why}"
         on_event(FallbackModelUsed(FALLBACK.name, DEFAULT.name, why))
         return FALLBACK

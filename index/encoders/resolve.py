@@ -27,7 +27,9 @@ def find_model(name: str) -> Model:
         return folder_model(Path(name))
     close = get_close_matches(name.lower(), MODELS, 1)
     raise ModelError(
-        f"There is no model called {name!r}, and no folder of that name.",
+        f"There is no model named {name!r}, and no folder of that name.",
+        code="model-unknown",
         why=f"The models are: {', '.join(MODELS)}.",
-        hint=f"{f'Did you mean {close[0]}? ' if close else ''}See them with: nmm models",
+        hint=f"Did you mean {close[0]}?" if close else "",
+        name=name,
     )

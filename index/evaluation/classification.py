@@ -144,6 +144,9 @@ def classify(
     if not images:
         raise UsageError(
             f"None of the {len(bad):,} images in {labelled.folder} can be read.",
+            code="labelled-images-unreadable",
+            path=labelled.folder,
+            images=len(bad),
             why=f"{bad[0][0]}: {bad[0][1]}.",
         )
     places = np.array(images, np.int64)

@@ -10,7 +10,7 @@ from typing import Any
 from nmm.index.errors import UsageError
 from nmm.index.evaluation.line_reader import BadLine, json_lines, read_text
 
-HINT = 'Write each line as in: {"query": "a cat", "relevant": ["photos/chelsea.jpg"]}'
+HINT = 'Write each line as in this example: {"query": "a cat", "relevant": ["photos/chelsea.jpg"]}'
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,13 @@ def read_captions(file: Path) -> Captions:
                     known.append(absolute)
     if not found.relevant:
         why = f"line {found.bad[0].line}: {found.bad[0].reason}" if found.bad else "It is empty."
-        raise UsageError(f"{file} holds no query that can be measured.", why=why, hint=HINT)
+        raise UsageError(
+            f"{file} holds no valid query.",
+            code="judgments-empty",
+            why=why,
+            hint=HINT,
+            path=file,
+        )
     return found
 
 

@@ -65,7 +65,10 @@ def labelled_images(folder: Path, names: Mapping[str, str] | None = None) -> Lab
     root = folder.expanduser()
     if not root.is_dir():
         raise UsageError(
-            f"{folder} is not a folder.", hint="Name one of which each folder is a class."
+            f"{folder} is not a folder.",
+            code="labelled-folder-missing",
+            hint="Give a folder with one folder for each class in it.",
+            path=folder,
         )
     root = root.resolve()
     found: list[tuple[str, str]] = []
@@ -90,16 +93,22 @@ def labelled_images(folder: Path, names: Mapping[str, str] | None = None) -> Lab
     classes = sorted({name for _, name in found})
     if len(classes) < 2:
         raise UsageError(
-            f"There are not two classes in {folder}.",
+            f"{folder} holds fewer than two classes.",
+            code="labelled-classes-too-few",
             why=f"Folders in it that hold images: {len(classes)}.",
-            hint="Put the images of each class into a folder of its own, which has its name.",
+            hint="Put the images of each class into a folder that has the name of the class.",
+            path=folder,
+            classes=len(classes),
         )
     known = imagenet_names() if any(map(_WORDNET.fullmatch, classes)) else {}
     given = names or {}
     if unknown := [name for name in given if name not in classes]:
         raise UsageError(
-            f"There is no class {unknown[0]!r} in {folder} to give a name to.",
+            f"There is no class {unknown[0]!r} in {folder} to rename.",
+            code="labelled-class-unknown",
             hint=f"The first folders are: {', '.join(classes[:5])}.",
+            path=folder,
+            name=unknown[0],
         )
     places = {name: place for place, name in enumerate(classes)}
     return Labelled(
@@ -138,7 +147,10 @@ def read_names(file: Path) -> dict[str, str]:
             found[folder] = name
         elif line.strip():
             raise UsageError(
-                f"{file}, line {number}: {line!r} is no folder with a name.",
-                hint="Write the name of a folder, a tab, and what its class is called.",
+                f"{file}, line {number}: {line!r} is not a folder and a name.",
+                code="class-names-invalid",
+                hint="Write the name of the folder, a tab, and the name of its class.",
+                path=file,
+                line=number,
             )
     return found

@@ -29,11 +29,18 @@ def read_text(file: Path) -> str:
         return file.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(
-            f"{file} is not in UTF-8.", hint="Save it in UTF-8, and try again."
+            f"{file} is not in UTF-8.",
+            code="input-file-not-utf-8",
+            hint="Save it in UTF-8, and try again.",
+            path=file,
         ) from error
     except OSError as error:
         raise UsageError(
-            f"{file} cannot be read.", why=f"{error.strerror or error}.", hint="Name another file."
+            f"{file} cannot be read.",
+            code="input-file-unreadable",
+            why=f"{error.strerror or error}.",
+            hint="Give another file.",
+            path=file,
         ) from error
 
 

@@ -131,7 +131,9 @@ class MtebEncoder:
     def _images(self, images: list[Any]) -> Vectors:
         vectors, bad = vectors_of_images(self._encoder, images)
         for row, error in bad.items():
-            raise MediaError(f"image {row} of a batch: {error.what}") from error
+            raise MediaError(
+                f"image {row} of a batch: {error.what}", code="batch-image-unreadable", row=row
+            ) from error
         return vectors
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:

@@ -59,7 +59,7 @@ def index_with(
         roots = [root.path for root in catalog.roots()]
     if settings is None or not roots:
         raise NoIndexError(
-            f"The index in {folder.path} is empty.", hint="Fill it with: nmm index FOLDER"
+            f"The index in {folder.path} is empty.", code="index-empty", path=folder.path
         )
     if settings.model == wanted.name:
         return folder, None

@@ -129,9 +129,10 @@ def evaluate_retrieval(
                 on_answered()
         if search.wordless and mode is not Mode.SEMANTIC:
             raise CatalogError(
-                f"Words cannot be looked up in the index in {folder.path}.",
-                why="Their tables are damaged, and what was measured is not what was asked for.",
-                hint="Make them again with: nmm doctor --repair",
+                f"Full-text search does not work in the index in {folder.path}.",
+                code="full-text-damaged",
+                why="Its tables are damaged, so the measurement would be wrong.",
+                path=folder.path,
             )
         model = search.model
     return Retrieval(
@@ -172,7 +173,7 @@ def _judge(
         settings = catalog.settings()
         if settings is None:
             raise NoIndexError(
-                f"The index in {folder.path} is empty.", hint="Fill it with: nmm index FOLDER"
+                f"The index in {folder.path} is empty.", code="index-empty", path=folder.path
             )
         contents = {item.path: item.content for item in items(catalog, KINDS)}
         among = items(catalog, kinds, where)
@@ -199,10 +200,12 @@ def _judge(
     every = {path for some in relevant.values() for path in some}
     if len(unknown) == len(every):
         raise UsageError(
-            f"None of {len(every):,} paths is in the index in {folder.path}.",
+            f"None of the {len(every):,} relevant paths is in the index in {folder.path}.",
+            code="judged-files-not-indexed",
             why=f"The first one is {next(iter(unknown))}.",
-            hint="Paths are absolute, or relative to the file that they are in; see what is "
-            "indexed with: nmm roots",
+            hint="Paths are absolute, or relative to the folder of the file that names them.",
+            path=folder.path,
+            paths=len(every),
         )
     return judged
 

@@ -88,12 +88,21 @@ def read_pairs(file: Path) -> Pairs:
     if len(pairs.scores) < FEWEST:
         why = f"line {pairs.bad[0].line}: {pairs.bad[0].reason}" if pairs.bad else ""
         count = len(pairs.scores)
-        raise UsageError(f"{file} has too few pairs to measure: {count}.", why=why, hint=HINT)
+        raise UsageError(
+            f"{file} has too few pairs to measure: {count}.",
+            code="sts-pairs-too-few",
+            why=why,
+            hint=HINT,
+            path=file,
+            pairs=count,
+        )
     if min(pairs.scores) == max(pairs.scores):
         raise UsageError(
             f"All scores in {file} are {pairs.scores[0]:g}.",
-            why="Nothing goes along with what never changes.",
+            code="sts-scores-constant",
+            why="A correlation needs scores that differ.",
             hint="Take pairs that people find more and less alike.",
+            path=file,
         )
     return pairs
 

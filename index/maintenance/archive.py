@@ -181,8 +181,9 @@ def _refuse_existing(folder: IndexFolder) -> None:
 
 def _existing(folder: IndexFolder) -> UsageError:
     return UsageError(
-        f"There is an index in {folder.path}, which an import does not replace.",
-        hint="Import into another folder with: nmm import FILE --index DIR",
+        f"{folder.path} already holds an index, and an import replaces none.",
+        code="import-over-index",
+        path=folder.path,
     )
 
 
@@ -212,10 +213,14 @@ def _readable(file: Path) -> Iterator[BinaryIO]:
         stream = file.expanduser().open("rb") if stat.S_ISREG(found.st_mode) else None
     except OSError as error:
         raise UsageError(
-            f"{file} cannot be read.", why=error.strerror or str(error), hint="Check its spelling."
+            f"{file} cannot be read.",
+            code="archive-unreadable",
+            why=error.strerror or str(error),
+            hint="Check its spelling.",
+            path=file,
         ) from error
     if stream is None:
-        raise UsageError(f"{file} is not a file.", hint="Name an archive that nmm export made.")
+        raise UsageError(f"{file} is not a file.", code="archive-not-a-file", path=file)
     with stream:
         yield stream
 
@@ -283,9 +288,10 @@ def _unpack(archive: zipfile.ZipFile, target: Path) -> Manifest:
         raise not_ours("Its catalog is not as long as its manifest says.")
     if shutil.disk_usage(target.parent).free < manifest.bytes:
         raise OutputError(
-            "There is no room for the index.",
+            "There is not enough space on the disk for the index.",
+            code="import-disk-full",
             why=f"It takes {manifest.bytes / 1e6:.0f} MB.",
-            hint="Import it to another disk with: nmm import FILE --index DIR",
+            bytes=manifest.bytes,
         )
     digest = hashlib.sha256()
     # Of this, zipfile gives no more than the size that was compared, whatever is packed in it.
@@ -324,8 +330,10 @@ def _put_in_place(staged: IndexFolder, folder: IndexFolder) -> None:
     if staged.catalog.with_name(f"{CATALOG}-wal").exists():
         raise OutputError(
             f"The index in {folder.path} cannot be written.",
-            why="Its log could not be taken into it.",
-            hint="See that the disk has room.",
+            code="import-not-writable",
+            why="SQLite could not merge its write-ahead log into the catalog.",
+            hint="Check that the disk has space.",
+            path=folder.path,
         )
     fsync_path(staged.catalog)
     _refuse_existing(folder)

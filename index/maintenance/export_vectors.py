@@ -135,8 +135,8 @@ def _parquet(file: Path, shape: tuple[int, int], dtype: Dtype) -> Iterator[Add]:
         from pyarrow import parquet
     except ImportError as error:
         raise UsageError(
-            "Parquet is written by pyarrow, which is not installed.",
-            hint="Install it with: python -m pip install 'nmm[parquet]'",
+            "Writing Parquet needs pyarrow, which is not installed.",
+            code="pyarrow-missing",
         ) from error
     numbers: Any = pa.float16() if dtype is Dtype.FLOAT16 else pa.float32()
     schema = _schema(pa.list_(numbers, shape[1]))

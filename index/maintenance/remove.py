@@ -39,7 +39,8 @@ def remove(paths: Sequence[Path], folder: IndexFolder, *, wait: Wait | None = No
             if not writer.holds(resolved[-1]):
                 raise UsageError(
                     f"The index holds nothing at {resolved[-1]}.",
-                    hint="See what it holds with: nmm status",
+                    code="path-not-indexed",
+                    path=resolved[-1],
                 )
         for path in resolved:
             removed += writer.forget(path)

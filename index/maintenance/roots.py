@@ -147,9 +147,7 @@ def _at_or_below(catalog: Catalog, path: Path) -> tuple[Path, list[Root]]:
     for place in (given, path.expanduser().resolve()):
         if found := [root for root in catalog.roots() if root.path.is_relative_to(place)]:
             return place, found
-    raise UsageError(
-        f"The index has no root at {given} or below.", hint="See its roots with: nmm roots list"
-    )
+    raise UsageError(f"The index has no root at {given} or below.", code="root-unknown", path=given)
 
 
 def _check_free(root: Root, place: Path, others: Sequence[Root]) -> None:
@@ -164,6 +162,9 @@ def _check_free(root: Root, place: Path, others: Sequence[Root]) -> None:
         if not any(map(is_left_out, inner.parts)):
             raise UsageError(
                 f"{root.path} cannot be moved to {place}.",
-                why=f"There is the root {other.path} already.",
-                hint=f"Forget that one first with: nmm roots remove {other.path}",
+                code="root-move-overlaps",
+                why=f"{other.path} is a root already.",
+                path=root.path,
+                target=place,
+                other=other.path,
             )

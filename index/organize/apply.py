@@ -73,8 +73,10 @@ def carry_out(todo: Plan, on_log: Callable[[Path], None] = lambda _: None) -> So
     except OSError as error:
         raise OutputError(
             f"{todo.folder} cannot be written.",
+            code="folder-not-writable",
             why=error.strerror or str(error),
-            hint="Name another folder.",
+            hint="Give another folder.",
+            path=todo.folder,
         ) from error
     on_log(done.log)
     put = _move if todo.action == "move" else _link
@@ -211,7 +213,12 @@ def undo(log: Path) -> Sorted:
         try:
             log.unlink()
         except OSError as error:
-            raise OutputError(f"{log} cannot be deleted.", why=_reason(error)) from error
+            raise OutputError(
+                f"{log} cannot be deleted.",
+                code="sort-log-not-deletable",
+                why=_reason(error),
+                path=log,
+            ) from error
         result.log = None
         for folder in reversed(made):
             with suppress(OSError):  # somebody else's files are in it
@@ -254,11 +261,9 @@ def _read_log(log: Path) -> tuple[Action, list[str], list[Step]]:
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise UsageError(
-            f"{log} cannot be read.", why=why, hint="Name the log that nmm classify wrote."
+            f"{log} cannot be read.", code="sort-log-unreadable", why=why, path=log
         ) from error
-    unlike = UsageError(
-        f"{log} is not a log of sorted files.", hint="Name the log that nmm classify wrote."
-    )
+    unlike = UsageError(f"{log} is not a log of sorted files.", code="sort-log-invalid", path=log)
     try:
         head = json.loads(lines[0])
         steps = [Step(**json.loads(line)) for line in lines[1:]]

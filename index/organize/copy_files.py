@@ -58,10 +58,18 @@ def collect(paths: Sequence[str], folder: Path, *, link: bool = False) -> Collec
         target.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise UsageError(
-            f"{folder} is no folder.", hint="Name a folder, or one that can be made."
+            f"{folder} is not a folder.",
+            code="target-not-a-folder",
+            hint="Give the name of a folder, or a new name.",
+            path=folder,
         ) from error
     except OSError as error:
-        raise OutputError(f"{folder} cannot be made.", why=error.strerror or str(error)) from error
+        raise OutputError(
+            f"The folder {folder} cannot be created.",
+            code="folder-not-creatable",
+            why=error.strerror or str(error),
+            path=folder,
+        ) from error
     done = Collected()
     for path in paths:
         if reason := _put(Path(path), target, done, link=link):

@@ -106,7 +106,10 @@ def plan(files: Iterable[Filed], folder: Path, names: dict[str, str], action: Ac
     for path in (top, *(top / name for name in names.values())):
         if os.path.lexists(path) and not path.is_dir():
             raise UsageError(
-                f"{path} is no folder.", hint="Name a folder, or one that can be made."
+                f"{path} is not a folder.",
+                code="target-not-a-folder",
+                hint="Give the name of a folder, or a new name.",
+                path=path,
             )
     made = Plan(action, top)
     taken: set[str] = set()

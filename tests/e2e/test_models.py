@@ -164,7 +164,7 @@ def test_the_command_that_changes_an_index_names_it(tmp_path: Path, nmm: Nmm) ->
     done = nmm("index", NOTE, "--index", mine, "--offline")
     assert done.returncode == 0
     assert f"  nmm index --model nomic-v1.5 --index '{mine}' --rebuild\n" in done.stderr
-    assert "--offline was given. This index" in " ".join(done.stderr.split())
+    assert "Network access is switched off. This index" in " ".join(done.stderr.split())
 
 
 def test_a_hub_that_does_not_answer_is_given_a_few_seconds(
@@ -201,7 +201,7 @@ def test_an_empty_name_is_not_the_default(nmm: Nmm, command: tuple[str, ...]) ->
     """As of a variable that is not set: whoever named a model does not want another one."""
     done = nmm(*command, "--model", "")
     assert (done.returncode, done.stdout) == (4, "")
-    assert done.stderr.startswith("nmm: There is no model called ''")
+    assert done.stderr.startswith("nmm: There is no model named ''")
 
 
 def test_a_dimension_that_was_named_never_falls_back(nmm: Nmm) -> None:
@@ -292,7 +292,7 @@ def test_shorter_vectors_are_the_first_components_and_unit_length(
     [
         (["--model", "nomic-v1.5", "--dim", "100"], "It was trained for 768, 512, 256, 128, 64."),
         (["--dim", "100"], "It was trained for 768, 512, 256, 128, 64."),
-        (["--model", "nomic-v1", "--dim", "256"], "it was not trained to be cut"),
+        (["--model", "nomic-v1", "--dim", "256"], "the model was not trained for shorter vectors"),
         (["--model", "mini", "--dim", "64"], "They have 384, and it was not trained"),
     ],
 )
@@ -354,7 +354,7 @@ def test_a_file_that_was_changed_is_found_out(cache: Path, nmm: Nmm) -> None:
     done = nmm("models", "verify", "nomic-v1.5", NMM_CACHE=str(cache))
     assert done.returncode == 4
     assert "text/model.safetensors" in done.stdout
-    again = "Get it again with: nmm models remove nomic-v1.5; nmm models pull nomic-v1.5"
+    again = "Download it again with: nmm models remove nomic-v1.5; nmm models pull nomic-v1.5"
     assert done.stdout.splitlines()[-1] == again
     as_json = nmm("models", "verify", "nomic-v1.5", "--json", NMM_CACHE=str(cache))
     assert len(json.loads(as_json.stdout)["problems"]) == 1
@@ -394,7 +394,7 @@ def test_weights_that_do_not_fit_the_row_are_refused_by_name(
         (("--device", "mps"), "PyTorch finds no mps device on this machine."),
         (
             ("--model", "jina-clip-v1", "--precision", "int8"),
-            "The model jina-clip-v1 has no precision but fp32.",
+            "The model jina-clip-v1 runs in fp32 only.",
         ),
         (
             ("--model", "jina-clip-v1", "--device", "cuda"),

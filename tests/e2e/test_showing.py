@@ -263,7 +263,7 @@ def test_a_folder_that_is_a_file_is_named(indexed: tuple[Nmm, Path], tmp_path: P
     (tmp_path / "file").touch()
     done = indexed[0]("search", "a cat", "--copy-to", tmp_path / "file", "-k1")
     assert done.returncode == 2
-    assert f"{tmp_path / 'file'} is no folder." in done.stderr
+    assert f"{tmp_path / 'file'} is not a folder." in done.stderr
 
 
 def test_what_cannot_be_copied_is_named_and_counted(

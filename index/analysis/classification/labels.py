@@ -55,24 +55,31 @@ def check_labels(labels: Sequence[Label], *, none: bool) -> None:
             (case-insensitive).
     """
     if not labels:
-        raise UsageError("There are no labels.", hint="Give some: --labels cat,dog,receipt")
+        raise UsageError("There are no labels.", code="labels-missing")
     if len(labels) == 1 and not none:
         raise UsageError(
-            f"There is only one label, {labels[0].name!r}, so there is no choice.",
-            hint="Add another label, or allow no label with: --none",
+            f"{labels[0].name!r} is the only label, so there is nothing to choose from.",
+            code="labels-too-few",
+            hint="Add another label.",
+            label=labels[0].name,
         )
     seen = {NONE_LABEL} if none else set()
     for label in labels:
         if not label.name or "\0" in label.name:
-            raise UsageError(
-                "A label has no name.", hint="Name each label: --labels cat,dog,receipt"
-            )
+            raise UsageError("A label has no name.", code="label-unnamed")
         key = label.name.casefold()
         if key in seen and key == NONE_LABEL and none:
             raise UsageError(
-                f"The label {label.name!r} is reserved by --none for files that no label fits.",
-                hint="Rename the label, or remove --none.",
+                f"The name {label.name!r} is reserved for files that no label fits.",
+                code="label-reserved",
+                hint="Give the label another name.",
+                label=label.name,
             )
         if key in seen:
-            raise UsageError(f"The label {label.name!r} is given twice.", hint="Remove one.")
+            raise UsageError(
+                f"The label {label.name!r} is given twice.",
+                code="label-duplicate",
+                hint="Remove one of the two.",
+                label=label.name,
+            )
         seen.add(key)

@@ -65,7 +65,5 @@ def remove_tags(labels: Sequence[str], folder: IndexFolder, *, wait: Wait | None
         known = {tag.label.encode().lower() for tag in stored.tags(writer)}
         for label in labels:
             if label.encode().lower() not in known:
-                raise UsageError(
-                    f"No file has the tag {label!r}.", hint="List the tags with: nmm tags"
-                )
+                raise UsageError(f"No file has the tag {label!r}.", code="tag-unknown", tag=label)
         return stored.take_away(writer, labels)

@@ -111,11 +111,12 @@ def check_templates(templates: Sequence[str]) -> None:
     Raises:
         UsageError: See :func:`embed_classes`.
     """
-    hint = "Write it as in: --template 'a photo of a {}.'"
     if not templates:
-        raise UsageError("There is no template.", hint=hint)
+        raise UsageError("There is no template.", code="template-missing")
     for template in templates:
         if PLACEHOLDER not in template:
             raise UsageError(
-                f"The template {template!r} has no {PLACEHOLDER} for the name.", hint=hint
+                f"The template {template!r} has no {PLACEHOLDER} for the name of the class.",
+                code="template-invalid",
+                template=template,
             )

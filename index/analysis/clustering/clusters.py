@@ -80,8 +80,9 @@ def cluster(
     """
     if method is Method.HDBSCAN and count is not None:
         raise UsageError(
-            "HDBSCAN determines the number of groups itself.",
-            hint="Remove the number or the method.",
+            "HDBSCAN finds the number of groups itself.",
+            code="hdbscan-with-count",
+            hint="Leave out the number of groups, or choose k-means.",
         )
     if not collection.files:
         return []

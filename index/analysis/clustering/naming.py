@@ -89,7 +89,11 @@ def name_clusters(
     else:
         builtin = _deduplicate(vocabulary)
         if not builtin:
-            raise UsageError("The vocabulary is empty.", hint="Write one word per line.")
+            raise UsageError(
+                "The vocabulary has no words.",
+                code="vocabulary-empty",
+                hint="Write one word per line.",
+            )
         vectors = collection.encoder.embed_texts(builtin, Task.CLUSTERING)
         distinctive = [[] for _ in groups]
     mean = vectors.mean(axis=0) if len(builtin) > 1 else 0

@@ -66,7 +66,7 @@ def build_map(
 
     check_installed()
     if not collection.files:
-        raise UsageError("There is nothing to draw.")
+        raise UsageError("There are no files to draw.", code="map-empty")
     with span("projected"):
         points = project_contents(collection.vectors, collection.kinds, seed=seed)
     found: list[Cluster] = []

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-INSTALL_HINT = "Install it with: pip install 'nmm[map]'"
 # PaCMAP samples near, mid-near and further pairs; fewer points have no such pairs.
 MIN_PACMAP_POINTS = 16
 # The default of PaCMAP's paper. More neighbours preserve less of each neighbourhood.
@@ -96,4 +95,4 @@ def scale_to_unit(points: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _not_available(why: str) -> ModelError:
-    return ModelError("The map cannot be drawn.", why=why, hint=INSTALL_HINT)
+    return ModelError("A map cannot be drawn.", code="projection-missing", why=why)

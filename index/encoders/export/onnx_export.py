@@ -99,9 +99,12 @@ def ensure_compiled(
                 _compile_in_subprocess(model, precision, folder, stop or threading.Event())
     except OSError as error:
         raise ModelError(
-            f"The model {model.name} cannot be kept in {folder.parent}.",
+            f"The model {model.name} cannot be stored in {folder.parent}.",
+            code="model-not-storable",
             why=str(error),
-            hint="Name another folder for it in the environment variable NMM_CACHE.",
+            hint="Set the environment variable NMM_CACHE to another folder.",
+            model=model.name,
+            path=folder.parent,
         ) from error
     return folder
 
@@ -128,9 +131,11 @@ def _compile_in_subprocess(
             last_line = said.strip().rpartition("\n")[2]
             again = [*command[:-2], tempfile.gettempdir(), command[-1]]
             raise ModelError(
-                f"The model {model.name} could not be prepared for ONNX Runtime.",
+                f"The model {model.name} could not be compiled for ONNX Runtime.",
+                code="model-compilation-failed",
                 why=last_line or f"The process ended with status {status}.",
-                hint=f"See all of it with: {' '.join(again)}",
+                model=model.name,
+                command=" ".join(again),
             )
         shutil.rmtree(folder, ignore_errors=True)
         Path(part).chmod(0o755)
@@ -163,7 +168,7 @@ def _run(command: Sequence[str], folder: Path, stop: threading.Event) -> tuple[i
                 return process.returncode, said
         finally:
             process.kill()  # nothing, if it has ended
-    raise StoppedError("Stopped before the model was prepared.")
+    raise StoppedError("Stopped before the model was compiled.", code="stopped-compiling")
 
 
 def compile_model(model: Model, folder: Path) -> None:
@@ -250,8 +255,10 @@ def _export(tower: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str], 
     cosine = float(torch.cosine_similarity(torch.from_numpy(ours), theirs).min())
     if not cosine >= MIN_COSINE:
         raise ModelError(
-            f"{file.name}: ONNX Runtime's vectors have a cosine of only {cosine:.5f} to torch's, "
-            f"where at least {MIN_COSINE} is asked for."
+            f"{file.name}: the cosine of ONNX Runtime's vectors and torch's is only "
+            f"{cosine:.5f}, and must be at least {MIN_COSINE}.",
+            code="model-compiled-wrong",
+            cosine=cosine,
         )
 
 

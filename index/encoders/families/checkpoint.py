@@ -29,7 +29,9 @@ def load_checkpoint(module: nn.Module, file: Path) -> None:
     try:
         weights = load_file(file)
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{file} cannot be read: {error}") from error
+        raise ModelError(
+            f"{file} cannot be read: {error}", code="weights-unreadable", path=file
+        ) from error
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     computed = {name: buffer for name, buffer in module.named_buffers() if name not in expected}
     found = {name: tuple(tensor.shape) for name, tensor in weights.items() if name not in computed}
@@ -48,5 +50,9 @@ def load_checkpoint(module: nn.Module, file: Path) -> None:
         ),
     ]
     if wrong:
-        raise ModelError(f"{file} does not fit its config.json: {'; '.join(sorted(wrong))}")
+        raise ModelError(
+            f"{file} does not match its config.json: {'; '.join(sorted(wrong))}",
+            code="weights-mismatch",
+            path=file,
+        )
     module.load_state_dict({name: weights[name] for name in expected})

@@ -86,15 +86,23 @@ def towers(model: Model, files: list[Path]) -> Towers:
 def _read_config(file: Path) -> CLIPConfig:
     from transformers import CLIPConfig
 
-    what = f"{file} is not the configuration of a CLIP."
     try:
         content: dict[str, Any] = json.loads(file.read_text("utf-8"))
         config = CLIPConfig.from_dict(content)
     except Exception as error:  # what transformers raises depends on its version
-        raise ModelError(what, why=f"{type(error).__name__}: {error}") from error
+        raise _not_clip(file, f"{type(error).__name__}: {error}") from error
     if content.get("model_type") != CLIPConfig.model_type:
-        raise ModelError(what, why=f"model_type is {content.get('model_type')!r}.")
+        raise _not_clip(file, f"model_type is {content.get('model_type')!r}.")
     return config
+
+
+def _not_clip(file: Path, why: str) -> ModelError:
+    return ModelError(
+        f"{file} is not the configuration of a CLIP model.",
+        code="model-config-unsupported",
+        why=why,
+        path=file,
+    )
 
 
 def _check(config: CLIPConfig, model: Model, tokenizer: Tokenizer, file: Path) -> None:
@@ -114,4 +122,10 @@ def _check(config: CLIPConfig, model: Model, tokenizer: Tokenizer, file: Path) -
         if found != expected
     ]
     if wrong:
-        raise ModelError(f"{file} is not that of {model.name}.", why="; ".join(wrong))
+        raise ModelError(
+            f"{file} is not the configuration of {model.name}.",
+            code="model-config-mismatch",
+            why="; ".join(wrong),
+            path=file,
+            model=model.name,
+        )

@@ -32,14 +32,18 @@ def folder_model(folder: Path) -> Model:
     text = read_config(folder / "text" / CONFIG, TEXT)
     if vision["n_embd"] != text["n_embd"]:
         raise ModelError(
-            f"The towers in {folder} do not make a pair.",
+            f"The towers in {folder} do not belong together.",
+            code="towers-mismatch",
             why=f"Vision has {vision['n_embd']} dimensions, text {text['n_embd']}.",
+            path=folder,
         )
     image = read_image_preprocessing(folder / "vision" / PREPROCESSOR)
     if image.side != vision["img_size"]:
         raise ModelError(
-            f"The vision tower in {folder} does not fit its preprocessing.",
-            why=f"It takes {vision['img_size']} pixels, {PREPROCESSOR} makes {image.side}.",
+            f"The vision tower in {folder} does not match its preprocessing.",
+            code="preprocessing-mismatch",
+            why=f"The tower takes {vision['img_size']} pixels, {PREPROCESSOR} makes {image.side}.",
+            path=folder,
         )
     return replace(
         NOMIC_V1_5,
@@ -68,11 +72,18 @@ def read_config(file: Path, architecture: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ModelError(
             f"There is no model in {file.parent.parent}.",
+            code="model-folder-incomplete",
             why=f"{file} cannot be read: {getattr(error, 'strerror', None) or error}",
-            hint="A folder needs a pair in hub layout: " + ", ".join(FILES),
+            hint="The folder needs a pair in the layout of the hub: " + ", ".join(FILES),
+            path=file.parent.parent,
         ) from error
     if not isinstance(content, dict):
-        raise ModelError(f"{file} is not a configuration.", why="It holds no JSON object.")
+        raise ModelError(
+            f"{file} is not a configuration.",
+            code="model-config-invalid",
+            why="It holds no JSON object.",
+            path=file,
+        )
     _check(content, architecture, file)
     return content
 
@@ -119,7 +130,9 @@ def _check(config: dict[str, Any], architecture: str, file: Path) -> None:
     wrong += [f"{name} is missing" for name in names if config.get(name) is None]
     if wrong:
         raise ModelError(
-            f"The model of {file} is not one that nmm can run.",
+            f"nmm cannot run the model of {file}.",
+            code="model-architecture-unsupported",
             why="; ".join(wrong),
-            hint="nmm runs pairs like nomic-embed-vision-v1.5 and nomic-embed-text-v1.5.",
+            hint="nmm runs pairs such as nomic-embed-vision-v1.5 and nomic-embed-text-v1.5.",
+            path=file,
         )

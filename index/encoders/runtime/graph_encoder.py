@@ -39,6 +39,6 @@ class GraphEncoder(OnnxEncoder):
         unusable = super()._unusable(file, error)
         if file.parent == self.folder:
             return unusable
-        name = self.model.name
-        unusable.hint = f"Get it again with: nmm models remove {name}; nmm models pull {name}"
-        return unusable
+        return ModelError(
+            unusable.what, code="downloaded-model-unusable", why=unusable.why, model=self.model.name
+        )

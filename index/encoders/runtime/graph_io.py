@@ -51,8 +51,10 @@ class _Graph:
         unknown = asked.items() - self.known.items()
         if unknown or next(iter(self.known)) not in asked:
             raise ModelError(
-                f"{file} is not a graph that nmm can run.",
+                f"nmm cannot run the graph {file}.",
+                code="graph-unsupported",
                 why=f"It takes {_typed(asked)}; nmm has {_typed(self.known)}.",
+                path=file,
             )
         self.file = file
         self._session = session
@@ -67,8 +69,10 @@ class _Graph:
         flat = [name for name, shape in outputs.items() if len(shape) == 2]
         if len(flat) != 1:
             raise ModelError(
-                f"{self.file} is not a graph that nmm can run.",
-                why=f"It gives {', '.join(outputs)}, and no {self.output}.",
+                f"nmm cannot run the graph {self.file}.",
+                code="graph-unsupported",
+                why=f"It returns {', '.join(outputs)}, and no {self.output}.",
+                path=self.file,
             )
         return flat[0]
 
@@ -79,7 +83,9 @@ class _Graph:
         try:
             (vectors,) = self._session.run([self._embedding], fed)
         except Exception as error:  # onnxruntime's own types share no base but Exception
-            raise ModelError(f"{self.file} cannot be run.", why=str(error)) from error
+            raise ModelError(
+                f"{self.file} cannot be run.", code="graph-failed", why=str(error), path=self.file
+            ) from error
         with np.errstate(divide="ignore", invalid="ignore"):
             unit: Vectors = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
         return unit
@@ -165,7 +171,9 @@ def _open(file: Path) -> InferenceSession:
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own types share no base but Exception
-        raise ModelError(f"{file} cannot be opened.", why=str(error)) from error
+        raise ModelError(
+            f"{file} cannot be opened.", code="graph-unreadable", why=str(error), path=file
+        ) from error
 
 
 def _check(graph: _Graph, batch: Vectors, alone: Sequence[Vectors], dimension: int) -> None:
@@ -174,10 +182,16 @@ def _check(graph: _Graph, batch: Vectors, alone: Sequence[Vectors], dimension: i
 
     expected = (len(alone), dimension)
     if batch.shape != expected:
-        raise ModelError(f"{graph.file} gives vectors of shape {batch.shape}, not {expected}.")
+        raise ModelError(
+            f"{graph.file} returns vectors of shape {batch.shape}, not {expected}.",
+            code="graph-output-shape",
+            path=graph.file,
+        )
     cosine = float((batch * np.concatenate(alone)).sum(1).min())
     if not cosine >= MIN_COSINE:
         raise ModelError(
-            f"{graph.file} does not embed each input by itself.",
-            why=f"Alone and in a padded batch, vectors have a cosine of only {cosine:.5f}.",
+            f"{graph.file} does not embed each input independently.",
+            code="graph-depends-on-batch",
+            why=f"The cosine of a vector alone and in a padded batch is only {cosine:.5f}.",
+            path=graph.file,
         )

@@ -189,8 +189,11 @@ class OnnxEncoder(BatchedEncoder):
     def _unusable(self, file: Path, error: Exception) -> ModelError:
         return ModelError(
             f"The model {self.model.name} cannot be opened.",
+            code="compiled-model-unusable",
             why=f"{file}: {error}",
-            hint=f"Delete the folder {self.folder}; it is made again when it is needed.",
+            hint=f"Delete the folder {self.folder}. nmm compiles the model again when needed.",
+            model=self.model.name,
+            path=self.folder,
         )
 
     @staticmethod

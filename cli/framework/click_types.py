@@ -1,0 +1,9 @@
+"""The types of Click that annotations need.
+
+Typer contains a copy of Click in a private module, and hands out only some of its types. This
+module is the only one that names the private module, and nothing imports it at run time.
+"""
+
+from typer._click import Command, Context, HelpFormatter, Parameter
+
+__all__ = ["Command", "Context", "HelpFormatter", "Parameter"]
