@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nmm.index.common.tracing import span
-from nmm.index.indexing.embed import Change, EmbeddingBatch
+from nmm.index.indexing.batch import EmbeddingBatch
 
 if TYPE_CHECKING:
+    from nmm.index.indexing.recorder import Change
     from nmm.index.store.catalog.writer import CatalogWriter
 
 
@@ -27,9 +28,7 @@ class Committed:
     changes: Counter[Change]
 
 
-def commit_batches(
-    batches: Iterable[EmbeddingBatch], writer: CatalogWriter
-) -> Iterator[Committed]:
+def commit_batches(batches: Iterable[EmbeddingBatch], writer: CatalogWriter) -> Iterator[Committed]:
     """Wait for each batch to be embedded, and commit it as a whole.
 
     Raises:
@@ -47,8 +46,7 @@ def commit_batches(
             text_vectors = batch.text_vectors.result() if batch.text_vectors else ()
         with span("batches committed"), writer.batch():
             ids = {
-                digest: _content_id(batch, digest, unfinished, writer)
-                for digest in batch.digests()
+                digest: _content_id(batch, digest, unfinished, writer) for digest in batch.digests()
             }
             for (digest, row), vector in zip(batch.images, image_vectors, strict=True):
                 writer.add_chunk(ids[digest], "image", row, vector)

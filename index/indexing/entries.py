@@ -16,7 +16,6 @@ _KINDS = {
 }
 
 
-
 @dataclass(frozen=True, slots=True)
 class FoundFile:
     """A regular file. Whether it can be read is for its reader to find out.

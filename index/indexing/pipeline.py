@@ -18,7 +18,6 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from functools import partial
 from typing import TYPE_CHECKING
 
 from nmm.index.encoders.runtime.backend import available_cpus
@@ -78,9 +77,7 @@ class Pipeline:
         self._on_vectors = on_vectors
         self._batch_size = options.batch_size or encoder.batch_size
         self._request = ReadRequest.for_model(encoder.model, encoder.tokenizer, options.max_pixels)
-        self._embedder = Embedder(
-            encoder, self._batch_size, writer.content_id, self.recorder, stop
-        )
+        self._embedder = Embedder(encoder, self._batch_size, writer.content_id, self.recorder, stop)
 
     def run(
         self,
@@ -115,15 +112,13 @@ class Pipeline:
     def _run(self, scopes: Sequence[Scope], pool: ThreadPoolExecutor, workers: int) -> None:
         """Connect the stages, and pull all files through them."""
         # A mount point is recorded before any file on it.
-        found = walk_scopes(
-            scopes, self._own, self._options, self._stop, self._writer.add_mount
-        )
+        found = walk_scopes(scopes, self._own, self._options, self._stop, self._writer.add_mount)
         changed = find_changed(found, self._writer, self.recorder)
         limit = BATCHES_AHEAD * self._batch_size
         read = ReadAhead(pool, workers, self._request, self._known, limit).read(changed)
         with closing(self._embedder.batches(read)) as batches:
             for committed in commit_batches(batches, self._writer):
-                self.recorder.committed(committed)
+                self.recorder.committed(committed.changes)
                 self._on_vectors(committed.vectors)
 
     def _count(self, scopes: Sequence[Scope]) -> None:

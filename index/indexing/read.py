@@ -97,9 +97,7 @@ class ReadAhead:
         self._slots: deque[_Slot] = deque()
         self._busy: list[_Slot] = []
 
-    def read(
-        self, items: Iterable[ChangedFile | SkippedPath]
-    ) -> Iterator[ReadFile | SkippedPath]:
+    def read(self, items: Iterable[ChangedFile | SkippedPath]) -> Iterator[ReadFile | SkippedPath]:
         """Yield each file with its outcome, in order; a skipped path passes through."""
         remaining = iter(items)
         self._fill(remaining)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Literal, TypeAlias
 
 from nmm.index.events import Event, FileProcessed, FileSkipped, Summary
 from nmm.index.store.catalog.types import Root, locate
 
-if TYPE_CHECKING:
-    from nmm.index.indexing.commit import Committed
+# What a commit changes for a file that has a content afterwards.
+Change: TypeAlias = Literal["added", "updated", "unchanged"]
 
 
 class RunRecorder:
@@ -40,8 +41,8 @@ class RunRecorder:
         self.summary.skipped.append(skipped)
         self._on_event(skipped)
 
-    def committed(self, committed: Committed) -> None:
-        """Record the files of a batch that is in the catalog now."""
-        self.summary.added += committed.changes["added"]
-        self.summary.updated += committed.changes["updated"]
-        self.summary.unchanged += committed.changes["unchanged"]
+    def committed(self, changes: Counter[Change]) -> None:
+        """Record what a commit has changed, for how many files."""
+        self.summary.added += changes["added"]
+        self.summary.updated += changes["updated"]
+        self.summary.unchanged += changes["unchanged"]

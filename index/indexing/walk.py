@@ -47,6 +47,7 @@ _LEFT_OUT_FOLDERS = frozenset(
 CACHE_TAG = "CACHEDIR.TAG"
 _CACHE_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
 
+
 class _Subfolder(NamedTuple):
     path: str
     relative: str

@@ -25,7 +25,7 @@ from support import SAMPLE_DATA, Nmm
 
 from nmm.index.events import FileProcessed
 from nmm.index.indexing.indexer import build
-from nmm.index.indexing.pipeline import Options
+from nmm.index.indexing.options import IndexOptions
 from nmm.index.store.layout import IndexFolder
 
 VISION, TEXT = "nomic-ai/nomic-embed-vision-v1.5", "nomic-ai/nomic-embed-text-v1.5"
@@ -248,7 +248,7 @@ def test_a_rebuild_that_was_stopped_is_gone_on_with_by_the_command_that_is_named
         IndexFolder(tmp_path / "index"),
         dimension=64,
         rebuild=True,
-        options=Options(batch_size=1),
+        options=IndexOptions(batch_size=1),
         on_event=lambda event: stop.set() if isinstance(event, FileProcessed) else None,
         stop=stop,
     )

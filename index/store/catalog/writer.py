@@ -140,9 +140,14 @@ class CatalogWriter(RootWriter):
         status: str,
         content_id: int | None = None,
         reason: str | None = None,
+        is_new: bool | None = None,
     ) -> None:
-        """Add a file, or replace what is known of it, and take it as met."""
-        known = self.file_row(root, path)
+        """Add a file, or replace what is known of it, and take it as met.
+
+        `is_new` says whether the catalog has no row of the file; None if that is to be looked up.
+        """
+        if is_new is None:
+            is_new = self.file_row(root, path) is None
         row = (size, mtime_ns, status, reason, content_id, root.id, path)
         self._database.execute(
             "INSERT INTO files (size, mtime_ns, status, reason, content_id, root_id, path) "
@@ -153,7 +158,7 @@ class CatalogWriter(RootWriter):
         )
         self._database.execute(
             "INSERT OR REPLACE INTO met SELECT id, ? FROM files WHERE root_id = ? AND path = ?",
-            (known is None, root.id, path),
+            (is_new, root.id, path),
         )
 
     def meet(self, files: Iterable[FileRow]) -> None:
