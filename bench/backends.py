@@ -39,9 +39,9 @@ from models import (
 from random_pair import open_pair
 from report import Figure, left_out, note
 
+from nmm.index.encoders.backend import Precision
 from nmm.index.encoders.base import Model, Task
-from nmm.index.encoders.export.onnx_export import TEXT, VISION
-from nmm.index.encoders.runtime.backend import Precision
+from nmm.index.encoders.hub.compiled import TEXT, VISION
 
 QUICK = "--layers 1 --photos 2 --texts 2 --rounds 1"
 ALL_AT_ONCE = 1 << 20
@@ -169,7 +169,7 @@ def benches(model: Model, images: int, texts: int, folder: Path) -> list[Bench]:
     prompts = [model.prompt(text, Task.DOCUMENT) for text in paragraphs(texts)]
     own = {precision: encoder_of(model, precision) for precision in NMM}
     encodings = own[Precision.FP32].tokenizer.encode_batch(prompts)
-    ids = [np.array(encoding.ids[: model.context]) for encoding in encodings]
+    ids = [np.array(encoding.ids[: model.text.context]) for encoding in encodings]
     of_images = {p: partial(encoder.embed_images, pixels) for p, encoder in own.items()}
     of_texts = {p: partial(encoder.embed_prompts, prompts) for p, encoder in own.items()}
     return [

@@ -29,7 +29,7 @@ from report import Figure, left_out, note
 
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import CLIP_IMAGE
-from nmm.index.encoders.runtime.backend import available_cpus
+from nmm.index.encoders.runtime.devices import available_cpus
 from nmm.index.media.image.decode import decode
 
 QUICK = "--rounds 1"

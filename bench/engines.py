@@ -19,13 +19,15 @@ from models import (
 from numpy.typing import NDArray
 
 from nmm.index.common.onnx_runtime import load_onnxruntime
+from nmm.index.encoders.backend import Precision
 from nmm.index.encoders.base import Model
-from nmm.index.encoders.export.onnx_export import TEXT, VISION, _export_towers
+from nmm.index.encoders.export.onnx_export import export_towers
 from nmm.index.encoders.export.quantize import ZERO, quantize
-from nmm.index.encoders.families import nomic
+from nmm.index.encoders.families import nomic_towers
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
+from nmm.index.encoders.hub.compiled import TEXT, VISION
 from nmm.index.encoders.hub.weights import weight_files
-from nmm.index.encoders.runtime.backend import Precision, available_cpus
+from nmm.index.encoders.runtime.devices import available_cpus
 
 CORES = available_cpus()
 # One thread each, as many at once as there are cores: images, or padded tokens, in one run.
@@ -88,7 +90,7 @@ class Bench:
 
     @cached_property
     def in_torch(self) -> torch.nn.Module:
-        towers = nomic.towers(self.model, weight_files(self.model))
+        towers = nomic_towers.build_towers(self.model, weight_files(self.model))
         return towers.vision if self.tower == VISION else towers.text
 
     def compiled(self, precision: Precision = Precision.FP32) -> Path:
@@ -100,8 +102,10 @@ class Bench:
         if not folder.exists():
             folder.mkdir()
             with mock.patch("torch.onnx.is_in_onnx_export", return_value=False):
-                _export_towers(
-                    nomic.towers(self.model, weight_files(self.model)), self.model, folder
+                export_towers(
+                    nomic_towers.build_towers(self.model, weight_files(self.model)),
+                    self.model,
+                    folder,
                 )
         if precision is Precision.FP32:
             return folder / self.tower

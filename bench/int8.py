@@ -21,12 +21,12 @@ from random_pair import open_pair
 from report import Figure, note
 
 from nmm.index.common.onnx_runtime import load_onnxruntime
+from nmm.index.encoders.backend import COMPILED_PRECISIONS
 from nmm.index.encoders.base import Model, Task
 from nmm.index.encoders.export import quantize
-from nmm.index.encoders.export.onnx_export import MANIFEST, TEXT, TOKENIZER, VISION
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
+from nmm.index.encoders.hub.compiled import MANIFEST, TEXT, TOKENIZER, VISION
 from nmm.index.encoders.registry import MINI
-from nmm.index.encoders.runtime.backend import COMPILED_PRECISIONS
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 
 QUICK = "--layers 1 --photos 4 --texts 4 --rounds 1"

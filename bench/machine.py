@@ -10,7 +10,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from nmm.index.encoders.runtime.backend import available_cpus
+from nmm.index.encoders.runtime.devices import available_cpus
 
 # Those that make products of matrices faster: of x86 as Linux names them, then of ARM.
 INSTRUCTIONS = [

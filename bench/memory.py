@@ -37,7 +37,7 @@ from random_pair import write_pair
 from report import Figure, note
 
 from nmm.index.encoders.base import Model
-from nmm.index.encoders.families.local_pair import folder_model
+from nmm.index.encoders.resolve import model_in_folder
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.encoders.runtime.onnx_encoder import Workload
 from nmm.index.store.layout import IndexFolder
@@ -61,13 +61,13 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from models import peer_text_tower
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
-from nmm.index.encoders.families.local_pair import folder_model
+from nmm.index.encoders.resolve import model_in_folder
 from nmm.index.encoders.runtime.torch_encoder import TorchEncoder
-from nmm.index.encoders.runtime.backend import Device
+from nmm.index.encoders.backend import Device
 from PIL import Image
 import numpy as np, torch
 
-model = folder_model(Path(sys.argv[2]))
+model = model_in_folder(Path(sys.argv[2]))
 encoder = TorchEncoder(model, compiled_folder(model), Device.CPU, torch.float32)
 for start in range(4):
     encoder.embed_images(np.zeros((32, 224, 224, 3), np.uint8))
@@ -196,7 +196,7 @@ def main() -> None:
             pair = root / "pair"
             write_pair(pair, arguments.layers)
             os.environ["NMM_CACHE"] = str(root / "cache")
-        model = folder_model(pair)
+        model = model_in_folder(pair)
         load_encoder(model)  # which compiles it
         print(f"{'':44}{'peak':>10}{'its own':>10}{'seconds':>10}")
         if arguments.only != "search":

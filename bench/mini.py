@@ -31,7 +31,7 @@ from report import Figure, note
 
 from nmm.index.calibration import NEUTRAL_QUERIES, fit
 from nmm.index.encoders.base import Task
-from nmm.index.encoders.families import mini
+from nmm.index.encoders.families import mini_towers
 from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI
@@ -159,7 +159,7 @@ def embed_by_recipes(files: Sequence[Path]) -> dict[str, Floats]:
     import torch
     from torch.nn.functional import normalize
 
-    vision = mini.towers(MINI, weight_files(MINI)).vision
+    vision = mini_towers.build_towers(MINI, weight_files(MINI)).vision
     logits: list[torch.Tensor] = []
     network = vision.get_submodule("network")
     network.register_forward_hook(lambda _module, _inputs, output: logits.append(output))
@@ -174,7 +174,7 @@ def embed_by_recipes(files: Sequence[Path]) -> dict[str, Floats]:
             return result
 
         return {
-            f"in use: temperature {mini.TEMPERATURE}, all classes": in_use.numpy(),
+            f"in use: temperature {mini_towers.TEMPERATURE}, all classes": in_use.numpy(),
             "paper: temperature 1, ten likeliest": conse(1, 10),
             "temperature 2, all classes": conse(2, len(classes)),
         }

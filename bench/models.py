@@ -40,12 +40,12 @@ from random_pair import open_pair
 from report import Figure, left_out, note
 from torch.nn import functional
 
+from nmm.index.encoders.backend import COMPILED_PRECISIONS, Backend, Device, Precision
 from nmm.index.encoders.base import Model, Task
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
 from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import CONFIG, MINI, TOKENIZER, WEIGHTS
-from nmm.index.encoders.runtime.backend import COMPILED_PRECISIONS, Backend, Device, Precision
 from nmm.index.encoders.runtime.batching import BatchedEncoder
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.encoders.runtime.onnx_encoder import IMAGES_PER_RUN, TOKENS_PER_RUN
@@ -190,7 +190,7 @@ def peer_text_tower(model: Model, folder: Path) -> Callable[[Sequence[str]], Flo
         files = folder
     else:
         files = next(file.parent for file in weight_files(model) if file.name == TOKENIZER)
-    tower = Transformer(str(files), max_seq_length=model.context)
+    tower = Transformer(str(files), max_seq_length=model.text.context)
     encoder = SentenceTransformer(
         modules=[tower, Pooling(model.dimension, "mean")], device=Device.CPU.value
     )

@@ -22,11 +22,11 @@ from models import Feed, encoder_of, photos, pixels_of
 from random_pair import open_pair
 
 from nmm.index.common.onnx_runtime import load_onnxruntime
+from nmm.index.encoders.backend import COMPILED_PRECISIONS, Precision
 from nmm.index.encoders.base import Model
-from nmm.index.encoders.export.onnx_export import TEXT, VISION
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
+from nmm.index.encoders.hub.compiled import TEXT, VISION
 from nmm.index.encoders.registry import MINI
-from nmm.index.encoders.runtime.backend import COMPILED_PRECISIONS, Precision
 
 RUNS, SHOWN = 6, 12
 # Rows of a product, as of four images, its inner length and its columns, as of queries, keys

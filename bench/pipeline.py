@@ -46,13 +46,13 @@ from report import Figure, left_out, note
 from tokenizers import Tokenizer
 
 from nmm.index.encoders.base import Model, Task
-from nmm.index.encoders.export.onnx_export import ensure_compiled
+from nmm.index.encoders.export.compiler import ensure_compiled
 from nmm.index.encoders.hub.cache_dirs import weights_folder
 from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import CLIP_VIT_B_16, MINI, PREPROCESSOR, TOKENIZER
 from nmm.index.encoders.resolve import find_model
-from nmm.index.encoders.runtime.backend import available_cpus
+from nmm.index.encoders.runtime.devices import available_cpus
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.indexing.embed import TEXTS_PER_IMAGE
 from nmm.index.indexing.prepare import PreparedFile, ReadRequest, prepare_file
@@ -241,7 +241,9 @@ def write_clip(folder: Path) -> None:
     )
     transformers.CLIPModel(config).save_pretrained(folder)
     transformers.PreTrainedTokenizerFast(
-        tokenizer_file=str(tokenizer), pad_token="[PAD]", model_max_length=CLIP_VIT_B_16.context
+        tokenizer_file=str(tokenizer),
+        pad_token="[PAD]",
+        model_max_length=CLIP_VIT_B_16.text.context,
     ).save_pretrained(folder)
     shutil.copyfile(tokenizer, folder / TOKENIZER)
     spec = CLIP_VIT_B_16.image

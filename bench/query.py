@@ -39,8 +39,8 @@ from random_pair import write_pair
 from report import Figure, left_out, note
 
 from nmm.index.encoders.base import Model, Task
-from nmm.index.encoders.families.local_pair import folder_model
 from nmm.index.encoders.registry import MINI
+from nmm.index.encoders.resolve import model_in_folder
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import KINDS
@@ -217,7 +217,7 @@ def main() -> None:
             pair = temporary / "random-pair"
             write_pair(pair)
             os.environ["NMM_CACHE"] = str(temporary / "cache")
-        models = {"pair": lambda: folder_model(pair.absolute()), "mini": lambda: MINI}
+        models = {"pair": lambda: model_in_folder(pair.absolute()), "mini": lambda: MINI}
         for one, model in models.items():
             if arguments.only in (None, one):
                 measure(

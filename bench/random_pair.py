@@ -21,10 +21,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from nmm.index.encoders.base import Model
-from nmm.index.encoders.families.local_pair import folder_model
-from nmm.index.encoders.families.nomic import TextTower, VisionTower
+from nmm.index.encoders.families.nomic_towers import TextTower, VisionTower
 from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.registry import CLIP_IMAGE, CONFIG, MINI, PREPROCESSOR, TOKENIZER, WEIGHTS
+from nmm.index.encoders.resolve import model_in_folder
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden" / "nomic-tiny"
 SHAPE = {"n_embd": 768, "n_head": 12}
@@ -41,7 +41,7 @@ def open_pair(given: Path | None, temporary: Path, layers: int = 12) -> Model:
     pair = given or temporary / "pair"
     if not given:
         write_pair(pair, layers)
-    return folder_model(pair)
+    return model_in_folder(pair)
 
 
 def write_pair(folder: Path, layers: int = 12) -> None:

@@ -1,9 +1,9 @@
-"""Embedding on its own, in the shape of the hosted `nomic` client.
+"""Embed texts and images with the interface of the hosted `nomic` client.
 
-Code that was written for `from nomic import embed` runs on this machine with
-`from nmm.index import embed`. The arguments are those of
-https://github.com/nomic-ai/nomic/blob/main/nomic/embed.py; the vectors are lists of floats
-that float32 holds exactly, each of unit length.
+Code written for `from nomic import embed` runs on this machine with `from nmm.index import
+embed`. The arguments are those of
+https://github.com/nomic-ai/nomic/blob/main/nomic/embed.py. Vectors have unit length; they are
+lists of floats that float32 holds exactly.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
+from nmm.index.encoders.backend import Backend, Device
 from nmm.index.encoders.base import Model, Task
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.provision import prepare
 from nmm.index.encoders.resolve import find_model
-from nmm.index.encoders.runtime.backend import Backend, Device, available_cpus, check_backend
+from nmm.index.encoders.runtime.devices import available_cpus, check_backend
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.errors import MediaError, UnreadableError, UsageError
 from nmm.index.events import Event
@@ -47,11 +48,11 @@ T = TypeVar("T")
 
 # Images decoded and embedded together: their pixels take 5 to 7 MB.
 IMAGES = 32
-# Tokens that a window of a long text repeats from the one before, as upstream's do.
+# Tokens that a window of a long text repeats from the previous one, as upstream's do.
 OVERLAP = 8
 
 TASKS: Mapping[str, Task] = MappingProxyType({task.value: task for task in Task})
-# Whether a long text is read in windows, to its end.
+# Whether a long text is embedded in windows, to its end.
 LONG_TEXT_MODES: Mapping[str, bool] = MappingProxyType({"truncate": False, "mean": True})
 INFERENCE_MODES: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(("local", "remote", "dynamic"), "local")
@@ -65,14 +66,14 @@ DEVICES: Mapping[str, Device] = MappingProxyType(
 
 
 class Usage(TypedDict):
-    """Tokens that were read, prefixes and special tokens among them; of images none."""
+    """The number of tokens read, including prefixes and special tokens; 0 for images."""
 
     prompt_tokens: int
     total_tokens: int
 
 
 class ImageEmbeddings(TypedDict):
-    """Vectors in the order of the images; the model by the name it was asked for."""
+    """Vectors in the order of the images, and the model's name as it was requested."""
 
     embeddings: list[list[float]]
     usage: Usage
@@ -80,7 +81,7 @@ class ImageEmbeddings(TypedDict):
 
 
 class TextEmbeddings(ImageEmbeddings):
-    """Vectors in the order of the texts; the inference mode is "local"."""
+    """Vectors in the order of the texts. The inference mode is "local"."""
 
     inference_mode: str
 
@@ -95,24 +96,24 @@ def text(
     inference_mode: str = "local",
     device: str | None = None,
 ) -> TextEmbeddings:
-    """Embed texts. The first call downloads the model, and takes a while.
+    """Embed texts. The first call downloads the model, which takes a while.
 
     Args:
-        texts: What to embed.
-        model: A model's name, that of a repository of it, or a folder with a pair.
-        task_type: What for: "search_query", "search_document", "classification" or
-            "clustering"; of a model without prefixes it changes nothing.
+        texts: The texts.
+        model: A model's name, one of its repositories, or a folder with a pair.
+        task_type: "search_query", "search_document", "classification" or "clustering". It has
+            no effect on a model without prefixes.
         dimensionality: Length of the vectors, for a model that was trained to be cut.
-        long_text_mode: Of a text longer than the model's context, "truncate" reads the
-            beginning. "mean" reads it in windows that overlap by 8 tokens, each with the
-            prefix, and gives the mean of their vectors, of unit length again.
-        inference_mode: "remote", "local" or "dynamic": always local.
+        long_text_mode: For texts longer than the model's context. "truncate" embeds the
+            beginning. "mean" embeds windows that overlap by 8 tokens, each with the prefix, and
+            returns the normalised mean of their vectors.
+        inference_mode: "remote", "local" or "dynamic"; inference is always local.
         device: "cpu", "gpu", "cuda" or "mps"; if not given, a GPU if there is one.
 
     Raises:
         TypeError: `texts` is not a list of strings.
-        UsageError: Another argument is none of those that it can be.
-        ModelError: The model is unknown, cannot be had or cannot be run.
+        UsageError: Another argument has a value that is not allowed.
+        ModelError: The model is unknown, unavailable or cannot be run.
     """
     _check_list("texts", texts, str)
     task = _pick("task_type", task_type, TASKS)
@@ -123,7 +124,7 @@ def text(
     embeddings: list[list[float]] = []
     tokens = 0
     if texts:
-        encoder = _kept_encoder(row, where)
+        encoder = _cached_encoder(row, where)
         windows = [_windows(encoder, one, task) if in_windows else [one] for one in texts]
         prompts = [row.prompt(part, task) for parts in windows for part in parts]
         vectors = iter(encoder.embed_prompts(prompts))
@@ -144,20 +145,20 @@ def image(
     dimensionality: int | None = None,
     device: str | None = None,
 ) -> ImageEmbeddings:
-    """Embed images. The first call downloads the model, and takes a while.
+    """Embed images. The first call downloads the model, which takes a while.
 
     Args:
-        images: Paths, URLs of the scheme file, bytes of image files, or Pillow images. All
-            are turned upright as their EXIF data say, with transparency on white.
-        model: As of :func:`text`; either tower names the pair.
-        dimensionality: As of :func:`text`.
-        device: As of :func:`text`.
+        images: Paths, file URLs, bytes of image files, or Pillow images. They are rotated as
+            their EXIF data say, and transparent parts become white.
+        model: See :func:`text`. The name of either tower names the pair.
+        dimensionality: See :func:`text`.
+        device: See :func:`text`.
 
     Raises:
         TypeError: `images` is not a list of these.
-        UsageError: As of :func:`text`.
-        MediaError: An image cannot be read; it is named.
-        ModelError: As of :func:`text`.
+        UsageError: See :func:`text`.
+        MediaError: An image cannot be read. The message names it.
+        ModelError: See :func:`text`.
     """
     from PIL.Image import Image
 
@@ -167,7 +168,7 @@ def image(
     embeddings: list[list[float]] = []
     for start in range(0, len(images), IMAGES):
         some = images[start : start + IMAGES]
-        vectors, bad = vectors_of_images(_kept_encoder(row, where), some)
+        vectors, bad = vectors_of_images(_cached_encoder(row, where), some)
         for at, error in bad.items():
             one = some[at]
             name = one if isinstance(one, str | os.PathLike) else f"images[{start + at}]"
@@ -181,9 +182,12 @@ def image(
 
 
 def free_embedding_model() -> None:
-    """Forget the models that :func:`text` and :func:`image` keep in memory between calls."""
-    with _kept_lock:
-        _kept.clear()
+    """Free the models that :func:`text` and :func:`image` keep in memory between calls.
+
+    It is part of the interface of the `nomic` client.
+    """
+    with _encoders_lock:
+        _encoders.clear()
 
 
 def open_encoder(
@@ -193,11 +197,11 @@ def open_encoder(
     offline: bool = False,
     on_event: Callable[[Event], None] = lambda _: None,
 ) -> BatchedEncoder:
-    """The encoder of a model, which is downloaded and compiled first if it never was.
+    """Return the encoder of a model, downloaded and compiled first if needed.
 
     Raises:
-        UsageError: The device is not there, or the model cannot run on it.
-        ModelError: The model cannot be had, or not be compiled.
+        UsageError: The device is not available, or the model cannot run on it.
+        ModelError: The model is unavailable or cannot be compiled.
     """
     backend = backend or Backend()
     check_backend(model, backend)
@@ -208,16 +212,16 @@ def open_encoder(
 def vectors_of_images(
     encoder: BatchedEncoder, images: Sequence[ImageLike], *, max_pixels: int = MAX_PIXELS
 ) -> tuple[NDArray[np.float32], dict[int, MediaError]]:
-    """Embed a batch of images, all in memory at once in the size that the model takes.
+    """Embed a batch of images. All are held in memory at once, in the model's input size.
 
     Args:
-        encoder: What embeds them.
-        images: As of :func:`image`.
-        max_pixels: Image files with more are not decoded.
+        encoder: The encoder.
+        images: See :func:`image`.
+        max_pixels: Image files with more pixels are not decoded.
 
     Returns:
-        Vectors, float32 of shape (n, dimension), with a row of NaN for each image that
-        cannot be read; and, by their row, why.
+        Vectors, float32 of shape (n, dimension), with a row of NaN for each image that cannot
+        be read; and the errors by row.
     """
     import numpy as np
 
@@ -237,22 +241,22 @@ def vectors_of_images(
     return vectors, bad
 
 
-# An encoder stays open between calls, for opening it takes longer than embedding a few texts.
-_kept: dict[tuple[Path, int, Device], BatchedEncoder] = {}
-_kept_lock = threading.Lock()
+# Encoders stay open between calls, because opening one takes longer than embedding a few texts.
+_encoders: dict[tuple[Path, int, Device], BatchedEncoder] = {}
+_encoders_lock = threading.Lock()
 
 
-def _kept_encoder(model: Model, device: Device) -> BatchedEncoder:
-    # The folder's name changes with the weights of a pair in a folder.
+def _cached_encoder(model: Model, device: Device) -> BatchedEncoder:
+    # The name of the folder changes when the weights in a user's folder change.
     key = compiled_folder(model), model.dimension, device
-    with _kept_lock:
-        if key not in _kept:
-            _kept[key] = open_encoder(model, Backend(device))
-        return _kept[key]
+    with _encoders_lock:
+        if key not in _encoders:
+            _encoders[key] = open_encoder(model, Backend(device))
+        return _encoders[key]
 
 
 def _check_list(name: str, items: object, *types: type) -> None:
-    """A text is a sequence too, of its characters, which nobody means."""
+    """Refuse what is not a list of these types. A string is a sequence too, of characters."""
     if not isinstance(items, Sequence) or isinstance(items, str | bytes):
         raise TypeError(f"{name} must be a list, not {type(items).__name__}")
     for number, item in enumerate(items):
@@ -274,18 +278,19 @@ def _pick(name: str, value: str, choices: Mapping[str, T]) -> T:
 
 
 def _windows(encoder: BatchedEncoder, text: str, task: Task) -> list[str]:
-    """Parts of a text that fit the context with their prefix, each of which overlaps the next."""
+    """Split a text into overlapping parts that fit the context together with their prefix."""
     prefix = encoder.tokenizer.encode(encoder.model.prompt("", task))
     tokenizer = copy(encoder.tokenizer)
-    tokenizer.enable_truncation(encoder.model.context - len(prefix), stride=OVERLAP)
+    tokenizer.enable_truncation(encoder.model.text.context - len(prefix), stride=OVERLAP)
     first = tokenizer.encode(text, add_special_tokens=False)
     spans = [window.offsets for window in (first, *first.overflowing)]
-    # Cut in a word, a part can be a token or two longer by itself; the next one has them too.
+    # A part that begins or ends within a word can have a token or two more on its own. They are
+    # truncated, and the next part has them too.
     return [text[span[0][0] : span[-1][1]] if span else "" for span in spans]
 
 
 def _mean(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """The mean of unit vectors, of unit length."""
+    """Return the normalised mean of unit vectors."""
     import numpy as np
 
     if len(vectors) == 1:
@@ -296,20 +301,20 @@ def _mean(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 
 def _count_tokens(encoder: BatchedEncoder, prompts: list[str]) -> int:
-    context = encoder.model.context
+    context = encoder.model.text.context
     return sum(min(len(one), context) for one in encoder.tokenizer.encode_batch_fast(prompts))
 
 
-# Pillow reads pixels and EXIF when they are first asked for, not for two threads at once,
-# and one image may stand in a list twice.
+# Pillow loads pixels and EXIF lazily, which is not safe for two threads at once, and a list may
+# hold one image twice.
 _pillow_lock = threading.Lock()
 
 
 def _pixels(image: ImageLike, spec: ImagePreprocessing, max_pixels: int) -> NDArray[np.uint8]:
-    """What the vision tower takes of an image: shape (side, side, 3).
+    """Return the input of the vision tower for an image: shape (side, side, 3).
 
     Raises:
-        MediaError: It cannot be read.
+        MediaError: The image cannot be read.
     """
     try:
         if isinstance(image, str | os.PathLike):
@@ -327,14 +332,14 @@ def _pixels(image: ImageLike, spec: ImagePreprocessing, max_pixels: int) -> NDAr
             f"not readable: {error.strerror or error}", code="file-unreadable"
         ) from error
     except Exception as error:
-        # Whatever a hostile file provokes in a decoder, the other images are embedded.
+        # A hostile file can raise anything in a decoder. The other images are embedded anyway.
         raise MediaError(
             f"not readable: {type(error).__name__}: {error}", code="image-undecodable"
         ) from error
 
 
 def _path(name: str) -> Path:
-    """The path that a name is, or that a URL of the scheme file (RFC 8089) names."""
+    """Return the path of a name, which may be a file URL (RFC 8089)."""
     from urllib.parse import urlsplit
     from urllib.request import url2pathname
 

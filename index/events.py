@@ -1,4 +1,4 @@
-"""What an indexing run tells of itself: events while it goes on, a summary at its end."""
+"""The events that indexing and model preparation report, and the summary of a run."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class IndexCreated:
-    """There was no index, or an empty one; it is made with this model from now on."""
+    """There was no index, or an empty one. A new index with this model is made."""
 
     model: str
 
 
 @dataclass(frozen=True)
 class FallbackModelUsed:
-    """The model that a new index would have had cannot be had: it gets another one."""
+    """The default model is unavailable, so the new index uses the fallback model."""
 
     model: str
     wanted: str
@@ -23,7 +23,7 @@ class FallbackModelUsed:
 
 @dataclass(frozen=True)
 class DownloadStarted:
-    """A model is going to be downloaded: bytes of all of it, and of what is not here yet."""
+    """A model's download starts. `size` is in bytes, `missing` the part still to download."""
 
     model: str
     size: int
@@ -32,7 +32,7 @@ class DownloadStarted:
 
 @dataclass(frozen=True)
 class DownloadProgress:
-    """So many bytes of a model's `size` are here."""
+    """`here` bytes of a model's `size` are downloaded."""
 
     model: str
     here: int
@@ -41,7 +41,7 @@ class DownloadProgress:
 
 @dataclass(frozen=True)
 class CompileStarted:
-    """The model is being compiled, which happens once and takes a while."""
+    """The model is being compiled. This happens once and takes a while."""
 
     model: str
 
@@ -55,7 +55,7 @@ class CompileFinished:
 
 @dataclass(frozen=True)
 class RebuildStarted:
-    """The index is made again with a model; until it is whole, the old one answers."""
+    """The index is being rebuilt with a model. The old index answers until it is complete."""
 
     model: str
     old: str
@@ -63,7 +63,7 @@ class RebuildStarted:
 
 @dataclass(frozen=True)
 class RebuildUnfinished:
-    """A rebuild was begun at some time and not finished; this run is not about it."""
+    """An earlier rebuild is unfinished, and this run does not resume it."""
 
     model: str
     dimension: int
@@ -71,28 +71,28 @@ class RebuildUnfinished:
 
 @dataclass(frozen=True)
 class WaitingForLock:
-    """Another process writes to the index, and is waited for; `holder` says which, if known."""
+    """The run waits for another process that writes to the index: `holder`, if known."""
 
     holder: str
 
 
 @dataclass(frozen=True)
 class FilesCounted:
-    """The number of files that the run will look at is known."""
+    """The number of files that the run will visit is known."""
 
     files: int
 
 
 @dataclass(frozen=True)
 class FileProcessed:
-    """A file is done: it is in the index, or skipped, or left out."""
+    """A file is done: indexed, skipped or ignored."""
 
     path: str
 
 
 @dataclass(frozen=True)
 class FileSkipped:
-    """A file that should have been indexed and could not be."""
+    """A file could not be indexed."""
 
     path: str
     reason: str
@@ -100,16 +100,16 @@ class FileSkipped:
 
 @dataclass(frozen=True)
 class MetadataBackfillStarted:
-    """Of so many images an older nmm did not read what they say of themselves: it is read now."""
+    """Metadata is being read of `images` images, which an older nmm indexed without it."""
 
     images: int
 
 
 @dataclass(frozen=True)
 class RootMissing:
-    """A root is not there. Its files are kept, for it may be on a disk that is not.
+    """A root is missing. Its files stay in the index, because its disk may be unmounted.
 
-    `mount` is the folder on which a disk was mounted and is not now, if that is known.
+    `mount` is the folder where a disk was mounted before and is not now, if known.
     """
 
     path: str
@@ -118,21 +118,21 @@ class RootMissing:
 
 @dataclass(frozen=True)
 class MountMissing:
-    """Nothing is mounted on a folder below a root, where there was. Its files are kept."""
+    """A disk below a root is no longer mounted. Its files stay in the index."""
 
     path: str
 
 
 @dataclass(frozen=True)
 class OcrStarted:
-    """So many pictures are going to be looked at for words. All files are indexed by now."""
+    """Text recognition in `pictures` images starts. All files are indexed by now."""
 
     pictures: int
 
 
 @dataclass(frozen=True)
 class OcrFileProcessed:
-    """A picture was looked at for words; or could not be, for a reason."""
+    """Text recognition of an image is done, or failed for a reason."""
 
     path: str
     reason: str = ""
@@ -140,7 +140,7 @@ class OcrFileProcessed:
 
 @dataclass(frozen=True)
 class OcrUnavailable:
-    """The index is to have the words in pictures, and what reads them is not here."""
+    """The index has text recognition on, but its package is not installed."""
 
     why: str
     hint: str
@@ -170,9 +170,9 @@ Event = (
 
 @dataclass
 class OcrSummary:
-    """What a run did about the words in pictures: how many it looked at, and how many have any.
+    """The result of text recognition: images read, and images with words.
 
-    `left`: those that could not be looked at, or that the run was stopped before.
+    `left`: images that failed, or that the run did not reach.
     """
 
     read: int = 0
@@ -183,11 +183,11 @@ class OcrSummary:
 
 @dataclass
 class Summary:
-    """What a run did, in files.
+    """The result of a run, in files.
 
-    `interrupted`: it was stopped before it was through. `rebuild`: the index was made again.
-    `ocr`: what was done about words in pictures after all else, whose time `seconds` does not
-    count; None if nothing was to be done, or it was stopped before that.
+    `interrupted`: the run was stopped before its end. `rebuild`: the index was rebuilt. `ocr`:
+    the result of text recognition, which comes last and is not part of `seconds`; None if there
+    was nothing to do or the run was stopped before it.
     """
 
     model: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
@@ -12,8 +13,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from commands import CommandServer, Start, command_in, start
+from filelock import FileLock
 from pairs import write_tiny_pair
-from support import SAMPLE_DATA, Configured, Nmm
+from support import SAMPLE_DATA, Configured, Nmm, Once
 
 from nmm.cli import main
 from nmm.index.encoders.registry import MINI
@@ -25,17 +28,34 @@ from nmm.index.store.vectors import segments
 PLAIN_USER = 65534  # nobody
 
 
-@pytest.fixture(scope="session", autouse=True)
-def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache of compiled models of this test run, shared by its processes.
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--nightly", action="store_true", help="run the tests marked nightly too")
 
-    NMM_TEST_CACHE names one that outlives the run, for whoever runs tests all day.
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the nightly tests out, unless they are asked for."""
+    if config.getoption("--nightly"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("nightly")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of this run that its processes share."""
+    path = tmp_path_factory.getbasetemp()
+    return path.parent if "PYTEST_XDIST_WORKER" in os.environ else path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def model_cache(shared: Path) -> Iterator[Path]:
+    """A cache of compiled models, shared by the processes of this run.
+
+    NMM_TEST_CACHE names one that outlives the run; scripts/test does so.
     """
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
     with pytest.MonkeyPatch.context() as patch:
-        cache = Path(os.environ.get("NMM_TEST_CACHE", shared / "nmm-cache"))
+        cache = Path(os.environ.get("NMM_TEST_CACHE", shared / "nmm-cache")).absolute()
         # Nothing that whoever runs the tests has set reaches them.
         for name in [name for name in os.environ if name.startswith("NMM_")]:
             patch.delenv(name)
@@ -47,6 +67,24 @@ def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
         patch.delenv("HF_TOKEN", raising=False)
         yield cache
+
+
+@pytest.fixture(scope="session")
+def once(shared: Path) -> Once:
+    """Make a folder in the first process that asks for it; it must not be changed afterwards."""
+
+    def make_once(name: str, make: Callable[[Path], None], below: Path = shared) -> Path:
+        folder, made = below / name, below / f"{name}.made"
+        below.mkdir(parents=True, exist_ok=True)
+        with FileLock(below / f"{name}.lock"):
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                made.touch()
+        return folder
+
+    return make_once
 
 
 @pytest.fixture(scope="session")
@@ -89,38 +127,21 @@ def sample_data(tmp_path: Path) -> Path:
     return Path(shutil.copytree(SAMPLE_DATA, tmp_path / "sample_data"))
 
 
-def _command(home: Path) -> Nmm:
-    """The installed command, in a folder of its own: HOME, index and current folder."""
-    (home / "home").mkdir()
-
-    def run(
-        *arguments: str | Path, stdin: str | None = None, cwd: Path = home, **environ: str
-    ) -> subprocess.CompletedProcess[str]:
-        own = {
-            "HOME": str(home / "home"),
-            "NMM_INDEX": str(home / "index"),
-            "NMM_CONFIG": "",
-            "XDG_CONFIG_HOME": str(home / "home" / ".config"),
-            "XDG_STATE_HOME": str(home / "home" / ".state"),
-        }
-        return subprocess.run(
-            [Path(sys.executable).with_name("nmm"), *arguments],
-            check=False,
-            input=stdin or "",
-            capture_output=True,
-            encoding="utf-8",
-            cwd=cwd,
-            env={**os.environ, **own, **environ},
-            timeout=300,
-        )
-
-    return run
+@pytest.fixture(scope="session")
+def start_command() -> Iterator[Start]:
+    """Starts the command in a process of its own; on Linux without the time that imports take."""
+    if not sys.platform.startswith("linux"):
+        yield start
+        return
+    server = CommandServer()
+    yield server.start
+    server.close()
 
 
 @pytest.fixture
-def nmm(tmp_path: Path) -> Nmm:
-    """Run the installed command, on an index of the test's own."""
-    return _command(tmp_path)
+def nmm(tmp_path: Path, start_command: Start) -> Nmm:
+    """Run the command in a process, on an index of the test's own."""
+    return command_in(tmp_path, start_command)
 
 
 @pytest.fixture
@@ -130,9 +151,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
     def run(
         *arguments: str | Path, stdin: str | None = None, cwd: Path = tmp_path, **environ: str
     ) -> subprocess.CompletedProcess[str]:
-        assert stdin is None
         (tmp_path / "home").mkdir(exist_ok=True)
         with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((stdin or "").encode())))
             patch.chdir(cwd)
             own = {"NMM_CONFIG": str(tmp_path / "home" / ".config" / "nmm" / "config.toml")}
             for name, value in {**own, "NMM_INDEX": str(tmp_path / "index"), **environ}.items():
@@ -162,14 +183,19 @@ def configured(tmp_path: Path) -> Configured:
 
 
 @pytest.fixture(scope="session")
-def indexed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Nmm, Path]:
-    """The command, and a copy of the sample data that it has indexed: only to be read."""
+def sample_home(tmp_path_factory: pytest.TempPathFactory, start_command: Start) -> Path:
+    """A folder with a copy of the sample data and an index of it: only to be read."""
     home = tmp_path_factory.mktemp("indexed")
-    samples = Path(shutil.copytree(SAMPLE_DATA, home / "sample_data"))
-    command = _command(home)
-    done = command("index", samples)
+    samples = shutil.copytree(SAMPLE_DATA, home / "sample_data")
+    done = command_in(home, start_command)("index", samples)
     assert done.returncode == 0, done.stderr
-    return command, samples
+    return home
+
+
+@pytest.fixture
+def indexed(sample_home: Path, start_command: Start) -> tuple[Nmm, Path]:
+    """The command, and a copy of the sample data that it has indexed: only to be read."""
+    return command_in(sample_home, start_command), sample_home / "sample_data"
 
 
 @pytest.fixture

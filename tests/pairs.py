@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
 
-from nmm.index.encoders.families.nomic import TextTower, VisionTower
+from nmm.index.encoders.families.nomic_towers import TextTower, VisionTower
 
 GOLDEN = Path(__file__).parent / "golden" / "nomic-tiny"
 ALPHABET = "abcdefghijklmnopqrstuvwxyz_:"

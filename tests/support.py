@@ -11,11 +11,17 @@ SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 
 
 class Nmm(Protocol):
-    """Runs the installed command to its end, without a terminal."""
+    """Runs the command to its end, without a terminal."""
 
     def __call__(
         self, *arguments: str | Path, stdin: str | None = None, cwd: Path = ..., **environ: str
     ) -> subprocess.CompletedProcess[str]: ...
+
+
+class Once(Protocol):
+    """Makes a folder of a name once in a run, whichever process asks first."""
+
+    def __call__(self, name: str, make: Callable[[Path], None], below: Path = ...) -> Path: ...
 
 
 # Writes the user's configuration file, and says where it is.

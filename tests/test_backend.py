@@ -14,16 +14,16 @@ from PIL import Image
 from support import SAMPLE_DATA
 
 from nmm.cli.console.hints import lines_of
+from nmm.index.common import cpu_features
+from nmm.index.encoders.backend import Backend, Device, Precision
 from nmm.index.encoders.base import Task
-from nmm.index.encoders.export.onnx_export import ensure_compiled, is_compiled
+from nmm.index.encoders.export.compiler import ensure_compiled
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
+from nmm.index.encoders.hub.compiled import is_compiled
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import JINA_CLIP_V1, MINI
-from nmm.index.encoders.runtime import cpu_features, onnx_encoder
-from nmm.index.encoders.runtime.backend import (
-    Backend,
-    Device,
-    Precision,
+from nmm.index.encoders.runtime import onnx_encoder
+from nmm.index.encoders.runtime.devices import (
     available_cpus,
     check_backend,
     choose_device,
@@ -102,7 +102,7 @@ def test_graphs_run_on_the_cpu_only() -> None:
 def test_looking_for_a_gpu_does_not_import_torch_where_there_is_none() -> None:
     program = (
         "import sys\n"
-        "from nmm.index.encoders.runtime.backend import Device, choose_device\n"
+        "from nmm.index.encoders.runtime.devices import Device, choose_device\n"
         "from nmm.index.encoders.registry import MINI\n"
         "print(choose_device(MINI, Device.AUTO).value, 'torch' in sys.modules)\n"
     )
@@ -205,7 +205,7 @@ def test_auto_is_fp32_of_graphs_and_on_a_gpu(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(cpu_features, "has_int8_dot_product", lambda: True)
     check_backend(JINA_CLIP_V1, AUTO)
     assert choose_precision(JINA_CLIP_V1, AUTO) is Precision.FP32
-    monkeypatch.setattr("nmm.index.encoders.runtime.backend.choose_device", lambda *_: Device.CUDA)
+    monkeypatch.setattr("nmm.index.encoders.runtime.devices.choose_device", lambda *_: Device.CUDA)
     assert choose_precision(MINI, Backend(precision=Precision.AUTO)) is Precision.FP32
 
 

@@ -53,6 +53,7 @@ from nmm.index.media.identify import HashedFile, hash_file
 from nmm.index.media.text.reader import SMALL_TEXT
 from nmm.index.search import engine as search_module
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.types import Settings
 from nmm.index.store.catalog.writer import CatalogWriter, open_for_writing
 from nmm.index.store.layout import IndexFolder
@@ -704,6 +705,15 @@ def test_an_index_that_is_being_written_to_is_refused(root: Path, folder: IndexF
     assert told(build([root], folder)) == {"added": 3}
 
 
+def test_two_copies_can_change_in_one_run(root: Path, folder: IndexFolder) -> None:
+    shutil.copy(root / "a.txt", root / "copy.txt")
+    build([root], folder)
+    write(root / "a.txt", "A dog barks.")
+    write(root / "copy.txt", "A dog barks.")
+    assert told(build([root], folder)) == {"updated": 2, "unchanged": 2}
+    assert len(chunk_ids(folder)) == 3
+
+
 # A run that is stopped
 
 
@@ -805,7 +815,7 @@ def test_a_long_text_is_committed_in_parts_and_its_file_at_the_end(
     folder: IndexFolder, mini: OnnxEncoder
 ) -> None:
     with open_for_writing(folder) as writer, Catalog.open(folder.catalog) as reader:
-        root, _ = writer.adopt_root(Path("/notes"))
+        root, _ = adopt_root(writer, Path("/notes"))
         seen: list[tuple[int, bool]] = []
 
         def units() -> Iterator[PreparedUnit]:
@@ -836,7 +846,7 @@ def test_a_text_that_breaks_off_leaves_nothing(
         raise MediaError("changed while it was read")
 
     with open_for_writing(folder) as writer:
-        root, _ = writer.adopt_root(Path("/notes"))
+        root, _ = adopt_root(writer, Path("/notes"))
         before = PreparedFile(b"a", MediaInfo(), [passage(1, "Before it.")])
         long = PreparedFile(b"long", MediaInfo(), units())
         files = [

@@ -60,7 +60,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory, mini: OnnxEncoder) -> Inde
 
 
 @pytest.fixture
-def items(samples: IndexFolder) -> Iterator[FileCollection]:
+def collection(samples: IndexFolder) -> Iterator[FileCollection]:
     with open_collection(samples) as opened:
         yield opened
 
@@ -303,14 +303,20 @@ def test_labels_come_from_a_file_or_standard_input(
     [
         ([], "nmm: There are no labels.\n"),
         (["--labels", "a"], "nmm: 'a' is the only label, so there is nothing to choose from.\n"),
-        (["--labels", "a,b", "--only", "c"], "nmm: 'c' is none of the labels.\nThey are: a, b.\n"),
+        (
+            ["--labels", "a,b", "--only", "c"],
+            "nmm: 'c' is not one of the labels.\nThe labels are: a, b.\n",
+        ),
         (["--labels", "a,b", "--json", "-0"], "nmm: Only one form of output can be printed.\n"),
-        (["--labels", "a,b", "--yes"], "nmm: --yes has nothing to do.\n"),
+        (["--labels", "a,b", "--yes"], "nmm: --yes needs --move-to or --link-to.\n"),
         (["--labels-file", "nowhere"], "nmm: nowhere cannot be read.\n"),
-        (["--labels", "a,b", "--undo", "x"], "nmm: --undo is given alone.\n"),
+        (
+            ["--labels", "a,b", "--undo", "x"],
+            "nmm: --undo cannot be combined with other options.\n",
+        ),
         (
             ["--labels", "a,b", "--move-to", "x", "--link-to", "y"],
-            "nmm: Files are moved or linked, and not both.\n",
+            "nmm: --move-to and --link-to exclude each other.\n",
         ),
     ],
 )

@@ -16,14 +16,14 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, processors
 from torch import Tensor
 
+from nmm.index.encoders.backend import Backend, Device
 from nmm.index.encoders.base import Task
-from nmm.index.encoders.export.onnx_export import compile_model
-from nmm.index.encoders.families import clip
+from nmm.index.encoders.export.compiler import compile_model
+from nmm.index.encoders.families import clip_towers
 from nmm.index.encoders.families.base import Towers
 from nmm.index.encoders.hub.cache_dirs import compiled_folder, weights_folder
 from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.registry import CLIP_VIT_B_16
-from nmm.index.encoders.runtime.backend import Backend, Device
 from nmm.index.encoders.runtime.batching import BatchedEncoder
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.errors import ModelError
@@ -46,7 +46,7 @@ def cache(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def ours(cache: Path) -> Towers:
-    return clip.towers(CLIP_VIT_B_16, weight_files(CLIP_VIT_B_16))
+    return clip_towers.build_towers(CLIP_VIT_B_16, weight_files(CLIP_VIT_B_16))
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +240,7 @@ def cut(folder: Path) -> None:
         ),
         (
             changed_json("preprocessor_config.json", lambda c: c.update(size=336, crop_size=336)),
-            "The preprocessing of .* is not the one that nmm knows",
+            "The preprocessing of .* is not the one that nmm uses",
         ),
         (without_end, r"the end of a text is \[518\], not \[519\]"),
     ],
@@ -253,4 +253,4 @@ def test_what_is_not_that_clip_is_refused(
     save_clip(weights_folder(CLIP_VIT_B_16), legacy=True)
     change(weights_folder(CLIP_VIT_B_16))
     with pytest.raises(ModelError, match=said):
-        clip.towers(CLIP_VIT_B_16, weight_files(CLIP_VIT_B_16))
+        clip_towers.build_towers(CLIP_VIT_B_16, weight_files(CLIP_VIT_B_16))

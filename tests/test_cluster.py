@@ -27,6 +27,7 @@ from nmm.index.analysis.modality_gap import remove_modality_gap
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
+from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.types import Kind, Scale, Settings
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
@@ -222,7 +223,7 @@ def index_of(
     """An index of files with these names, kinds, vectors and texts; one text, one content."""
     with open_for_writing(folder) as writer:
         writer.set_settings(Settings("mini", encoder.model.dimension, encoder.weights))
-        writer.adopt_root(ROOT)
+        adopt_root(writer, ROOT)
         (root,) = writer.roots()
         for kind in ("image", "text"):
             writer.set_scale(kind, Scale(0.0, 1.0))
@@ -403,7 +404,7 @@ def test_it_says_what_is_wrong(indexed: tuple[Nmm, Path], tmp_path: Path) -> Non
         ("--json", "--csv"): "Only one form of output",
         ("--json", "--gallery", "-"): "Only one form of output",
         ("--vocabulary", str(tmp_path / "none")): "cannot be read",
-        ("--vocabulary", str(empty)): "is empty",
+        ("--vocabulary", str(empty)): "has no words",
         ("--vocabulary", str(binary)): "not a text in UTF-8",
     }
     for arguments, said in cases.items():
@@ -417,7 +418,7 @@ def test_it_says_what_is_wrong(indexed: tuple[Nmm, Path], tmp_path: Path) -> Non
     assert "No file passes --in nowhere" in done.stderr
     done = nmm("cluster", "--in", "poems", "-k", "9", "--jsonl")
     assert done.returncode == 0
-    assert "No more than 2 groups can be made: so many files differ." in done.stderr
+    assert "Only 2 groups are possible: there are no more different files." in done.stderr
     assert nmm("cluster", NMM_INDEX=str(tmp_path / "no")).returncode == 4
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nmm.index.errors import OutputError, UsageError
-from nmm.index.organize.copy_files import collect
+from nmm.index.organize.copy_files import copy_into
 
 needs_links = pytest.mark.skipif(os.name == "nt", reason="Windows lets only some make links")
 
@@ -25,31 +25,31 @@ def names(folder: Path) -> dict[str, str]:
 
 def test_files_of_one_name_get_numbers(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{n}/a.b.txt", f"content {n}") for n in range(3)]
-    done = collect(paths, tmp_path / "new/to")
+    done = copy_into(paths, tmp_path / "new/to")
     expected = {"a.b.txt": "content 0", "a.b (2).txt": "content 1", "a.b (3).txt": "content 2"}
     assert names(tmp_path / "new/to") == expected
-    assert (len(done.placed), done.there, done.failed) == (3, 0, [])
-    again = collect(paths, tmp_path / "new/to")
-    assert (again.placed, again.there) == ([], 3)
+    assert (len(done.created), done.existing, done.failed) == (3, 0, [])
+    again = copy_into(paths, tmp_path / "new/to")
+    assert (again.created, again.existing) == ([], 3)
     assert names(tmp_path / "new/to") == expected
 
 
 def test_the_same_content_is_copied_once(tmp_path: Path) -> None:
     paths = [write(tmp_path / name, "the same") for name in ("1/a.txt", "2/a.txt", "2/b.txt")]
-    done = collect(paths, tmp_path / "to")
+    done = copy_into(paths, tmp_path / "to")
     assert names(tmp_path / "to") == {"a.txt": "the same"}
-    assert (len(done.placed), done.there) == (1, 2)
+    assert (len(done.created), done.existing) == (1, 2)
 
 
 def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
     mine = Path(write(tmp_path / "to/a.txt", "mine"))
     (tmp_path / "to/b.txt").mkdir()
     paths = [write(tmp_path / "a.txt", "new"), write(tmp_path / "b.txt", "new, too"), str(mine)]
-    done = collect(paths, tmp_path / "to")
+    done = copy_into(paths, tmp_path / "to")
     assert mine.read_text() == "mine"
     assert (tmp_path / "to/a (2).txt").read_text() == "new"
     assert (tmp_path / "to/b (2).txt").read_text() == "new, too"
-    assert done.there == 1
+    assert done.existing == 1
 
 
 @needs_links
@@ -59,7 +59,7 @@ def test_a_link_that_is_there_is_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "to/a.txt").symlink_to(victim)
     (tmp_path / "to/b.txt").symlink_to(tmp_path / "not there")
     paths = [write(tmp_path / "a.txt", "new"), write(tmp_path / "b.txt", "new, too")]
-    collect(paths, tmp_path / "to")
+    copy_into(paths, tmp_path / "to")
     assert victim.read_text() == "precious"
     assert not (tmp_path / "not there").exists()
     assert (tmp_path / "to/b (2).txt").read_text() == "new, too"
@@ -68,7 +68,7 @@ def test_a_link_that_is_there_is_not_written_through(tmp_path: Path) -> None:
 def test_a_copy_is_as_old_as_the_file(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "old")
     os.utime(path, (1e9, 1e9))
-    collect([path], tmp_path / "to")
+    copy_into([path], tmp_path / "to")
     assert (tmp_path / "to/a.txt").stat().st_mtime == 1e9
 
 
@@ -76,7 +76,7 @@ def test_a_copy_is_as_old_as_the_file(tmp_path: Path) -> None:
 def test_a_name_of_full_length_is_cut_for_its_number(tmp_path: Path) -> None:
     long = "ü" * 125 + ".jpg"
     paths = [write(tmp_path / f"{n}/{long}", f"content {n}") for n in range(2)]
-    done = collect(paths, tmp_path / "to")
+    done = copy_into(paths, tmp_path / "to")
     assert done.failed == []
     assert sorted(names(tmp_path / "to")) == sorted([long, "ü" * 123 + " (2).jpg"])
 
@@ -84,7 +84,7 @@ def test_a_name_of_full_length_is_cut_for_its_number(tmp_path: Path) -> None:
 def test_no_half_copy_stays(tmp_path: Path) -> None:
     if not Path("/proc/self/mem").exists():
         pytest.skip("needs a file that cannot be read to its end")
-    done = collect(["/proc/self/mem"], tmp_path / "to")
+    done = copy_into(["/proc/self/mem"], tmp_path / "to")
     assert [path for path, _ in done.failed] == ["/proc/self/mem"]
     assert list((tmp_path / "to").iterdir()) == []
 
@@ -92,17 +92,17 @@ def test_no_half_copy_stays(tmp_path: Path) -> None:
 @needs_links
 def test_links_are_absolute_and_made_once(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{n}/a.txt", "the same") for n in range(2)]
-    done = collect(paths, tmp_path / "to", link=True)
+    done = copy_into(paths, tmp_path / "to", link=True)
     links = {file.name: str(file.readlink()) for file in (tmp_path / "to").iterdir()}
     assert links == {"a.txt": paths[0], "a (2).txt": paths[1]}
-    assert (len(done.placed), done.instead) == (2, 0)
-    again = collect(paths, tmp_path / "to", link=True)
-    assert (again.placed, again.there) == ([], 2)
+    assert (len(done.created), done.fallbacks) == (2, 0)
+    again = copy_into(paths, tmp_path / "to", link=True)
+    assert (again.created, again.existing) == ([], 2)
 
 
 def test_no_link_leads_to_nothing(tmp_path: Path) -> None:
     gone = str(tmp_path / "gone.txt")
-    done = collect([gone], tmp_path / "to", link=True)
+    done = copy_into([gone], tmp_path / "to", link=True)
     assert [path for path, _ in done.failed] == [gone]
     assert list((tmp_path / "to").iterdir()) == []
 
@@ -110,8 +110,8 @@ def test_no_link_leads_to_nothing(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     write(tmp_path / "file", "")
     for folder in (tmp_path / "file", tmp_path / "file/in it"):
-        with pytest.raises(UsageError, match="is no folder"):
-            collect([], folder)
+        with pytest.raises(UsageError, match="is not a folder"):
+            copy_into([], folder)
     if os.name == "posix":
-        with pytest.raises(OutputError, match="cannot be made"):
-            collect([], tmp_path / ("long" * 100))
+        with pytest.raises(OutputError, match="cannot be created"):
+            copy_into([], tmp_path / ("long" * 100))

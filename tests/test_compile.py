@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,12 @@ import pytest
 import torch
 
 from nmm.cli.console.hints import lines_of
-from nmm.index.encoders.base import Task
-from nmm.index.encoders.export.onnx_export import (
-    FORMAT_VERSION,
-    MANIFEST,
-    ensure_compiled,
-    is_compiled,
-)
+from nmm.index.encoders.base import Model, Task
+from nmm.index.encoders.export.compiler import ensure_compiled
+from nmm.index.encoders.families.adapters import ADAPTERS
+from nmm.index.encoders.families.base import TowerAdapter, Towers
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
+from nmm.index.encoders.hub.compiled import FORMAT_VERSION, MANIFEST, is_compiled
 from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
@@ -38,14 +36,26 @@ TINY = replace(
     dimension=3,
     files=("tiny_weights/weights.pth",),
     image=replace(MINI.image, side=8),
-    definition="tiny_definition",
+    family="tiny",
 )
+
+
+class TinyAdapter(TowerAdapter):
+    """A family that stands in a module of the test's own."""
+
+    name = "tiny"
+
+    def build_towers(self, model: Model, files: Sequence[Path]) -> Towers:
+        towers: Towers = importlib.import_module("tiny_towers").build_towers(model, files)
+        return towers
+
+
 BROKEN = replace(TINY, name="broken", files=("tiny_weights/broken.pth",))
 UNFAITHFUL = replace(TINY, name="unfaithful")
 NOT_NUMBERS = replace(TINY, name="not-numbers")
 MISSING = replace(TINY, name="missing", files=("tiny_weights/missing.pth",))
 
-DEFINITION = '''
+TOWERS = '''
 import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -85,7 +95,7 @@ class NotNumbers(Text):
         return super().forward(ids, mask) * float("nan")
 
 
-def towers(model, files):
+def build_towers(model, files):
     weights = torch.load(files[0], weights_only=True)
     words = ["[UNK]", "red", "green", "blue"]
     tokenizer = Tokenizer(WordLevel({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
@@ -94,12 +104,27 @@ def towers(model, files):
     return Towers(Vision(weights["vision"]).eval(), text(weights["text"]).eval(), tokenizer)
 '''
 
-# Python runs a module of this name when it starts: the process that compiles finds the rows.
+# Python runs a module of this name when it starts: the process that compiles finds the rows
+# and their family.
 SITE_CUSTOMIZE = f"""
 from types import MappingProxyType as mappingproxy
 
 from nmm.index.encoders import registry
-from nmm.index.encoders.base import ImagePreprocessing, Model, Temperature
+from nmm.index.encoders.base import ImagePreprocessing, Model, Temperature, TextPreprocessing
+from nmm.index.encoders.families.adapters import register
+from nmm.index.encoders.families.base import TowerAdapter
+
+
+class TinyAdapter(TowerAdapter):
+    name = "tiny"
+
+    def build_towers(self, model, files):
+        from tiny_towers import build_towers
+
+        return build_towers(model, files)
+
+
+register(TinyAdapter())
 
 registry.MODELS = {{row.name: row for row in {[TINY, BROKEN, UNFAITHFUL, NOT_NUMBERS]!r}}}
 """
@@ -109,7 +134,7 @@ registry.MODELS = {{row.name: row for row in {[TINY, BROKEN, UNFAITHFUL, NOT_NUM
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The weights of TINY; it is known to every Python process that is started."""
     folder = tmp_path_factory.mktemp("tiny")
-    folder.joinpath("tiny_definition.py").write_text(DEFINITION)
+    folder.joinpath("tiny_towers.py").write_text(TOWERS)
     folder.joinpath("sitecustomize.py").write_text(SITE_CUSTOMIZE)
     weights = folder / "tiny_weights" / "weights.pth"
     weights.parent.mkdir()
@@ -120,6 +145,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        patch.setitem(ADAPTERS, "tiny", TinyAdapter())
         yield weights
 
 
@@ -176,7 +202,7 @@ def test_two_first_runs_compile_once_and_without_importing_torch(cache: Path) ->
 
 
 def test_a_compiled_model_is_that_of_torch(compiled: Path, tiny: Path) -> None:
-    towers = importlib.import_module("tiny_definition").towers(TINY, [tiny])
+    towers = importlib.import_module("tiny_towers").build_towers(TINY, [tiny])
     encoder = OnnxEncoder(TINY, compiled)
     # Of other batch sizes and lengths than those that it was exported with.
     pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)

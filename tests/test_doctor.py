@@ -21,7 +21,9 @@ from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
 from nmm.index.maintenance.doctor import CHECKS, Finding, doctor
 from nmm.index.search import engine as search_module
-from nmm.index.store.catalog.reader import VECTOR_DTYPE, Catalog
+from nmm.index.store.catalog.connection import VECTOR_DTYPE
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.removal import drop_orphans, forget
 from nmm.index.store.catalog.types import KINDS, Kind, Segment
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
@@ -622,8 +624,8 @@ def test_what_was_removed_since_is_no_damage(
 ) -> None:
     with open_for_writing(inverted) as writer:
         for n in range(10):
-            writer.forget(whole[0] / f"note {n:02}.txt")
-        writer.drop_orphans()
+            forget(writer, whole[0] / f"note {n:02}.txt")
+        drop_orphans(writer)
     assert wrong(inverted) == {}
 
 

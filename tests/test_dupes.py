@@ -373,7 +373,7 @@ def test_the_command_says_what_could_go_and_removes_nothing(two: Path, nmm: Nmm)
     assert group["files"][1]["path"] == str(two / "small.jpg")
     exact = nmm("dupes", "--only", "exact")
     assert (exact.returncode, exact.stdout) == (1, "")
-    assert exact.stderr == "Of 2 files, none could go (exact).\n"
+    assert exact.stderr == "No duplicates in 2 files (exact).\n"
     assert sorted(path.name for path in two.iterdir()) == ["cat.jpg", "small.jpg"]
 
 

@@ -16,10 +16,12 @@ from torch.nn import functional
 
 from nmm.index.encoders.families.bert import BertConfig, MeanPooledBert
 from nmm.index.encoders.families.efficientnet import EfficientNetLite2, _SameConv2d
-from nmm.index.encoders.families.mini import _load_bert, _load_tokenizer, towers
+from nmm.index.encoders.families.mini_towers import _load_bert, build_towers
 from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI
+from nmm.index.encoders.tokenizer import open_tokenizer
+from nmm.index.errors import ModelError
 
 NETWORK, BERT, BERT_CONFIG, TOKENIZER = weight_files(MINI)[:4]
 EAGER: dict[str, Any] = {"attn_implementation": "eager"}
@@ -76,7 +78,7 @@ def test_minilm_is_that_of_transformers() -> None:
     theirs: nn.Module = BertModel.from_pretrained(BERT.parent, **EAGER)
     theirs.eval()
     ours = _load_bert(BERT, json.loads(BERT_CONFIG.read_text("utf-8")))
-    tokenizer = _load_tokenizer(TOKENIZER)
+    tokenizer = open_tokenizer(TOKENIZER)
     tokenizer.enable_padding()
     encodings = tokenizer.encode_batch(
         ["A cup of coffee.", "Der Föhn drückt auf die Stadt, seit Tagen schon.", ""]
@@ -149,12 +151,10 @@ class Intruder:
 
 
 def test_code_in_weights_is_refused_and_does_not_run(tmp_path: Path) -> None:
-    import pickle
-
     weights, trace = tmp_path / "weights.pth", tmp_path / "trace"
     torch.save({"_fc.bias": Intruder(trace)}, weights)
     torch.load(weights, weights_only=False)
     trace.rmdir()  # so much for that it would run
-    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
-        towers(MINI, [weights, *weight_files(MINI)[1:]])
+    with pytest.raises(ModelError, match="Weights only load failed"):
+        build_towers(MINI, [weights, *weight_files(MINI)[1:]])
     assert not trace.exists()

@@ -18,7 +18,7 @@ from support import SAMPLE_DATA, Nmm
 
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
-from nmm.index.evaluation.judgments import read_captions
+from nmm.index.evaluation.judgments import read_judgments
 from nmm.index.evaluation.retrieval import DEPTH, METRICS
 from nmm.index.indexing.indexer import build
 from nmm.index.store.layout import IndexFolder
@@ -122,7 +122,7 @@ def test_the_table_says_what_a_person_asks_for(here: Nmm, index: Path, samples: 
     done = here("eval", "retrieval", file)
     assert (done.returncode, done.stderr) == (0, "")
     head, _, names, first, second = done.stdout.splitlines()
-    assert head == "6 queries, 1.3 right for each, among 31 files, mode hybrid"
+    assert head == "6 queries, 1.3 relevant files each, among 31 files, mode hybrid"
     assert names.split() == ["recall@1", "recall@5", "recall@10", "MRR", "nDCG@10"]
     exact = values(said(here("eval", "retrieval", file, "--json"))["results"][0])
     assert first.split() == ["mini", *(f"{value:.3f}" for value in exact)]
@@ -155,7 +155,7 @@ def test_lines_of_one_query_are_one(tmp_path: Path) -> None:
         '{"query": "a", "relevant": ["y/../x.jpg", "/z.jpg"], "id": 7}\r\n',
         "utf-8",
     )
-    found = read_captions(file)
+    found = read_judgments(file)
     assert found.relevant == {"a": [str(tmp_path / "x.jpg"), "/z.jpg"]}
     assert found.bad == []
 
@@ -182,7 +182,7 @@ def test_what_is_wrong_is_named_and_counted(here: Nmm, index: Path, samples: Pat
     assert "line 4: 'query' is not a text" in done.stderr
     assert "line 9: 'relevant' is not a list of paths" in done.stderr
     assert (
-        f"{len(hostile)} right paths are not in the index, and count as not found:" in done.stderr
+        f"{len(hostile)} relevant paths are not in the index and count as not found:" in done.stderr
     )
     assert f"and {len(hostile) - 10} more: --json" in done.stderr
     assert all(
@@ -231,7 +231,7 @@ def test_a_limit_that_is_not_reached_is_a_status(here: Nmm, index: Path, samples
     assert answer["below"] == [
         {"name": "mini", "metric": "recall@1", "value": value, "least": 0.99}
     ]
-    assert missed.stderr == f"mini: recall@1 is {value:.4f}, and not 0.99.\n"
+    assert missed.stderr == f"mini: recall@1 is {value:.4f}, below 0.99.\n"
     for wrong in ("recall@3=1", "mrr", "mrr=nan", "mrr=x"):
         refused = here(*command, wrong)
         assert refused.returncode == 2
@@ -245,7 +245,7 @@ def test_filters_that_leave_nothing_are_named(here: Nmm, index: Path, samples: P
     assert "No file passes --before 1970 (31 files without it)." in done.stderr
     done = here("eval", "retrieval", file, "--in", "*.py")
     assert done.returncode == 1
-    assert "The filters leave nothing right to any query." in done.stderr
+    assert "The filters exclude all relevant files of every query." in done.stderr
 
 
 def test_two_models_are_compared_on_the_same_files(
@@ -279,7 +279,7 @@ def test_two_models_are_compared_on_the_same_files(
     shutil.rmtree(other["index"])
     table = here("eval", "retrieval", file, "--model", "mini", "--model", pair)
     assert "pair minus mini\n" in table.stdout
-    assert "A difference whose interval has no 0 in it is hardly chance." in table.stdout
+    assert "A difference is significant if its interval excludes 0." in table.stdout
     assert all(len(line) <= 80 for line in table.stdout.splitlines())
     shutil.rmtree(other["index"])
 
@@ -323,7 +323,7 @@ def test_errors_say_what_to_do(here: Nmm, tmp_path: Path, index: Path, samples: 
     empty = tmp_path / "empty.jsonl"
     empty.touch()
     with pytest.raises(UsageError, match="holds no valid query"):
-        read_captions(empty)
+        read_judgments(empty)
     # An index in which nothing was ever indexed.
     (tmp_path / "nothing").mkdir()
     assert here("roots", "add", tmp_path / "nothing", "--index", tmp_path / "new").returncode == 0

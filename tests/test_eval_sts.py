@@ -16,7 +16,7 @@ from support import SAMPLE_DATA, Nmm
 
 from nmm.index.embed import open_encoder
 from nmm.index.encoders.base import Task
-from nmm.index.encoders.families.local_pair import folder_model
+from nmm.index.encoders.resolve import model_in_folder
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.evaluation.line_reader import BadLine
@@ -156,7 +156,7 @@ def test_sentences_that_are_all_the_same_have_no_correlation(here: Nmm, tmp_path
 
 def test_the_task_is_that_of_nomics_makers(here: Nmm, tmp_path: Path, tiny_pair: Path) -> None:
     file = as_tsv(tmp_path / "a.tsv")
-    encoder = open_encoder(folder_model(tiny_pair))
+    encoder = open_encoder(model_in_folder(tiny_pair))
 
     def cosines(*options: str) -> list[float]:
         done = here("eval", "sts", file, "--model", tiny_pair, "--csv", *options)

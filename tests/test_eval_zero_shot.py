@@ -24,10 +24,10 @@ from nmm.index.analysis.classification.zero_shot import (
 from nmm.index.analysis.clustering.imagenet import imagenet_names
 from nmm.index.embed import open_encoder, vectors_of_images
 from nmm.index.encoders.base import Task
-from nmm.index.encoders.families.local_pair import folder_model
+from nmm.index.encoders.resolve import model_in_folder
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
-from nmm.index.evaluation.labelled_folders import labelled_images
+from nmm.index.evaluation.labelled_folders import find_labelled_images
 
 PHOTOS = SAMPLE_DATA / "photos"
 CLASSES = {
@@ -96,7 +96,7 @@ def test_names_are_told_of_in_blocks(mini: OnnxEncoder) -> None:
 
 
 def test_the_task_decides_the_prefix(tiny_pair: Path) -> None:
-    encoder = open_encoder(folder_model(tiny_pair))
+    encoder = open_encoder(model_in_folder(tiny_pair))
     [as_query] = embed_classes(encoder, ["cat"], SINGLE_TEMPLATE)
     [as_class] = embed_classes(encoder, ["cat"], SINGLE_TEMPLATE, Task.CLASSIFICATION)
     prompts = ["search_query: a photo of a cat.", "classification: a photo of a cat."]
@@ -234,12 +234,12 @@ def test_validation_images_in_one_folder_are_told_by_their_names(tmp_path: Path)
     for number in (1, 2, 3):
         shutil.copy(PHOTOS / "lawn.jpg", tmp_path / f"ILSVRC2012_val_{number:08}.JPEG")
     shutil.copy(PHOTOS / "lawn.jpg", tmp_path)
-    found = labelled_images(tmp_path)
+    found = find_labelled_images(tmp_path)
     # From the ground truth of the challenge.
     told = {Path(path).name[-6]: found.names[place] for path, place in found.images}
     assert told == {"1": "sea snake", "2": "mountain", "3": "Shetland Sheepdog"}
     assert found.is_imagenet
-    assert found.outside == 1
+    assert found.unlabelled == 1
 
 
 def test_classes_of_one_name_are_told_apart_by_chance(
@@ -313,7 +313,7 @@ def test_errors_say_what_to_do(here: Nmm, folder: Path, tmp_path: Path) -> None:
         ([PHOTOS / "chelsea.jpg"], "is not a folder"),
         ([PHOTOS], "holds fewer than two classes"),
         ([folder, "--template", "photo"], "has no {} for the name of the class"),
-        ([folder, "--template", "a {}", "--templates", "7"], "Templates are given twice"),
+        ([folder, "--template", "a {}", "--templates", "7"], "exclude each other"),
         ([folder, "--fail-under", "top2=1"], "The figures are: top1, top5."),
     ):
         done = here("eval", "zero-shot", *arguments, "--model", "mini")

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from scipy.stats import bootstrap, pearsonr, spearmanr
 from sklearn.metrics import ndcg_score
 
-from nmm.index.evaluation.bootstrap import Measured, Sampling, measure, of_means
+from nmm.index.evaluation.bootstrap import Estimate, Sampling, estimate, mean_statistics
 from nmm.index.evaluation.metrics import (
-    Tied,
-    chance_among_first,
-    correlations,
+    TieGroup,
+    correlation_statistics,
     ndcg,
+    probability_in_top,
     recall,
     reciprocal_rank,
 )
@@ -27,8 +27,8 @@ from nmm.index.evaluation.metrics import (
 SAMPLING = Sampling(resamples=4000)
 
 
-def each_alone(right: Sequence[int]) -> list[Tied]:
-    return [Tied(1, one) for one in right]
+def each_alone(right: Sequence[int]) -> list[TieGroup]:
+    return [TieGroup(1, one) for one in right]
 
 
 # Rankings
@@ -69,12 +69,12 @@ scored = st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=2, max_s
 )
 
 
-def grouped(some: Sequence[tuple[int, bool]]) -> list[Tied]:
+def grouped(some: Sequence[tuple[int, bool]]) -> list[TieGroup]:
     """Groups of equal scores, the greatest first."""
     found = []
     for score in sorted({score for score, _ in some}, reverse=True):
         rights = [right for one, right in some if one == score]
-        found.append(Tied(len(rights), sum(rights)))
+        found.append(TieGroup(len(rights), sum(rights)))
     return found
 
 
@@ -89,11 +89,13 @@ def test_ndcg_with_ties_is_that_of_scikit_learn(some: list[tuple[int, bool]], co
 @settings(deadline=None, max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(0, 4)), min_size=1, max_size=2).map(
-        lambda groups: [Tied(size, min(right, size)) for size, right in groups]
+        lambda groups: [TieGroup(size, min(right, size)) for size, right in groups]
     ),
     st.integers(1, 8),
 )
-def test_with_ties_a_figure_is_the_mean_over_all_orders(ranking: list[Tied], count: int) -> None:
+def test_with_ties_a_figure_is_the_mean_over_all_orders(
+    ranking: list[TieGroup], count: int
+) -> None:
     relevant = sum(right for _, right in ranking) + 1
     groups = [[1] * right + [0] * (size - right) for size, right in ranking]
     orders = [
@@ -115,7 +117,7 @@ def test_with_ties_a_figure_is_the_mean_over_all_orders(ranking: list[Tied], cou
 def test_who_is_as_good_as_others_is_among_the_first_by_chance(
     ahead: int, equal: int, count: int, chance: float
 ) -> None:
-    assert chance_among_first(ahead, equal, count) == chance
+    assert probability_in_top(ahead, equal, count) == chance
 
 
 # Correlations
@@ -125,7 +127,7 @@ def test_correlations_are_those_of_scipy() -> None:
     random = np.random.default_rng(1)
     told = random.integers(0, 6, 200).astype(float)  # many are equal
     measured = np.round(told + random.normal(0, 2, 200), 1)
-    spearman, pearson = correlations(measured, told).compute(np.ones(200))
+    spearman, pearson = correlation_statistics(measured, told).compute(np.ones(200))
     assert spearman == pytest.approx(spearmanr(measured, told).statistic, abs=1e-12)
     assert pearson == pytest.approx(pearsonr(measured, told).statistic, abs=1e-12)
 
@@ -136,18 +138,20 @@ def test_a_sample_has_the_correlations_of_what_is_in_it() -> None:
     measured = told + random.normal(0, 2, 50)
     drawn = random.integers(50, size=50)
     counts = np.bincount(drawn, minlength=50).astype(float)
-    spearman, pearson = correlations(measured, told).compute(counts)
+    spearman, pearson = correlation_statistics(measured, told).compute(counts)
     assert spearman == pytest.approx(spearmanr(measured[drawn], told[drawn]).statistic, abs=1e-12)
     assert pearson == pytest.approx(pearsonr(measured[drawn], told[drawn]).statistic, abs=1e-12)
 
 
 def test_by_hand_what_rises_together_is_one_and_what_falls_is_minus_one() -> None:
     rising = np.array([1.0, 2.0, 3.0, 40.0])
-    spearman, pearson = correlations(rising, np.array([1.0, 5.0, 6.0, 7.0])).compute(np.ones(4))
+    spearman, pearson = correlation_statistics(rising, np.array([1.0, 5.0, 6.0, 7.0])).compute(
+        np.ones(4)
+    )
     assert spearman == pytest.approx(1)
     assert 0 < pearson < 1
-    assert correlations(rising, -rising).compute(np.ones(4)) == pytest.approx([-1, -1])
-    assert np.isnan(correlations(rising, np.ones(4)).compute(np.ones(4))).all()
+    assert correlation_statistics(rising, -rising).compute(np.ones(4)) == pytest.approx([-1, -1])
+    assert np.isnan(correlation_statistics(rising, np.ones(4)).compute(np.ones(4))).all()
 
 
 # Intervals
@@ -156,7 +160,7 @@ def test_by_hand_what_rises_together_is_one_and_what_falls_is_minus_one() -> Non
 def test_an_interval_is_that_of_scipys_bca() -> None:
     # Skewed, as reciprocal ranks are: here the percentiles alone are another interval.
     values = np.random.default_rng(3).beta(0.5, 3, 60)
-    [ours] = measure(of_means(values[:, None]), SAMPLING)
+    [ours] = estimate(mean_statistics(values[:, None]), SAMPLING)
     theirs = bootstrap(
         (values,), np.mean, n_resamples=20000, method="BCa", rng=np.random.default_rng(4)
     ).confidence_interval
@@ -176,7 +180,7 @@ def test_an_interval_of_correlations_is_near_that_of_scipy() -> None:
     random = np.random.default_rng(5)
     told = random.normal(size=80)
     measured = told + random.normal(0, 0.5, 80)
-    ours = measure(correlations(measured, told), SAMPLING)
+    ours = estimate(correlation_statistics(measured, told), SAMPLING)
     for one, statistic in zip(ours, (spearmanr, pearsonr), strict=True):
 
         def figure(
@@ -202,21 +206,23 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     held = 0
     for seed in range(120):
         values = (random.random((80, 1)) < 0.7).astype(float)
-        [one] = measure(of_means(values), Sampling(300, seed=seed))
+        [one] = estimate(mean_statistics(values), Sampling(300, seed=seed))
         held += one.low is not None and one.high is not None and one.low <= 0.7 <= one.high
     # 114 are to be expected; of 120, fewer than 104 are one in ten thousand.
     assert 104 <= held < 120
 
 
 def test_equal_seeds_give_equal_intervals() -> None:
-    statistics = of_means(np.random.default_rng(8).random((30, 2)))
-    assert measure(statistics, Sampling(200)) == measure(statistics, Sampling(200))
-    assert measure(statistics, Sampling(200)) != measure(statistics, Sampling(200, seed=1))
+    statistics = mean_statistics(np.random.default_rng(8).random((30, 2)))
+    assert estimate(statistics, Sampling(200)) == estimate(statistics, Sampling(200))
+    assert estimate(statistics, Sampling(200)) != estimate(statistics, Sampling(200, seed=1))
 
 
 def test_where_all_is_alike_there_is_no_interval() -> None:
-    assert measure(of_means(np.ones((20, 1))), Sampling(200)) == [Measured(1.0, None, None)]
-    assert measure(of_means(np.array([[0.3]])), Sampling(200)) == [Measured(0.3, None, None)]
+    assert estimate(mean_statistics(np.ones((20, 1))), Sampling(200)) == [Estimate(1.0, None, None)]
+    assert estimate(mean_statistics(np.array([[0.3]])), Sampling(200)) == [
+        Estimate(0.3, None, None)
+    ]
 
 
 def test_a_difference_is_of_the_same_observations() -> None:
@@ -224,22 +230,22 @@ def test_a_difference_is_of_the_same_observations() -> None:
     random = np.random.default_rng(9)
     one = random.random((60, 1))
     other = one + random.normal(0.02, 0.01, (60, 1))
-    [first], [second] = (measure(of_means(values), SAMPLING) for values in (one, other))
-    [difference] = measure(of_means(other) - of_means(one), SAMPLING)
+    [first], [second] = (estimate(mean_statistics(values), SAMPLING) for values in (one, other))
+    [difference] = estimate(mean_statistics(other) - mean_statistics(one), SAMPLING)
     assert first.high is not None
     assert second.low is not None
     assert difference.low is not None
     assert second.low < first.high
     assert difference.low > 0
     assert difference.value == pytest.approx(second.value - first.value)
-    reversed_ = measure(of_means(one) - of_means(other), SAMPLING)[0]
+    reversed_ = estimate(mean_statistics(one) - mean_statistics(other), SAMPLING)[0]
     assert reversed_.value == pytest.approx(-difference.value)
 
 
 def test_a_sample_without_a_correlation_is_left_out() -> None:
     # Of three pairs, one sample in nine holds one pair alone.
-    [spearman, _] = measure(
-        correlations(np.array([0.1, 0.2, 0.4]), np.array([1.0, 3.0, 2.0])), Sampling(500)
+    [spearman, _] = estimate(
+        correlation_statistics(np.array([0.1, 0.2, 0.4]), np.array([1.0, 3.0, 2.0])), Sampling(500)
     )
     assert spearman.value == pytest.approx(0.5)
     assert spearman.low == -1

@@ -94,7 +94,7 @@ def test_no_texts_have_no_vectors(mini: OnnxEncoder) -> None:
 
 
 def test_what_exceeds_the_context_is_cut_off(mini: OnnxEncoder) -> None:
-    read = "tea " * (MINI.context - 2)  # one token each, between [CLS] and [SEP]
+    read = "tea " * (MINI.text.context - 2)  # one token each, between [CLS] and [SEP]
     whole, cut, shorter = mini.embed_texts([read + "coffee", read, read[4:]], Task.DOCUMENT)
     np.testing.assert_allclose(whole, cut, atol=1e-6)
     assert np.abs(cut - shorter).max() > 1e-4
@@ -107,7 +107,8 @@ def test_the_tokenizer_does_not_truncate(mini: OnnxEncoder) -> None:
 
 def test_a_text_is_embedded_with_the_prefix_of_its_task(mini: OnnxEncoder) -> None:
     prefixes = MappingProxyType({Task.QUERY: "search_query: "})
-    encoder = OnnxEncoder(replace(MINI, prefixes=prefixes), compiled_folder(MINI))
+    model = replace(MINI, text=replace(MINI.text, prefixes=prefixes))
+    encoder = OnnxEncoder(model, compiled_folder(MINI))
     queries = encoder.embed_texts(["tea"], Task.QUERY)
     documents = encoder.embed_texts(["tea"], Task.DOCUMENT)
     np.testing.assert_array_equal(queries, mini.embed_texts(["search_query: tea"], Task.QUERY))

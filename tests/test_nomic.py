@@ -25,12 +25,12 @@ from support import SAMPLE_DATA, Nmm
 from torch import nn
 
 from nmm.index.encoders.base import ImagePreprocessing, Task
-from nmm.index.encoders.export.onnx_export import _export, compile_model, ensure_compiled
+from nmm.index.encoders.export.compiler import compile_model, ensure_compiled
+from nmm.index.encoders.export.onnx_export import export_tower
 from nmm.index.encoders.families.fused_ops import OPERATORS
-from nmm.index.encoders.families.local_pair import folder_model
-from nmm.index.encoders.families.nomic import TextTower, VisionTower, towers
+from nmm.index.encoders.families.nomic_towers import TextTower, VisionTower, build_towers
 from nmm.index.encoders.hub.weights import weight_files
-from nmm.index.encoders.resolve import find_model
+from nmm.index.encoders.resolve import find_model, model_in_folder
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ModelError
@@ -109,7 +109,7 @@ def run(file: Path, **inputs: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def test_the_compiled_pair_is_the_reference_too(pair: Path, tmp_path: Path) -> None:
-    model = folder_model(pair)
+    model = model_in_folder(pair)
     compiled = tmp_path / "compiled"
     compiled.mkdir()
     compile_model(model, compiled)
@@ -129,7 +129,7 @@ def test_the_compiled_pair_is_the_reference_too(pair: Path, tmp_path: Path) -> N
     mean, std = (np.array(v).reshape(3, 1, 1) for v in (spec.mean, spec.std))
     levels = (EXPECTED["pixel_values"] * std + mean) * 255
     pixels = levels.round().clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
-    vision = towers(model, weight_files(model)).vision
+    vision = build_towers(model, weight_files(model)).vision
     with torch.inference_mode():
         expected = vision(torch.from_numpy(np.ascontiguousarray(pixels))).numpy()
     for some in (pixels, pixels[:1]):
@@ -143,7 +143,7 @@ def test_the_compiled_pair_is_the_reference_too(pair: Path, tmp_path: Path) -> N
 def test_steps_that_onnx_runtime_does_in_one_are_one_in_the_compiled_pair(
     pair: Path, tmp_path: Path
 ) -> None:
-    model = folder_model(pair)
+    model = model_in_folder(pair)
     compile_model(model, tmp_path)
     layers = json.loads((pair / "text" / "config.json").read_text("utf-8"))["n_layer"]
     found = {}
@@ -160,7 +160,7 @@ def test_steps_that_onnx_runtime_does_in_one_are_one_in_the_compiled_pair(
 def test_the_exported_vision_tower_is_the_reference_on_its_pixels(tmp_path: Path) -> None:
     """Those of the golden data are no image: they reach beyond what bytes can be."""
     file, pixels = tmp_path / "vision.onnx", EXPECTED["pixel_values"]
-    _export(tower(VisionTower, "vision"), (torch.tensor(pixels[:2]),), ["pixels"], file)
+    export_tower(tower(VisionTower, "vision"), (torch.tensor(pixels[:2]),), ["pixels"], file)
     batch = run(file, pixels=pixels)
     np.testing.assert_allclose(batch, EXPECTED["image_embedding"], atol=TOLERANCE)
     for row, image in enumerate(pixels):
@@ -184,7 +184,7 @@ def test_an_index_has_texts_as_documents_and_is_asked_with_queries(
 
     with Catalog.open(folder.catalog) as catalog:
         ((_, vectors),) = catalog.vectors("text")
-    encoder = load_encoder(folder_model(pair))
+    encoder = load_encoder(model_in_folder(pair))
     document, query = encoder.embed_prompts(
         ["search_document: A cat sleeps.", "search_query: A cat sleeps."]
     )
@@ -200,7 +200,7 @@ def test_an_index_has_texts_as_documents_and_is_asked_with_queries(
 def test_the_row_says_what_the_configurations_say(pair: Path) -> None:
     model = find_model(str(pair))
     assert model.name == str(pair)
-    assert (model.dimension, model.context) == (48, 2048)
+    assert (model.dimension, model.text.context) == (48, 2048)
     assert model.image == ImagePreprocessing(
         64, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
     )
@@ -224,9 +224,9 @@ def test_a_tensor_that_does_not_fit_is_named(change: Any, said: str, pair: Path)
     weights = load_file(file)
     change(weights)
     save_file(weights, file)
-    model = folder_model(pair)
+    model = model_in_folder(pair)
     with pytest.raises(ModelError) as raised:
-        towers(model, weight_files(model))
+        build_towers(model, weight_files(model))
     assert said in str(raised.value)
 
 
@@ -249,7 +249,7 @@ def test_what_is_not_computed_is_refused(
     config = json.loads((pair / file).read_text("utf-8"))
     (pair / file).write_text(json.dumps({**config, **change}), "utf-8")
     with pytest.raises(ModelError) as raised:
-        folder_model(pair)
+        model_in_folder(pair)
     assert said in str(raised.value)
 
 
@@ -257,12 +257,12 @@ def test_other_weights_in_the_folder_are_compiled_anew(
     pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NMM_CACHE", str(tmp_path / "cache"))
-    other = ensure_compiled(folder_model(write_tiny_pair(tmp_path / "other" / "pair")))
-    before = ensure_compiled(folder_model(pair))
+    other = ensure_compiled(model_in_folder(write_tiny_pair(tmp_path / "other" / "pair")))
+    before = ensure_compiled(model_in_folder(pair))
     weights = load_file(pair / "text/model.safetensors")
     weights["emb_ln.bias"] += 1
     save_file(weights, pair / "text/model.safetensors")
-    after = ensure_compiled(folder_model(pair))
+    after = ensure_compiled(model_in_folder(pair))
     # The former of that folder is gone, and that of a folder of the same name is not.
     assert {f for f in after.parent.iterdir() if f.is_dir()} == {after, other} != {before, other}
 

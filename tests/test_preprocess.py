@@ -14,7 +14,7 @@ from PIL import Image
 from support import SAMPLE_DATA
 
 from nmm.index.encoders.base import ImagePreprocessing
-from nmm.index.encoders.families.normalize import NormalizedTower
+from nmm.index.encoders.families.normalized_tower import NormalizedTower
 from nmm.index.encoders.preprocess import MAX_RESIZED_ASPECT, to_pixels
 from nmm.index.encoders.preprocessor_config import read_image_preprocessing
 

@@ -24,12 +24,13 @@ from tokenizers import Tokenizer
 
 from nmm.index.encoders.base import Model
 from nmm.index.encoders.export import quantize as quantize_module
-from nmm.index.encoders.export.onnx_export import TEXT, TOKENIZER, VISION, compile_model
+from nmm.index.encoders.export.compiler import compile_model
 from nmm.index.encoders.export.quantize import quantize
-from nmm.index.encoders.families.local_pair import folder_model
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
+from nmm.index.encoders.hub.compiled import TEXT, TOKENIZER, VISION
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.registry import MINI
+from nmm.index.encoders.resolve import model_in_folder
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 
 BENCH = Path(__file__).parent.parent / "bench"
@@ -77,7 +78,7 @@ def thin_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]:
         check=True,
         capture_output=True,
     )
-    model = folder_model(pair)
+    model = model_in_folder(pair)
     compile_model(model, compiled)
     return model, compiled
 

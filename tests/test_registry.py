@@ -8,7 +8,7 @@ from types import MappingProxyType
 import pytest
 
 from nmm.cli.console.hints import hint_of, lines_of
-from nmm.index.encoders.base import Task
+from nmm.index.encoders.base import Task, TextPreprocessing
 from nmm.index.encoders.hub.weights import is_on_this_machine, weight_files
 from nmm.index.encoders.registry import DEFAULT, MINI, MODELS, NOMIC_V1_5
 from nmm.index.encoders.resolve import find_model
@@ -30,7 +30,9 @@ def test_an_unknown_model_is_an_error_that_names_the_others() -> None:
 
 
 def test_a_prompt_begins_with_the_prefix_of_its_task() -> None:
-    model = replace(MINI, prefixes=MappingProxyType({Task.QUERY: "search_query: "}))
+    model = replace(
+        MINI, text=TextPreprocessing(256, MappingProxyType({Task.QUERY: "search_query: "}))
+    )
     assert model.prompt("tea", Task.QUERY) == "search_query: tea"
     assert model.prompt("tea", Task.DOCUMENT) == "tea"
 

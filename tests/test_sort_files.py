@@ -18,8 +18,8 @@ from support import Nmm
 from nmm.index.analysis.collection import open_collection
 from nmm.index.errors import OutputError, UsageError
 from nmm.index.indexing.indexer import build
-from nmm.index.organize.apply import Sorted, carry_out, undo
-from nmm.index.organize.plan import Action, Filed, Plan, folder_names, plan
+from nmm.index.organize.apply import SortResult, apply_plan, undo
+from nmm.index.organize.plan import Action, LabelledFile, Plan, folder_names, make_plan
 from nmm.index.store.layout import IndexFolder
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL and links")
@@ -36,14 +36,14 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def filed(path: Path, label: str) -> Filed:
+def filed(path: Path, label: str) -> LabelledFile:
     found = path.lstat()
-    return Filed(str(path), label, found.st_size, found.st_mtime_ns)
+    return LabelledFile(str(path), label, found.st_size, found.st_mtime_ns)
 
 
 def planned(root: Path, to: Path, action: Action = "move") -> Plan:
     files = [filed(root / name, label) for name, label in LABELS.items()]
-    return plan(files, to, folder_names(["cat", "dog"]), action)
+    return make_plan(files, to, folder_names(["cat", "dog"]), action)
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -73,7 +73,7 @@ def moved(todo: Plan) -> Path:
         assert not any(os.path.lexists(step.target) for step in todo.steps)
         told.append(log)
 
-    done = carry_out(todo, on_log)
+    done = apply_plan(todo, on_log)
     assert (done.done, done.failed) == (len(todo.steps), todo.failed)
     assert [done.log] == told
     return told[0]
@@ -98,7 +98,7 @@ def test_files_are_moved_by_label_and_put_back(root: Path, tmp_path: Path) -> No
     log = moved(planned(root, to))
     assert contents(to) == SORTED
     assert contents(root) == {}
-    assert undo(log) == Sorted(done=4, log=None)
+    assert undo(log) == SortResult(done=4, log=None)
     assert contents(root) == BEFORE
     assert not (tmp_path / "new").exists()
     for name, was in before.items():
@@ -109,9 +109,9 @@ def test_files_are_moved_by_label_and_put_back(root: Path, tmp_path: Path) -> No
 def test_sorting_again_finds_all_where_it_should_be(root: Path, tmp_path: Path) -> None:
     moved(planned(root, tmp_path))
     files = [filed(tmp_path / name, name.partition("/")[0]) for name in SORTED]
-    again = plan(files, tmp_path, folder_names(["cat", "dog"]), "move")
-    assert (again.steps, again.there, again.failed) == ([], 4, [])
-    assert carry_out(again) == Sorted()
+    again = make_plan(files, tmp_path, folder_names(["cat", "dog"]), "move")
+    assert (again.steps, again.in_place, again.failed) == ([], 4, [])
+    assert apply_plan(again) == SortResult()
 
 
 @posix
@@ -121,7 +121,7 @@ def test_links_are_made_once_and_removed(root: Path, tmp_path: Path) -> None:
     assert contents(to) == SORTED
     assert (to / "cat" / "a (2).txt").readlink() == root / "two" / "a.txt"
     again = planned(root, to, "link")
-    assert (again.steps, again.there) == ([], 4)
+    assert (again.steps, again.in_place) == ([], 4)
     (to / "dog" / "b.txt").unlink()
     (to / "dog" / "b.txt").write_text("mine")
     done = undo(log)
@@ -158,7 +158,7 @@ def test_a_name_that_was_taken_meanwhile_is_left_alone(
     todo = planned(root, tmp_path / "to", action)
     (tmp_path / "to" / "dog").mkdir(parents=True)
     (tmp_path / "to" / "dog" / "b.txt").write_text("mine")
-    done = carry_out(todo)
+    done = apply_plan(todo)
     assert (done.done, [path for path, _ in done.failed]) == (3, [str(root / "one" / "b.txt")])
     assert (tmp_path / "to" / "dog" / "b.txt").read_text() == "mine"
     assert (root / "one" / "b.txt").read_text() == "I am one/b.txt"
@@ -174,7 +174,7 @@ def test_what_took_the_old_name_is_left_alone(root: Path, tmp_path: Path) -> Non
     assert "something else is at" in reason
     assert (tmp_path / "to" / "dog" / "b.txt").read_text() == "I am one/b.txt"
     (root / "one" / "b.txt").unlink()
-    assert undo(log) == Sorted(done=1, log=None)
+    assert undo(log) == SortResult(done=1, log=None)
     assert contents(root) == BEFORE
 
 
@@ -202,7 +202,7 @@ def test_what_is_not_as_it_was_indexed_stays(root: Path, tmp_path: Path) -> None
     (root / "one" / "b.txt").unlink()
     (root / "two" / "a.txt").unlink()
     (root / "two" / "a.txt").symlink_to(root / "two" / "c.txt")
-    todo = plan(files, tmp_path / "to", folder_names(["cat", "dog"]), "move")
+    todo = make_plan(files, tmp_path / "to", folder_names(["cat", "dog"]), "move")
     assert [Path(step.source).name for step in todo.steps] == ["c.txt"]
     assert [reason for _, reason in todo.failed] == [
         "it was changed since it was indexed",
@@ -219,7 +219,7 @@ def test_a_folder_that_is_none_is_refused(root: Path, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="is not a folder"):
             planned(root, tmp_path / folder)
     with pytest.raises(OutputError, match="cannot be written"):
-        carry_out(planned(root, tmp_path / "to" / "in it"))
+        apply_plan(planned(root, tmp_path / "to" / "in it"))
     assert contents(root) == BEFORE
 
 
@@ -267,8 +267,8 @@ if doing == "undo":
 else:
     sys.path.insert(0, rest[2])
     from test_sort_files import planned
-    from nmm.index.organize.apply import carry_out
-    carry_out(planned(Path(rest[0]), Path(rest[1])))
+    from nmm.index.organize.apply import apply_plan
+    apply_plan(planned(Path(rest[0]), Path(rest[1])))
 """
 
 
@@ -411,7 +411,7 @@ def test_labels_never_lead_out_of_the_folder(root: Path, tmp_path: Path) -> None
     labels = ["../../out", "/tmp/out", "..", "a/../../b"]
     names = folder_names(labels)
     files = [filed(root / name, label) for name, label in zip(LABELS, labels, strict=True)]
-    log = moved(plan(files, tmp_path / "to", names, "move"))
+    log = moved(make_plan(files, tmp_path / "to", names, "move"))
     assert len(contents(tmp_path / "to")) == 4
     assert {path.parent for path in (tmp_path / "to").rglob("*.txt")} == {
         (tmp_path / "to" / name) for name in names.values()
@@ -427,7 +427,7 @@ def test_files_of_hostile_names_are_moved_and_put_back(tmp_path: Path) -> None:
     for name in names:
         (root / name).write_text(repr(name))
     files = [filed(root / name, "it") for name in names]
-    log = moved(plan(files, tmp_path / "to", folder_names(["it"]), "move"))
+    log = moved(make_plan(files, tmp_path / "to", folder_names(["it"]), "move"))
     assert {path.name for path in (tmp_path / "to" / "it").iterdir()} == set(names)
     assert undo(log).done == len(names)
     assert {path.name: path.read_text() for path in root.iterdir()} == {n: repr(n) for n in names}
@@ -470,7 +470,7 @@ def test_the_command_says_first_what_it_would_do(nmm: Nmm, sample_data: Path) ->
     }
     assert done.stderr.splitlines()[1:] == [
         "3 to be moved. Nothing was done yet.",
-        "Do it with the same command and: --yes",
+        "To carry this out, add: --yes",
     ]
     done = nmm(*asked, "--json", cwd=sample_data)
     assert len(json.loads(done.stdout)["results"]) >= 3
@@ -484,12 +484,12 @@ def test_the_command_says_first_what_it_would_do(nmm: Nmm, sample_data: Path) ->
     assert done.stderr.splitlines()[1:] == [
         f"Undo it with: nmm classify --undo {log}",
         f"3 moved: {top}",
-        "Tell the index with: nmm index",
+        "Update the index with: nmm index",
     ]
     assert (top / "cat" / "chelsea.jpg").is_file()
     assert json.loads(nmm("index", "--json").stdout)["moved"] == 3
     done = nmm("classify", "--undo", log)
-    assert (done.returncode, done.stderr) == (0, "3 files put back.\n")
+    assert (done.returncode, done.stderr) == (0, "3 files moved back.\n")
     assert sorted(path.name for path in photos.iterdir()) == there
     assert not (sample_data / "by").exists()
 
@@ -521,7 +521,7 @@ def test_a_folder_outside_the_index_is_taken_in_before_the_old_places_go(
     (log,) = to.glob(".nmm-undo-*")
     assert nmm("classify", "--undo", log).stderr == "1 link removed.\n"
     done = nmm(*asked, "--move-to", to, "--yes")
-    assert done.stderr.endswith(f"Tell the index with: nmm index '{to}' && nmm index\n")
+    assert done.stderr.endswith(f"Update the index with: nmm index '{to}' && nmm index\n")
     before = known(IndexFolder(tmp_path / "index"))
     assert nmm("index", to).returncode == 0
     assert json.loads(nmm("index", "--json").stdout)["removed"] == 1

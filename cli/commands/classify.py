@@ -1,4 +1,4 @@
-"""`nmm classify`: which of some labels fits each file."""
+"""`nmm classify`: zero-shot classification of files into labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nmm.cli.options.filtered import Among, filtered
 from nmm.cli.options.filters import parse_label, tell_emptied
 from nmm.cli.options.input_files import read_text
 from nmm.cli.render.formats import only_one
-from nmm.cli.render.sorting import put_back, sort
+from nmm.cli.render.sorting import sort_into_folders, undo_sorting
 from nmm.index.analysis.classification.labels import (
     NONE_LABEL,
     Label,
@@ -31,9 +31,10 @@ from nmm.index.analysis.classification.labels import (
 from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from nmm.cli.render.classifications import Row
+    from nmm.index.analysis.classification.classifier import Classification
     from nmm.index.store.catalog.file_vectors import Item
     from nmm.index.store.layout import IndexFolder
 
@@ -43,7 +44,7 @@ Examples:
   nmm classify --labels-file labels.txt --none --csv > labels.csv
   nmm classify --labels receipt,letter --write-tags && nmm search --tag receipt Vienna
   nmm classify --labels cat,dog --none --only cat -0 | xargs -0 ls -l
-  nmm classify --labels cat,dog --none --move-to ~/Sorted          (shows what would be done)
+  nmm classify --labels cat,dog --none --move-to ~/Sorted          (prints the plan)
   nmm classify --labels cat,dog --none --move-to ~/Sorted --yes
   nmm classify --undo ~/Sorted/.nmm-undo-2026-01-31-120000.jsonl
 """
@@ -53,16 +54,16 @@ Examples:
 def classify(
     labels: Annotated[
         list[str] | None,
-        typer.Option("--labels", metavar="A,B,…", help="Labels, between commas."),
+        typer.Option("--labels", metavar="A,B,…", help="Labels, separated by commas."),
     ] = None,
     labels_file: Annotated[
         Path | None,
         typer.Option(
             "--labels-file",
             metavar="FILE",
-            help="Labels, one a line, with descriptions or without, as in 'receipt: a slip from a "
-            "till; a list of prices'; - is standard input. Lines that begin with # are passed "
-            "over.",
+            help="Read labels from a file, one per line, optionally with descriptions: "
+            "'receipt: a slip from a till; a list of prices'. - is standard input. Lines that "
+            "begin with # are ignored.",
         ),
     ] = None,
     templates: Annotated[
@@ -70,27 +71,36 @@ def classify(
         typer.Option(
             "--template",
             metavar="TEXT",
-            help="What a label is put into, as in 'a photo of a {}', instead of what is built in; "
-            "of several, the mean is taken.",
+            help="Prompt template for labels, such as 'a photo of a {}', instead of the built-in "
+            "ones. Repeat the option to average several.",
         ),
     ] = None,
     none: Annotated[
-        bool, typer.Option("--none", help=f"Give the label {NONE_LABEL} to what no label fits.")
+        bool,
+        typer.Option("--none", help=f"Use the label {NONE_LABEL} for files that no label fits."),
     ] = False,
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", metavar="LABEL", help="Take the files of this label alone."),
+        typer.Option(
+            "--only",
+            metavar="LABEL",
+            help="Only files with this label. Repeat the option to allow several.",
+        ),
     ] = None,
     least: Annotated[
         float,
         typer.Option(
-            "--min-score", metavar="P", min=0, max=1, help="Leave out what is less probable."
+            "--min-score",
+            metavar="P",
+            min=0,
+            max=1,
+            help="Skip files whose label is less probable.",
         ),
     ] = 0.0,
     index_path: IndexOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     as_jsonl: Annotated[
-        bool, typer.Option("--jsonl", help="Print a JSON object a line for each file.")
+        bool, typer.Option("--jsonl", help="Print one JSON object per line for each file.")
     ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
     as_paths: PathsOption = False,
@@ -99,8 +109,8 @@ def classify(
         bool,
         typer.Option(
             "--write-tags",
-            help="Keep each file's label as a tag in the index, in the place of another of these "
-            "labels: for nmm search --tag.",
+            help="Store each file's label as a tag in the index, for nmm search --tag. It replaces "
+            "other tags among these labels.",
         ),
     ] = False,
     wait: WaitOption = False,
@@ -109,50 +119,46 @@ def classify(
         typer.Option(
             "--move-to",
             metavar="DIR",
-            help="Move the files into a folder for each label there; without --yes, only say so.",
+            help="Move the files into one folder per label there. Without --yes, only print the "
+            "plan.",
         ),
     ] = None,
     link_to: Annotated[
         Path | None,
-        typer.Option("--link-to", metavar="DIR", help="The same with links; the files stay."),
+        typer.Option(
+            "--link-to", metavar="DIR", help="Like --move-to, but create links; the files stay."
+        ),
     ] = None,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do what --move-to or --link-to say.")
+        bool, typer.Option("--yes", "-y", help="Carry out --move-to or --link-to.")
     ] = False,
     undo: Annotated[
         Path | None,
         typer.Option(
             "--undo",
             metavar="LOG",
-            help="Put all back that was moved or linked, by the log that was written.",
+            help="Undo --move-to or --link-to with the log that it wrote.",
         ),
     ] = None,
     quiet: QuietOption = False,
     *,
     among: Among,
 ) -> None:
-    """Tell which of some labels fits each file best, and how surely.
+    """Give each file the label that fits best, with probabilities.
 
-    Nothing is trained, and no file is read: labels are compared with what is in the index.
-    Scores are probabilities; of each file, those of all labels are 1 together. A text is
-    taken as a whole.
+    Nothing is trained and no file is read: the labels are compared with the vectors in the index.
+    For each file, the probabilities of all labels sum to 1. A text is classified as a whole.
     """
     if undo:
         if labels or labels_file or move_to or link_to:
-            raise UsageError("--undo is given alone.", hint="Leave out the other options.")
-        put_back(undo, quiet=quiet)
+            raise UsageError("--undo cannot be combined with other options.")
+        undo_sorting(undo, quiet=quiet)
         return
-    if move_to and link_to:
-        raise UsageError("Files are moved or linked, and not both.", hint="Leave one out.")
-    sorting = move_to or link_to
-    if yes and not sorting:
-        raise UsageError("--yes has nothing to do.", hint="Say what: --move-to or --link-to DIR")
+    target = _target_folder(move_to, link_to, yes=yes)
     from nmm.cli.render import classifications
     from nmm.index.common.numpy_threads import import_numpy_single_threaded
 
     import_numpy_single_threaded()
-    from nmm.index.analysis.classification.classifier import classify as classify_items
-    from nmm.index.analysis.collection import open_collection
     from nmm.index.store.layout import index_folder
 
     form = only_one(
@@ -164,13 +170,67 @@ def classify(
             "-0": as_nul,
         }
     )
-    wanted = _labels(labels or (), labels_file)
-    chosen = _only(only or (), wanted, none=none)
+    candidates = _read_labels(labels or (), labels_file)
+    chosen = _select_labels(only or (), candidates, none=none)
     folder = index_folder(index_path)
 
     def note(text: str) -> None:
         if not quiet:
             typer.echo(text, err=True)
+
+    prompts = [valid(template) for template in templates or ()]
+    result, roots = _classify_index(folder, among, candidates, prompts, none=none, note=note)
+    rows = classifications.select_rows(result, chosen, least)
+    if form or not target:
+        classifications.print_rows(form, result, rows)
+    if rows:
+        note(f"{count(len(rows), 'file')}: {classifications.describe_counts(rows, result.labels)}.")
+    labelled = [row for row in rows if row.label != NONE_LABEL or not none]
+    if write_tags:
+        tags = [name for name in chosen or result.labels if name != NONE_LABEL or not none]
+        _write_tags(result.files, labelled, tags, folder, wait=wait)
+        note(f"{count(len(labelled), 'file')} tagged.")
+    if target and sort_into_folders(
+        labelled,
+        result.labels,
+        target,
+        roots,
+        moving=move_to is not None,
+        yes=yes,
+        listed=not form,
+        quiet=quiet,
+    ):
+        raise typer.Exit(Exit.SOME_SKIPPED)
+    if not rows:
+        raise typer.Exit(Exit.NOTHING_FOUND)
+
+
+def _target_folder(move_to: Path | None, link_to: Path | None, *, yes: bool) -> Path | None:
+    """Return the folder to sort into, if any.
+
+    Raises:
+        UsageError: The options contradict each other.
+    """
+    if move_to and link_to:
+        raise UsageError("--move-to and --link-to exclude each other.", hint="Remove one of them.")
+    target = move_to or link_to
+    if yes and not target:
+        raise UsageError("--yes needs --move-to or --link-to.")
+    return target
+
+
+def _classify_index(
+    folder: IndexFolder,
+    among: Among,
+    labels: Sequence[Label],
+    templates: Sequence[str],
+    *,
+    none: bool,
+    note: Callable[[str], None],
+) -> tuple[Classification, list[Path]]:
+    """Classify the files of an index; return the result and the index's folders."""
+    from nmm.index.analysis.classification.classifier import classify as classify_files
+    from nmm.index.analysis.collection import open_collection
 
     with open_collection(
         folder,
@@ -178,60 +238,32 @@ def classify(
         among.typed.read(),
         on_compile=lambda: note("Preparing the model for this machine, once."),
     ) as collection:
-        found = classify_items(
-            collection, wanted, templates=[valid(one) for one in templates or ()], none=none
-        )
-        roots = [root.path for root in collection.catalog.roots()]
+        result = classify_files(collection, labels, templates=templates, none=none)
         for line in tell_emptied(collection.emptied, among.typed, among.kinds):
             note(line)
-    shown = classifications.rows(found, chosen, least)
-    if form or not sorting:
-        classifications.show(form, found, shown)
-    if shown:
-        note(f"{count(len(shown), 'file')}: {classifications.counts(shown, found.labels)}.")
-    fitting = [row for row in shown if row.label != NONE_LABEL or not none]
-    if write_tags:
-        choice = [name for name in chosen or found.labels if name != NONE_LABEL or not none]
-        _tag(found.files, fitting, choice, folder, wait=wait)
-        note(f"{count(len(fitting), 'file')} tagged.")
-    failed = False
-    if sorting:
-        failed = sort(
-            fitting,
-            found.labels,
-            sorting,
-            roots,
-            moving=move_to is not None,
-            yes=yes,
-            listed=not form,
-            quiet=quiet,
-        )
-    if failed:
-        raise typer.Exit(Exit.SOME_SKIPPED)
-    if not shown:
-        raise typer.Exit(Exit.NOTHING_FOUND)
+        return result, [root.path for root in collection.catalog.roots()]
 
 
-def _tag(
+def _write_tags(
     files: Sequence[Item],
-    fitting: Sequence[Row],
-    choice: Sequence[str],
+    rows: Sequence[Row],
+    tags: Sequence[str],
     folder: IndexFolder,
     *,
     wait: bool,
 ) -> None:
-    """Keep the labels of some files as tags, in the place of what all had of these labels."""
+    """Store labels as tags, and remove other tags among `tags` from all files."""
     from nmm.index.analysis.classification.tags import assign_tags
     from nmm.index.store.lock import Wait
 
-    labels = {row.place: row.label for row in fitting}
-    given = [(item, labels.get(place)) for place, item in enumerate(files)]
+    labels = {row.position: row.label for row in rows}
+    assignments = [(item, labels.get(position)) for position, item in enumerate(files)]
     with stopping() as stop:
-        assign_tags(given, choice, folder, wait=Wait(stop) if wait else None)
+        assign_tags(assignments, tags, folder, wait=Wait(stop) if wait else None)
 
 
-def _labels(typed: Sequence[str], file: Path | None) -> list[Label]:
-    """The labels that were typed, and those of a file."""
+def _read_labels(typed: Sequence[str], file: Path | None) -> list[Label]:
+    """Return the labels from the command line and from a file."""
     names = [normalize_label(part) for text in typed for part in valid(text).split(",")]
     found = [Label(name) for name in names if name]
     if file is None:
@@ -239,15 +271,16 @@ def _labels(typed: Sequence[str], file: Path | None) -> list[Label]:
     return found + parse_labels(read_text(file, "Check its spelling."))
 
 
-def _only(typed: Sequence[str], labels: Sequence[Label], *, none: bool) -> list[str]:
-    """The labels that are wanted alone, as they were named."""
-    known = {label.name.casefold(): label.name for label in labels} | (
-        {NONE_LABEL: NONE_LABEL} if none else {}
-    )
+def _select_labels(typed: Sequence[str], labels: Sequence[Label], *, none: bool) -> list[str]:
+    """Return the names of the labels given with --only."""
+    names = {label.name.casefold(): label.name for label in labels}
+    if none:
+        names[NONE_LABEL] = NONE_LABEL
     wanted = [parse_label("--only", name) for name in typed]
     for name in wanted:
-        if name.casefold() not in known:
+        if name.casefold() not in names:
             raise UsageError(
-                f"{name!r} is none of the labels.", hint=f"They are: {', '.join(known.values())}."
+                f"{name!r} is not one of the labels.",
+                hint=f"The labels are: {', '.join(names.values())}.",
             )
-    return [known[name.casefold()] for name in wanted]
+    return [names[name.casefold()] for name in wanted]

@@ -1,4 +1,4 @@
-"""`nmm cluster`: groups of files that are alike, with names."""
+"""`nmm cluster`: groups of similar files, with names."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def cluster(
     count: Annotated[
         int | None,
         typer.Option(
-            "-k", "--count", min=1, metavar="N", help="Groups; if not given, nmm chooses how many."
+            "-k", "--count", min=1, metavar="N", help="Number of groups; chosen by default."
         ),
     ] = None,
     method: Annotated[
         Method,
         typer.Option(
             "--method",
-            help="kmeans puts every file into a group; hdbscan finds where files lie close "
-            "together, and leaves the others out.",
+            help="kmeans puts every file into a group. hdbscan finds dense groups and leaves "
+            "other files in no group.",
         ),
     ] = Method.KMEANS,
     vocabulary: Annotated[
@@ -45,55 +45,56 @@ def cluster(
         typer.Option(
             "--vocabulary",
             metavar="FILE",
-            help="Words to name the groups by, one a line, instead of nmm's and the files' own.",
+            help="File with words for the names of groups, one per line, instead of the built-in "
+            "words and those of the files.",
         ),
     ] = None,
     seed: Annotated[
         int,
-        typer.Option("--seed", min=0, max=2**31 - 1, help="Another one may group otherwise."),
+        typer.Option("--seed", min=0, max=2**31 - 1, help="Random seed of the grouping."),
     ] = 0,
     index_path: IndexOption = None,
     as_json: JsonOption = False,
     as_jsonl: Annotated[
-        bool, typer.Option("--jsonl", help="Print a JSON object a line for each file.")
+        bool, typer.Option("--jsonl", help="Print one JSON object per line for each file.")
     ] = False,
     as_csv: Annotated[
-        bool, typer.Option("--csv", help="Print CSV with a header, a row for each file.")
+        bool, typer.Option("--csv", help="Print CSV with a header and one row per file.")
     ] = False,
     gallery: Annotated[
         str | None,
         typer.Option(
             "--gallery",
             metavar="[FILE.html]",
-            help="Write a page of the groups, with thumbnails of the files that are the most "
-            "like each; - is standard output.",
+            help="Write an HTML page of the groups, with thumbnails of the most central files; - "
+            "is standard output.",
         ),
     ] = None,
     quiet: QuietOption = False,
     *,
     among: Among,
 ) -> None:
-    """Group the files by what they are of, images and texts together, and name the groups.
+    """Group files by subject, images and texts together, and name each group.
 
-    Nothing is read but the index, and the images that a gallery shows. The same files and seed
-    make the same groups.
+    Only the index is read, and the images that a gallery shows. Equal files and seeds give equal
+    groups.
     """
     from nmm.cli.options.input_files import read_words
     from nmm.cli.render import clusters
     from nmm.cli.render.html.clusters import page as page_of
     from nmm.cli.render.html.gallery import page_name
     from nmm.cli.render.html.gallery_option import Page
-    from nmm.index.analysis.clustering.clusters import cluster as divide
+    from nmm.index.analysis.clustering.clusters import cluster as cluster_files
     from nmm.index.analysis.collection import open_collection
     from nmm.index.store.layout import index_folder
 
-    write = clusters.chosen(as_json=as_json, as_jsonl=as_jsonl, as_csv=as_csv)
+    write = clusters.select_writer(as_json=as_json, as_jsonl=as_jsonl, as_csv=as_csv)
     page = None
     if gallery is not None:
         page = Page(gallery, page_name("clusters"), form=write is not None)
     words = None if vocabulary is None else read_words(vocabulary)
 
-    def tell(text: str) -> None:
+    def note(text: str) -> None:
         if not quiet:
             typer.echo(text, err=True)
 
@@ -101,32 +102,32 @@ def cluster(
         index_folder(index_path),
         among.kinds,
         among.typed.read(),
-        on_compile=lambda: tell("Preparing the model for this machine, once."),
+        on_compile=lambda: note("Preparing the model for this machine, once."),
     ) as collection:
-        found = divide(
+        found = cluster_files(
             collection,
             count,
             method=method,
             vocabulary=words,
             seed=seed,
-            on_embed=lambda number: tell(f"Embedding {number:,} words to name groups by, once."),
+            on_embed=lambda number: note(f"Embedding {number:,} words for group names, once."),
         )
-        left = len(collection.files) - sum(len(one.files) for one in found)
         if page:
-            page.write(page_of(collection, found), tell)
+            page.write(page_of(collection, found), note)
         if write:
             write(collection, found, method)
         elif not page and found:
             clusters.print_table(collection, found)
         for line in tell_emptied(collection.emptied, among.typed, among.kinds):
-            tell(line)
+            note(line)
         if not collection.files:
             raise typer.Exit(Exit.NOTHING_FOUND)
-    if left and method is Method.HDBSCAN:
-        tell(f"{left:,} files are in no group: nothing lies close to them.")
-    elif left:
-        tell(f"{left:,} files are in no group: their vectors say nothing.")
+    outside = len(collection.files) - sum(len(one.files) for one in found)
+    if outside and method is Method.HDBSCAN:
+        note(f"{outside:,} files are in no group: no similar files are near them.")
+    elif outside:
+        note(f"{outside:,} files are in no group: their vectors are zero.")
     if count is not None and 0 < len(found) < count:
-        tell(f"No more than {len(found):,} groups can be made: so many files differ.")
+        note(f"Only {len(found):,} groups are possible: there are no more different files.")
     if not found:
         raise typer.Exit(Exit.NOTHING_FOUND)

@@ -1,4 +1,4 @@
-"""`nmm dupes`: files of which one would do."""
+"""`nmm dupes`: duplicates, near-duplicates and bursts, and which file to keep."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ Examples:
   nmm dupes --only exact -0 | xargs -0 gio trash
 """
 COMMAND = GalleryCommand
-# The shape of the JSON; grows when a name in it changes its meaning or goes away.
+# The version of the JSON; increased when a name changes its meaning or is removed.
 VERSION = 1
 MISSING_SHOWN = 10
-PAGE = "nmm-dupes.html"
+PAGE_NAME = "nmm-dupes.html"
 
 
-class Only(str, Enum):
-    """How files are alike; :class:`.pairs.Match`, which takes longer to import."""
+class DuplicateKind(str, Enum):
+    """How files match: :class:`.pairs.MatchKind`, which takes longer to import."""
 
     EXACT = "exact"
     NEAR = "near"
@@ -47,13 +47,13 @@ class Only(str, Enum):
 def dupes(
     among: Among,
     only: Annotated[
-        list[Only] | None,
+        list[DuplicateKind] | None,
         typer.Option(
             "--only",
             metavar="KIND",
-            help="exact: files of one content; near: images saved again, resized, cropped, turned "
-            "or recoloured, and texts of the same words but for a few; burst: pictures of one "
-            "camera taken within seconds. It can be given twice.",
+            help="exact: the same content. near: images that were re-saved, resized, cropped, "
+            "rotated or recoloured, and texts with nearly the same words. burst: images of one "
+            "camera taken within seconds. Repeat the option to find several kinds.",
         ),
     ] = None,
     bits: Annotated[
@@ -63,7 +63,7 @@ def dupes(
             min=0,
             max=20,
             metavar="N",
-            help="Of 64, that the perceptual hashes of near images may differ by.",
+            help="Maximum Hamming distance (0-64) of the perceptual hashes of near images.",
         ),
     ] = 10,
     cosine: Annotated[
@@ -73,7 +73,7 @@ def dupes(
             min=0,
             max=1,
             metavar="X",
-            help="The least cosine of near texts, and of an image and a crop of it.",
+            help="Minimum cosine of near texts, and of an image and a crop of it.",
         ),
     ] = 0.9,
     seconds: Annotated[
@@ -82,42 +82,43 @@ def dupes(
             "--seconds",
             min=0,
             metavar="S",
-            help="The most between two pictures of a burst.",
+            help="Maximum time between two images of a burst.",
         ),
     ] = 2.0,
     index_path: IndexOption = None,
     as_json: JsonOption = False,
     as_paths: Annotated[
-        bool, typer.Option("--paths", help="Print what could go: absolute paths, one a line.")
+        bool,
+        typer.Option("--paths", help="Print the redundant files: absolute paths, one per line."),
     ] = False,
     as_nul: Annotated[
-        bool, typer.Option("-0", help="Print what could go: absolute paths, each ended by NUL.")
+        bool,
+        typer.Option("-0", help="Print the redundant files: absolute paths, each ended by NUL."),
     ] = False,
     gallery: Annotated[
         str | None,
         typer.Option(
             "--gallery",
             metavar="[FILE.html]",
-            help="Write a page of the groups, with thumbnails; - is standard output.",
+            help="Write an HTML page of the groups, with thumbnails; - is standard output.",
         ),
     ] = None,
-    open_page: Annotated[bool, typer.Option("--open", help="Open that page.")] = False,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page of --gallery.")] = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Find files of which one would do, and say which to keep. Nothing is removed.
+    """Find duplicate and near-duplicate files and suggest which to keep. Nothing is deleted.
 
-    All three kinds are looked for, or those that are named. Of each group one file is kept: of
-    images the one with the most pixels, then the sharpest, then by its format; of texts the one
-    with the most words. All others were compared with that very one. Files that are gone or
-    changed since they were indexed are named, and count for nothing.
+    By default, all three kinds are found. One file of each group is kept: the image with the most
+    pixels, then the sharpest, then by format; the text with the most words. All other files of the
+    group were compared with that file. Files deleted or changed since indexing are reported and
+    are in no group.
     """
     from nmm.index.common.numpy_threads import import_numpy_single_threaded
 
     import_numpy_single_threaded()
     from nmm.cli.options.filters import tell_emptied
-    from nmm.cli.render.duplicates import page as page_of
-    from nmm.cli.render.duplicates import table
-    from nmm.cli.render.formats import AS_ON_DISK, only_one
+    from nmm.cli.render.formats import only_one
+    from nmm.cli.render.html.duplicates import page as page_of
     from nmm.cli.render.html.gallery_option import Page
     from nmm.index.analysis.collection import open_collection
     from nmm.index.analysis.dupes.groups import find_duplicates
@@ -125,65 +126,73 @@ def dupes(
     from nmm.index.store.layout import index_folder
 
     form = only_one({"--json": as_json, "--paths": as_paths, "-0": as_nul})
-
-    def tell(text: str) -> None:
-        if not quiet:
-            typer.echo(text, err=True)
-
     if open_page and gallery is None:
         gallery = ""
     page = None
     if gallery is not None:
-        page = Page(gallery, PAGE, form=bool(form), opened=open_page)
-    matches = [MatchKind(kind.value) for kind in only or Only]
+        page = Page(gallery, PAGE_NAME, form=bool(form), opened=open_page)
+
+    def note(text: str) -> None:
+        if not quiet:
+            typer.echo(text, err=True)
+
+    kinds = only or list(DuplicateKind)
     filters = among.typed.read()
     with open_collection(index_folder(index_path), among.kinds, filters) as collection:
         thresholds = Thresholds(bits=bits, cosine=cosine, seconds=seconds)
-        found = find_duplicates(collection, matches, thresholds)
-        emptied, files = collection.emptied, len(collection.files)
-    if as_json:
-        emit(_json(found))
-    elif as_paths or as_nul:
-        end = "\0" if as_nul else "\n"
-        going = [copy.path for group in found.groups for copy in group.files if not copy.keep]
-        emit("".join(path + end for path in going), AS_ON_DISK)
-    elif page is None:
-        emit(table(found))
+        found = find_duplicates(collection, [MatchKind(kind.value) for kind in kinds], thresholds)
+    if form or page is None:
+        _print_report(form, found)
     if page is not None:
-        page.write(page_of(found), tell)
-    _tell_missing(found.missing)
-    for line in tell_emptied(emptied, among.typed, among.kinds):
-        tell(line)
-    if not (emptied or found.groups):
-        tell(f"Of {count(files, 'file')}, none could go{_kinds(only or list(Only))}.")
+        page.write(page_of(found), note)
+    _report_missing(found.missing)
+    for line in tell_emptied(collection.emptied, among.typed, among.kinds):
+        note(line)
+    if not (collection.emptied or found.groups):
+        note(f"No duplicates in {count(len(collection.files), 'file')}{_describe_kinds(kinds)}.")
     if not found.groups:
         raise typer.Exit(Exit.NOTHING_FOUND)
     if found.missing or (page is not None and page.failed):
         raise typer.Exit(Exit.SOME_SKIPPED)
 
 
+def _print_report(form: str, found: DuplicateReport) -> None:
+    """Print the groups in the form of an option; as a table if it is empty."""
+    from nmm.cli.render.duplicates import table
+    from nmm.cli.render.formats import AS_ON_DISK
+
+    if form == "--json":
+        emit(_json(found))
+    elif form:
+        end = "\0" if form == "-0" else "\n"
+        redundant = [copy.path for group in found.groups for copy in group.files if not copy.keep]
+        emit("".join(path + end for path in redundant), AS_ON_DISK)
+    else:
+        emit(table(found))
+
+
 def _json(found: DuplicateReport) -> str:
-    answer = {
+    document = {
         "version": VERSION,
         "bytes": found.bytes,
         "groups": [asdict(group) for group in found.groups],
         "missing": [{"path": path, "reason": reason} for path, reason in found.missing],
     }
-    return json.dumps(answer, ensure_ascii=False, indent=2) + "\n"
+    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
 
 
-def _kinds(matches: Sequence[Only]) -> str:
-    """What was looked for, if not all."""
-    return (
-        "" if set(matches) == set(Only) else f" ({' and '.join(match.value for match in matches)})"
-    )
+def _describe_kinds(kinds: Sequence[DuplicateKind]) -> str:
+    """Return the kinds that were searched in parentheses, unless it was all."""
+    if set(kinds) == set(DuplicateKind):
+        return ""
+    return f" ({' and '.join(kind.value for kind in kinds)})"
 
 
-def _tell_missing(missing: Sequence[tuple[str, str]]) -> None:
-    """Name what is not, or not any more, what was indexed."""
+def _report_missing(missing: Sequence[tuple[str, str]]) -> None:
+    """Name the files that were deleted or changed since indexing."""
     for path, reason in missing[:MISSING_SHOWN]:
         typer.echo(f"{printable(path)}: {printable(reason)}", err=True)
     if (more := len(missing) - MISSING_SHOWN) > 0:
-        typer.echo(f"and {more:,} more, which --json names.", err=True)
+        typer.echo(f"and {more:,} more; see --json", err=True)
     if missing:
-        typer.echo("They are in no group. Bring the index up to date with: nmm index", err=True)
+        typer.echo("They are in no group. Update the index with: nmm index", err=True)

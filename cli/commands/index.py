@@ -26,9 +26,10 @@ from nmm.cli.options.common import (
     ThreadsOption,
     WaitOption,
 )
+from nmm.index.encoders.backend import Backend, Device, Precision
 from nmm.index.encoders.registry import DEFAULT
 from nmm.index.encoders.resolve import find_model
-from nmm.index.encoders.runtime.backend import Backend, Device, Precision, check_backend
+from nmm.index.encoders.runtime.devices import check_backend
 
 if TYPE_CHECKING:
     from nmm.index.events import OcrSummary, Summary

@@ -1,4 +1,4 @@
-"""`nmm map`: a picture of all files, in which those that are alike lie together."""
+"""`nmm map`: a 2-D map of all files that places similar files close together."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Examples:
   nmm map --png map.png
   nmm map --json | jq -r '.results[] | select(.x > 0.9) | .path'
 """
-PAGE = "map.html"
+DEFAULT_PAGE = "map.html"
 SKIPPED_SHOWN = 10
 
 
@@ -44,8 +44,8 @@ def map_(
             "--output",
             "-o",
             metavar="FILE.html",
-            help="Write the page there; - is standard output. If neither it nor --png or --json is "
-            f"given, {PAGE} in the current folder.",
+            help="Write the HTML page to a file; - is standard output. Without -o, --png and "
+            f"--json: {DEFAULT_PAGE} in the current folder.",
         ),
     ] = None,
     png: Annotated[
@@ -53,20 +53,23 @@ def map_(
         typer.Option(
             "--png",
             metavar="FILE.png",
-            help="Draw a picture without a browser, and show it where the terminal can.",
+            help="Draw a PNG image, and show it if the terminal can.",
         ),
     ] = None,
     clusters: Annotated[
         int | None,
         typer.Option(
-            "--clusters", min=0, metavar="N", help="Groups; 0 is none, chosen if not given."
+            "--clusters",
+            min=0,
+            metavar="N",
+            help="Number of groups; chosen by default, 0 for none.",
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, metavar="N", help="Another one draws another map.")
+        int, typer.Option("--seed", min=0, metavar="N", help="Random seed of the map.")
     ] = 0,
     open_page: Annotated[
-        bool, typer.Option("--open", help="Open the page, or else the picture, in its viewer.")
+        bool, typer.Option("--open", help="Open the page, or else the image, in its viewer.")
     ] = False,
     index_path: IndexOption = None,
     as_json: JsonOption = False,
@@ -74,19 +77,19 @@ def map_(
     *,
     among: Among,
 ) -> None:
-    """Draw a map of images and texts: what is alike lies together, and groups have names.
+    """Draw a 2-D map that places similar images and texts close together, and name the groups.
 
-    The page needs no network and nothing beside it. Zoom in, point at files, click to open them,
-    search, and draw around some to have their paths. No file is read but images, for their
-    thumbnails. Needs: pip install 'nmm[map]'
+    The page is one file and needs no network. Zoom, hover over files, click to open them, search,
+    or select files with a lasso to get their paths. Only images are read, for their thumbnails.
+    Needs: pip install 'nmm[map]'
     """
-    page = _page_of(output, is_default=png is None and not as_json)
+    page = _page_path(output, is_default=png is None and not as_json)
     if as_json and output == STDOUT:
-        raise UsageError("--json and -o - both are standard output.", hint="Name a file: -o FILE")
+        raise UsageError("--json and -o - both use standard output.", hint="Give a file: -o FILE")
     if open_page and (page in (None, STDOUT)) and png is None:
-        raise UsageError("There is no page to open.", hint="Name a file for it: -o map.html")
+        raise UsageError("There is no page to open.", hint=f"Give a file: -o {DEFAULT_PAGE}")
     png = png and png.expanduser()
-    _check(page, png)
+    _check_writable(page, png)
 
     from nmm.index.analysis.collection import open_collection
     from nmm.index.analysis.projection.layout import build_map
@@ -94,60 +97,62 @@ def map_(
     from nmm.index.store.layout import index_folder
 
     check_installed()
-    with Progress(quiet=quiet, index=index_path) as progress:
-        filters = among.typed.read()
-
-        def compiling() -> None:
-            progress.note("Preparing the model for this machine, once.")
-
-        with open_collection(
-            index_folder(index_path), among.kinds, filters, on_compile=compiling
-        ) as collection:
-            if not collection.files:
-                if not quiet:
-                    for line in tell_emptied(collection.emptied, among.typed, among.kinds):
-                        progress.note(line)
-                raise typer.Exit(Exit.NOTHING_FOUND)
-            progress.advance("Laying out", 0)
-            drawn = build_map(
-                collection,
-                clusters=clusters,
-                seed=seed,
-                on_embed=lambda number: progress.note(
-                    f"Embedding {number:,} words to name groups by, once."
-                ),
-            )
-            sprites = _sprites(collection, drawn, progress, is_page=page is not None)
-            if as_json:
-                emit(_as_json(collection, drawn))
-            _write(page, collection, drawn, sprites)
-            if png:
-                _draw(png, collection, drawn, sprites)
+    filters = among.typed.read()
+    with (
+        Progress(quiet=quiet, index=index_path) as progress,
+        open_collection(
+            index_folder(index_path),
+            among.kinds,
+            filters,
+            on_compile=lambda: progress.note("Preparing the model for this machine, once."),
+        ) as collection,
+    ):
+        if not collection.files:
+            if not quiet:
+                for line in tell_emptied(collection.emptied, among.typed, among.kinds):
+                    progress.note(line)
+            raise typer.Exit(Exit.NOTHING_FOUND)
+        progress.advance("Laying out", 0)
+        drawn = build_map(
+            collection,
+            clusters=clusters,
+            seed=seed,
+            on_embed=lambda number: progress.note(
+                f"Embedding {number:,} words for group names, once."
+            ),
+        )
+        sprites = _make_sprites(collection, drawn, progress, is_page=page is not None)
+        if as_json:
+            emit(_as_json(collection, drawn))
+        _write_page(page, collection, drawn, sprites)
+        if png:
+            _write_png(png, collection, drawn, sprites)
     if not quiet:
-        _tell(collection, drawn, sprites)
+        _report(collection, drawn, sprites)
     files = [file for file in (None if page == STDOUT else page, png) if file]
+    # Standard output is free for names and the preview.
     if page != STDOUT and not as_json:
         for file in files:
             emit(f"{file}\n")
-    if png and not quiet and page != STDOUT and not as_json:
-        _show(png)
-    failed = _view(Path(files[0])) if open_page else False
+        if png and not quiet:
+            _preview(png)
+    failed = _open_viewer(Path(files[0])) if open_page else False
     if failed or (sprites and sprites.skipped):
         raise typer.Exit(Exit.SOME_SKIPPED)
 
 
-def _page_of(output: str | None, *, is_default: bool) -> str | None:
-    """Where the page goes; None if there is none."""
-    name = output if output is not None else PAGE if is_default else None
+def _page_path(output: str | None, *, is_default: bool) -> str | None:
+    """Return the path of the page, `-` for standard output, or None for no page."""
+    name = output if output is not None else DEFAULT_PAGE if is_default else None
     if name is None or name == STDOUT:
         return name
     if not name:
-        raise UsageError("-o is empty.", hint=f"Name a file: -o {PAGE}")
+        raise UsageError("-o is empty.", hint=f"Give a file: -o {DEFAULT_PAGE}")
     return str(Path(name).expanduser())
 
 
-def _check(page: str | None, png: Path | None) -> None:
-    """See that files can be written, before all else is done for them."""
+def _check_writable(page: str | None, png: Path | None) -> None:
+    """Check that the output files can be written, before all other work."""
     if page not in (None, STDOUT):
         from nmm.cli.render.html.gallery import check_place
 
@@ -158,22 +163,22 @@ def _check(page: str | None, png: Path | None) -> None:
         check_picture(png)
 
 
-def _sprites(
+def _make_sprites(
     collection: FileCollection, drawn: FileMap, progress: Progress, *, is_page: bool
 ) -> Sprites | None:
-    """Thumbnails: of as many images as a page takes, or a picture."""
+    """Make thumbnails: as many as a page holds, or those that do not overlap in an image."""
     from nmm.cli.render.html.map_png import without_overlap
     from nmm.cli.render.html.sprites import chosen, sprites
 
-    places = chosen(collection.files, drawn)
+    positions = chosen(collection.files, drawn)
     if not is_page:
-        places = without_overlap(drawn, places)
-    progress.advance("Thumbnails", 0, len(places))
-    paths = [collection.files[place].path for place in places]
-    return sprites(paths, places, lambda: progress.advance("Thumbnails"))
+        positions = without_overlap(drawn, positions)
+    progress.advance("Thumbnails", 0, len(positions))
+    paths = [collection.files[position].path for position in positions]
+    return sprites(paths, positions, lambda: progress.advance("Thumbnails"))
 
 
-def _write(
+def _write_page(
     where: str | None, collection: FileCollection, drawn: FileMap, thumbnails: Sprites | None
 ) -> None:
     from nmm.cli.render.html.map_page import Page
@@ -191,7 +196,7 @@ def _write(
         page.write(Path(where))
 
 
-def _draw(
+def _write_png(
     file: Path, collection: FileCollection, drawn: FileMap, thumbnails: Sprites | None
 ) -> None:
     from nmm.cli.render.html.map_png import picture, write_picture
@@ -200,8 +205,8 @@ def _draw(
 
 
 def _as_json(collection: FileCollection, drawn: FileMap) -> str:
-    """Where each file is, and what its group is called."""
-    shown = {
+    """Return the position and the group of each file."""
+    document = {
         "version": VERSION,
         "model": collection.model,
         "clusters": [
@@ -227,33 +232,33 @@ def _as_json(collection: FileCollection, drawn: FileMap) -> str:
             )
         ],
     }
-    return json.dumps(shown, ensure_ascii=False) + "\n"
+    return json.dumps(document, ensure_ascii=False) + "\n"
 
 
-def _tell(collection: FileCollection, drawn: FileMap, thumbnails: Sprites | None) -> None:
-    """Say what is on the map, and what is missing there."""
+def _report(collection: FileCollection, drawn: FileMap, thumbnails: Sprites | None) -> None:
+    """Report what is on the map, and images without a thumbnail."""
     images = sum(item.kind == "image" for item in collection.files)
-    said = f"{count(images, 'image')} and {count(len(collection.files) - images, 'text')}"
+    summary = f"{count(images, 'image')} and {count(len(collection.files) - images, 'text')}"
     if drawn.clusters:
-        said += f" in {count(len(drawn.clusters), 'group')}"
-    typer.echo(f"{said}, with the model {printable(collection.model)}.", err=True)
+        summary += f" in {count(len(drawn.clusters), 'group')}"
+    typer.echo(f"{summary}, with the model {printable(collection.model)}.", err=True)
     skipped = thumbnails.skipped if thumbnails else []
     for path, reason in skipped[:SKIPPED_SHOWN]:
         typer.echo(f"no thumbnail of {printable(path)}: {printable(reason)}", err=True)
     if (more := len(skipped) - SKIPPED_SHOWN) > 0:
-        typer.echo(f"and of {more:,} more", err=True)
+        typer.echo(f"and {more:,} more", err=True)
 
 
-def _show(file: Path) -> None:
-    """Draw the picture in the terminal, if that can show one."""
+def _preview(file: Path) -> None:
+    """Show the image in the terminal, if it can."""
     from nmm.cli.render.preview import open_preview
 
     if preview := open_preview():
         emit(preview.draw_file(file, os.get_terminal_size(sys.stdout.fileno()).columns))
 
 
-def _view(file: Path) -> bool:
-    """Open a file in its viewer; whether that failed."""
+def _open_viewer(file: Path) -> bool:
+    """Open a file in its viewer; return whether that failed."""
     from nmm.cli.render.viewer import view
 
     reason = view(file.absolute())

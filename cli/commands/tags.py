@@ -1,4 +1,4 @@
-"""`nmm tags`: the labels that files were given."""
+"""`nmm tags`: list and remove the tags of files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Examples:
 """
 
 app = typer.Typer(
-    help="List the tags that nmm classify --write-tags gave, and remove them.",
+    help="List and remove the tags written by nmm classify --write-tags.",
     epilog=EXAMPLES,
     invoke_without_command=True,
     rich_markup_mode=None,
@@ -34,7 +34,7 @@ app = typer.Typer(
 def tags(
     context: typer.Context, index_path: IndexOption = None, as_json: JsonOption = False
 ) -> None:
-    """List the tags that nmm classify --write-tags gave, and remove them.
+    """List and remove the tags written by nmm classify --write-tags.
 
     Without a command: nmm tags list.
     """
@@ -44,7 +44,7 @@ def tags(
 
 @app.command("list")
 def list_(index_path: IndexOption = None, as_json: JsonOption = False) -> None:
-    """List the tags, and how many files have each."""
+    """List the tags and the number of files with each."""
     from nmm.index.analysis.classification.tags import list_tags
     from nmm.index.store.layout import index_folder
 
@@ -55,7 +55,7 @@ def list_(index_path: IndexOption = None, as_json: JsonOption = False) -> None:
     width = max((len(str(tag.files)) for tag in found), default=0)
     emit("".join(f"{tag.files:>{width}}  {printable(tag.label)}\n" for tag in found))
     if not found:
-        typer.echo("No file has a tag. Give some with: nmm classify --write-tags", err=True)
+        typer.echo("No file has a tag. Add tags with: nmm classify --write-tags", err=True)
 
 
 @app.command()
@@ -68,14 +68,14 @@ def remove(
     wait: WaitOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Take tags from all files that have them; the files stay as they are."""
+    """Remove tags from all files. The files stay as they are."""
     from nmm.cli.options.filters import parse_label
     from nmm.index.analysis.classification.tags import remove_tags
     from nmm.index.store.layout import index_folder
     from nmm.index.store.lock import Wait
 
-    named = [parse_label("A tag", label) for label in labels]
+    parsed = [parse_label("A tag", label) for label in labels]
     with stopping() as stop:
-        removed = remove_tags(named, index_folder(index_path), wait=Wait(stop) if wait else None)
-    files = "1 file has" if removed == 1 else f"{removed} files have"
-    emit(f'{{"files": {removed}}}\n' if as_json else f"{files} a tag less.\n")
+        removed = remove_tags(parsed, index_folder(index_path), wait=Wait(stop) if wait else None)
+    files = "1 file" if removed == 1 else f"{removed} files"
+    emit(f'{{"files": {removed}}}\n' if as_json else f"Tags removed from {files}.\n")

@@ -27,7 +27,7 @@ from nmm.cli.options.common import (
     QuietOption,
     ThreadsOption,
 )
-from nmm.index.encoders.runtime.backend import Backend, Device, Precision
+from nmm.index.encoders.backend import Backend, Device, Precision
 
 if TYPE_CHECKING:
     from nmm.index.events import Summary

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nmm.cli.framework.completion import models
-from nmm.index.encoders.runtime.backend import Device, Precision
+from nmm.index.encoders.backend import Device, Precision
 
 IndexOption = Annotated[
     Path | None,

@@ -1,4 +1,4 @@
-"""What a classification has found, in the forms of output."""
+"""Prints classification results: as a table, JSON, CSV or paths."""
 
 from __future__ import annotations
 
@@ -16,126 +16,132 @@ if TYPE_CHECKING:
     from nmm.index.analysis.classification.classifier import Classification
     from nmm.index.store.catalog.file_vectors import Item
 
-# Rows that are printed at once.
-BLOCK = 4096
+ROWS_PER_WRITE = 4096
 DIGITS = 6
 
 
 class Row(NamedTuple):
-    """A file and what it is.
+    """A file with its label.
 
     Attributes:
-        place: Of the file in the classification.
+        position: The position of the file in the classification.
         item: The file.
-        label: The likeliest.
-        score: The probability of that.
+        label: The most probable label.
+        score: Its probability.
     """
 
-    place: int
+    position: int
     item: Item
     label: str
     score: float
 
 
-def rows(found: Classification, only: Sequence[str], least: float) -> list[Row]:
-    """The files by label, in the order of the labels, the surest first.
+def select_rows(result: Classification, only: Sequence[str], min_score: float) -> list[Row]:
+    """Return files by label, in the order of the labels, the most probable first.
 
     Args:
-        found: What they are.
-        only: Labels that are wanted; if none, all.
-        least: The score that is wanted.
+        result: The classification.
+        only: The labels to select; if empty, all.
+        min_score: The minimum probability.
     """
     import numpy as np
 
-    best = found.scores[np.arange(len(found.files)), found.best]
-    # Sorted by path already, and stable.
-    order = np.lexsort((-best, found.best)).tolist()
-    wanted = {found.labels.index(label) for label in only or found.labels}
+    best = result.scores[np.arange(len(result.files)), result.best]
+    # The sort is stable, and the files are sorted by path.
+    order = np.lexsort((-best, result.best)).tolist()
+    wanted = {result.labels.index(label) for label in only or result.labels}
     return [
-        Row(place, found.files[place], found.labels[found.best[place]], float(best[place]))
-        for place in order
-        if int(found.best[place]) in wanted and best[place] >= least
+        Row(
+            position,
+            result.files[position],
+            result.labels[result.best[position]],
+            float(best[position]),
+        )
+        for position in order
+        if int(result.best[position]) in wanted and best[position] >= min_score
     ]
 
 
-def show(name: str, found: Classification, shown: Sequence[Row]) -> None:
-    """Print rows in the form of an option; in a table, if it is empty."""
-    lines = LINES[name](found, shown)
+def print_rows(name: str, result: Classification, rows: Sequence[Row]) -> None:
+    """Print rows in the form of an option; as a table if it is empty."""
+    lines = FORMATTERS[name](result, rows)
     block = []
     for line in lines:
         block.append(line)
-        if len(block) == BLOCK:
-            emit("".join(block), AS_ON_DISK if name in AS_PATHS else "backslashreplace")
+        if len(block) == ROWS_PER_WRITE:
+            emit("".join(block), AS_ON_DISK if name in RAW_PATH_FORMS else "backslashreplace")
             block.clear()
-    emit("".join(block), AS_ON_DISK if name in AS_PATHS else "backslashreplace")
+    emit("".join(block), AS_ON_DISK if name in RAW_PATH_FORMS else "backslashreplace")
 
 
-def counts(shown: Sequence[Row], labels: Sequence[str]) -> str:
-    """How many files have each label, as a person says it."""
-    by_label = Counter(row.label for row in shown)
-    said = [f"{by_label[label]} {printable(label)}" for label in labels if by_label[label]]
-    return ", ".join(said)
+def describe_counts(rows: Sequence[Row], labels: Sequence[str]) -> str:
+    """Return how many files have each label, as text."""
+    by_label = Counter(row.label for row in rows)
+    parts = [f"{by_label[label]} {printable(label)}" for label in labels if by_label[label]]
+    return ", ".join(parts)
 
 
-def _fields(found: Classification, shown: Sequence[Row]) -> Iterator[dict[str, Any]]:
-    """Rows by the names of the JSON."""
+def _fields(result: Classification, rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
+    """Yield the JSON object of each row."""
     import numpy as np
 
-    for start in range(0, len(shown), BLOCK):
-        block = shown[start : start + BLOCK]
-        scores = found.scores[[row.place for row in block]].astype(np.float64)
+    for start in range(0, len(rows), ROWS_PER_WRITE):
+        block = rows[start : start + ROWS_PER_WRITE]
+        scores = result.scores[[row.position for row in block]].astype(np.float64)
         for row, rounded in zip(block, np.round(scores, DIGITS).tolist(), strict=True):
             yield {
                 "path": row.item.path,
                 "label": row.label,
                 "score": round(row.score, DIGITS),
-                "scores": dict(zip(found.labels, rounded, strict=True)),
+                "scores": dict(zip(result.labels, rounded, strict=True)),
             }
 
 
-def _json(found: Classification, shown: Sequence[Row]) -> Iterator[str]:
-    """One object, of which each result has a line of its own."""
+def _json(result: Classification, rows: Sequence[Row]) -> Iterator[str]:
+    """Yield one JSON object with one line per result."""
     yield f'{{"version": {VERSION}, "results": ['
-    for number, named in enumerate(_fields(found, shown)):
-        line = json.dumps(named, ensure_ascii=False)
+    for number, values in enumerate(_fields(result, rows)):
+        line = json.dumps(values, ensure_ascii=False)
         yield f"{',' if number else ''}\n  {line}"
     yield "\n]}\n"
 
 
-def _json_lines(found: Classification, shown: Sequence[Row]) -> Iterator[str]:
-    for named in _fields(found, shown):
-        yield json.dumps(named, ensure_ascii=False) + "\n"
+def _json_lines(result: Classification, rows: Sequence[Row]) -> Iterator[str]:
+    for values in _fields(result, rows):
+        yield json.dumps(values, ensure_ascii=False) + "\n"
 
 
-def _csv(found: Classification, shown: Sequence[Row]) -> Iterator[str]:
-    """RFC 4180 but for the line ends; a column for each label, after the three that are fixed."""
-    yield csv_row(("path", "label", "score", *found.labels))
-    for named in _fields(found, shown):
-        yield csv_row((named["path"], named["label"], named["score"], *named["scores"].values()))
+def _csv(result: Classification, rows: Sequence[Row]) -> Iterator[str]:
+    """Yield RFC 4180 rows with LF line ends: path, label, score, and a column per label."""
+    yield csv_row(("path", "label", "score", *result.labels))
+    for values in _fields(result, rows):
+        yield csv_row(
+            (values["path"], values["label"], values["score"], *values["scores"].values())
+        )
 
 
-def _paths(_: Classification, shown: Sequence[Row]) -> Iterator[str]:
-    for row in shown:
+def _paths(_: Classification, rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
         yield f"{row.item.path}\n"
 
 
-def _nul_paths(_: Classification, shown: Sequence[Row]) -> Iterator[str]:
-    for row in shown:
+def _nul_paths(_: Classification, rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
         yield f"{row.item.path}\0"
 
 
-def _table(found: Classification, shown: Sequence[Row]) -> Iterator[str]:
-    if not shown:
+def _table(result: Classification, rows: Sequence[Row]) -> Iterator[str]:
+    if not rows:
         return
-    width = max(len("label"), *(len(printable(label)) for label in found.labels))
+    width = max(len("label"), *(len(printable(label)) for label in result.labels))
     yield f"score  {'label':<{width}}  file\n"
     here = current_folder()
-    for row in shown:
+    for row in rows:
         label, path = printable(row.label), printable(row.item.path.removeprefix(here))
         yield f"{row.score:>5.2f}  {label:<{width}}  {path}\n"
 
 
-LINES = {
+FORMATTERS = {
     "": _table,
     "--json": _json,
     "--jsonl": _json_lines,
@@ -143,5 +149,5 @@ LINES = {
     "--paths": _paths,
     "-0": _nul_paths,
 }
-# A name that is no UTF-8 comes out as it is on disk, where it stands by itself.
-AS_PATHS = {"--csv", "--paths", "-0"}
+# In these forms, paths that are not valid UTF-8 are printed as the bytes on disk.
+RAW_PATH_FORMS = {"--csv", "--paths", "-0"}

@@ -1,4 +1,4 @@
-"""The forms in which groups of files are printed."""
+"""Prints clusters of files: as a table, JSON or CSV."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
     from nmm.index.analysis.clustering.clusters import Cluster, Method
     from nmm.index.analysis.collection import FileCollection
 
-    Write: TypeAlias = Callable[[FileCollection, Sequence[Cluster], Method], None]
+    Writer: TypeAlias = Callable[[FileCollection, Sequence[Cluster], Method], None]
 
 VERSION = 1
-UNKNOWN_WIDTH, LEAST_WIDTH = 160, 40
-# Central files that the table names.
-NAMED = 4
+UNKNOWN_WIDTH, MIN_WIDTH = 160, 40
+# Central files per cluster in the table.
+CENTRAL_FILES_SHOWN = 4
 
 
-def chosen(*, as_json: bool, as_jsonl: bool, as_csv: bool) -> Write | None:
-    """The form for scripts that was asked for, or None.
+def select_writer(*, as_json: bool, as_jsonl: bool, as_csv: bool) -> Writer | None:
+    """Return the function that prints the requested script format, or None.
 
     Raises:
-        UsageError: More than one was.
+        UsageError: More than one format was requested.
     """
-    forms = {"--json": print_json, "--jsonl": print_lines, "--csv": print_csv}
+    forms = {"--json": print_json, "--jsonl": print_jsonl, "--csv": print_csv}
     return forms.get(only_one({"--json": as_json, "--jsonl": as_jsonl, "--csv": as_csv}))
 
 
 def print_json(collection: FileCollection, clusters: Sequence[Cluster], method: Method) -> None:
-    """One object: the groups, each with all its files, the nearest to its centre first."""
-    shown = {
+    """Print one object: the clusters, each with its files, the nearest to the centre first."""
+    document = {
         "version": VERSION,
         "model": collection.model,
         "method": method.value,
@@ -49,26 +49,28 @@ def print_json(collection: FileCollection, clusters: Sequence[Cluster], method: 
                 "name": one.name,
                 "words": list(one.words),
                 "count": len(one.files),
-                **counts(collection, one),
+                **count_kinds(collection, one),
                 "central": [collection.files[file].path for file in one.central],
                 "files": [collection.files[file].path for file in one.files.tolist()],
             }
             for one in clusters
         ],
-        "in_none": [collection.files[file].path for file in _in_none(collection, clusters)],
+        "in_none": [
+            collection.files[file].path for file in _outside_clusters(collection, clusters)
+        ],
     }
-    emit(json.dumps(shown, ensure_ascii=False, indent=2) + "\n")
+    emit(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
 
 
-def print_lines(collection: FileCollection, clusters: Sequence[Cluster], method: Method) -> None:
-    """One object for a file, with the number and name of its group, on a line."""
+def print_jsonl(collection: FileCollection, clusters: Sequence[Cluster], method: Method) -> None:
+    """Print one object per line for each file, with the number and name of its cluster."""
     del method
     lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in _rows(collection, clusters))
     emit("".join(lines))
 
 
 def print_csv(collection: FileCollection, clusters: Sequence[Cluster], method: Method) -> None:
-    """The same in RFC 4180, but for the line ends; a file in no group has an empty number."""
+    """Print RFC 4180 rows with LF line ends; the number is empty for a file in no cluster."""
     del method
     rows = (csv_row(tuple(row.values())) for row in _rows(collection, clusters))
     emit("".join([csv_row(COLUMNS), *rows]), AS_ON_DISK)
@@ -83,24 +85,24 @@ def _rows(collection: FileCollection, clusters: Sequence[Cluster]) -> Iterator[d
             file = collection.files[position]
             values = (file.path, file.kind, number, one.name, rank)
             yield dict(zip(COLUMNS, values, strict=True))
-    for position in _in_none(collection, clusters):
+    for position in _outside_clusters(collection, clusters):
         file = collection.files[position]
         yield dict(zip(COLUMNS, (file.path, file.kind, None, None, None), strict=True))
 
 
-def _in_none(collection: FileCollection, clusters: Sequence[Cluster]) -> list[int]:
+def _outside_clusters(collection: FileCollection, clusters: Sequence[Cluster]) -> list[int]:
     inside = {file for one in clusters for file in one.files.tolist()}
     return [file for file in range(len(collection.files)) if file not in inside]
 
 
-def counts(collection: FileCollection, one: Cluster) -> dict[str, int]:
-    """How many images and texts are in a group."""
+def count_kinds(collection: FileCollection, one: Cluster) -> dict[str, int]:
+    """Return how many images and texts are in a cluster."""
     images = sum(collection.files[file].kind == "image" for file in one.files.tolist())
     return {"images": images, "texts": len(one.files) - images}
 
 
 def print_table(collection: FileCollection, clusters: Sequence[Cluster]) -> None:
-    """For people: counts and name of each group, and below these its central files."""
+    """Print a table: counts and name of each cluster, and its central files below."""
     from rich.console import Console
     from rich.style import Style
     from rich.text import Text
@@ -108,24 +110,28 @@ def print_table(collection: FileCollection, clusters: Sequence[Cluster]) -> None
     from nmm.cli.render.table import uri
 
     terminal = sys.stdout.isatty()
-    width = max(shutil.get_terminal_size((UNKNOWN_WIDTH, 24)).columns, LEAST_WIDTH)
+    width = max(shutil.get_terminal_size((UNKNOWN_WIDTH, 24)).columns, MIN_WIDTH)
     console = Console(file=io.StringIO(), force_terminal=terminal, highlight=False, width=width)
-    heads = ("files", "images", "texts")
-    most = [len(collection.files)] * len(heads)
-    wide = [max(len(head), len(f"{one:,}")) for head, one in zip(heads, most, strict=True)]
-    indent = sum(wide) + 2 * len(wide)
+    headers = ("files", "images", "texts")
+    totals = [len(collection.files)] * len(headers)
+    widths = [
+        max(len(header), len(f"{one:,}")) for header, one in zip(headers, totals, strict=True)
+    ]
+    indent = sum(widths) + 2 * len(widths)
 
     def numbers(values: Sequence[object]) -> str:
-        return "".join(f"{value:>{room}}  " for value, room in zip(values, wide, strict=True))
+        return "".join(
+            f"{value:>{column_width}}  " for value, column_width in zip(values, widths, strict=True)
+        )
 
-    lines = [Text(f"{numbers(heads)}group", "bold")]
+    lines = [Text(f"{numbers(headers)}group", "bold")]
     for one in clusters:
-        of_kinds = counts(collection, one)
-        line = Text(numbers([f"{n:,}" for n in (len(one.files), *of_kinds.values())]))
+        kind_counts = count_kinds(collection, one)
+        line = Text(numbers([f"{n:,}" for n in (len(one.files), *kind_counts.values())]))
         line.append(printable(one.name), "bold")
         line.truncate(width, overflow="ellipsis")
         below = Text(" " * indent)
-        for place, position in enumerate(one.central[:NAMED]):
+        for place, position in enumerate(one.central[:CENTRAL_FILES_SHOWN]):
             path = collection.files[position].path
             below.append(", " if place else "", "dim")
             link = uri(path) if terminal else None

@@ -1,4 +1,4 @@
-"""What `nmm eval` prints: figures with their intervals, as a table, JSON or CSV."""
+"""Prints evaluations: figures with confidence intervals as a table, JSON or CSV."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from nmm.cli.console.stdout import emit
 from nmm.cli.console.text import printable
 from nmm.cli.render.formats import csv_row
 from nmm.index.errors import UsageError
-from nmm.index.evaluation.bootstrap import Measured, measure
+from nmm.index.evaluation.bootstrap import Estimate, estimate
 
 if TYPE_CHECKING:
     from nmm.index.evaluation.bootstrap import Sampling, Statistics
 
-# Grows when a name changes its meaning.
+# The version of the JSON; increased when a name changes its meaning.
 VERSION = 1
-LABEL, CELL = 20, 12
+LABEL_WIDTH, CELL_WIDTH = 20, 12
 TITLES = {
     "mrr": "MRR", "ndcg@10": "nDCG@10", "top1": "top-1", "top5": "top-5",
     "spearman": "Spearman", "pearson": "Pearson",
@@ -29,7 +29,7 @@ TITLES = {
 
 @dataclass(frozen=True)
 class System:
-    """One of what is measured, by a name that no other has, and what JSON says of it besides."""
+    """A measured system: a unique name, its statistics, and further JSON fields."""
 
     name: str
     statistics: Statistics
@@ -37,30 +37,32 @@ class System:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Figures of each system, and how much those after the first differ from it."""
+class Comparison:
+    """Figures of each system, and the differences of the others from the first."""
 
     metrics: Sequence[str]
     sampling: Sampling
     systems: Sequence[System]
-    measured: list[list[Measured]] = field(default_factory=list)
-    differences: list[list[Measured]] = field(default_factory=list)
+    estimates: list[list[Estimate]] = field(default_factory=list)
+    differences: list[list[Estimate]] = field(default_factory=list)
 
 
-def measured(metrics: Sequence[str], systems: Sequence[System], sampling: Sampling) -> Figures:
-    """Measure systems on the same observations."""
+def compare_systems(
+    metrics: Sequence[str], systems: Sequence[System], sampling: Sampling
+) -> Comparison:
+    """Compute the figures of systems measured on the same observations."""
     first, *others = (system.statistics for system in systems)
-    return Figures(
+    return Comparison(
         metrics,
         sampling,
         systems,
-        [measure(system.statistics, sampling) for system in systems],
-        [measure(other - first, sampling) for other in others],
+        [estimate(system.statistics, sampling) for system in systems],
+        [estimate(other - first, sampling) for other in others],
     )
 
 
-def named_apart(names: Sequence[tuple[str, str]]) -> list[str]:
-    """Names, each with what tells it apart where another is the same."""
+def unique_names(names: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the names, extended by a distinction where two are equal."""
     plain = [name for name, _ in names]
     return [name if plain.count(name) == 1 else f"{name}, {rest}" for name, rest in names]
 
@@ -70,17 +72,17 @@ def named_apart(names: Sequence[tuple[str, str]]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What a figure must not be below."""
+    """The minimum of a figure."""
 
     metric: str
     least: float
 
 
-def limits(texts: Sequence[str], metrics: Sequence[str]) -> list[Limit]:
-    """Read limits as they are typed: recall@10=0.5.
+def parse_limits(texts: Sequence[str], metrics: Sequence[str]) -> list[Limit]:
+    """Parse limits such as recall@10=0.5.
 
     Raises:
-        UsageError: One names no figure, or no number.
+        UsageError: A limit has an unknown figure or an invalid number.
     """
     found = []
     for text in texts:
@@ -92,101 +94,114 @@ def limits(texts: Sequence[str], metrics: Sequence[str]) -> list[Limit]:
             least = math.nan
         if metric not in metrics or math.isnan(least):
             raise UsageError(
-                f"{text!r} is no limit of a figure.",
+                f"{text!r} is not a limit of a figure.",
                 why=f"The figures are: {', '.join(metrics)}.",
-                hint=f"Write it as in --fail-under {metrics[-1]}=0.5",
+                hint=f"Write it as in: --fail-under {metrics[-1]}=0.5",
             )
         found.append(Limit(metric, least))
     return found
 
 
-def missed(figures: Figures, wanted: Iterable[Limit]) -> list[dict[str, Any]]:
-    """The limits that are not reached, as JSON says them."""
+def missed_limits(comparison: Comparison, limits: Iterable[Limit]) -> list[dict[str, Any]]:
+    """Return the limits that are not reached, as JSON objects."""
     return [
         {
             "name": system.name,
             "metric": limit.metric,
-            "value": _number(value),
+            "value": _json_number(value),
             "least": limit.least,
         }
-        for limit in wanted
-        for system, row in zip(figures.systems, figures.measured, strict=True)
-        if not (value := row[figures.metrics.index(limit.metric)].value) >= limit.least
+        for limit in limits
+        for system, row in zip(comparison.systems, comparison.estimates, strict=True)
+        if not (value := row[comparison.metrics.index(limit.metric)].value) >= limit.least
     ]
 
 
-# Forms
+# Formats
 
 
-def table(figures: Figures) -> str:
-    """The figures, a line for each system, and a line for its intervals."""
-    head = "".join(f"{TITLES.get(name, name):>{CELL}}" for name in figures.metrics)
-    lines = [" " * LABEL + head]
-    for system, row in zip(figures.systems, figures.measured, strict=True):
-        lines += [_label(_short(system.name)) + "".join(f"{m.value:{CELL}.3f}" for m in row)]
-        lines += [_intervals(row, figures.sampling, "")]
-    first, *others = figures.systems
-    for system, row in zip(others, figures.differences, strict=True):
-        lines += ["", printable(f"{_short(system.name)} minus {_short(first.name)}")]
-        lines += [_label("") + "".join(f"{m.value:+{CELL}.3f}" for m in row)]
-        lines += [_intervals(row, figures.sampling, "+")]
+def format_table(comparison: Comparison) -> str:
+    """Return a table with a line of figures and a line of intervals per system."""
+    head = "".join(f"{TITLES.get(name, name):>{CELL_WIDTH}}" for name in comparison.metrics)
+    lines = [" " * LABEL_WIDTH + head]
+    for system, row in zip(comparison.systems, comparison.estimates, strict=True):
+        lines += [
+            _format_label(_shorten(system.name))
+            + "".join(f"{m.value:{CELL_WIDTH}.3f}" for m in row)
+        ]
+        lines += [_format_intervals(row, comparison.sampling, "")]
+    first, *others = comparison.systems
+    for system, row in zip(others, comparison.differences, strict=True):
+        lines += ["", printable(f"{_shorten(system.name)} minus {_shorten(first.name)}")]
+        lines += [_format_label("") + "".join(f"{m.value:+{CELL_WIDTH}.3f}" for m in row)]
+        lines += [_format_intervals(row, comparison.sampling, "+")]
     if others:
-        lines += ["", "A difference whose interval has no 0 in it is hardly chance."]
+        lines += ["", "A difference is significant if its interval excludes 0."]
     return "\n".join(lines) + "\n"
 
 
-def _label(name: str) -> str:
+def _format_label(name: str) -> str:
     shown = printable(name)
-    return f"{shown if len(shown) < LABEL else shown[: LABEL - 2] + '…':{LABEL}}"
+    return f"{shown if len(shown) < LABEL_WIDTH else shown[: LABEL_WIDTH - 2] + '…':{LABEL_WIDTH}}"
 
 
-def _short(name: str) -> str:
-    """The name of a folder for its path: of weights, or of an index."""
+def _shorten(name: str) -> str:
+    """Replace the paths of weights or indexes in a name by the names of their folders."""
     return ", ".join(Path(part).name if part.startswith("/") else part for part in name.split(", "))
 
 
-def _intervals(row: Sequence[Measured], sampling: Sampling, sign: str) -> str:
+def _format_intervals(row: Sequence[Estimate], sampling: Sampling, sign: str) -> str:
     cells = (
         "–" if m.low is None or m.high is None else f"{m.low:{sign}.2f}…{m.high:{sign}.2f}"
         for m in row
     )
     label = f"  {100 * sampling.confidence:g} % interval"
-    return f"{label:{LABEL}}" + "".join(f"{cell:>{CELL}}" for cell in cells)
+    return f"{label:{LABEL_WIDTH}}" + "".join(f"{cell:>{CELL_WIDTH}}" for cell in cells)
 
 
-def as_json(kind: str, figures: Figures, about: dict[str, Any], below: Sequence[Any]) -> str:
-    """Everything, as one object; see docs/evaluation.md."""
-    first, *others = figures.systems
-    answer = {
+def format_json(
+    kind: str, comparison: Comparison, about: dict[str, Any], below: Sequence[Any]
+) -> str:
+    """Return everything as one JSON object; see docs/evaluation.md."""
+    first, *others = comparison.systems
+    document = {
         "version": VERSION,
         "evaluation": kind,
         **about,
-        "sampling": asdict(figures.sampling),
+        "sampling": asdict(comparison.sampling),
         "results": [
-            {"name": system.name, "metrics": _by_name(figures.metrics, row), **system.about}
-            for system, row in zip(figures.systems, figures.measured, strict=True)
+            {
+                "name": system.name,
+                "metrics": _metrics_as_json(comparison.metrics, row),
+                **system.about,
+            }
+            for system, row in zip(comparison.systems, comparison.estimates, strict=True)
         ],
         "differences": [
-            {"name": other.name, "minus": first.name, "metrics": _by_name(figures.metrics, row)}
-            for other, row in zip(others, figures.differences, strict=True)
+            {
+                "name": other.name,
+                "minus": first.name,
+                "metrics": _metrics_as_json(comparison.metrics, row),
+            }
+            for other, row in zip(others, comparison.differences, strict=True)
         ],
         "below": list(below),
     }
-    return json.dumps(answer, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    return json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
 
-def _by_name(metrics: Sequence[str], row: Sequence[Measured]) -> dict[str, Any]:
+def _metrics_as_json(metrics: Sequence[str], row: Sequence[Estimate]) -> dict[str, Any]:
     return {
-        name: {"value": _number(one.value), "low": one.low, "high": one.high}
+        name: {"value": _json_number(one.value), "low": one.low, "high": one.high}
         for name, one in zip(metrics, row, strict=True)
     }
 
 
-def _number(value: float) -> float | None:
-    """A figure as JSON knows numbers: a correlation with what is always the same is none."""
+def _json_number(value: float) -> float | None:
+    """Return the value, or None for NaN: the correlation with a constant is undefined."""
     return value if math.isfinite(value) else None
 
 
 def print_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """RFC 4180 but for the line ends, as of every other output here."""
+    """Print RFC 4180 rows with LF line ends."""
     emit("".join(map(csv_row, [header, *rows])))

@@ -134,16 +134,16 @@ class Showing:
 
     def _put(self, results: Sequence[Result], folder: Path, *, link: bool) -> None:
         """Put the files into a folder, and say what came of it."""
-        from nmm.index.organize.copy_files import collect
+        from nmm.index.organize.copy_files import copy_into
 
-        done = collect([result.path for result in results], folder, link=link)
+        done = copy_into([result.path for result in results], folder, link=link)
         for path, reason in done.failed:
             typer.echo(f"{printable(path)}: {printable(reason)}", err=True)
-        counts = [f"{len(done.placed)} {'linked' if link else 'copied'}"]
-        if done.instead:
-            counts.append(f"{done.instead} of them as files, for links cannot be made there")
-        if done.there:
-            counts.append(f"{done.there} there already")
+        counts = [f"{len(done.created)} {'linked' if link else 'copied'}"]
+        if done.fallbacks:
+            counts.append(f"{done.fallbacks} of them as files, for links cannot be made there")
+        if done.existing:
+            counts.append(f"{done.existing} there already")
         if done.failed:
             counts.append(f"{len(done.failed)} failed")
         self._note(f"{', '.join(counts)}: {printable(str(folder))}")

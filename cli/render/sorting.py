@@ -1,4 +1,4 @@
-"""Files sorted into folders: what would be done, what was done, and how to undo it."""
+"""Sorts labelled files into folders, and reports the plan, the result, and how to undo it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from nmm.cli.console.text import count, current_folder, printable
 
 if TYPE_CHECKING:
     from nmm.cli.render.classifications import Row
-    from nmm.index.organize.apply import Sorted
+    from nmm.index.organize.apply import SortResult
     from nmm.index.organize.plan import Plan
 
 
-def sort(
-    shown: Sequence[Row],
+def sort_into_folders(
+    rows: Sequence[Row],
     labels: Sequence[str],
     folder: Path,
     roots: Sequence[Path],
@@ -30,91 +30,94 @@ def sort(
     listed: bool,
     quiet: bool,
 ) -> bool:
-    """Sort files into folders, or say how; whether some could not be.
+    """Sort files into folders, or print the plan; return whether any file failed.
 
     Args:
-        shown: The files.
-        labels: All that there were to choose from.
-        folder: With a folder for each label.
-        roots: Of the index.
-        moving: Move them; else make links.
-        yes: Do it.
-        listed: Print what would be done file by file; else standard output is for a script.
-        quiet: Leave out notes.
+        rows: The labelled files.
+        labels: All labels that the files could have.
+        folder: The folder for one folder per label.
+        roots: The folders of the index.
+        moving: Move the files instead of linking to them.
+        yes: Carry out the plan instead of printing it.
+        listed: Print the plan to standard output.
+        quiet: Print no notes.
     """
-    from nmm.index.organize.apply import carry_out
-    from nmm.index.organize.plan import Filed, folder_names, plan
+    from nmm.index.organize.apply import apply_plan
+    from nmm.index.organize.plan import LabelledFile, folder_names, make_plan
 
     names = folder_names(labels)
-    files = [Filed(row.item.path, row.label, row.item.size, row.item.mtime_ns) for row in shown]
-    todo = plan(files, folder, names, "move" if moving else "link")
+    files = [
+        LabelledFile(row.item.path, row.label, row.item.size, row.item.mtime_ns) for row in rows
+    ]
+    plan = make_plan(files, folder, names, "move" if moving else "link")
     if not yes:
-        _tell(todo, listed=listed, quiet=quiet)
-        return bool(todo.failed)
+        _print_plan(plan, listed=listed, quiet=quiet)
+        return bool(plan.failed)
 
     def tell_log(log: Path) -> None:
-        # Before anything is moved, for whoever stops it in the middle.
+        # Printed before any file is moved, in case the command is interrupted.
         if not quiet:
             typer.echo(
                 f"Undo it with: nmm classify --undo {printable(shlex.quote(str(log)))}", err=True
             )
 
-    done = carry_out(todo, tell_log)
-    _tell_failed(done)
+    result = apply_plan(plan, tell_log)
+    _report_failures(result)
     if not quiet:
-        counts = [f"{done.done} {'moved' if moving else 'linked'}"]
-        if todo.there:
-            counts.append(f"{todo.there} there already")
-        if done.failed:
-            counts.append(f"{len(done.failed)} failed")
-        typer.echo(f"{', '.join(counts)}: {printable(str(todo.folder))}", err=True)
-        if moving and done.done:
-            typer.echo(f"Tell the index with: {_indexing(todo.folder, roots)}", err=True)
-    return bool(done.failed)
+        counts = [f"{result.done} {'moved' if moving else 'linked'}"]
+        if plan.in_place:
+            counts.append(f"{plan.in_place} there already")
+        if result.failed:
+            counts.append(f"{len(result.failed)} failed")
+        typer.echo(f"{', '.join(counts)}: {printable(str(plan.folder))}", err=True)
+        if moving and result.done:
+            typer.echo(f"Update the index with: {_index_command(plan.folder, roots)}", err=True)
+    return bool(result.failed)
 
 
-def _indexing(folder: Path, roots: Sequence[Path]) -> str:
-    """What takes the files into the index at their new places, without embedding them again.
+def _index_command(folder: Path, roots: Sequence[Path]) -> str:
+    """Return the command that updates the index after a move without embedding files again.
 
-    A folder that is new to it is taken in first, for what no file holds is forgotten.
+    A new folder must be indexed before the old paths are removed, because contents without a file
+    are deleted.
     """
     if any(folder.is_relative_to(root) for root in roots):
         return "nmm index"
     return f"nmm index {printable(shlex.quote(str(folder)))} && nmm index"
 
 
-def _tell(todo: Plan, *, listed: bool, quiet: bool) -> None:
-    """Say what would be done."""
+def _print_plan(plan: Plan, *, listed: bool, quiet: bool) -> None:
+    """Print the planned steps and the files that cannot be sorted."""
     here = current_folder()
-    for step in todo.steps if listed else ():
+    for step in plan.steps if listed else ():
         source, target = (printable(path.removeprefix(here)) for path in step)
         emit(f"{source} -> {target}\n")
-    for path, reason in todo.failed:
+    for path, reason in plan.failed:
         typer.echo(f"{printable(path)}: {printable(reason)}", err=True)
     if not quiet:
-        what = "moved" if todo.action == "move" else "linked"
-        there = f", {todo.there} there already" if todo.there else ""
-        typer.echo(f"{len(todo.steps)} to be {what}{there}. Nothing was done yet.", err=True)
-        if todo.steps:
-            typer.echo("Do it with the same command and: --yes", err=True)
+        what = "moved" if plan.action == "move" else "linked"
+        there = f", {plan.in_place} there already" if plan.in_place else ""
+        typer.echo(f"{len(plan.steps)} to be {what}{there}. Nothing was done yet.", err=True)
+        if plan.steps:
+            typer.echo("To carry this out, add: --yes", err=True)
 
 
-def put_back(log: Path, *, quiet: bool) -> None:
-    """Undo what a log says, and say what came of it."""
+def undo_sorting(log: Path, *, quiet: bool) -> None:
+    """Undo the steps of a log, and report the result."""
     from nmm.index.organize.apply import undo
 
-    done = undo(log.expanduser())
-    _tell_failed(done)
+    result = undo(log.expanduser())
+    _report_failures(result)
     if not quiet:
-        is_moved = done.action == "move"
-        files, links = count(done.done, "file"), count(done.done, "link")
-        typer.echo(f"{files} put back." if is_moved else f"{links} removed.", err=True)
-    if done.failed:
+        is_moved = result.action == "move"
+        files, links = count(result.done, "file"), count(result.done, "link")
+        typer.echo(f"{files} moved back." if is_moved else f"{links} removed.", err=True)
+    if result.failed:
         if not quiet:
             typer.echo(f"The log is kept: {printable(str(log))}", err=True)
         raise typer.Exit(Exit.SOME_SKIPPED)
 
 
-def _tell_failed(done: Sorted) -> None:
-    for path, reason in done.failed:
+def _report_failures(result: SortResult) -> None:
+    for path, reason in result.failed:
         typer.echo(f"{printable(path)}: {printable(reason)}", err=True)

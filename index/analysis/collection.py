@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from nmm.index.encoders.backend import Backend
     from nmm.index.encoders.base import Encoder
-    from nmm.index.encoders.runtime.backend import Backend
     from nmm.index.store.layout import IndexFolder
 
 

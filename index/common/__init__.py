@@ -1,1 +1,1 @@
-"""Small tools that every package of the engine uses; none of them knows what nmm is for."""
+"""Small tools that every package of the engine may use. They know nothing of nmm's domain."""

@@ -1,4 +1,4 @@
-"""Vectors that a model makes of texts that never change, kept from the first time on."""
+"""Cache vectors of texts that never change, in a file."""
 
 from __future__ import annotations
 
@@ -16,25 +16,28 @@ if TYPE_CHECKING:
 
 
 def load_or_compute(
-    file: Path, shape: tuple[int, int], make: Callable[[], NDArray[np.float32]]
+    file: Path, shape: tuple[int, int], compute: Callable[[], NDArray[np.float32]]
 ) -> NDArray[np.float32]:
-    """The unit vectors in a file, of a shape; made and written there, if it does not hold them.
+    """Return the unit vectors stored in a file, or compute and store them.
+
+    They are computed anew if the file is missing, damaged or of another shape. If it cannot be
+    written, the vectors are returned all the same.
 
     Args:
-        file: Its name tells what they are of; a folder of it that is not there is made.
-        shape: Texts and dimension.
-        make: Makes them.
+        file: The file. Its name must identify the texts and the model. Missing folders are made.
+        shape: The number of texts, and the dimension.
+        compute: Returns the vectors.
     """
     import numpy as np
 
-    with suppress(OSError, ValueError, EOFError):  # not there, or damaged
-        kept = np.load(file, allow_pickle=False)
-        lengths = np.linalg.norm(kept, axis=-1)
-        if (kept.shape, kept.dtype) == (shape, np.float32) and np.allclose(lengths, 1, atol=1e-3):
-            vectors: NDArray[np.float32] = kept
+    with suppress(OSError, ValueError, EOFError):  # missing or damaged
+        stored = np.load(file, allow_pickle=False)
+        fits = (stored.shape, stored.dtype) == (shape, np.float32)
+        if fits and np.allclose(np.linalg.norm(stored, axis=-1), 1, atol=1e-3):
+            vectors: NDArray[np.float32] = stored
             return vectors
-    vectors = make()
-    # A place that may not be written to costs time alone.
+    vectors = compute()
+    # Without a file, the next call only takes longer.
     with suppress(OSError, OutputError, UsageError):
         file.parent.mkdir(parents=True, exist_ok=True)
         with replace_atomically(file) as part, part.open("wb") as out:

@@ -1,4 +1,4 @@
-"""Write files atomically and durably: a file appears, or is replaced, once it is whole."""
+"""Write files atomically and durably: a file appears, or is replaced, once it is complete."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from nmm.index.errors import OutputError, UsageError
 
 @contextmanager
 def replace_atomically(file: Path) -> Iterator[Path]:
-    """A path beside `file` to write to, which takes its place at the end.
+    """Yield a temporary path beside `file`, which replaces `file` at the end.
 
-    Whatever goes wrong inside, what is at `file` stays as it is, and the other is deleted.
+    If the body fails, `file` stays as it was and the temporary file is deleted.
 
     Raises:
-        UsageError: There is a folder or a device at `file`, which must not be replaced.
+        UsageError: `file` is a folder or a device, which must not be replaced.
         OutputError: It cannot be written.
     """
-    # Through a link, for what it leads to is meant.
+    # A link is followed: its target is replaced.
     target = Path(os.path.realpath(file.expanduser()))
     with translate_write_errors(file):
         is_other = target.exists() and not target.is_file()
@@ -45,7 +45,7 @@ def replace_atomically(file: Path) -> Iterator[Path]:
 
 @contextmanager
 def translate_write_errors(file: Path) -> Iterator[None]:
-    """Turn the system's errors of writing into :class:`OutputError`."""
+    """Translate the system's errors of writing into :class:`OutputError`."""
     try:
         yield
     except OSError as error:
@@ -59,9 +59,9 @@ def translate_write_errors(file: Path) -> Iterator[None]:
 
 
 def fsync_path(path: Path) -> None:
-    """Have a file's content, or the names in a folder, survive a loss of power."""
+    """Flush a file's content, or the names in a folder, to disk, to survive a power loss."""
     if os.name == "nt" and path.is_dir():
-        return  # Windows opens no folders
+        return  # Windows cannot open folders
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""The SHA-256 of a file, read in blocks. Python's own `hashlib.file_digest` is of 3.11."""
+"""Compute the SHA-256 of a file in blocks. Python's `hashlib.file_digest` needs 3.11."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BLOCK_SIZE = 1 << 20
 
 
 def stream_sha256(stream: BinaryIO, on_read: Callable[[int], None] = lambda _: None) -> bytes:
-    """The SHA-256 of what is left in a stream; `on_read` is told of every block's bytes.
+    """Return the SHA-256 of the rest of a stream. `on_read` gets the size of each block.
 
     Raises:
         OSError: It cannot be read.
@@ -24,6 +24,6 @@ def stream_sha256(stream: BinaryIO, on_read: Callable[[int], None] = lambda _: N
 
 
 def file_sha256(file: Path, on_read: Callable[[int], None] = lambda _: None) -> str:
-    """The SHA-256 of a file, in hexadecimal; else as :func:`sha256_of_stream`."""
+    """Return the SHA-256 of a file, in hexadecimal; see :func:`stream_sha256`."""
     with file.open("rb") as stream:
         return stream_sha256(stream, on_read).hex()

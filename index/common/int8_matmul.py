@@ -1,4 +1,4 @@
-"""The product of two matrices of bytes, by ONNX Runtime: many times as fast as one of floats."""
+"""Multiply two matrices of bytes in ONNX Runtime, many times as fast as matrices of floats."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def multiply_int8(a: NDArray[np.uint8], b: NDArray[np.int8]) -> NDArray[np.int32]:
-    """The product of matrices (m, k) and (k, n), shape (m, n), in this thread alone.
+    """Return the product of matrices (m, k) and (k, n), computed in this thread alone.
 
-    On x86 without VNNI, two neighbours' products are added in 16 bits. With 255 in one of the
-    matrices the other may hold 64 at most, or it is wrong there.
+    On x86 without VNNI, the products of two neighbours are added in 16 bits. If one matrix holds
+    255, the other may hold 64 at most, or the result is wrong there.
     """
     product: NDArray[np.int32] = _session().run(None, {"a": a, "b": b})[0]
     return product

@@ -1,4 +1,4 @@
-"""Arrays of vectors: normalise rows, draw samples."""
+"""Normalise the rows of arrays, and draw samples of row numbers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 def normalize_rows(vectors: NDArray[np.float32], *, eps: float = 0) -> None:
-    """Give vectors the length 1, in place; one that points eps becomes zero.
+    """Scale vectors to length 1, in place.
 
     Args:
         vectors: Shape (n, dimension).
-        eps: What is no longer than this is nothing but roundings.
+        eps: A vector of this length or less is rounding noise, and becomes zero.
     """
     import numpy as np
 
@@ -23,7 +23,7 @@ def normalize_rows(vectors: NDArray[np.float32], *, eps: float = 0) -> None:
 
 
 def sample_indices(count: int, size: int, seed: int = 0) -> NDArray[np.int64]:
-    """Places from 0 to `count`, in order: `size` of them by chance, none twice; all if no more."""
+    """Return `size` distinct random indices below `count`, sorted; all if `count` is no larger."""
     import numpy as np
 
     if count <= size:

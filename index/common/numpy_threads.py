@@ -1,8 +1,8 @@
-"""numpy without threads of its own, for a process that computes little and ends soon.
+"""Import numpy without its threads, for a process that computes little and ends soon.
 
-The OpenBLAS in numpy's wheels starts a thread for each core when it is loaded, and these wait for
-work in a loop, on cores that the model needs at that moment. How many there are it reads from the
-environment, once.
+The OpenBLAS in numpy's wheels starts a thread for each core when it is loaded. These threads spin
+while they wait, on cores that the model needs at that moment. OpenBLAS reads their number from
+the environment once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ VARIABLE = "OPENBLAS_NUM_THREADS"
 
 
 def import_numpy_single_threaded() -> None:
-    """Import numpy so, unless it is imported already or the user has said how many threads."""
+    """Import numpy with one thread, unless it is imported or the user has set a number."""
     if "numpy" in sys.modules or VARIABLE in os.environ:
         return
     os.environ[VARIABLE] = "1"
@@ -23,5 +23,5 @@ def import_numpy_single_threaded() -> None:
 
         del np
     finally:
-        # FAISS has an OpenBLAS of its own, and other processes are started from here.
+        # FAISS has its own OpenBLAS, and child processes inherit the environment.
         del os.environ[VARIABLE]

@@ -1,4 +1,4 @@
-"""ONNX Runtime, without its telemetry."""
+"""Import ONNX Runtime without its telemetry."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from types import ModuleType
 
 
 def load_onnxruntime() -> ModuleType:
-    """Import ONNX Runtime so that it neither keeps nor sends anything about this machine.
+    """Import ONNX Runtime with telemetry off.
 
-    Its official builds collect events under the user's cache directory and send them to
-    Microsoft, on Linux since 1.32, unless this is in the environment when it is loaded.
+    Its official builds collect events in the user's cache directory and send them to Microsoft,
+    on Linux since 1.32, unless this variable is set when it is loaded.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime

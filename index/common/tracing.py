@@ -1,14 +1,14 @@
-"""Where the time of a process goes: named spans, nested, in whatever thread they are.
+"""Measure where the time of a process goes, in nested named spans of any thread.
 
-Off, which is the rule, a span is one call that does nothing. After :func:`start` spans are added
-up by name and by what they are in: a stage that is entered a million times takes one row. What is
-done in another thread than the first stands apart, for it is done meanwhile, and its seconds are
-no part of those of the whole::
+Tracing is off by default; a span is then one call that does nothing. After :func:`start`, spans
+are summed by their name and their enclosing spans: a stage that is entered a million times takes
+one row. Spans of other threads than the first have rows of their own, because they run at the
+same time, and their seconds are not part of the total::
 
     with span("session opened"):
         ...
 
-Nothing is printed here: :func:`rows` says what was found.
+Nothing is printed here; :func:`rows` returns the result.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _recorder: Recorder | None = None
 
 
 class Row:
-    """What is known of a span.
+    """The sum of all spans with one path.
 
     Attributes:
-        path: Its name, after those of the spans that it is in.
-        start: Seconds from the start of the process to where it was first entered.
-        seconds: How long it took, summed over all times, and over threads.
-        times: How often it was left.
-        is_beside: Whether it was in another thread than that which began to record.
+        path: The names of the enclosing spans, then its own.
+        start: Seconds from the start of the process until it was first entered.
+        seconds: Its duration, summed over all times and threads.
+        times: The number of times it was left.
+        is_beside: Whether it ran in another thread than the one that started recording.
     """
 
     __slots__ = ("is_beside", "path", "seconds", "start", "times")
@@ -49,7 +49,7 @@ class Row:
 
 
 def start(modules: Iterable[str] = ()) -> None:
-    """Record from now on, anew; and what importing these top-level modules takes, as spans."""
+    """Start a new recording. Imports of these top-level modules are recorded as spans."""
     global _recorder  # noqa: PLW0603
     stop()
     _recorder = Recorder()
@@ -57,21 +57,21 @@ def start(modules: Iterable[str] = ()) -> None:
 
 
 def stop() -> None:
-    """Record no more, and forget what was."""
+    """Stop recording, and drop the rows."""
     global _recorder  # noqa: PLW0603
     _recorder = None
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Imports)]
 
 
 def span(name: str) -> AbstractContextManager[None]:
-    """A span of that name, in that which its thread is in; nothing while nothing is recorded."""
+    """Return a span, nested in the open span of its thread. It does nothing if tracing is off."""
     return _OFF if _recorder is None else _Span(_recorder, name)
 
 
 def rows() -> list[Row]:
-    """All spans that were left, in the order in which they were first entered.
+    """Return the rows of all spans that were left, in the order in which they were first entered.
 
-    Those of other threads come last. What is open is not in it, but what was in that is.
+    Rows of other threads come last. An open span has no row yet, but the spans inside it have.
     """
     if _recorder is None:
         return []
@@ -81,27 +81,27 @@ def rows() -> list[Row]:
 
 
 def began() -> float:
-    """Seconds from the start of the process until recording began."""
+    """Return the seconds from the start of the process until recording began."""
     return _recorder.began if _recorder else 0.0
 
 
 def whole() -> float:
-    """Seconds from the start of the process until now; 0 while nothing is recorded."""
+    """Return the seconds from the start of the process until now; 0 if tracing is off."""
     return _recorder.now() if _recorder else 0.0
 
 
 def since_start() -> float:
-    """Seconds of computing since this process began, Python's own start included.
+    """Return the seconds of processor time since this process started, Python's start included.
 
-    It began before any clock here could be read. What a process has computed says it to the
-    microsecond on every system, where the kernel's time of birth is a hundredth of a second
-    coarse, or not there; it leaves out only what was waited for, as for a cold disk.
+    The process started before any clock here could be read. Processor time is exact to the
+    microsecond on every system. The kernel's start time is exact to a hundredth of a second, or
+    missing. Processor time leaves out only waiting, for example for a cold disk.
     """
     return time.process_time()
 
 
 class Recorder:
-    """Adds spans up. `Recorder()` is made as early in a process as can be."""
+    """Sums spans. Create it as early in a process as possible."""
 
     def __init__(self) -> None:
         self.began = since_start()
@@ -115,7 +115,7 @@ class Recorder:
         return time.perf_counter() - self._zero
 
     def enter(self, name: str) -> Row:
-        """Open a span in this thread."""
+        """Open a span in this thread, and return its row."""
         open_: list[Row] = self._open.__dict__.setdefault("spans", [])
         path = (*(open_[-1].path if open_ else ()), name)
         beside = threading.get_ident() != self._first
@@ -125,7 +125,7 @@ class Recorder:
         return row
 
     def leave(self, row: Row, seconds: float) -> None:
-        """Close the span that this thread opened last."""
+        """Close the last span that this thread opened."""
         self._open.spans.pop()
         with self.lock:
             row.seconds += seconds
@@ -145,7 +145,7 @@ class _Span(AbstractContextManager[None]):
 
 
 class _Imports:
-    """A finder that finds nothing itself: it has what others find timed when it is run."""
+    """An import finder that finds nothing itself, and times the modules that others find."""
 
     def __init__(self, names: frozenset[str]) -> None:
         self._names = names

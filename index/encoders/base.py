@@ -1,4 +1,4 @@
-"""What an encoder is: the row of a model, and the protocol that runs it."""
+"""Describe an encoder: the row of a model, and the protocol that runs it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Task(enum.Enum):
-    """What a text is embedded for; models trained with prefixes tell these apart."""
+    """The purpose of a text. Models that were trained with prefixes use one for each task."""
 
     QUERY = "search_query"
     DOCUMENT = "search_document"
@@ -38,10 +38,10 @@ class ImagePreprocessing:
     """How an image becomes a model's input: resized, cropped, normalised.
 
     Attributes:
-        side: Pixels of the square input; the image's shortest side is resized to it
-            (bicubic), and its centre is taken.
-        mean: Per channel (R, G, B), on the scale 0 to 1, taken off a pixel.
-        std: Per channel, what the difference is divided by.
+        side: Pixels of the square input. The shortest side of the image is resized to it
+            (bicubic), then the centre is cropped.
+        mean: Per channel (R, G, B), on the scale 0 to 1; subtracted from each pixel.
+        std: Per channel; the difference is divided by it.
     """
 
     side: int
@@ -50,13 +50,26 @@ class ImagePreprocessing:
 
 
 @dataclass(frozen=True)
+class TextPreprocessing:
+    """How a text becomes a model's input: prefixed, tokenized, truncated.
+
+    Attributes:
+        context: Tokens that the text tower reads, special tokens included.
+        prefixes: What a text of each task begins with; empty for models trained without.
+    """
+
+    context: int
+    prefixes: Mapping[Task, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True)
 class Source:
-    """A repository of a model hub, and what is taken of it.
+    """A repository of a model hub, and the files to download from it.
 
     Attributes:
         repository: Owner and name.
-        files: Paths in the repository: safetensors, ONNX and JSON, and nothing else.
-        folder: Where they go in the model's folder; empty for the folder itself.
+        files: Paths in the repository, of safetensors, ONNX and JSON files only.
+        folder: The subfolder of the model's folder that they go to; empty for none.
         revision: Branch, tag or commit.
     """
 
@@ -67,19 +80,19 @@ class Source:
 
     @property
     def local_files(self) -> tuple[str, ...]:
-        """Paths of the same files in the model's folder."""
+        """Return the paths of the same files in the model's folder."""
         return tuple(f"{self.folder}/{file}" if self.folder else file for file in self.files)
 
 
 @dataclass(frozen=True)
 class PublishedScores:
-    """What a model card says a model reaches, in percent. None of it was measured here.
+    """Scores that a model card publishes, in percent. They were not measured here.
 
     Attributes:
-        imagenet: ImageNet-1k, zero-shot.
+        imagenet: Zero-shot accuracy on ImageNet-1k.
         datacomp: Mean over the 38 tasks of Datacomp (Gadre et al., 2023).
         mteb: Mean over the English MTEB (Muennighoff et al., 2022).
-        source: The page that says so.
+        source: The page that publishes them.
     """
 
     imagenet: float
@@ -89,13 +102,13 @@ class PublishedScores:
 
 
 class Temperature(NamedTuple):
-    """What cosines with labels are divided by, so that their softmax is a probability.
+    """Divisors of cosines with labels, which make their softmax a probability.
 
-    The inverse of what CLIP calls the logit scale (Radford et al., 2021).
+    Each is the inverse of CLIP's logit scale (Radford et al., 2021).
 
     Attributes:
-        image: Of images.
-        text: Of texts.
+        image: For images.
+        text: For texts.
     """
 
     image: float
@@ -107,27 +120,28 @@ class Model:
     """One model, as data.
 
     Attributes:
-        name: What a user types; of a pair in a folder, its absolute path.
+        name: What a user types; the absolute path of a model in a user's folder.
         title: One line for a person.
         dimension: Length of its vectors.
-        dimensions: Shorter lengths its vectors can be cut to (Matryoshka), if any.
+        dimensions: Lengths that its vectors can be cut to (Matryoshka), if any.
         licence: SPDX name of the licence of its weights.
         size: Bytes of its weights.
-        files: Where the weights are, each as a package and a path in it, an absolute path,
-            or, of a model with sources, a path in its folder, see :mod:`.weights`.
-        image: What its vision tower takes.
-        context: Tokens that its text tower reads, special tokens among them.
-        chunk: Tokens of a passage when a text is cut up; a vector of a short passage
-            says more about it than one of a whole page.
-        pooling: How the text tower's tokens become one vector.
-        temperature: Of a softmax over labels, see :mod:`.classifier`.
-        definition: The module that builds its towers, see :mod:`.compile`; None if its
-            files are ONNX graphs that run as they are, see :mod:`.graphs`.
-        recipe: Counts changes of the definition that change vectors.
-        trained_on_captions: Whether images were trained to meet captions; else they meet names.
-        prefixes: What a text begins with, by task; none for most models.
-        sources: Where the files are downloaded from; none if they are here anyway.
-        published: What its card claims.
+        files: The weights, in the order that the family expects. Each is a path in the model's
+            folder if the model has sources, else an absolute path, or a package and a path in
+            it; see :mod:`nmm.index.encoders.hub.weights`.
+        image: How an image becomes the vision tower's input.
+        text: How a text becomes the text tower's input.
+        chunk: Tokens of a passage when a text is split. The vector of a short passage
+            describes it better than the vector of a page.
+        temperature: For a softmax over labels, see
+            :mod:`nmm.index.analysis.classification.classifier`.
+        family: The adapter that compiles and runs it, by its name in
+            :mod:`nmm.index.encoders.families.adapters`.
+        recipe: Raised when a change of the family changes the model's vectors.
+        trained_on_captions: Whether images were trained against captions. If not, labels are
+            compared by their names alone.
+        sources: Where the files are downloaded from; empty if they come with nmm or the user.
+        published: Scores from its model card.
     """
 
     name: str
@@ -137,35 +151,33 @@ class Model:
     size: int
     files: tuple[str, ...]
     image: ImagePreprocessing
-    context: int
+    text: TextPreprocessing
     chunk: int
-    pooling: str
     temperature: Temperature
-    definition: str | None
+    family: str
     recipe: int
     dimensions: tuple[int, ...] = ()
     trained_on_captions: bool = True
-    prefixes: Mapping[Task, str] = field(default_factory=lambda: MappingProxyType({}))
     sources: tuple[Source, ...] = ()
     published: PublishedScores | None = None
 
     @property
     def hub_names(self) -> frozenset[str]:
-        """The names of its repositories, with their owners and without."""
+        """Return the names of its repositories, with and without their owners."""
         full = {source.repository for source in self.sources}
         return frozenset(full | {name.rpartition("/")[2] for name in full})
 
     def prompt(self, text: str, task: Task, *, raw: bool = False) -> str:
-        """The text as the model wants it for a task: with its prefix, if it has one.
+        """Return a text with the prefix of a task, if the model has one.
 
-        With `raw`, a text that begins with the prefix of a task already is left as it is.
+        With `raw`, a text that already begins with the prefix of any task is left as it is.
         """
-        if raw and text.startswith(tuple(self.prefixes.values())):
+        if raw and text.startswith(tuple(self.text.prefixes.values())):
             return text
-        return self.prefixes.get(task, "") + text
+        return self.text.prefixes.get(task, "") + text
 
     def with_dimension(self, dimension: int | None) -> Model:
-        """The same model with shorter vectors (Kusupati et al., 2022, "Matryoshka").
+        """Return the same model with shorter vectors (Kusupati et al., 2022, "Matryoshka").
 
         Raises:
             UsageError: Its vectors cannot be cut to that length.
@@ -190,54 +202,54 @@ class Model:
 class Encoder(Protocol):
     """A pair of towers that embed images and texts into one space.
 
-    Vectors are float32 of shape (n, `model.dimension`), each of unit length, so that
-    an inner product is a cosine.
+    Vectors are float32 of shape (n, `model.dimension`). They have unit length, so an inner
+    product is a cosine.
     """
 
     @property
     def model(self) -> Model:
-        """The row that this encoder runs."""
+        """Return the row that this encoder runs."""
 
     @property
     def weights(self) -> str:
-        """Hash of the weights and the recipe: equal hashes, equal vectors."""
+        """Return the hash of the weights and the recipe: equal hashes, equal vectors."""
 
     @property
     def folder(self) -> Path:
-        """Its compiled form; what follows from the weights alone may be kept there."""
+        """Return its compiled form. Data that depends on the weights alone may be cached there."""
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The text tower's tokenizer, without truncation and padding."""
+        """Return the text tower's tokenizer, without truncation and padding."""
 
     @property
     def batch_size(self) -> int:
-        """Images that are best embedded together."""
+        """Return the number of images that are best embedded together."""
 
     def submit_images(self, pixels: Sequence[NDArray[np.uint8]]) -> PendingEmbeddings:
-        """Begin to embed images, each given as RGB pixels of shape (side, side, 3)."""
+        """Start embedding images, each as RGB pixels of shape (side, side, 3)."""
 
     def submit_texts(self, texts: Sequence[str], task: Task) -> PendingEmbeddings:
-        """Begin to embed texts for a task; what exceeds the model's context is cut off."""
+        """Start embedding texts for a task. They are truncated at the model's context."""
 
     def embed_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embed images given as RGB pixels of shape (n, side, side, 3)."""
+        """Embed images, given as RGB pixels of shape (n, side, side, 3)."""
 
     def embed_texts(
         self, texts: Sequence[str], task: Task, *, raw: bool = False
     ) -> NDArray[np.float32]:
-        """Embed texts for a task; what exceeds the model's context is cut off.
+        """Embed texts for a task. They are truncated at the model's context.
 
         `raw`: see :meth:`Model.prompt`.
         """
 
 
 class PendingEmbeddings:
-    """Items that are being embedded, in runs of a tower.
+    """Vectors that are being computed, in one or more runs of a tower.
 
     Args:
-        shape: Of the vectors of all.
-        runs: Rows of the vectors, and what computes those.
+        shape: The shape of all vectors.
+        runs: Row numbers, and the future of the vectors of those rows.
     """
 
     def __init__(
@@ -247,15 +259,15 @@ class PendingEmbeddings:
         self._runs = runs
 
     def done(self) -> bool:
-        """Whether all vectors are there."""
+        """Return whether all vectors are computed."""
         return all(run.done() and not run.cancelled() for _, run in self._runs)
 
     def result(self) -> Vectors:
-        """Unit vectors, float32 of shape (n, dimension), once all are there.
+        """Wait for all vectors, and return them: float32 of shape (n, dimension), unit length.
 
         Raises:
             CancelledError: It was cancelled.
-            Exception: What computes raised it.
+            Exception: Whatever a run of the tower raised.
         """
         import numpy as np
 
@@ -269,6 +281,6 @@ class PendingEmbeddings:
         return vectors
 
     def cancel(self) -> None:
-        """Compute no more than what is being computed now."""
+        """Start no further runs. Those that have started are finished."""
         for _, run in self._runs:
             run.cancel()

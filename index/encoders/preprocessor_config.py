@@ -1,4 +1,4 @@
-"""A hub's `preprocessor_config.json`, read: what becomes of an image before a tower sees it."""
+"""Read a hub's `preprocessor_config.json`: how an image becomes the input of a tower."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ STEPS = ("resize", "center_crop", "rescale", "normalize")
 
 
 def read_image_preprocessing(file: Path) -> ImagePreprocessing:
-    """What the configuration of a CLIPImageProcessor, or of Jina's, asks for.
+    """Read the configuration of a CLIPImageProcessor or a JinaCLIPImageProcessor.
 
     Raises:
-        ModelError: It cannot be read, or asks for something that nmm does not do.
+        ModelError: It cannot be read, or asks for something that nmm does not support.
     """
     try:
         config = json.loads(file.read_text("utf-8"))
@@ -48,7 +48,7 @@ def read_image_preprocessing(file: Path) -> ImagePreprocessing:
             why="It must resize (bicubic), crop to the same size, and normalise three channels.",
             path=file,
         )
-    # Normalising is of pixels on the scale 0 to 1, whatever they are rescaled by.
+    # ImagePreprocessing normalises pixels on the scale 0 to 1, whatever the configuration's is.
     scale = 255 * rescale
     return ImagePreprocessing(side, tuple(m / scale for m in mean), tuple(s / scale for s in std))
 
@@ -57,7 +57,7 @@ def check_image_preprocessing(expected: ImagePreprocessing, file: Path) -> None:
     """Compare a row with the configuration that came with the weights.
 
     Raises:
-        ModelError: They differ, or the configuration is not one that nmm can follow.
+        ModelError: They differ, or nmm does not support the configuration.
     """
     found = read_image_preprocessing(file)
     if found != expected:
@@ -71,7 +71,7 @@ def check_image_preprocessing(expected: ImagePreprocessing, file: Path) -> None:
 
 
 def _as_clip_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of a JinaCLIPImageProcessor, which resizes, crops and normalises too."""
+    """Translate the configuration of a JinaCLIPImageProcessor, which does the same steps."""
     if "resize_mode" not in config:
         return config
     bicubic = (config["resize_mode"], config.get("interpolation")) == ("shortest", "bicubic")
@@ -85,7 +85,7 @@ def _as_clip_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shortest_edge(size: Any) -> Any:
-    """Older configurations give a number, newer ones name it."""
+    """Return the shortest side: a number in older configurations, named in newer ones."""
     return size.get("shortest_edge") if isinstance(size, dict) else size
 
 

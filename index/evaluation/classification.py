@@ -1,4 +1,4 @@
-"""How well a model names what is in images, of classes that it was never trained on."""
+"""Evaluates zero-shot image classification on labelled images."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from nmm.index.analysis.classification.zero_shot import embed_classes
 from nmm.index.embed import IMAGES, vectors_of_images
 from nmm.index.encoders.base import Task
 from nmm.index.errors import UsageError
-from nmm.index.evaluation.bootstrap import Statistics, of_means
-from nmm.index.evaluation.metrics import chance_among_first
+from nmm.index.evaluation.bootstrap import Statistics, mean_statistics
+from nmm.index.evaluation.metrics import probability_in_top
 from nmm.index.media.image.decode import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -19,24 +19,26 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nmm.index.encoders.runtime.batching import BatchedEncoder
-    from nmm.index.evaluation.labelled_folders import Labelled
+    from nmm.index.evaluation.labelled_folders import LabelledImages
 
 METRICS = ("top1", "top5")
-FIRST = 5
+TOP_K = 5
 
 
 @dataclass(frozen=True)
-class Classified:
-    """What came of a model. Images that could not be read are in none of the arrays.
+class ClassificationResult:
+    """The predictions of a model. Unreadable images are in none of the arrays.
 
     Attributes:
-        model: Its name.
-        dimension: Of its vectors.
-        images: The place of each image among the labelled ones, shape (images,).
-        actual, predicted: The class of each, and the one that was told, by their places.
-        correct: Of each, whether its class is the first, and among the first five, shape
-            (images, 2). Classes with one name are told apart by chance: then it is that chance.
-        bad: Images that could not be read, each with the reason.
+        model: The name of the model.
+        dimension: The dimension of its vectors.
+        images: The position of each image among the labelled ones, shape (images,).
+        actual, predicted: The actual and the predicted class of each image, as indices, shape
+            (images,).
+        correct: Whether the actual class is predicted first, and whether it is among the first
+            five, shape (images, 2). If classes share a name, this is the probability when ties are
+            broken at random.
+        bad: Unreadable images, each with the reason.
     """
 
     model: str
@@ -48,13 +50,13 @@ class Classified:
     bad: list[tuple[str, str]]
 
     def statistics(self, images: NDArray[np.int64]) -> Statistics:
-        """Those of :data:`METRICS`, of some images, by their places among the labelled ones."""
+        """Return :data:`METRICS` of images, given as positions among the labelled ones."""
         import numpy as np
 
-        return of_means(self.correct[np.searchsorted(self.images, images)])
+        return mean_statistics(self.correct[np.searchsorted(self.images, images)])
 
     def by_class(self, classes: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """How many images each class has, and how many are right, shape (classes, 2)."""
+        """Return the images per class, and the correct ones, shape (classes, 2)."""
         import numpy as np
 
         counts = np.bincount(self.actual, minlength=classes)
@@ -62,7 +64,7 @@ class Classified:
         return counts, np.stack(right, axis=1)
 
     def confusion(self) -> dict[tuple[int, int], int]:
-        """How many images of a class were told to be of one, by both, where there are any."""
+        """Return the non-zero cells of the confusion matrix, by actual and predicted class."""
         import numpy as np
 
         pairs, counts = np.unique(
@@ -74,8 +76,8 @@ class Classified:
         }
 
 
-def common_images(found: Sequence[Classified]) -> NDArray[np.int64]:
-    """The images that all models could read, by their places among the labelled ones."""
+def common_images(found: Sequence[ClassificationResult]) -> NDArray[np.int64]:
+    """Return the images that all models could read, as positions among the labelled ones."""
     import numpy as np
 
     images = found[0].images
@@ -84,8 +86,8 @@ def common_images(found: Sequence[Classified]) -> NDArray[np.int64]:
     return images
 
 
-def classify(
-    labelled: Labelled,
+def evaluate_classification(
+    labelled: LabelledImages,
     encoder: BatchedEncoder,
     templates: Sequence[str],
     task: Task = Task.QUERY,
@@ -94,53 +96,53 @@ def classify(
     on_named: Callable[[int], None] = lambda _: None,
     on_embedded: Callable[[int], None] = lambda _: None,
     on_bad: Callable[[str, str], None] = lambda _path, _reason: None,
-) -> Classified:
-    """Tell the class of each image: the one whose vector is nearest to that of the image.
+) -> ClassificationResult:
+    """Classify each image: its class is the one with the nearest vector.
 
-    Images are read and embedded in batches, and no more than one is in memory.
+    Images are read and embedded in batches, and only one batch is in memory.
 
     Args:
         labelled: Images and classes.
         encoder: The model.
-        templates, task: As of :func:`.zero_shot.embed_classes`.
-        max_pixels: Images with more are not decoded.
-        on_named: Told how many names more are embedded.
-        on_embedded: Told how many images more are done, bad ones among them.
-        on_bad: Told of each image that cannot be read, and why.
+        templates, task: See :func:`.zero_shot.embed_classes`.
+        max_pixels: Images with more pixels are not decoded.
+        on_named: Called with the number of class names just embedded.
+        on_embedded: Called with the number of images just processed, including unreadable ones.
+        on_bad: Called with each unreadable image and the reason.
 
     Raises:
-        UsageError: A template has no place for a name, or no image can be read.
+        UsageError: A template has no placeholder, or no image can be read.
     """
     import numpy as np
 
     unique = {name: row for row, name in enumerate(dict.fromkeys(labelled.names))}
     vectors = embed_classes(encoder, [*unique], templates, task, on_embedded=on_named)
-    of_class = np.array([unique[name] for name in labelled.names])
-    classes_of = np.bincount(of_class, minlength=len(unique))
-    first_class = np.unique(of_class, return_index=True)[1]
+    vector_of_class = np.array([unique[name] for name in labelled.names])
+    classes_of = np.bincount(vector_of_class, minlength=len(unique))
+    first_class = np.unique(vector_of_class, return_index=True)[1]
     images, predicted, correct = [], [], []
     bad = []
     for start in range(0, len(labelled.images), IMAGES):
-        some = labelled.images[start : start + IMAGES]
+        batch = labelled.images[start : start + IMAGES]
         embedded, errors = vectors_of_images(
-            encoder, [path for path, _ in some], max_pixels=max_pixels
+            encoder, [path for path, _ in batch], max_pixels=max_pixels
         )
         for row, error in errors.items():
-            bad.append((some[row][0], error.what))
+            bad.append((batch[row][0], error.what))
             on_bad(*bad[-1])
         for row, scores in enumerate(embedded @ vectors.T):
             if row in errors:
                 continue
-            actual = some[row][1]
-            name = of_class[actual]
+            actual = batch[row][1]
+            name = vector_of_class[actual]
             ahead = int(classes_of[scores > scores[name]].sum())
-            equal = int(classes_of[scores == scores[name]].sum())
+            tied = int(classes_of[scores == scores[name]].sum())
             best = int(np.argmax(scores))
             images.append(start + row)
-            # Of classes that are told apart by nothing, the right one.
+            # If classes with one name tie, count the right one.
             predicted.append(actual if not ahead else first_class[best])
-            correct.append([chance_among_first(ahead, equal, count) for count in (1, FIRST)])
-        on_embedded(len(some))
+            correct.append([probability_in_top(ahead, tied, count) for count in (1, TOP_K)])
+        on_embedded(len(batch))
     if not images:
         raise UsageError(
             f"None of the {len(bad):,} images in {labelled.folder} can be read.",
@@ -149,13 +151,13 @@ def classify(
             images=len(bad),
             why=f"{bad[0][0]}: {bad[0][1]}.",
         )
-    places = np.array(images, np.int64)
+    positions = np.array(images, np.int64)
     labels = np.array([label for _, label in labelled.images], np.int64)
-    return Classified(
+    return ClassificationResult(
         encoder.model.name,
         encoder.model.dimension,
-        places,
-        labels[places],
+        positions,
+        labels[positions],
         np.array(predicted, np.int64),
         np.array(correct, np.float64),
         bad,

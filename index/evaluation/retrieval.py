@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nmm.index.errors import CatalogError, NoIndexError, UsageError
-from nmm.index.evaluation.bootstrap import Statistics, of_means
-from nmm.index.evaluation.metrics import Tied, ndcg, recall, reciprocal_rank
+from nmm.index.evaluation.bootstrap import Statistics, mean_statistics
+from nmm.index.evaluation.metrics import TieGroup, ndcg, recall, reciprocal_rank
 from nmm.index.search.engine import Search, open_search
 from nmm.index.search.filters import NO_FILTERS, Emptied, Filters, condition_of, emptied_by
 from nmm.index.search.query import Mode, Query, Term
@@ -24,7 +24,7 @@ from nmm.index.store.catalog.types import KINDS, Kind
 from nmm.index.store.catalog.writer import open_for_reading
 
 if TYPE_CHECKING:
-    from nmm.index.encoders.runtime.backend import Backend
+    from nmm.index.encoders.backend import Backend
     from nmm.index.search.result import Result
     from nmm.index.store.layout import IndexFolder
 
@@ -85,7 +85,7 @@ class Retrieval:
         import numpy as np
 
         metrics = {one.query: one.metrics for one in self.answered}
-        return of_means(np.array([metrics[query] for query in queries], np.float64))
+        return mean_statistics(np.array([metrics[query] for query in queries], np.float64))
 
 
 def evaluate_retrieval(
@@ -239,7 +239,7 @@ def _answered(
             ranks.append(result.rank)
         ranking.append((result.score if is_by_score else result.rank, bool(things)))
     groups = [
-        Tied(len(group), sum(is_right for _, is_right in group))
+        TieGroup(len(group), sum(is_right for _, is_right in group))
         for group in (list(some) for _, some in itertools.groupby(ranking, lambda one: one[0]))
     ]
     metrics = (

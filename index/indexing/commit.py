@@ -63,7 +63,7 @@ def commit_batches(batches: Iterable[EmbeddingBatch], writer: CatalogWriter) -> 
                     content_id=file.content_id or (ids[file.digest] if file.digest else None),
                     is_new=file.is_new,
                 )
-        writer.meet(batch.seen)
+        writer.mark_seen(batch.seen)
         unfinished |= {digest: ids[digest] for digest in batch.contents}
         for file in batch.files:
             if file.digest:

@@ -82,7 +82,7 @@ def find_changed(
             else:
                 unchanged.append(row)
                 recorder.unchanged(root, entry.path, is_indexed=row.status == "indexed")
-        writer.meet(unchanged)
+        writer.mark_seen(unchanged)
 
 
 def _groups(

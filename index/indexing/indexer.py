@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nmm.index.encoders.backend import Backend
 from nmm.index.encoders.base import Encoder, Model
 from nmm.index.encoders.provision import ensure_default_downloaded, prepare
 from nmm.index.encoders.registry import DEFAULT
 from nmm.index.encoders.resolve import find_model
-from nmm.index.encoders.runtime.backend import Backend
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.errors import CatalogError, ModelError, NoIndexError, StoppedError, UsageError
 from nmm.index.events import (
@@ -40,6 +40,9 @@ from nmm.index.indexing.pipeline import Pipeline
 from nmm.index.indexing.scopes import Coverage, Scope, cover, mount_point, resolve
 from nmm.index.store.catalog import ocr_text
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.removal import empty_root, forget
+from nmm.index.store.catalog.replacement import continue_from, replace_contents_with
+from nmm.index.store.catalog.roots import adopt_root, set_mount
 from nmm.index.store.catalog.types import Settings, locate
 from nmm.index.store.catalog.writer import CatalogWriter, open_for_writing
 from nmm.index.store.lock import Wait
@@ -270,10 +273,10 @@ class _Todo:
             beside.delete()
         roots = [Path(locate(str(root.path), start)) for root, start in old.scopes]
         with open_for_writing(beside) as new:
-            new.continue_from(writer)
+            continue_from(new, writer)
             new.set_settings(settings_of(encoder))
             for root in old.emptied:
-                new.adopt_root(root.path)
+                adopt_root(new, root.path)
             summary = self._index(new, beside, encoder, [*roots, *self.present])
             if not summary.interrupted:
                 ocr_text.take_words(new, writer.file)
@@ -282,7 +285,7 @@ class _Todo:
             sys.audit("nmm.store", "rebuild whole")
             segments.move(beside, self.folder)
             sys.audit("nmm.store", "rebuild to be taken over")
-            writer.become(beside.catalog)
+            replace_contents_with(writer, beside.catalog)
             sys.audit("nmm.store", "rebuild taken over")
             with suppress(CatalogError):  # the next run deletes it
                 beside.delete()
@@ -319,15 +322,15 @@ class _Todo:
         for root, point in covered.unmounted:
             self.on_event(MountMissing(locate(str(root.path), point)))
         for root in {root for root, _ in covered.scopes}:
-            writer.set_mount(root, mount_point(root.path))
+            set_mount(writer, root, mount_point(root.path))
         with segments.in_background(writer, folder, encoder.model.dimension) as on_vectors:
             pipeline = Pipeline(
                 writer, self.folder, encoder, self.options, self.on_event, self.stop, on_vectors
             )
             summary = pipeline.recorder.summary
             pipeline.run(covered.scopes, unseen=covered.unmounted, gone=covered.gone)
-            summary.removed += sum(map(writer.forget, covered.deleted))
-            summary.removed += sum(map(writer.empty, covered.emptied))
+            summary.removed += sum(forget(writer, path) for path in covered.deleted)
+            summary.removed += sum(empty_root(writer, root) for root in covered.emptied)
         if not summary.interrupted:
             derive(writer, folder, encoder)
             through = read_missing_metadata(writer, self.on_event, self.stop)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nmm.index.common.onnx_runtime import load_onnxruntime
-from nmm.index.encoders.runtime.backend import available_cpus
+from nmm.index.encoders.runtime.devices import available_cpus
 from nmm.index.errors import MediaError, ModelError
 from nmm.index.store.catalog.ocr_text import Line
 

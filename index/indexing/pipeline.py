@@ -18,9 +18,10 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
-from nmm.index.encoders.runtime.backend import available_cpus
+from nmm.index.encoders.runtime.devices import available_cpus
 from nmm.index.events import Event, FilesCounted
 from nmm.index.indexing.commit import commit_batches
 from nmm.index.indexing.diff import find_changed
@@ -31,6 +32,8 @@ from nmm.index.indexing.read import ReadAhead
 from nmm.index.indexing.recorder import RunRecorder
 from nmm.index.indexing.scan import walk_scopes
 from nmm.index.indexing.scopes import Scope
+from nmm.index.store.catalog.removal import delete_unseen, drop_orphans
+from nmm.index.store.catalog.roots import add_mount
 from nmm.index.store.layout import IndexFolder
 
 if TYPE_CHECKING:
@@ -93,7 +96,7 @@ class Pipeline:
         recorder = self.recorder
         recorder.unseen.update(unseen)
         # Contents that a killed run left without a file must not be taken for known.
-        self._writer.drop_orphans()
+        drop_orphans(self._writer)
         workers = available_cpus()
         pool = ThreadPoolExecutor(workers + self._options.count, "nmm-read")
         try:
@@ -104,7 +107,7 @@ class Pipeline:
             pool.shutdown(cancel_futures=True)
         recorder.summary.interrupted = self._stop.is_set()
         if not recorder.summary.interrupted:
-            changes = self._writer.forget_unmet([*scopes, *gone], recorder.unseen)
+            changes = delete_unseen(self._writer, [*scopes, *gone], recorder.unseen)
             recorder.summary.moved = changes.moved
             recorder.summary.added -= changes.moved
             recorder.summary.removed = changes.removed
@@ -112,7 +115,9 @@ class Pipeline:
     def _run(self, scopes: Sequence[Scope], pool: ThreadPoolExecutor, workers: int) -> None:
         """Connect the stages, and pull all files through them."""
         # A mount point is recorded before any file on it.
-        found = walk_scopes(scopes, self._own, self._options, self._stop, self._writer.add_mount)
+        found = walk_scopes(
+            scopes, self._own, self._options, self._stop, partial(add_mount, self._writer)
+        )
         changed = find_changed(found, self._writer, self.recorder)
         limit = BATCHES_AHEAD * self._batch_size
         read = ReadAhead(pool, workers, self._request, self._known, limit).read(changed)

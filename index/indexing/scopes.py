@@ -14,6 +14,8 @@ from pathlib import Path, PurePosixPath
 from nmm.index.errors import UsageError
 from nmm.index.indexing.walk import is_left_out
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.removal import holds_below
+from nmm.index.store.catalog.roots import adopt_root, drop_mount
 from nmm.index.store.catalog.types import Root, locate
 from nmm.index.store.catalog.writer import CatalogWriter
 
@@ -45,8 +47,8 @@ class Coverage:
     def spare(self, writer: CatalogWriter, root: Root, start: str) -> None:
         """Keep what lies on disks, at, above or below a path, that are not mounted now."""
         for point in _unmounted(writer, root, start):
-            if not writer.holds_below(root, point):
-                writer.drop_mount(root, point)
+            if not holds_below(writer, root, point):
+                drop_mount(writer, root, point)
             elif (root, point) not in self.unmounted:
                 self.unmounted.append((root, point))
 
@@ -101,7 +103,7 @@ def cover(writer: CatalogWriter, paths: Sequence[Path], *, prune: bool = False) 
             )
         paths = [root.path for root in roots if is_covered(writer, root, coverage, prune=prune)]
     with writer.batch():
-        scopes = [writer.adopt_root(path, reaches) for path in _outermost(paths)]
+        scopes = [adopt_root(writer, path, reaches) for path in _outermost(paths)]
         for root, start in scopes:
             mount = writer.mount(root)
             if not prune and mount and not os.path.ismount(mount):
@@ -110,7 +112,7 @@ def cover(writer: CatalogWriter, paths: Sequence[Path], *, prune: bool = False) 
             coverage.scopes.append((root, start))
             if prune:
                 for point in _unmounted(writer, root, start):
-                    writer.drop_mount(root, point)
+                    drop_mount(writer, root, point)
             coverage.spare(writer, root, start)
     return coverage
 

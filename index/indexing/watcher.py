@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmm.index.encoders.runtime.backend import Backend
+from nmm.index.encoders.backend import Backend
 from nmm.index.errors import StoppedError, UsageError
 from nmm.index.events import Event, FileSkipped, MountMissing, RootMissing, Summary, WaitingForLock
 from nmm.index.indexing.indexer import Kept, build, build_changed

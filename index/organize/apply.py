@@ -1,12 +1,12 @@
-"""Files sorted into folders by their labels: moved there or linked to, and put back again.
+"""Sorts files into folders by label: moves or links them, and can undo that.
 
-What is to be done is planned first, and can be shown. Then the whole plan is written to a log,
-which is on the disk before anything is touched; whatever ends the run, :func:`undo` puts
-everything back that was done. A name that is taken gets a number, and one that was taken since
-the plan was made is left alone: nothing is ever overwritten.
+The plan is made first and can be shown. Then it is written to a log, which is on disk before any
+file is touched. Whatever ends the run, :func:`undo` restores everything that was done. Nothing is
+ever overwritten: a taken name gets a number, and a name that was taken after the plan was made is
+skipped.
 
-A file moves by a second name and the removal of the first, which the file system does not let
-overwrite anything; to another disk it is copied first.
+A file is moved by creating a hard link and removing the old name, because a hard link never
+overwrites. To another file system, the file is copied first.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from pathlib import Path
 
 from nmm.index.common.atomic_files import fsync_path
 from nmm.index.errors import OutputError, UsageError
-from nmm.index.organize.copy_files import is_same, places, settled
-from nmm.index.organize.plan import Action, Plan, Step, is_one, leads_to
+from nmm.index.organize.copy_files import candidate_paths, claim_name, has_same_content
+from nmm.index.organize.plan import Action, Plan, Step, is_link_to, is_same_file
 
 FORMAT = "nmm sorted files"
 VERSION = 1
 # Hidden, so that it is not indexed.
-LOG = ".nmm-undo-{date}.jsonl"
+LOG_NAME = ".nmm-undo-{date}.jsonl"
 
 
 @dataclass
-class Sorted:
-    """What was done, or undone.
+class SortResult:
+    """The result of :func:`apply_plan` or :func:`undo`.
 
     Attributes:
-        done: Files.
-        failed: Others, each with the reason.
-        log: Where :func:`undo` reads what to undo; None if there is nothing.
-        action: With each.
+        done: The number of files that were moved, linked or restored.
+        failed: The other files, each with the reason.
+        log: The log that :func:`undo` reads; None if there is nothing to undo.
+        action: Move or link.
     """
 
     done: int = 0
@@ -50,52 +50,52 @@ class Sorted:
     action: Action = "move"
 
 
-def carry_out(todo: Plan, on_log: Callable[[Path], None] = lambda _: None) -> Sorted:
-    """Do what was planned, and write down first how to undo it.
+def apply_plan(plan: Plan, on_log: Callable[[Path], None] = lambda _: None) -> SortResult:
+    """Move or link the files of a plan, after writing the log for :func:`undo`.
 
     Args:
-        todo: What :func:`.sort_plan.plan` says.
-        on_log: Told where that is written down, before anything is touched.
+        plan: See :func:`.plan.make_plan`.
+        on_log: Called with the path of the log, before any file is touched.
 
     Raises:
-        OutputError: The folders cannot be made, or the log not be written: nothing was moved.
+        OutputError: A folder cannot be created or the log cannot be written. No file was moved.
     """
-    done = Sorted(failed=list(todo.failed), action=todo.action)
-    if not todo.steps:
+    done = SortResult(failed=list(plan.failed), action=plan.action)
+    if not plan.steps:
         return done
-    folders = sorted({str(Path(step.target).parent) for step in todo.steps})
-    missing = _missing(folders)
+    folders = sorted({str(Path(step.target).parent) for step in plan.steps})
+    missing = _missing_folders(folders)
     try:
-        todo.folder.mkdir(parents=True, exist_ok=True)
-        done.log = _write_log(todo, missing)
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        done.log = _write_log(plan, missing)
         for folder in folders:
             Path(folder).mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"{todo.folder} cannot be written.",
+            f"{plan.folder} cannot be written.",
             code="folder-not-writable",
             why=error.strerror or str(error),
             hint="Give another folder.",
-            path=todo.folder,
+            path=plan.folder,
         ) from error
     on_log(done.log)
-    put = _move if todo.action == "move" else _link
-    for step in todo.steps:
+    execute = _move if plan.action == "move" else _link
+    for step in plan.steps:
         sys.audit("nmm.sort_files", "next")
         try:
-            put(Path(step.source), Path(step.target), _part(done.log))
+            execute(Path(step.source), Path(step.target), _partial_name(done.log))
         except OSError as error:
             done.failed.append((step.source, _reason(error)))
             continue
         done.done += 1
-    for folder in {*folders, *(str(Path(step.source).parent) for step in todo.steps)}:
-        with suppress(OSError):  # a file system that does not know it
+    for folder in {*folders, *(str(Path(step.source).parent) for step in plan.steps)}:
+        with suppress(OSError):  # the file system does not support it
             fsync_path(Path(folder))
     return done
 
 
-def _missing(folders: Sequence[str]) -> list[str]:
-    """Folders that are to be made for these, those that are in others after them."""
+def _missing_folders(folders: Sequence[str]) -> list[str]:
+    """Return the folders that have to be created, parents first."""
     found = {
         str(path)
         for folder in folders
@@ -105,37 +105,37 @@ def _missing(folders: Sequence[str]) -> list[str]:
     return sorted(found)
 
 
-def _write_log(todo: Plan, missing: Sequence[str]) -> Path:
+def _write_log(plan: Plan, missing: Sequence[str]) -> Path:
     date = datetime.now(timezone.utc).strftime("%Y-%m-%d-%H%M%S")
-    name = LOG.format(date=date)
-    part = todo.folder / f"{name}.{os.getpid()}"
-    head = {"format": FORMAT, "version": VERSION, "action": todo.action, "made": missing}
+    name = LOG_NAME.format(date=date)
+    partial = plan.folder / f"{name}.{os.getpid()}"
+    head = {"format": FORMAT, "version": VERSION, "action": plan.action, "made": missing}
     try:
-        with part.open("x", encoding="ascii") as stream:
-            # In ASCII, which has a way to write names that are no UTF-8.
-            for line in (head, *(step._asdict() for step in todo.steps)):
+        with partial.open("x", encoding="ascii") as stream:
+            # JSON in ASCII can escape file names that are not valid UTF-8.
+            for line in (head, *(step._asdict() for step in plan.steps)):
                 stream.write(json.dumps(line) + "\n")
-        fsync_path(part)
+        fsync_path(partial)
         sys.audit("nmm.sort_files", "log to be named")
-        log = next(log for log in places(todo.folder, name) if settled(part, log))
+        log = next(log for log in candidate_paths(plan.folder, name) if claim_name(partial, log))
     finally:
-        part.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
     fsync_path(log.parent)
     sys.audit("nmm.sort_files", "log written")
     return log
 
 
-def _part(log: Path) -> str:
-    """The name of a copy that is not whole, so that one that a kill has left is known."""
+def _partial_name(log: Path) -> str:
+    """Return the name of an incomplete copy, by which :func:`undo` finds it after a kill."""
     return f"{log.name}.part"
 
 
-def _move(source: Path, target: Path, part: str) -> None:
-    """Give a file another name, which is not taken.
+def _move(source: Path, target: Path, partial: str) -> None:
+    """Rename a file to a path that is not taken.
 
     Raises:
-        FileExistsError: It is.
-        OSError: It cannot be done; the file is where it was.
+        FileExistsError: The path is taken.
+        OSError: The file cannot be renamed and stays where it was.
     """
     try:
         os.link(source, target)
@@ -143,7 +143,7 @@ def _move(source: Path, target: Path, part: str) -> None:
         raise
     except OSError as error:
         if error.errno == errno.EXDEV:
-            _copy(source, target, part)
+            _copy(source, target, partial)
         elif os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
         else:  # a file system without hard links
@@ -157,56 +157,56 @@ def _move(source: Path, target: Path, part: str) -> None:
         raise
 
 
-def _link(source: Path, target: Path, part: str) -> None:
-    """Make a link, or a second name or a copy where none can be made.
+def _link(source: Path, target: Path, partial: str) -> None:
+    """Make a symbolic link, or else a hard link or a copy.
 
     Raises:
-        FileExistsError: The name is taken.
-        OSError: It cannot be done.
+        FileExistsError: The path is taken.
+        OSError: None of these can be made.
     """
     for make in (target.symlink_to, target.hardlink_to):
         try:
             make(source)
         except FileExistsError:
             raise
-        except OSError:  # Windows lets only some make symbolic links, and FAT knows none.
+        except OSError:  # Windows allows symbolic links to some users only, FAT has none.
             continue
         return
-    _copy(source, target, part)
+    _copy(source, target, partial)
 
 
-def _copy(source: Path, target: Path, part: str) -> None:
-    copy = target.with_name(part)
+def _copy(source: Path, target: Path, partial: str) -> None:
+    copy = target.with_name(partial)
     try:
         copy.unlink(missing_ok=True)
         shutil.copy2(source, copy, follow_symlinks=False)
         fsync_path(copy)
-        if not settled(copy, target):
+        if not claim_name(copy, target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
     finally:
         copy.unlink(missing_ok=True)
 
 
-def undo(log: Path) -> Sorted:
-    """Put all back that a log names, and delete it when all is.
+def undo(log: Path) -> SortResult:
+    """Undo all steps of a log, and delete the log if all succeed.
 
-    What was not done yet when a run was killed needs nothing. It can be killed, too, and be run
-    again.
+    Steps that had not been done when a run was killed are skipped. An undo that is killed can be
+    repeated.
 
     Raises:
-        UsageError: The file cannot be read, or is no such log.
-        OutputError: It cannot be deleted in the end.
+        UsageError: The log cannot be read or is not a log.
+        OutputError: The log cannot be deleted.
     """
-    action, made, steps = _read_log(log)
-    result = Sorted(log=log, action=action)
-    back = _put_back if action == "move" else _unlink
+    action, created, steps = _read_log(log)
+    result = SortResult(log=log, action=action)
+    revert = _restore if action == "move" else _unlink
     for folder in {str(Path(path).parent) for step in steps for path in step}:
         with suppress(OSError):
-            Path(folder, _part(log)).unlink(missing_ok=True)
+            Path(folder, _partial_name(log)).unlink(missing_ok=True)
     for step in reversed(steps):
         sys.audit("nmm.sort_files", "next")
         try:
-            result.done += back(Path(step.source), Path(step.target), _part(log))
+            result.done += revert(Path(step.source), Path(step.target), _partial_name(log))
         except OSError as error:
             result.failed.append((step.target, _reason(error)))
     if not result.failed:
@@ -220,36 +220,36 @@ def undo(log: Path) -> Sorted:
                 path=log,
             ) from error
         result.log = None
-        for folder in reversed(made):
-            with suppress(OSError):  # somebody else's files are in it
+        for folder in reversed(created):
+            with suppress(OSError):  # other files are in it
                 Path(folder).rmdir()
     return result
 
 
-def _put_back(source: Path, target: Path, part: str) -> bool:
-    """Move a file back; whether it had been moved."""
+def _restore(source: Path, target: Path, partial: str) -> bool:
+    """Move a file back; return False if it was never moved."""
     if not os.path.lexists(target):
         if os.path.lexists(source):
             return False
         raise FileNotFoundError(errno.ENOENT, "it is neither there nor where it was")
-    if target.is_symlink():  # none was moved
+    if target.is_symlink():  # links are never moved
         raise FileExistsError(errno.EEXIST, "it is another file now")
     if not os.path.lexists(source):
         source.parent.mkdir(parents=True, exist_ok=True)
-        _move(target, source, part)
+        _move(target, source, partial)
         return True
-    # Killed between two names, of one file or of a whole copy.
-    if is_one(source, target) or _is_copy(source, target):
+    # A kill left both names of the file, or the file and its complete copy.
+    if is_same_file(source, target) or _is_copy(source, target):
         target.unlink()
         return True
     raise FileExistsError(errno.EEXIST, f"something else is at {source} now")
 
 
 def _unlink(source: Path, target: Path, _: str) -> bool:
-    """Remove a link, or what stands in its place where none can be made."""
+    """Remove a link, or the copy that replaces one; return False if there is none."""
     if not os.path.lexists(target):
         return False
-    if not (leads_to(target, source) or _is_copy(source, target)):
+    if not (is_link_to(target, source) or _is_copy(source, target)):
         raise FileExistsError(errno.EEXIST, "it is another file now")
     target.unlink()
     return True
@@ -263,18 +263,18 @@ def _read_log(log: Path) -> tuple[Action, list[str], list[Step]]:
         raise UsageError(
             f"{log} cannot be read.", code="sort-log-unreadable", why=why, path=log
         ) from error
-    unlike = UsageError(f"{log} is not a log of sorted files.", code="sort-log-invalid", path=log)
+    invalid = UsageError(f"{log} is not a log of sorted files.", code="sort-log-invalid", path=log)
     try:
         head = json.loads(lines[0])
         steps = [Step(**json.loads(line)) for line in lines[1:]]
         named = [*head["made"], *(path for step in steps for path in step)]
-        about = (head["format"], head["version"], head["action"])
+        header = (head["format"], head["version"], head["action"])
     except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise unlike from error
-    if about not in {(FORMAT, VERSION, "move"), (FORMAT, VERSION, "link")} or not all(
+        raise invalid from error
+    if header not in {(FORMAT, VERSION, "move"), (FORMAT, VERSION, "link")} or not all(
         map(_is_absolute, named)
     ):
-        raise unlike
+        raise invalid
     return head["action"], head["made"], steps
 
 
@@ -283,8 +283,8 @@ def _is_absolute(path: object) -> bool:
 
 
 def _is_copy(one: Path, other: Path) -> bool:
-    """Whether two files are the same; one of them that is a link may lead to the other."""
-    return not (one.is_symlink() or other.is_symlink()) and is_same(one, other)
+    """Return whether two files, neither of them a symbolic link, have the same content."""
+    return not (one.is_symlink() or other.is_symlink()) and has_same_content(one, other)
 
 
 def _reason(error: OSError) -> str:

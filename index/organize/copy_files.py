@@ -1,8 +1,8 @@
-"""Results put into a folder: copied, or linked to.
+"""Copies files into a folder, or links to them there.
 
-Every file keeps its name, and none that is there is ever overwritten: a name that is taken
-gets a number, and a file that is there with the same content stays the only one. A copy
-appears when all of it is there.
+Every file keeps its name. No existing file is overwritten: if a name is taken, the new file gets a
+number, unless the existing file has the same content. A copy appears under its name when it is
+complete.
 """
 
 from __future__ import annotations
@@ -19,39 +19,41 @@ from pathlib import Path
 
 from nmm.index.errors import OutputError, UsageError
 
-NAME_BYTES = 255  # of the usual file systems
+MAX_NAME_BYTES = 255  # the limit of common file systems
 
 
 @dataclass
-class Collected:
-    """What came of it.
+class CopyResult:
+    """The result of copying or linking files.
 
     Attributes:
-        placed: Files that are new in the folder.
-        there: How many were there before, or are the same as another result.
-        instead: How many were copied, or hard-linked, where no link could be made.
-        failed: Files that could not be put there, each with the reason.
-        by_size: Of `placed`, those that are copies, by their bytes.
+        created: New files in the folder.
+        existing: How many files existed there before, or equal another one.
+        fallbacks: How many were copied or hard-linked because no symbolic link could be made.
+        failed: Files that could not be created, each with the reason.
+        copies_by_size: The copies among `created`, by size in bytes.
     """
 
-    placed: list[Path] = field(default_factory=list)
-    there: int = 0
-    instead: int = 0
+    created: list[Path] = field(default_factory=list)
+    existing: int = 0
+    fallbacks: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
-    by_size: dict[int, list[Path]] = field(default_factory=lambda: defaultdict(list), repr=False)
+    copies_by_size: dict[int, list[Path]] = field(
+        default_factory=lambda: defaultdict(list), repr=False
+    )
 
 
-def collect(paths: Sequence[str], folder: Path, *, link: bool = False) -> Collected:
-    """Put files into a folder, which is made if it is missing.
+def copy_into(paths: Sequence[str], folder: Path, *, link: bool = False) -> CopyResult:
+    """Copy files into a folder, which is created if it is missing.
 
     Args:
         paths: Absolute.
-        folder: Where to.
-        link: Make symbolic links to them, not copies.
+        folder: The folder.
+        link: Make symbolic links instead of copies.
 
     Raises:
-        UsageError: There is something else where the folder should be.
-        OutputError: The folder cannot be made.
+        UsageError: The folder's path is taken by something else.
+        OutputError: The folder cannot be created.
     """
     target = folder.expanduser()
     try:
@@ -70,17 +72,17 @@ def collect(paths: Sequence[str], folder: Path, *, link: bool = False) -> Collec
             why=error.strerror or str(error),
             path=folder,
         ) from error
-    done = Collected()
+    result = CopyResult()
     for path in paths:
-        if reason := _put(Path(path), target, done, link=link):
-            done.failed.append((path, reason))
-    return done
+        if reason := _put(Path(path), target, result, link=link):
+            result.failed.append((path, reason))
+    return result
 
 
-def _put(source: Path, folder: Path, done: Collected, *, link: bool) -> str | None:
-    """Put one file there; why it could not be done, if so."""
+def _put(source: Path, folder: Path, result: CopyResult, *, link: bool) -> str | None:
+    """Copy or link one file; return the reason if that failed."""
     try:
-        (_link if link else _copy)(source, folder, done)
+        (_link if link else _copy)(source, folder, result)
     except shutil.SpecialFileError:
         return "not a regular file any more"
     except OSError as error:
@@ -88,71 +90,71 @@ def _put(source: Path, folder: Path, done: Collected, *, link: bool) -> str | No
     return None
 
 
-def _copy(source: Path, folder: Path, done: Collected) -> None:
+def _copy(source: Path, folder: Path, result: CopyResult) -> None:
     size = source.stat().st_size
-    if any(is_same(source, other) for other in done.by_size.get(size, ())):
-        done.there += 1
+    if any(has_same_content(source, other) for other in result.copies_by_size.get(size, ())):
+        result.existing += 1
         return
-    for place in places(folder, source.name):
-        if os.path.lexists(place):
-            if is_same(source, place):
-                done.there += 1
+    for candidate in candidate_paths(folder, source.name):
+        if os.path.lexists(candidate):
+            if has_same_content(source, candidate):
+                result.existing += 1
                 return
             continue
-        part = folder / f".nmm.{os.getpid()}.part"
+        partial = folder / f".nmm.{os.getpid()}.part"
         try:
-            shutil.copyfile(source, part)
-            with suppress(OSError):  # FAT takes no modes
-                shutil.copystat(source, part)
-            if not settled(part, place):
-                continue  # somebody else took the name meanwhile
+            shutil.copyfile(source, partial)
+            with suppress(OSError):  # FAT has no file modes
+                shutil.copystat(source, partial)
+            if not claim_name(partial, candidate):
+                continue  # another process took the name meanwhile
         finally:
-            part.unlink(missing_ok=True)
-        done.placed.append(place)
-        done.by_size[size].append(place)
+            partial.unlink(missing_ok=True)
+        result.created.append(candidate)
+        result.copies_by_size[size].append(candidate)
         return
 
 
-def settled(part: Path, place: Path) -> bool:
-    """Give a copy its name, unless that is taken."""
+def claim_name(partial: Path, candidate: Path) -> bool:
+    """Rename a partial copy, unless the name is taken; return whether it was renamed."""
     try:
-        place.hardlink_to(part)
+        candidate.hardlink_to(partial)
     except FileExistsError:
         return False
     except OSError:  # a file system without hard links
-        if os.path.lexists(place):
+        if os.path.lexists(candidate):
             return False
-        part.rename(place)
+        partial.rename(candidate)
     return True
 
 
-def _link(source: Path, folder: Path, done: Collected) -> None:
-    source.stat()  # a link to nothing helps nobody
-    for place in places(folder, source.name):
-        if os.path.lexists(place):
-            if _is_same_file(source, place):
-                done.there += 1
+def _link(source: Path, folder: Path, result: CopyResult) -> None:
+    source.stat()  # raises if the source does not exist
+    for candidate in candidate_paths(folder, source.name):
+        if os.path.lexists(candidate):
+            if _is_same_file(source, candidate):
+                result.existing += 1
                 return
             continue
         try:
-            place.symlink_to(source)
+            candidate.symlink_to(source)
         except FileExistsError:
             continue
         except OSError:
-            # Windows lets only some make symbolic links, and FAT knows none.
+            # Windows allows symbolic links to some users only, and FAT has none.
             try:
-                place.hardlink_to(source)
+                candidate.hardlink_to(source)
             except OSError:
-                _copy(source, folder, done)
-                done.instead += 1
+                _copy(source, folder, result)
+                result.fallbacks += 1
                 return
-            done.instead += 1
-        done.placed.append(place)
+            result.fallbacks += 1
+        result.created.append(candidate)
         return
 
 
-def is_same(one: Path, other: Path) -> bool:
-    """Whether both are files of the same content."""
+def has_same_content(one: Path, other: Path) -> bool:
+    """Return whether both are files with the same content."""
     with suppress(OSError):
         return other.is_file() and filecmp.cmp(one, other, shallow=False)
     return False
@@ -164,12 +166,12 @@ def _is_same_file(one: Path, other: Path) -> bool:
     return False
 
 
-def places(folder: Path, name: str) -> Iterator[Path]:
-    """The names that a file may get: its own, then with (2), (3) and so on."""
+def candidate_paths(folder: Path, name: str) -> Iterator[Path]:
+    """Yield the path for a file name, then paths numbered (2), (3) and so on."""
     yield folder / name
     stem, suffix = Path(name).stem, Path(name).suffix
     for number in itertools.count(2):
         mark = f" ({number}){suffix}"
-        room = NAME_BYTES - len(os.fsencode(mark))
+        room = MAX_NAME_BYTES - len(os.fsencode(mark))
         short = os.fsencode(stem)[: max(room, 0)].decode("utf-8", "ignore")
         yield folder / f"{short}{mark}"

@@ -1,4 +1,4 @@
-"""Where files come to be that are sorted into folders by their labels; nothing is touched."""
+"""Plans where labelled files go: one folder per label. Nothing on disk is changed."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from nmm.index.errors import UsageError
-from nmm.index.organize.copy_files import places
+from nmm.index.organize.copy_files import candidate_paths
 
 Action = Literal["move", "link"]
-FOLDER_BYTES = 200
-SPARE = "_"
+MAX_FOLDER_NAME_BYTES = 200
+REPLACEMENT = "_"
 
 
-class Filed(NamedTuple):
-    """A file and its label, as the index has it: changed since, it may be something else.
+class LabelledFile(NamedTuple):
+    """A file and its label, with its size and time from the index to detect changes.
 
     Attributes:
         path: Absolute.
-        label: A folder is named after it.
+        label: The label that the folder is named after.
         size: Bytes.
         mtime_ns: When it was modified, in nanoseconds since 1970.
     """
@@ -35,7 +35,7 @@ class Filed(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A file that is to come to another place, both absolute."""
+    """A file and its new path, both absolute."""
 
     source: str
     target: str
@@ -46,43 +46,46 @@ class Plan:
     """What is to be done.
 
     Attributes:
-        action: With each.
-        folder: Below which all comes to be.
+        action: Move or link.
+        folder: The folder that contains the folders of the labels.
         steps: In the order of the files.
-        there: How many are where they should be.
-        failed: Files that stay where they are, each with the reason.
+        in_place: How many files are in the right folder already.
+        failed: Files that are not moved or linked, each with the reason.
     """
 
     action: Action
     folder: Path
     steps: list[Step] = field(default_factory=list)
-    there: int = 0
+    in_place: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
 
 
 def folder_names(labels: Sequence[str]) -> dict[str, str]:
-    """The name of each label's folder, the same on all systems and no two alike in any case.
+    """Return a folder name per label: valid on all systems and unique (case-insensitive).
 
-    A label is anything that somebody typed: a part of a path, a device of Windows, a name that is
-    hidden or that shows backwards.
+    A label is any text that a user typed. It may look like a path, be the name of a Windows device,
+    or contain control characters or directional overrides.
     """
     from pathvalidate import sanitize_filename
 
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     taken: set[str] = set()
     for label in labels:
-        shown = "".join(c if c.isprintable() else SPARE for c in label.strip())
-        # A leading dot would hide it, and the index leave it out.
-        visible = SPARE + shown[1:] if shown.startswith(".") else shown
-        name = sanitize_filename(visible, replacement_text=SPARE, platform="universal")
-        short = os.fsencode(name)[:FOLDER_BYTES].decode("utf-8", "ignore").rstrip(". ") or SPARE
-        free = (n for n in _numbered(short) if n.casefold() not in taken)
-        found[label] = next(free)
-        taken.add(found[label].casefold())
-    return found
+        shown = "".join(c if c.isprintable() else REPLACEMENT for c in label.strip())
+        # A leading dot would hide the folder, also from the index.
+        visible = REPLACEMENT + shown[1:] if shown.startswith(".") else shown
+        name = sanitize_filename(visible, replacement_text=REPLACEMENT, platform="universal")
+        short = (
+            os.fsencode(name)[:MAX_FOLDER_NAME_BYTES].decode("utf-8", "ignore").rstrip(". ")
+            or REPLACEMENT
+        )
+        free = (n for n in _numbered_names(short) if n.casefold() not in taken)
+        names[label] = next(free)
+        taken.add(names[label].casefold())
+    return names
 
 
-def _numbered(name: str) -> Iterator[str]:
+def _numbered_names(name: str) -> Iterator[str]:
     yield name
     number = 1
     while True:
@@ -90,17 +93,19 @@ def _numbered(name: str) -> Iterator[str]:
         yield f"{name} ({number})"
 
 
-def plan(files: Iterable[Filed], folder: Path, names: dict[str, str], action: Action) -> Plan:
-    """Where each file would come to be, if nothing changes until then; nothing is touched.
+def make_plan(
+    files: Iterable[LabelledFile], folder: Path, names: dict[str, str], action: Action
+) -> Plan:
+    """Plan the new path of each file. Nothing on disk is changed.
 
     Args:
         files: In the order in which they get names.
-        folder: With a folder for each label in it.
-        names: Of these folders, see :func:`folder_names`.
-        action: Move them, or make links to them.
+        folder: The folder for the folders of the labels.
+        names: The names of these folders, see :func:`folder_names`.
+        action: Move the files, or link to them.
 
     Raises:
-        UsageError: There is something else where the folder should be.
+        UsageError: The path of a folder is taken by something else.
     """
     top = Path(os.path.realpath(folder.expanduser()))
     for path in (top, *(top / name for name in names.values())):
@@ -111,58 +116,58 @@ def plan(files: Iterable[Filed], folder: Path, names: dict[str, str], action: Ac
                 hint="Give the name of a folder, or a new name.",
                 path=path,
             )
-    made = Plan(action, top)
+    result = Plan(action, top)
     taken: set[str] = set()
     for file in files:
         source, into = Path(file.path), top / names[file.label]
-        if reason := _unfit(file, action):
-            made.failed.append((file.path, reason))
+        if reason := _reason_to_skip(file, action):
+            result.failed.append((file.path, reason))
             continue
         if source.parent == into:
-            made.there += 1
+            result.in_place += 1
             continue
-        for place in places(into, source.name):
-            key = str(place).casefold()
+        for candidate in candidate_paths(into, source.name):
+            key = str(candidate).casefold()
             if key in taken:
                 continue
-            if os.path.lexists(place):
-                if action == "link" and leads_to(place, source):
-                    made.there += 1
+            if os.path.lexists(candidate):
+                if action == "link" and is_link_to(candidate, source):
+                    result.in_place += 1
                     break
                 continue
             taken.add(key)
-            made.steps.append(Step(file.path, str(place)))
+            result.steps.append(Step(file.path, str(candidate)))
             break
-    return made
+    return result
 
 
-def _unfit(file: Filed, action: Action) -> str:
-    """Why a file must stay where it is, if so."""
+def _reason_to_skip(file: LabelledFile, action: Action) -> str:
+    """Return why a file cannot be moved or linked, or an empty string."""
     try:
-        found = os.lstat(file.path)
-        if stat.S_ISLNK(found.st_mode):
+        status = os.lstat(file.path)
+        if stat.S_ISLNK(status.st_mode):
             if action == "move":
                 return "it is a link"
-            found = os.stat(file.path)  # noqa: PTH116
+            status = os.stat(file.path)  # noqa: PTH116
     except OSError as error:
         return error.strerror or str(error)
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return "not a regular file any more"
-    if (found.st_size, found.st_mtime_ns) != (file.size, file.mtime_ns):
+    if (status.st_size, status.st_mtime_ns) != (file.size, file.mtime_ns):
         return "it was changed since it was indexed"
     return ""
 
 
-def leads_to(place: Path, source: Path) -> bool:
-    """Whether a name is a link to a file, whether it is there or not."""
+def is_link_to(candidate: Path, source: Path) -> bool:
+    """Return whether a path is a symbolic or hard link to a file, which may be missing."""
     with suppress(OSError):
-        if place.is_symlink():
-            return str(place.readlink()) == str(source)
-    return is_one(place, source)
+        if candidate.is_symlink():
+            return str(candidate.readlink()) == str(source)
+    return is_same_file(candidate, source)
 
 
-def is_one(one: Path, other: Path) -> bool:
-    """Whether two names are of one file; a link is a file of its own."""
+def is_same_file(one: Path, other: Path) -> bool:
+    """Return whether two paths name the same file; a symbolic link is a file of its own."""
     with suppress(OSError):
         return os.path.samestat(os.lstat(one), os.lstat(other))
     return False

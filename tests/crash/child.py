@@ -1,4 +1,6 @@
-"""Index runs in processes that can be killed, each a fork of this one, which has the model open.
+"""Index runs in processes that can be killed, each a fork of this one, which has the encoder open.
+
+Usage: child.py ENCODER FOLDER, the name of the encoder and a folder of its own.
 
 A job is a line of JSON on stdin, see :class:`crash.runner.Job`; its exit status, negative for
 a signal, is a line on stdout. Nothing here has threads before it forks.
@@ -16,14 +18,14 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import faiss  # noqa: F401
-import filelock  # noqa: F401
 import numpy as np
-import sqlite_utils  # noqa: F401
+from command_server import import_modules
+from crash.runner import HASH
+from fakes import HashEncoder
 
-from nmm.index.encoders.base import Task
+from nmm.index.encoders.backend import Backend
+from nmm.index.encoders.base import Encoder, Task
 from nmm.index.encoders.registry import MINI
-from nmm.index.encoders.runtime.backend import Backend
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.indexing import indexer as build_module
@@ -32,12 +34,16 @@ from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import segments
 
 
-def open_encoder() -> OnnxEncoder:
-    """The built-in model, in this thread alone, and used once."""
-    encoder = load_encoder(MINI, backend=Backend(threads=1))
-    assert isinstance(encoder, OnnxEncoder)
-    # One by one: what a vector is then does not hang on what is embedded beside it.
-    encoder._images_per_run = encoder._tokens_per_run = 1
+def open_encoder(name: str, folder: Path) -> Encoder:
+    """Return the encoder of a name, in this thread alone, and used once."""
+    encoder: Encoder
+    if name == HASH:
+        encoder = HashEncoder(folder)
+    else:
+        encoder = load_encoder(MINI, backend=Backend(threads=1))
+        assert isinstance(encoder, OnnxEncoder)
+        # One by one: a vector then does not depend on what is embedded beside it.
+        encoder._images_per_run = encoder._tokens_per_run = 1
     encoder.embed_texts(["warm"], Task.QUERY)
     side = MINI.image.side
     encoder.embed_images(np.zeros((1, side, side, 3), np.uint8))
@@ -131,7 +137,8 @@ def run(job: dict[str, Any]) -> int:
 
 
 def main() -> None:
-    encoder = open_encoder()
+    import_modules()
+    encoder = open_encoder(sys.argv[1], Path(sys.argv[2]))
     build_module.load_encoder = lambda *_, **__: encoder
     build_module.prepare = lambda *_, **__: None
     for line in sys.stdin:

@@ -1,29 +1,51 @@
-"""What the crash tests share: the process that runs are forks of, and the model for checking."""
+"""What the crash tests share: the process that runs are forks of, and the encoder for checking."""
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from crash.runner import Runner, running
+from crash.runner import HASH, Runner, running
+from fakes import HashEncoder
 
-from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
+from nmm.index.encoders.base import Encoder
 from nmm.index.search import engine as search_module
 
 
-@pytest.fixture(scope="session")
-def runner(mini: OnnxEncoder) -> Iterator[Runner]:
-    """Runs to be killed. The model is compiled before."""
-    with running() as started:
-        yield started
+@pytest.fixture
+def encoder_name() -> str:
+    """The encoder of a test's runs; a test that needs the real one is parametrized with it."""
+    return HASH
 
 
 @pytest.fixture(scope="session")
-def faulty(mini: OnnxEncoder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+def runners(
+    model_cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Runner]]:
+    """Start runs to be killed, by the name of their encoder; each process is started once."""
+    with ExitStack() as stack:
+
+        @functools.cache
+        def start(encoder: str) -> Runner:
+            return stack.enter_context(running(encoder, tmp_path_factory.mktemp("encoder")))
+
+        yield start
+
+
+@pytest.fixture
+def runner(runners: Callable[[str], Runner], encoder_name: str, loaded: Encoder) -> Runner:
+    """Runs to be killed. A model is compiled before."""
+    return runners(encoder_name)
+
+
+@pytest.fixture(scope="session")
+def faulty(model_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
     """Runs whose writes can fail or be traced."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if not sys.platform.startswith("linux") or not compiler:
@@ -32,14 +54,25 @@ def faulty(mini: OnnxEncoder, tmp_path_factory: pytest.TempPathFactory) -> Itera
     source = Path(__file__).with_name("faults.c")
     options = ["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o", library]
     subprocess.run([compiler, *options, source, "-ldl", "-lpthread"], check=True)
-    with running(library) as started:
+    with running(HASH, library.parent, library) as started:
         yield started
 
 
 @pytest.fixture(autouse=True)
-def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Searches that check an index have the model open already."""
-    monkeypatch.setattr(search_module, "load_encoder", lambda *_, **__: mini)
+def loaded(
+    encoder_name: str,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Encoder:
+    """The encoder, which searches that check an index have open already."""
+    encoder: Encoder
+    if encoder_name == HASH:
+        encoder = HashEncoder(tmp_path_factory.mktemp("hash"))
+    else:
+        encoder = request.getfixturevalue("mini")
+    monkeypatch.setattr(search_module, "load_encoder", lambda *_, **__: encoder)
+    return encoder
 
 
 @pytest.fixture

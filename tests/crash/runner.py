@@ -13,15 +13,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from signal import SIGKILL
 
+from commands import ONE_THREAD
+
 from nmm.index.store.layout import IndexFolder
 
-# One thread in each library, for a fork has only the thread that forked.
-ALONE = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-}
+# Encoders by name: one without a model, and the built-in model.
+HASH, MINI = "hash", "mini"
 
 
 @dataclass(frozen=True)
@@ -85,15 +82,26 @@ class Runner:
 
 
 @contextmanager
-def running(preload: Path | None = None) -> Iterator[Runner]:
-    """A process for runs, with the model open, and perhaps a library loaded before all others."""
+def running(encoder: str, folder: Path, preload: Path | None = None) -> Iterator[Runner]:
+    """Start a process for runs.
+
+    Args:
+        encoder: The name of the encoder that it has open.
+        folder: Where the encoder may keep things.
+        preload: A library that is loaded before all others.
+    """
     child = Path(__file__).with_name("child.py")
     with subprocess.Popen(
-        [sys.executable, "-W", "error", child],
+        [sys.executable, "-W", "error", child, encoder, folder],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         encoding="utf-8",
-        env={**os.environ, **ALONE, **({"LD_PRELOAD": str(preload)} if preload else {})},
+        env={
+            **os.environ,
+            **ONE_THREAD,
+            "PYTHONPATH": os.pathsep.join(map(str, sys.path)),
+            **({"LD_PRELOAD": str(preload)} if preload else {}),
+        },
     ) as process:
         yield Runner(process)
         assert process.stdin

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from crash import tree
 from crash.checks import EMPTY, Held, check, check_finished, check_within
-from crash.runner import Job, Runner, job
+from crash.runner import HASH, MINI, Job, Runner, job
 
 from nmm.index.store.layout import IndexFolder
 
@@ -20,7 +20,11 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs fork and SIGKI
 
 # At least, in each of 18 series.
 KILLS = 12
-SEEDS = range(6)
+# One series of each kind always runs, and one of first runs and one of rebuilds has a real model.
+SEEDS = [
+    pytest.param(seed, HASH, marks=[pytest.mark.nightly] if seed > 1 else []) for seed in range(6)
+]
+SEEDS_WITH_MODEL = [*SEEDS[:-1], pytest.param(5, MINI, id="5-with-a-model")]
 MOSTLY = 0.8
 
 
@@ -69,7 +73,7 @@ def one_go(tmp_path: Path) -> IndexFolder:
     return IndexFolder(tmp_path / "one_go")
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("seed", "encoder_name"), SEEDS_WITH_MODEL)
 def test_a_first_run_that_is_killed_again_and_again(
     runner: Runner, root: Path, tmp_path: Path, one_go: IndexFolder, scratch: Path, seed: int
 ) -> None:
@@ -91,7 +95,7 @@ def test_a_first_run_that_is_killed_again_and_again(
         check_finished(folder, one_go, scratch)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("seed", "encoder_name"), SEEDS)
 def test_an_update_that_is_killed_again_and_again(
     runner: Runner, root: Path, tmp_path: Path, one_go: IndexFolder, scratch: Path, seed: int
 ) -> None:
@@ -119,7 +123,7 @@ def test_an_update_that_is_killed_again_and_again(
         check_finished(folder, one_go, scratch)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("seed", "encoder_name"), SEEDS_WITH_MODEL)
 def test_a_rebuild_that_is_killed_again_and_again(
     runner: Runner, root: Path, tmp_path: Path, one_go: IndexFolder, scratch: Path, seed: int
 ) -> None:

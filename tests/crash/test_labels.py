@@ -88,7 +88,15 @@ def scene(runner: Runner, tmp_path: Path, way: str) -> Scene:
     return Scene(runner, tmp_path, way)
 
 
-@pytest.mark.parametrize("nth", [1, 2, 0, -1], ids=["first", "second", "middle", "last"])
+@pytest.mark.parametrize(
+    "nth",
+    [
+        pytest.param(1, id="first"),
+        pytest.param(2, id="second", marks=pytest.mark.nightly),
+        pytest.param(0, id="middle", marks=pytest.mark.nightly),
+        pytest.param(-1, id="last"),
+    ],
+)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_run_killed_at_each_label(
     runner: Runner, scene: Scene, way: str, nth: int, scratch: Path

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import command_in, start
 from hostile import NAMES
 from PIL import Image
 from support import Nmm
@@ -25,8 +26,6 @@ from terminal import KITTY, PLAIN, SIXEL, nmm_on_terminal
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Nmm, Path]:
     """The command, and a folder of pictures with odd names that it has indexed."""
-    from conftest import _command
-
     home = tmp_path_factory.mktemp("odd")
     folder = home / "pictures"
     folder.mkdir()
@@ -34,7 +33,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Nmm, Path]:
         # Near enough in size, and different to the eye, so that none is folded into another.
         picture = Image.effect_mandelbrot((96, 64), (-2 + number / 9, -1.5, 1, 1), 20 + number)
         picture.convert("RGB").rotate(37 * number).save(folder / name, "JPEG")
-    nmm = _command(home)
+    nmm = command_in(home, start)
     done = nmm("index", folder, "--model", "mini")
     assert done.returncode == 0, done.stderr
     return nmm, folder

@@ -1,4 +1,4 @@
-"""`nmm eval`: quality as a number."""
+"""`nmm eval`: quality measured on labelled data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Examples:
 """
 
 app = typer.Typer(
-    help="Measure searches, classes and similarities where the answers are known.",
+    help="Measure search, classification and similarity on labelled data.",
     epilog=EXAMPLES,
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -1,4 +1,4 @@
-"""`nmm eval sts`: similarities of sentences, where people said how alike they are."""
+"""`nmm eval sts`: measures sentence similarities against human scores."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from nmm.cli.commands.eval.common import (
     ModelsOption,
     ResamplesOption,
     SeedOption,
-    bad_lines,
-    encoders,
-    end,
-    tell_lines,
+    exit_with_status,
+    open_encoders,
+    report_bad_lines,
+    skipped_as_json,
 )
 from nmm.cli.options.common import (
     DeviceOption,
@@ -28,8 +28,8 @@ from nmm.cli.options.common import (
     ThreadsOption,
 )
 from nmm.cli.render.formats import only_one
+from nmm.index.encoders.backend import Backend, Device, Precision
 from nmm.index.encoders.base import Task
-from nmm.index.encoders.runtime.backend import Backend, Device, Precision
 
 
 def sts(
@@ -37,13 +37,13 @@ def sts(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="Pairs, as TSV, CSV or JSON lines with sentence1, sentence2 and score.",
+            help="Sentence pairs as TSV, CSV or JSON lines with sentence1, sentence2 and score.",
         ),
     ],
     model: ModelsOption = None,
     task: Annotated[
         Task,
-        typer.Option("--task", help="What sentences are embedded for, which decides a prefix."),
+        typer.Option("--task", help="Task of the sentences, which determines the prefix."),
     ] = Task.CLASSIFICATION,
     fail_under: LimitsOption = None,
     resamples: ResamplesOption = 2000,
@@ -56,10 +56,10 @@ def sts(
     as_csv: CsvOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure whether sentences that people find alike have near vectors, as MTEB does.
+    """Measure whether similar sentences have near vectors, as MTEB does.
 
-    Spearman's and Pearson's coefficients of the cosines with people's scores, with 95 %
-    intervals.
+    Prints Spearman's and Pearson's correlation of the cosines with human scores, with 95 %
+    confidence intervals.
     """
     from nmm.cli.console.stdout import emit
     from nmm.cli.render import evaluations
@@ -68,12 +68,12 @@ def sts(
     from nmm.index.evaluation.bootstrap import Sampling
 
     only_one({"--json": as_json, "--csv": as_csv})
-    wanted = evaluations.limits(fail_under or (), s.METRICS)
+    limits = evaluations.parse_limits(fail_under or (), s.METRICS)
     pairs = s.read_pairs(file)
     unique = len({sentence for pair in pairs.sentences for sentence in pair})
     with Progress(quiet=quiet) as progress:
         found = []
-        for encoder in encoders(model, Backend(device, threads, precision), offline, progress):
+        for encoder in open_encoders(model, Backend(device, threads, precision), offline, progress):
             about = f"Embedding with {encoder.model.name}"
             progress.advance(about, 0, unique, unit="sentences")
             embedded = partial(progress.advance, about)
@@ -86,16 +86,16 @@ def sts(
         )
         for one in found
     ]
-    figures = evaluations.measured(s.METRICS, systems, Sampling(resamples, seed=seed))
-    below = evaluations.missed(figures, wanted)
+    comparison = evaluations.compare_systems(s.METRICS, systems, Sampling(resamples, seed=seed))
+    missed = evaluations.missed_limits(comparison, limits)
     if as_json:
         about_file = {
             "file": str(file.absolute()),
             "pairs": len(pairs.scores),
             "task": task.value,
-            **bad_lines(pairs.bad),
+            **skipped_as_json(pairs.bad),
         }
-        emit(evaluations.as_json("sts", figures, about_file, below))
+        emit(evaluations.format_json("sts", comparison, about_file, missed))
     elif as_csv:
         evaluations.print_csv(
             ("name", *s.COLUMNS, "cosine"),
@@ -108,7 +108,7 @@ def sts(
             ),
         )
     else:
-        emit(f"{len(pairs.scores):,} pairs of sentences\n\n{evaluations.table(figures)}")
+        emit(f"{len(pairs.scores):,} pairs of sentences\n\n{evaluations.format_table(comparison)}")
     if not quiet:
-        tell_lines(pairs.bad)
-    end(below, skipped=bool(pairs.bad))
+        report_bad_lines(pairs.bad)
+    exit_with_status(missed, skipped=bool(pairs.bad))

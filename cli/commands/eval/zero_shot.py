@@ -1,8 +1,8 @@
-"""`nmm eval zero-shot`: classes told by their names alone, where they are known."""
+"""`nmm eval zero-shot`: measures zero-shot image classification."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,9 +15,10 @@ from nmm.cli.commands.eval.common import (
     ModelsOption,
     ResamplesOption,
     SeedOption,
-    encoders,
-    end,
+    exit_with_status,
+    open_encoders,
 )
+from nmm.cli.console.stdout import emit
 from nmm.cli.console.text import printable
 from nmm.cli.options.common import (
     DeviceOption,
@@ -29,19 +30,21 @@ from nmm.cli.options.common import (
     ThreadsOption,
 )
 from nmm.cli.render.formats import only_one
+from nmm.index.encoders.backend import Backend, Device, Precision
 from nmm.index.encoders.base import Task
-from nmm.index.encoders.runtime.backend import Backend, Device, Precision
 
 if TYPE_CHECKING:
-    from nmm.index.evaluation.classification import Classified
-    from nmm.index.evaluation.labelled_folders import Labelled
+    from nmm.cli.render.progress import Progress
+    from nmm.index.encoders.runtime.batching import BatchedEncoder
+    from nmm.index.evaluation.classification import ClassificationResult
+    from nmm.index.evaluation.labelled_folders import LabelledImages
 
-# Classes, and confusions, that are shown; all are in the JSON.
-CLASSES, CONFUSIONS = 20, 10
+# Classes and confusions in the table; the JSON has all of them.
+MAX_CLASSES, MAX_CONFUSIONS = 20, 10
 
 
 class Templates(str, Enum):
-    """Sets of templates, by how many there are."""
+    """Sets of prompt templates, by their number."""
 
     CLIP_80 = "80"
     CLIP_7 = "7"
@@ -52,22 +55,22 @@ def zero_shot(
     folder: Annotated[
         Path,
         typer.Argument(
-            metavar="DIR", help="Each folder in it is a class; or images in ImageNet's layout."
+            metavar="DIR", help="Folder with one folder per class, or with ImageNet's layout."
         ),
     ],
     model: ModelsOption = None,
     template: Annotated[
         list[str] | None,
         typer.Option(
-            "--template", metavar="TEXT", help="Name classes so, as in 'a photo of a {}.'"
+            "--template", metavar="TEXT", help="Prompt template, such as 'a photo of a {}.'"
         ),
     ] = None,
     templates: Annotated[
         Templates | None,
         typer.Option(
             "--templates",
-            help="How many of CLIP's templates: its 80, the 7 best of them, or the plainest; "
-            "if not given, 80 for ImageNet and else 7.",
+            help="CLIP's prompt templates: all 80, the best 7, or the simplest one. By default 80 "
+            "for ImageNet, or else 7.",
         ),
     ] = None,
     names: Annotated[
@@ -75,11 +78,11 @@ def zero_shot(
         typer.Option(
             "--names",
             metavar="FILE",
-            help="What classes are called: a line each, of the folder, a tab and the name.",
+            help="File with names of classes: one line per class with folder, tab and name.",
         ),
     ] = None,
     task: Annotated[
-        Task, typer.Option("--task", help="What names are embedded for, which decides a prefix.")
+        Task, typer.Option("--task", help="Task of the class names, which determines the prefix.")
     ] = Task.QUERY,
     max_pixels: MaxPixelsOption = None,
     fail_under: LimitsOption = None,
@@ -93,41 +96,87 @@ def zero_shot(
     as_csv: CsvOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure how often a model names what is in images, by the names of classes alone.
+    """Measure zero-shot image classification: classes are recognised by their names alone.
 
-    The class of an image is the first, or among the first five, of all classes that are there,
-    with 95 % intervals. Classes are called as their folders, or as ImageNet's.
+    Prints how often the class of an image is the first prediction, and how often it is among the
+    first five, with 95 % confidence intervals. Classes are named after their folders, or ImageNet's
+    classes by their names.
     """
-    from nmm.cli.console.stdout import emit
     from nmm.cli.render import evaluations
     from nmm.cli.render.progress import Progress
-    from nmm.index.evaluation import classification as c
     from nmm.index.evaluation.bootstrap import Sampling
-    from nmm.index.evaluation.labelled_folders import labelled_images, read_names
+    from nmm.index.evaluation.classification import METRICS, common_images
+    from nmm.index.evaluation.labelled_folders import find_labelled_images, read_class_names
+
+    only_one({"--json": as_json, "--csv": as_csv})
+    limits = evaluations.parse_limits(fail_under or (), METRICS)
+    labelled = find_labelled_images(folder, read_class_names(names) if names else None)
+    prompts = _templates(template, templates, labelled)
+    with Progress(quiet=quiet) as progress:
+        models = open_encoders(model, Backend(device, threads, precision), offline, progress)
+        found, skipped = _evaluate(labelled, models, prompts, task, max_pixels, progress)
+    images = common_images(found)
+    systems = [
+        evaluations.System(one.model, one.statistics(images), _about(one, labelled))
+        for one in found
+    ]
+    comparison = evaluations.compare_systems(METRICS, systems, Sampling(resamples, seed=seed))
+    missed = evaluations.missed_limits(comparison, limits)
+    if as_json:
+        about = {
+            "folder": str(labelled.folder),
+            "images": len(images),
+            "imagenet": labelled.is_imagenet,
+            "task": task.value,
+            "templates": list(prompts),
+            "skipped": [{"path": path, "reason": reason} for path, reason in skipped.items()],
+        }
+        emit(evaluations.format_json("zero-shot", comparison, about, missed))
+    elif as_csv:
+        evaluations.print_csv(("name", "class", "predicted", "images"), _cells(found, labelled))
+    else:
+        emit(
+            f"{len(images):,} images of {len(labelled.classes):,} classes, "
+            f"{len(prompts)} template{'s' * (len(prompts) != 1)}\n\n"
+            f"{evaluations.format_table(comparison)}"
+        )
+        if len(found) == 1:
+            emit("".join(f"{line}\n" for line in _class_lines(found[0], labelled)))
+    if not quiet:
+        _report_skipped(labelled, len(skipped))
+    exit_with_status(missed, skipped=bool(skipped))
+
+
+def _evaluate(
+    labelled: LabelledImages,
+    models: Iterable[BatchedEncoder],
+    prompts: Sequence[str],
+    task: Task,
+    max_pixels: int | None,
+    progress: Progress,
+) -> tuple[list[ClassificationResult], dict[str, str]]:
+    """Evaluate each model; return the results, and skipped files with the reasons."""
+    from nmm.index.evaluation.classification import evaluate_classification
     from nmm.index.events import FileSkipped
     from nmm.index.media.image.decode import MAX_PIXELS
 
-    only_one({"--json": as_json, "--csv": as_csv})
-    wanted = evaluations.limits(fail_under or (), c.METRICS)
-    labelled = labelled_images(folder, read_names(names) if names else None)
-    sentences = _templates(template, templates, labelled)
-    found: list[Classified] = []
     skipped = dict(labelled.skipped)
-    with Progress(quiet=quiet) as progress:
-        for path, reason in labelled.skipped:
-            progress.on_event(FileSkipped(path, reason))
+    for path, reason in labelled.skipped:
+        progress.on_event(FileSkipped(path, reason))
 
-        def on_bad(path: str, reason: str) -> None:
-            if path not in skipped:
-                progress.note(f"skipped {path}: {reason}")
-            skipped[path] = reason
+    def on_bad(path: str, reason: str) -> None:
+        if path not in skipped:
+            progress.note(f"skipped {path}: {reason}")
+        skipped[path] = reason
 
-        for encoder in encoders(model, Backend(device, threads, precision), offline, progress):
-            progress.advance("Naming classes", 0, len(set(labelled.names)), unit="classes")
-            done = c.classify(
+    found = []
+    for encoder in models:
+        progress.advance("Naming classes", 0, len(set(labelled.names)), unit="classes")
+        found.append(
+            evaluate_classification(
                 labelled,
                 encoder,
-                sentences,
+                prompts,
                 task,
                 max_pixels=max_pixels or MAX_PIXELS,
                 on_named=lambda count: progress.advance("Naming classes", count),
@@ -136,51 +185,30 @@ def zero_shot(
                 ),
                 on_bad=on_bad,
             )
-            found.append(done)
-    images = c.common_images(found)
-    systems = [
-        evaluations.System(one.model, one.statistics(images), _about(one, labelled))
-        for one in found
-    ]
-    figures = evaluations.measured(c.METRICS, systems, Sampling(resamples, seed=seed))
-    below = evaluations.missed(figures, wanted)
-    if as_json:
-        about = {
-            "folder": str(labelled.folder),
-            "images": len(images),
-            "imagenet": labelled.is_imagenet,
-            "task": task.value,
-            "templates": list(sentences),
-            "skipped": [{"path": path, "reason": reason} for path, reason in skipped.items()],
-        }
-        emit(evaluations.as_json("zero-shot", figures, about, below))
-    elif as_csv:
-        evaluations.print_csv(("name", "class", "predicted", "images"), _cells(found, labelled))
-    else:
-        emit(
-            f"{len(images):,} images of {len(labelled.classes):,} classes, "
-            f"{len(sentences)} template{'s' * (len(sentences) != 1)}\n\n"
-            f"{evaluations.table(figures)}"
         )
-        if len(found) == 1:
-            emit("".join(f"{line}\n" for line in _class_lines(found[0], labelled)))
-    if not quiet:
-        if skipped:
-            total = len(labelled.images) + len(labelled.skipped)
-            typer.echo(f"{len(skipped):,} of {total:,} images skipped.", err=True)
-        if labelled.outside:
-            typer.echo(f"{labelled.outside:,} images are in no class, and left out.", err=True)
-    end(below, skipped=bool(skipped))
+    return found, skipped
+
+
+def _report_skipped(labelled: LabelledImages, skipped: int) -> None:
+    """Report how many images were not measured."""
+    if skipped:
+        total = len(labelled.images) + len(labelled.skipped)
+        typer.echo(f"{skipped:,} of {total:,} images skipped.", err=True)
+    if labelled.unlabelled:
+        typer.echo(f"{labelled.unlabelled:,} images are in no class and were ignored.", err=True)
 
 
 def _templates(
-    given: Sequence[str] | None, chosen: Templates | None, labelled: Labelled
+    given: Sequence[str] | None, chosen: Templates | None, labelled: LabelledImages
 ) -> tuple[str, ...]:
+    """Return the prompt templates that the options select."""
     from nmm.index.analysis.classification import zero_shot as z
     from nmm.index.errors import UsageError
 
     if given and chosen:
-        raise UsageError("Templates are given twice.", hint="Leave out --template or --templates.")
+        raise UsageError(
+            "--template and --templates exclude each other.", hint="Remove one of them."
+        )
     if given:
         z.check_templates(given)
         return tuple(given)
@@ -192,8 +220,8 @@ def _templates(
     return sets[chosen or (Templates.CLIP_80 if labelled.is_imagenet else Templates.CLIP_7)]
 
 
-def _about(one: Classified, labelled: Labelled) -> dict[str, Any]:
-    """What JSON says of a model: each class, and the confusion matrix without its zeros."""
+def _about(one: ClassificationResult, labelled: LabelledImages) -> dict[str, Any]:
+    """Return the JSON fields of a model: its classes and confusion matrix."""
     counts, right = one.by_class(len(labelled.classes))
     return {
         "model": one.model,
@@ -211,31 +239,33 @@ def _about(one: Classified, labelled: Labelled) -> dict[str, Any]:
             )
         ],
         "confusion": [
-            {"class": actual, "predicted": told, "images": count}
-            for _, actual, told, count in _cells([one], labelled)
+            {"class": actual, "predicted": predicted, "images": count}
+            for _, actual, predicted, count in _cells([one], labelled)
         ],
     }
 
 
-def _cells(found: Sequence[Classified], labelled: Labelled) -> Iterator[tuple[str, str, str, int]]:
-    """The confusion matrix of each model, without zeros: by class, by what it was taken for."""
+def _cells(
+    found: Sequence[ClassificationResult], labelled: LabelledImages
+) -> Iterator[tuple[str, str, str, int]]:
+    """Yield the non-zero cells of the confusion matrices: model, class, prediction, images."""
     for one in found:
-        for (actual, told), count in one.confusion().items():
-            yield one.model, labelled.classes[actual], labelled.classes[told], count
+        for (actual, predicted), count in one.confusion().items():
+            yield one.model, labelled.classes[actual], labelled.classes[predicted], count
 
 
-def _class_lines(one: Classified, labelled: Labelled) -> Iterator[str]:
-    """Classes from the worst on, and what is confused most, for a person."""
+def _class_lines(one: ClassificationResult, labelled: LabelledImages) -> Iterator[str]:
+    """Yield a table of the worst classes and the most frequent confusions."""
     counts, right = one.by_class(len(labelled.classes))
     shares = {
         place: right[place, 0] / count for place, count in enumerate(counts.tolist()) if count
     }
-    worst = sorted(shares, key=lambda place: (shares[place], -counts[place]))[:CLASSES]
+    worst = sorted(shares, key=lambda place: (shares[place], -counts[place]))[:MAX_CLASSES]
     called = [
         printable(name if name == folder else f"{name} ({folder})")
         for name, folder in zip(labelled.names, labelled.classes, strict=True)
     ]
-    more = f", the {CLASSES} worst of {len(shares):,}" if len(shares) > CLASSES else ""
+    more = f", the {MAX_CLASSES} worst of {len(shares):,}" if len(shares) > MAX_CLASSES else ""
     yield ""
     yield f"  top-1  images  class{more}"
     for place in worst:
@@ -243,6 +273,8 @@ def _class_lines(one: Classified, labelled: Labelled) -> Iterator[str]:
     wrong = {pair: count for pair, count in one.confusion().items() if pair[0] != pair[1]}
     if wrong:
         yield ""
-        yield "         images  taken for"
-    for (actual, told), count in sorted(wrong.items(), key=lambda cell: -cell[1])[:CONFUSIONS]:
-        yield f"         {count:6,}  {called[actual]}: {called[told]}"
+        yield "         images  confused with"
+    for (actual, predicted), count in sorted(wrong.items(), key=lambda cell: -cell[1])[
+        :MAX_CONFUSIONS
+    ]:
+        yield f"         {count:6,}  {called[actual]}: {called[predicted]}"

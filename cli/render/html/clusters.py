@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from nmm.cli.console.text import count, printable
-from nmm.cli.render.clusters import counts
+from nmm.cli.render.clusters import count_kinds
 from nmm.cli.render.html.gallery import cards, document
 from nmm.index.search.result import Result
 
@@ -33,7 +33,7 @@ def _sections(collection: FileCollection, clusters: Sequence[Cluster]) -> Iterat
     texts = dict(first_passages(collection.catalog, shown))
     numbers = itertools.count(1)
     for one in clusters:
-        of_kinds = counts(collection, one)
+        of_kinds = count_kinds(collection, one)
         said = ", ".join(count(number, kind[:-1]) for kind, number in of_kinds.items() if number)
         if len(one.central) < len(one.files):
             said += f"; the {len(one.central)} most like it" if len(one.central) > 1 else ""

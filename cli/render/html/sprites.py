@@ -136,7 +136,7 @@ def _thumbnails(
     paths: Sequence[str], of: Sequence[int], side: int
 ) -> Iterator[tuple[int, str, Image.Image | MediaError]]:
     """Each thumbnail, or why there is none; made in threads, for Pillow lets go of the GIL."""
-    from nmm.index.encoders.runtime.backend import available_cpus
+    from nmm.index.encoders.runtime.devices import available_cpus
     from nmm.index.media.image.thumbnail import thumbnail
 
     def make(path: str) -> Image.Image | MediaError:

@@ -1,19 +1,19 @@
-"""A compiled tower in 8 bits: a third of the memory, and about twice the speed on a CPU.
+"""Quantize a compiled tower to 8 bits: a third of the memory, about twice the speed on a CPU.
 
-No pictures or texts are needed to prepare it, and one item's vector does not depend on what
-it is embedded with. `bench/int8.py` prints how near the vectors stay to those in fp32 and what
-is gained, by this recipe and by others; figures here are its, on a CPU with VNNI. Without
-VNNI the gain is a fifth to a half.
+Quantizing needs no images or texts, and an item's vector does not depend on the rest of its batch.
+`bench/int8.py` prints the speed, and the cosines to the vectors in fp32, for this recipe and for
+others. The figures here are from it, on a CPU with VNNI. Without VNNI the gain is a fifth to a
+half.
 
-Transformers: weights are int8, each column with a scale of its own (symmetric). What they are
-multiplied with becomes 8 bits as it comes, each token with a scale of its own. One scale for
-all tokens, as in ONNX Runtime's dynamic quantization, is a little faster, but then a token with
-large values costs the others their precision (`mini`'s texts: a mean cosine of 0.992, not
-0.997), and what is embedded together changes vectors. Blocks of 128 weights with scales of their
-own (MatMulNBits) come nearer, 0.997 to 0.999, but gain little, and on AVX2 they lose.
+Transformers: weights are int8, with a symmetric scale for each column. Activations are quantized
+dynamically, with a scale for each token. One scale for all tokens, as in ONNX Runtime's dynamic
+quantization, is a little faster. But then a token with large values costs the others precision
+(texts of `mini`: a mean cosine of 0.992 instead of 0.997), and the batch changes vectors. Blocks
+of 128 weights with scales of their own (MatMulNBits) are more exact, 0.997 to 0.999, but hardly
+faster, and slower on AVX2.
 
-Convolutions: activations have fixed scales, for finding one as it comes takes longer than the
-convolution. ReLU6 says what most ranges are; the others are seen in a few generated images.
+Convolutions: activations have static scales, because measuring a range takes longer than the
+convolution. ReLU6 fixes most ranges. The others are calibrated on a few generated images.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from nmm.index.common.cpu_features import int8_sums_saturate
 from nmm.index.common.onnx_runtime import load_onnxruntime
-from nmm.index.encoders.runtime.cpu_features import int8_sums_saturate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
     Matrices = dict[str, NDArray[np.float32]]
 
-EPSILON = 1e-9  # instead of nothing, to divide by
-INT8_MAX = 127  # of int8, without -128: as many steps below zero as above
-# The stem of EfficientNet and its first two blocks: few weights, and all that comes later is
-# made of them. In 8 bits as well, photos come to a mean cosine of 0.992, and 0.96 at worst.
+EPSILON = 1e-9  # avoids divisions by zero
+INT8_MAX = 127  # without -128: as many steps below zero as above
+# The stem of EfficientNet and its first two blocks stay in fp32: they have few weights, and all
+# later layers depend on them. In 8 bits, the mean cosine of photos is 0.992, the worst 0.96.
 FP32_CONVOLUTIONS = 6
 CALIBRATION_IMAGES = 16
-# The version of ONNX that lets QuantizeLinear have a scale for each of several blocks.
+# The first opset of ONNX in which QuantizeLinear can have a scale for each block.
 BLOCK_SCALES_OPSET = 21
 # Operators of ONNX Runtime's own.
 CONTRIB = "com.microsoft"
@@ -51,13 +51,13 @@ UNIT, ZERO, WEIGHT_ZERO, LAST_AXIS = (
 
 
 def quantize(source: Path, target: Path) -> None:
-    """Write the 8-bit form of a compiled tower; inputs and output stay as they are.
+    """Write the 8-bit form of a compiled tower. Inputs and output keep their types.
 
     Args:
-        source: An ONNX file in fp32, its weights in it or beside it.
-        target: Where to write; weights go beside it, to `target` with `.data` added, so that
-            they can be mapped into memory. It is meant for this machine: on another one
-            it can be less exact, see :func:`.cpu_features.int8_sums_saturate`.
+        source: An ONNX file in fp32, with its weights inside or beside it.
+        target: The file to write. Weights go to `target` with `.data` appended, so that they can
+            be mapped into memory. The form is for this machine; on another it can be less
+            exact, see :func:`nmm.index.common.cpu_features.int8_sums_saturate`.
     """
     import onnx
 
@@ -68,9 +68,9 @@ def quantize(source: Path, target: Path) -> None:
         return
     _quantize_matmuls(model)
     data = target.with_name(f"{target.name}.data")
-    data.unlink(missing_ok=True)  # else it would be added to
+    data.unlink(missing_ok=True)  # otherwise it would be appended to
     onnx.save_model(model, target, save_as_external_data=True, location=data.name)
-    data.chmod(target.stat().st_mode)  # only its owner could read it
+    data.chmod(target.stat().st_mode)  # onnx makes it readable by the owner only
 
 
 def _quantize_matmuls(model: onnx.ModelProto) -> None:
@@ -79,7 +79,7 @@ def _quantize_matmuls(model: onnx.ModelProto) -> None:
 
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    # By output, of which each node has its own.
+    # The constant matrices by the output of their node, which is unique.
     matrices: Matrices = {
         node.output[0]: numpy_helper.to_array(constants[node.input[1]])
         for node in graph.node
@@ -95,7 +95,7 @@ def _quantize_matmuls(model: onnx.ModelProto) -> None:
         if node.output[0] not in matrices:
             nodes.append(node)
             continue
-        if node.input[0] not in quantized:  # the same for several products
+        if node.input[0] not in quantized:  # several products may share an input
             nodes += _quantize_tokens(node.input[0], len(matrices[node.output[0]]))
             quantized.add(node.input[0])
         nodes += _int8_product(graph, node, matrices[node.output[0]])
@@ -105,7 +105,7 @@ def _quantize_matmuls(model: onnx.ModelProto) -> None:
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.initializer[:]
     graph.initializer.extend(kept)
-    # Between the two, nothing changed of what is in a tower.
+    # The operators in a tower are the same in both opsets.
     versions = {opset.domain: opset.version for opset in model.opset_import}
     versions |= {CONTRIB: 1, "": max(versions[""], BLOCK_SCALES_OPSET)}
     del model.opset_import[:]
@@ -115,10 +115,10 @@ def _quantize_matmuls(model: onnx.ModelProto) -> None:
 def _balance_channels(graph: onnx.GraphProto, matrices: Matrices) -> None:
     """Move scales of channels from layer norms into the matrices after them.
 
-    Trained networks have a few channels that are much larger than the others, by the weights of
-    their layer norms (Wei et al., 2022, "Outlier Suppression"); in 8 bits they leave little
-    to the others. What is computed stays the same. The geometric mean of the two ranges is
-    met (Xiao et al., 2022, "SmoothQuant"); that of a norm's output is known by its weights.
+    The weights of layer norms make a few channels of trained networks much larger than the others
+    (Wei et al., 2022, "Outlier Suppression"). In 8 bits these leave few steps for the rest. The
+    result stays the same. Both ranges become their geometric mean (Xiao et al., 2022,
+    "SmoothQuant"); the range of a norm's output follows from its weights.
     """
     import numpy as np
     from onnx import numpy_helper
@@ -131,7 +131,7 @@ def _balance_channels(graph: onnx.GraphProto, matrices: Matrices) -> None:
     for norm in graph.node:
         after = readers[norm.output[0]]
         if norm.op_type != "LayerNormalization" or not matrices.keys() >= set(after):
-            continue  # what something else reads must keep its scale
+            continue  # an output with other readers must keep its scale
         weight, bias = (numpy_helper.to_array(constants[name]) for name in norm.input[1:3])
         rows = np.max([np.abs(matrices[name]).max(1) for name in after], 0)
         scale = np.sqrt((3 * np.abs(weight) + np.abs(bias) + EPSILON) / (rows + EPSILON))
@@ -142,14 +142,14 @@ def _balance_channels(graph: onnx.GraphProto, matrices: Matrices) -> None:
 
 
 def _quantize_tokens(x: str, width: int) -> list[onnx.NodeProto]:
-    """Nodes from `x` (…, width) to its largest value of each token and, by that, 8 bits.
+    """Return nodes that quantize `x` (…, width) by the largest value of each token.
 
-    A token is a block of as many values as it is wide. One of zeros is divided by zero; whatever
-    comes of it is multiplied by zero again.
+    A token is a block of `width` values. A token of zeros is divided by zero, but the result is
+    multiplied by zero again.
     """
     from onnx import helper
 
-    # Faster than the largest of absolute values, which are written and read again for that.
+    # Faster than the maximum of absolute values, which are written to memory and read again.
     most, least, scale, zero = (f"{x}/{name}" for name in ("most", "least", "scale", "zero"))
     return [
         helper.make_node("ReduceMax", [x, LAST_AXIS], [most], keepdims=1),
@@ -168,7 +168,7 @@ def _quantize_tokens(x: str, width: int) -> list[onnx.NodeProto]:
 def _int8_product(
     graph: onnx.GraphProto, node: onnx.NodeProto, matrix: NDArray[np.float32]
 ) -> list[onnx.NodeProto]:
-    """Nodes that multiply 8 bits by 8 bits, and give the result its scales back."""
+    """Return nodes that multiply 8-bit matrices and scale the result back."""
     import numpy as np
     from onnx import helper
 
@@ -176,7 +176,7 @@ def _int8_product(
     scale = np.abs(matrix).max(0) / INT8_MAX
     scale[scale == 0] = 1
     whole = np.rint(matrix / scale)
-    # Where sums saturate, uint8 by uint8 is exact, but slower than int8 where they do not.
+    # If sums saturate, uint8 by uint8 is exact. If they do not, it is slower than int8.
     int8 = (whole + 128).astype(np.uint8) if int8_sums_saturate() else whole.astype(np.int8)
     scales = _add(graph, f"{y}/scale", scale)
     weights = _add(graph, f"{y}/int8", int8)
@@ -217,7 +217,7 @@ def _quantize_convolutions(model: onnx.ModelProto, target: Path) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
-    # torch's exporter has inferred shapes and folded norms; nothing is left to warn about.
+    # torch's exporter has inferred shapes and folded norms, so the warning does not apply.
     add_pre_process_metadata(model)
     convolutions = [i for i, node in enumerate(model.graph.node) if node.op_type == "Conv"]
     first = model.graph.node[: convolutions[FP32_CONVOLUTIONS]]
@@ -235,7 +235,7 @@ def _quantize_convolutions(model: onnx.ModelProto, target: Path) -> None:
 
 
 class _Calibration:
-    """Mosaics of random colours, from coarse to fine, as ONNX Runtime's quantizer reads them."""
+    """Yields mosaics of random colours, from coarse to fine, to ONNX Runtime's quantizer."""
 
     def __init__(self, pixels: onnx.ValueInfoProto) -> None:
         self._name = pixels.name
@@ -243,7 +243,7 @@ class _Calibration:
         self._images = self._mosaics()
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        """The next image, (1, side, side, 3), by the name of the input; None at the end."""
+        """Return the next image, (1, side, side, 3), by the name of the input; None at the end."""
         return next(({self._name: image[None]} for image in self._images), None)
 
     def _mosaics(self) -> Iterator[NDArray[np.uint8]]:

@@ -1,4 +1,4 @@
-"""Weights of a hub into a torch module: every tensor of it, and no other."""
+"""Load a hub's weights into a torch module: every tensor, and no other."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 def load_checkpoint(module: nn.Module, file: Path) -> None:
     """Load a module's weights from a safetensors file, strictly.
 
-    Older checkpoints hold buffers that are computed now, such as position_ids: they may be
-    there if they are what was computed.
+    Older checkpoints hold buffers that are now computed, such as position_ids. They are accepted
+    if they equal the computed ones.
 
     Raises:
-        ModelError: The file cannot be read; or a tensor is missing, not expected, of the
-            wrong shape, or such a buffer of other content; it is named.
+        ModelError: The file cannot be read, or a tensor is missing, unexpected, of the wrong
+            shape, or a buffer of other content. The message names the tensors.
     """
     try:
         weights = load_file(file)

@@ -37,7 +37,7 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 class _SameConv2d(nn.Conv2d):
-    """A convolution padded as TensorFlow's SAME, where the weights come from.
+    """A convolution padded like TensorFlow's SAME, because the weights come from TensorFlow.
 
     The padding depends on the input's side, which is fixed here, and is one pixel
     wider at the right and the bottom where it is odd.

@@ -1,9 +1,9 @@
-"""Steps of a transformer that ONNX Runtime does in one, where its optimiser does not see them.
+"""Fused operators of ONNX Runtime that its optimiser does not find by itself.
 
-In torch they are computed as they are written down. In an exported graph they are operators of ONNX
-Runtime's own (com.microsoft, on the CPU since 1.17): rotary positions without slicing and joining,
-and attention a block at a time, which never holds all scores (Dao et al., 2022,
-"FlashAttention"). `bench/backends.py` prints what a tower takes.
+In torch the functions compute their steps one by one. In an exported graph they are single
+operators of ONNX Runtime (com.microsoft, on the CPU since 1.17): rotary positions without slicing
+and joining, and blockwise attention, which never holds all scores (Dao et al., 2022,
+"FlashAttention"). `bench/backends.py` prints the time of a tower.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ OPERATORS = "com.microsoft"
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor, *, interleaved: bool) -> Tensor:
-    """Turn the pairs in each head by the angles of their position (Su et al., 2021, "RoFormer").
+    """Rotate the pairs in each head by the angles of their position (Su et al., 2021, "RoFormer").
 
     Args:
-        x: Of shape (n, length, heads * head width).
-        cos, sin: Of the angles, (length, head width / 2).
-        interleaved: Whether neighbours are a pair; else the first of one half and of the other.
+        x: Shape (n, length, heads * head width).
+        cos, sin: Of the angles, shape (length, head width / 2).
+        interleaved: Whether neighbours form a pair. If not, element i of the first half and
+            element i of the second half do.
     """
     if torch.onnx.is_in_onnx_export():
         offset = torch.zeros(1, dtype=torch.int64)
@@ -46,18 +47,18 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, *, interleaved: bool) -> Tensor:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
-    """Attention of several heads (Vaswani et al., 2017).
+    """Compute multi-head attention (Vaswani et al., 2017).
 
     Args:
-        q: Of shape (n, length, width), the width being that of all heads.
-        k, v: Of shape (n, other length, width).
-        heads: How many.
-        mask: Added to the scores, of a shape that expands to (n, heads, length, other length).
+        q: Shape (n, length, width), where width is that of all heads.
+        k, v: Shape (n, other length, width).
+        heads: The number of heads.
+        mask: Added to the scores; its shape expands to (n, heads, length, other length).
 
     Returns:
-        What is attended to, of q's shape.
+        The attended values, of q's shape.
     """
-    # With a mask, ONNX Runtime's operator is slower than its parts.
+    # With a mask, ONNX Runtime's operator is slower than the single steps.
     if mask is None and torch.onnx.is_in_onnx_export():
         return torch.onnx.ops.symbolic(
             f"{OPERATORS}::MultiHeadAttention",

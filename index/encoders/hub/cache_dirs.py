@@ -1,4 +1,4 @@
-"""Where models are kept on this machine: what was downloaded, and what was made of it."""
+"""The folders of downloaded weights and compiled models on this machine."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmm.index.encoders.runtime.backend import Precision
+from nmm.index.encoders.backend import Precision
 
 if TYPE_CHECKING:
     from nmm.index.encoders.base import Model
 
 
 def cache_folder() -> Path:
-    """The folder of all models: `NMM_CACHE`, else the user's cache directory."""
+    """Return the folder of all models: `NMM_CACHE`, else the user's cache directory."""
     if folder := os.environ.get("NMM_CACHE"):
         return Path(folder).absolute()
     from platformdirs import user_cache_path
@@ -24,15 +24,15 @@ def cache_folder() -> Path:
 
 
 def weights_folder(model: Model) -> Path:
-    """Where the files of a model that is downloaded are, or will be."""
+    """Return the folder of a model's downloaded files, which need not exist."""
     return cache_folder() / "weights" / model.name
 
 
 def compiled_folder(model: Model, precision: Precision = Precision.FP32) -> Path:
-    """Where a model's compiled form is, or will be."""
+    """Return the folder of a model's compiled form, which need not exist."""
     name = model.name
     if Path(name).is_absolute():
-        # Weights in a folder can change: other files, other name.
+        # The files in a user's folder can change. Then the compiled form has another name.
         stats = [(file, Path(file).stat()) for file in model.files if Path(file).exists()]
         seen = repr([(file, s.st_size, s.st_mtime_ns) for file, s in stats])
         name = _folder_stem(name) + _short_hash(seen)
@@ -41,9 +41,9 @@ def compiled_folder(model: Model, precision: Precision = Precision.FP32) -> Path
 
 
 def all_compiled_folders(model: Model) -> list[Path]:
-    """All that was ever made of a model and is left, by any recipe and of any weights."""
+    """Return all compiled forms of a model, of any recipe and any weights."""
     stem = _folder_stem(model.name) if Path(model.name).is_absolute() else f"{model.name}-"
-    # The recipe follows, or a hash and the recipe; not the rest of another model's name.
+    # A recipe follows, or a hash and a recipe, but not the rest of another model's name.
     ours = re.compile(rf"{re.escape(stem)}([0-9a-f]{{12}}-)?\d+(-int8)?(\.part-.*)?")
     folders = (cache_folder() / "models").glob("*")
     return [path for path in folders if ours.fullmatch(path.name) and path.is_dir()]

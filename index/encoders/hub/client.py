@@ -1,11 +1,11 @@
-"""huggingface_hub behind one door: quiet, without telemetry, its errors translated.
+"""The only module that uses huggingface_hub: quiet, without telemetry, errors translated.
 
-All requests go through its client, which honours HF_ENDPOINT, HF_HUB_OFFLINE and
-HF_HUB_DOWNLOAD_TIMEOUT as they are when it is first imported, the variables for proxies
-as they are at the first request, and HF_TOKEN (or `hf auth login`) at every request.
+All requests go through its client. It reads HF_ENDPOINT, HF_HUB_OFFLINE and
+HF_HUB_DOWNLOAD_TIMEOUT when it is first imported, the proxy variables at the first request, and
+HF_TOKEN (or `hf auth login`) at every request.
 
-Its own download of a file is not used: since its release 1.0 that starts again after an
-interruption, and it may go past the client, over a protocol of its own (Xet).
+Its own download of a file is not used. Since release 1.0 that restarts after an interruption,
+and it may bypass the client with a protocol of its own (Xet).
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-# Statuses that blame the proxy, the hub's load or its health, and not the request.
+# Statuses caused by the proxy or by the hub's load or health, not by the request.
 TRANSIENT_STATUSES = frozenset({407, 408, 425, 429})
 NOT_A_HUB = "What answers there is not a model hub: the network's login page, perhaps."
 
 
 def list_repository(repository: str, revision: str, patience: float) -> ModelInfo:
-    """The commit of a revision, and name, size and hash of each of its files.
+    """Return the commit of a revision, and the name, size and hash of each of its files.
 
     Raises:
-        HubError: The hub does not give it.
-        UnreachableError: The hub cannot be reached. A name server that hangs is waited for
-            longer than `patience`, in seconds: see :func:`within`.
+        HubError: The hub refuses the request.
+        UnreachableError: The hub cannot be reached. A hanging name server can take longer than
+            `patience` seconds: see :func:`run_with_timeout`.
     """
     api = _load()
     with _translate_errors(repository, revision):
@@ -48,13 +48,13 @@ def list_repository(repository: str, revision: str, patience: float) -> ModelInf
 
 
 def read_file(repository: str, path: str, commit: str, start: int) -> Generator[bytes]:
-    """The content of a file from a byte on, as it arrives.
+    """Yield the content of a file from a byte offset on, as it arrives.
 
-    It is at an end where the hub stops sending, whole or not, and nothing is tried again.
+    It ends when the hub stops sending, whether the file is complete or not. Nothing is retried.
 
     Raises:
-        HubError: The hub does not give it.
-        UnreachableError: The connection fails, or stalls for as long as the client waits.
+        HubError: The hub refuses the request.
+        UnreachableError: The connection fails, or stalls until the client times out.
     """
     _load()
     from huggingface_hub import constants, get_session, hf_hub_url
@@ -68,7 +68,7 @@ def read_file(repository: str, path: str, commit: str, start: int) -> Generator[
             library_name="nmm",
             library_version=version("nmm"),
             headers={
-                # A range of compressed content would not be a range of the file.
+                # A range of compressed content is not a range of the file.
                 "Accept-Encoding": "identity",
                 **({"Range": f"bytes={start}-"} if start else {}),
             },
@@ -79,7 +79,7 @@ def read_file(repository: str, path: str, commit: str, start: int) -> Generator[
             hf_raise_for_status(response)
             if "text/html" in response.headers.get("Content-Type", ""):
                 raise _unreachable(NOT_A_HUB)
-            # A server that knows no ranges sends all of it.
+            # A server without ranges sends the whole file.
             skip = 0 if response.status_code == 206 else start
             for block in response.iter_bytes():
                 yield block[skip:]
@@ -87,25 +87,25 @@ def read_file(repository: str, path: str, commit: str, start: int) -> Generator[
 
 
 def run_with_timeout(patience: float, work: Callable[[], Result]) -> Result:
-    """What `work` returns or raises, if it does so in time.
+    """Return what `work` returns, or raise what it raises, within a time limit.
 
-    A name server that hangs is beyond the timeouts of HTTP. The thread that waits for it
-    ends when it can, or with the process.
+    HTTP timeouts do not cover a hanging name server. The thread that waits for one ends when it
+    can, or with the process.
 
     Args:
-        patience: In seconds.
-        work: Asks the hub.
+        patience: The time limit, in seconds.
+        work: A request to the hub.
 
     Raises:
         UnreachableError: It takes longer.
     """
-    _load()  # importing takes its time, which is not the hub's
+    _load()  # the time that importing takes does not count
     answer: Future[Result] = Future()
 
     def run() -> None:
         try:
             answer.set_result(work())
-        except BaseException as error:  # noqa: BLE001  (raised where it is waited for)
+        except BaseException as error:  # noqa: BLE001  (raised in the waiting thread)
             answer.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()
@@ -116,19 +116,19 @@ def run_with_timeout(patience: float, work: Callable[[], Result]) -> Result:
 
 
 def endpoint() -> str:
-    """Where the hub is."""
+    """Return the address of the hub."""
     return _load().endpoint
 
 
 def _load() -> HfApi:
-    """Import huggingface_hub so that it says nothing, to the user or about this machine."""
+    """Import huggingface_hub without its messages and its telemetry."""
     with warnings.catch_warnings():
-        # At import it warns of variables in the environment that it no longer knows.
+        # At import it warns of environment variables that it no longer supports.
         warnings.simplefilter("ignore")
         from huggingface_hub import HfApi, constants
 
-    # Else it asks the hub, before its first request, how to find out what runs it, and
-    # tells it that and the version of torch.
+    # With telemetry, it asks the hub before its first request how to identify the program that
+    # runs it, and reports that and the version of torch.
     constants.HF_HUB_DISABLE_TELEMETRY = True
     logger = logging.getLogger("huggingface_hub")
     if logger.level == logging.WARNING:  # its default; HF_HUB_VERBOSITY can ask for more
@@ -150,7 +150,7 @@ def _translate_errors(repository: str, revision: str) -> Iterator[None]:
         raise _unreachable("HF_HUB_OFFLINE is set.", hint="Unset it, and try again.") from error
     except (ValueError, TypeError, KeyError) as error:
         raise _unreachable(NOT_A_HUB) from error
-    except Exception as error:  # its HTTP library's, which is another one in each major release
+    except Exception as error:  # its HTTP library differs between major releases
         raise _unreachable(str(error) or type(error).__name__) from error
 
 

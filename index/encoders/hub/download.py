@@ -1,4 +1,4 @@
-"""One file of a model hub's repository: fetched, or gone on with, and checked."""
+"""Download one file of a hub's repository, resume it after an interruption, and verify it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ RETRY_DELAY = 1.0  # seconds before a retry
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file of a repository, and where it goes.
+    """One file of a repository, and its place in the model's folder.
 
     Attributes:
         repository: Owner and name.
-        commit: Of the repository.
-        path: In the repository.
-        local: In the model's folder.
+        commit: The commit of the repository.
+        path: The path in the repository.
+        local: The path in the model's folder.
         size: In bytes.
-        etag: What the hub knows it by: the SHA-256 of a file in Git LFS (64 hexadecimal
-            digits), and of any other the SHA-1 by which Git knows it (40).
+        etag: The hash at the hub: the SHA-256 of a file in Git LFS (64 hexadecimal digits), else
+            the SHA-1 of the Git blob (40).
     """
 
     repository: str
@@ -43,13 +43,13 @@ class RemoteFile:
 def fetch_file(
     file: RemoteFile, target: Path, on_bytes: Callable[[int], None], stop: threading.Event
 ) -> None:
-    """Append to `target` what it lacks of a file, in as many requests as it takes.
+    """Append the missing bytes of a file to `target`, in as many requests as needed.
 
     Raises:
         StoppedError: `stop` was set.
-        HubError: The hub does not hand it out.
-        UnreachableError: The connection broke off, and again at every retry.
-        OSError: It cannot be written.
+        HubError: The hub refuses the request.
+        UnreachableError: The connection failed, and failed again at every retry.
+        OSError: `target` cannot be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     target.touch()
@@ -77,7 +77,7 @@ def _append(
             here += len(block)
             on_bytes(len(block))
             if here > file.size:
-                return  # it is not that file, and there may be no end to it
+                return  # it is another file, and may be endless
     if here < file.size:
         raise UnreachableError("The hub stopped sending.", code="hub-stalled")
 
@@ -88,10 +88,10 @@ def _check_stop(stop: threading.Event) -> None:
 
 
 def verify_file(file: RemoteFile, target: Path) -> str:
-    """The SHA-256 of what was fetched. What is not what the hub said it is, is deleted.
+    """Return the SHA-256 of a downloaded file. A file with a wrong hash is deleted.
 
     Raises:
-        HubError: It was not, or is called JSON and is none.
+        HubError: Its hash is not the hub's, or its name ends in .json and it is not JSON.
         OSError: It cannot be read.
     """
     sha256 = file_sha256(target)
@@ -122,7 +122,7 @@ def verify_file(file: RemoteFile, target: Path) -> str:
 
 
 def _git_hash(file: Path) -> str:
-    """The hash by which Git knows a file (Pro Git, 10.2, "Git Objects")."""
+    """Return the hash of a file's Git blob (Pro Git, 10.2, "Git Objects")."""
     content = file.read_bytes()
     blob = b"blob %d\0%b" % (len(content), content)
     return hashlib.sha1(blob, usedforsecurity=False).hexdigest()

@@ -1,4 +1,4 @@
-"""The folder of a downloaded model: its manifest, whether it is whole, who may change it."""
+"""The folder of a downloaded model: its manifest, whether it is complete, and its lock."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ POLL_INTERVAL = 0.2  # seconds
 
 
 def partial_folder(folder: Path) -> Path:
-    """Where a download is until it is whole."""
+    """Return the folder of a download that is not complete yet."""
     return folder.with_name(f"{folder.name}.part")
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """What a folder says of itself: `model`, `sources` and `files`; None if it says nothing.
+    """Read the manifest of a folder: `model`, `sources` and `files`; None if there is none.
 
-    `sources` is a list of `repository`, `revision` (asked for) and `commit` (found); `files`
-    maps a path in the folder to its `size`, the hub's `etag` and, once it is here, `sha256`.
+    `sources` is a list of `repository`, `revision` (requested) and `commit` (found). `files`
+    maps a path in the folder to its `size`, the hub's `etag` and, once downloaded, `sha256`.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
@@ -35,7 +35,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Replace what a folder says of itself, at one stroke."""
+    """Replace the manifest of a folder atomically."""
     new = folder / f"{MANIFEST}.new"
     new.write_text(json.dumps(manifest, indent=1), "utf-8")
     fsync_path(new)
@@ -43,7 +43,7 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether every file of the manifest is there, of its full size."""
+    """Return whether every file of the manifest is there with its full size."""
     manifest = read_manifest(folder)
     return manifest is not None and all(
         size_of(folder / name) == file["size"] for name, file in manifest["files"].items()
@@ -51,7 +51,7 @@ def is_complete(folder: Path) -> bool:
 
 
 def size_of(file: Path) -> int | None:
-    """Bytes of a file; None if there is none."""
+    """Return the size of a file in bytes; None if there is none."""
     try:
         return file.stat().st_size
     except OSError:
@@ -60,16 +60,16 @@ def size_of(file: Path) -> int | None:
 
 @contextmanager
 def lock_folder(folder: Path, stop: threading.Event | None) -> Iterator[None]:
-    """Be the only process that changes a model's folder.
+    """Hold the lock of a model's folder, so that no other process changes it.
 
     Args:
-        folder: The model's.
-        stop: Wait for another process's end until this is set; None not to wait.
+        folder: The model's folder.
+        stop: Wait for another process until this is set; None not to wait.
 
     Raises:
         StoppedError: `stop` was set while waiting.
-        ModelError: Another process changes it, and it was not to be waited for.
-        OSError: The lock cannot be made.
+        ModelError: Another process holds the lock, and `stop` is None.
+        OSError: The lock cannot be created.
     """
     from filelock import FileLock, Timeout
 

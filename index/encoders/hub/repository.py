@@ -1,8 +1,8 @@
-"""A model's weights from a model hub: whole, checked, or not at all.
+"""Download a model's weights from a model hub, complete and verified, or not at all.
 
-What arrives is kept beside the model's folder, in `NAME.part`, and only a download that is
-whole takes the folder's name. One that broke off leaves the other, which the next one goes
-on with. Only safetensors, ONNX and JSON are fetched: nothing that runs when it is read.
+A download goes to `NAME.part` beside the model's folder, and is renamed once it is complete. An
+interrupted download leaves `NAME.part`, from which the next one resumes. Only safetensors, ONNX
+and JSON files are downloaded: none of them runs code when it is read.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ SUFFIXES = frozenset({".safetensors", ".onnx", ".json"})
 
 @dataclass(frozen=True)
 class DownloadPlan:
-    """What there is to be downloaded of a model.
+    """The files of a model at the hub.
 
     Attributes:
-        model: Its row.
-        files: In the order of its sources.
+        model: The row.
+        files: Its files, in the order of its sources.
         revisions: The commit of each repository.
     """
 
@@ -52,21 +52,21 @@ class DownloadPlan:
 
     @property
     def folder(self) -> Path:
-        """Where it is when it is whole."""
+        """Return the folder of the complete download."""
         return weights_folder(self.model)
 
     @property
     def size(self) -> int:
-        """Bytes of all files, those that are here among them."""
+        """Return the size of all files in bytes, downloaded ones included."""
         return sum(file.size for file in self.files)
 
     def is_here(self) -> bool:
-        """Whether these very files are in the model's folder, all of them."""
+        """Return whether exactly these files are in the model's folder."""
         wanted = {file.local: file.etag for file in self.files}
         return is_complete(self.folder) and _etags(self.folder) == wanted
 
     def missing(self) -> int:
-        """Bytes that are not here yet, given what an earlier download left."""
+        """Return the number of bytes still to download, after what an earlier attempt left."""
         if self.is_here():
             return 0
         part = partial_folder(self.folder)
@@ -74,21 +74,21 @@ class DownloadPlan:
         return self.size - sum(kept)
 
     def continued(self) -> list[RemoteFile]:
-        """Files that an earlier download began, and that are still the same at the hub."""
+        """Return the files that an earlier attempt began and that are unchanged at the hub."""
         begun = _etags(partial_folder(self.folder))
         return [file for file in self.files if begun.get(file.local) == file.etag]
 
 
 def query_hub(model: Model, *, patience: float = 5.0) -> DownloadPlan:
-    """Ask the hub what there is to be downloaded of a model.
+    """Ask the hub for the files of a model.
 
     Args:
         model: A row with sources.
-        patience: Seconds within which the hub must have answered.
+        patience: Seconds within which the hub must answer.
 
     Raises:
         UnreachableError: The hub cannot be reached, or not in time.
-        HubError: It does not hand out a repository, or a file is missing from one.
+        HubError: It refuses access to a repository, or a repository lacks a file.
         UsageError: The model has no sources.
     """
     if not model.sources:
@@ -118,19 +118,19 @@ def download_model(
     on_progress: Callable[[int], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> Path:
-    """The folder of a model's weights, downloaded unless it is there.
+    """Return the folder of a model's weights, downloaded first if needed.
 
-    Two at once: the second waits, and finds the work done.
+    If two processes download at once, the second waits and finds the work done.
 
     Args:
-        found: What the hub has, see :func:`query_hub`.
-        on_progress: Told how many of `found.size` bytes are here.
-        stop: Set it to end the download; what is here then stays. It is seen when bytes
-            arrive, or when the client gives up waiting for them (ten seconds).
+        found: The files at the hub, see :func:`query_hub`.
+        on_progress: Called with the number of bytes that are here, of `found.size`.
+        stop: Set it to end the download. Downloaded bytes stay. It is checked when bytes
+            arrive, and when the client times out (ten seconds).
 
     Raises:
-        StoppedError: `stop` was set before all was here.
-        HubError: A file cannot be had, arrives damaged, or cannot be kept.
+        StoppedError: `stop` was set before the download was complete.
+        HubError: A file cannot be downloaded, arrives damaged, or cannot be stored.
     """
     stop = stop or threading.Event()
     folder = found.folder
@@ -154,7 +154,7 @@ def download_model(
 
 
 def _refuse_unsafe(source: Source, local: str) -> None:
-    # Windows knows all that can leave a folder: drives, both slashes, two dots.
+    # A Windows path covers every way out of a folder: drives, both slashes, two dots.
     path = PureWindowsPath(local)
     if path.drive or path.root or ".." in path.parts:
         raise HubError(
@@ -208,7 +208,7 @@ def _check_space(found: DownloadPlan) -> None:
     folder = found.folder.parent
     missing, free = found.missing(), shutil.disk_usage(folder).free
     weights = [file.size for file in found.files if PurePath(file.path).suffix == ".safetensors"]
-    compiled = sum(weights) if found.model.definition else 0
+    compiled = sum(weights)  # ONNX graphs are not compiled
     if missing + compiled > free:
         raise HubError(
             f"There is not enough space for the model {found.model.name} in {folder}.",
@@ -258,7 +258,7 @@ def _download(
     write_manifest(part, manifest)
     for path in (*part.rglob("*"), part):
         fsync_path(path)
-    # What was made of other weights is not of these.
+    # Models compiled from other weights are outdated.
     for outdated in (found.folder, *all_compiled_folders(found.model)):
         shutil.rmtree(outdated, ignore_errors=True)
     part.rename(found.folder)
@@ -266,7 +266,7 @@ def _download(
 
 
 def _delete_stale_parts(found: DownloadPlan, part: Path) -> None:
-    """Delete what an earlier download left, unless this one can go on with it."""
+    """Delete the remains of an earlier attempt that this download cannot resume."""
     part.mkdir(exist_ok=True)
     kept = {part / file.local for file in found.continued()} | {part / MANIFEST}
     for path in list(part.rglob("*")):

@@ -1,7 +1,7 @@
-"""Where a model's weights lie on this machine, whether they are as they should be.
+"""Find, verify and remove a model's weights on this machine.
 
-Weights that come in packages are files among others. The packages are never imported:
-one of them would bring in sentence_transformers.
+Weights that come in packages are read as files. The packages are never imported: one of them
+would import sentence_transformers.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 
 def weight_files(model: Model) -> list[Path]:
-    """The files that decide what a model's vectors are, in the order of its row.
+    """Return the files that decide a model's vectors, in the order of its row.
 
     Raises:
-        ModelError: One of them is not there.
+        ModelError: One of them is missing.
     """
     return [_weight_file(model, name) for name in model.files]
 
 
 def is_on_this_machine(model: Model) -> bool:
-    """Whether all the weights are there; those that were downloaded, of their full size."""
+    """Return whether all weights are there, and downloaded ones have their full size."""
     if model.sources:
         return is_complete(weights_folder(model))
     try:
@@ -46,25 +46,25 @@ def is_on_this_machine(model: Model) -> bool:
 
 
 def manifest_of(model: Model) -> dict[str, Any] | None:
-    """What was downloaded of a model, see :func:`.downloaded.read_manifest`; None if nothing."""
+    """Return the manifest of a download, see :func:`.manifest.read_manifest`; None if none."""
     return read_manifest(weights_folder(model)) if model.sources else None
 
 
 def verify_weights(model: Model, on_progress: Callable[[int], None] = lambda _: None) -> list[str]:
-    """Read every file of a model and compare it with the hash that it came with.
+    """Read every file of a model and compare it with its recorded hash.
 
-    That is the manifest's of a download, and the RECORD's of a package. There is none for
-    files in a folder of the user's own: they are there, and no more is known.
+    The hash is in the manifest of a download, or in the RECORD of a package. Files in a user's
+    folder have none: it is only checked that they exist.
 
     Args:
-        model: Its row.
-        on_progress: Told how many bytes were read so far.
+        model: The row.
+        on_progress: Called with the number of bytes read so far.
 
     Returns:
-        What is wrong, a sentence each.
+        The problems found, one sentence each.
 
     Raises:
-        ModelError: Nothing of it was downloaded.
+        ModelError: The model was not downloaded.
     """
     if model.sources and not weights_folder(model).exists():
         weight_files(model)
@@ -80,14 +80,14 @@ def verify_weights(model: Model, on_progress: Callable[[int], None] = lambda _: 
 
 
 def remove_model(model: Model) -> int:
-    """Delete what was downloaded of a model, whole or not, and what was made of it.
+    """Delete a model's download, complete or partial, and its compiled forms.
 
     Returns:
-        Bytes that are free again.
+        The number of bytes freed.
 
     Raises:
-        UsageError: Its weights came otherwise, and nothing was made of them.
-        ModelError: It is being downloaded just now, or cannot be deleted.
+        UsageError: It was not downloaded and has no compiled forms.
+        ModelError: It is being downloaded now, or cannot be deleted.
     """
     folder = weights_folder(model)
     try:
@@ -139,7 +139,7 @@ def _downloaded_hash(model: Model, name: str) -> str | None:
 
 
 def _package_hash(name: str) -> str | None:
-    """The SHA-256 of a package's file, in hexadecimal, from its RECORD (PEP 376, PEP 427)."""
+    """Return the SHA-256 of a package's file, in hexadecimal, from its RECORD (PEP 376, 427)."""
     import base64
     import importlib.metadata
 
@@ -154,7 +154,7 @@ def _package_hash(name: str) -> str | None:
 
 
 def _delete(folder: Path) -> int:
-    """Delete a folder; the bytes of its files."""
+    """Delete a folder, and return the number of bytes of its files."""
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     shutil.rmtree(folder)
     return size

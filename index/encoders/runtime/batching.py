@@ -1,4 +1,4 @@
-"""What all encoders do alike, whatever computes their towers: prompts, runs, cutting."""
+"""What all encoders share: prefixes, runs of a tower, shorter vectors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nmm.index.common.tracing import span
 from nmm.index.encoders.base import PendingEmbeddings
+from nmm.index.encoders.preprocess import pad_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,26 +24,26 @@ if TYPE_CHECKING:
 
     TowerRun: TypeAlias = tuple[Sequence[int], Callable[[], Vectors]]
 
-# Of a batch, for each run that is computed at once: while a batch is waited for, the next one is
-# underway, so that these are enough for what computes never to wait.
+# Runs in a batch for each run that is computed at once. The next batch is submitted while one is
+# waited for, so these are enough to keep all threads busy.
 RUNS_PER_BATCH = 2
-# Images to a batch in any case: a commit should not come more often.
+# Images in a batch at least: commits should not be more frequent.
 MIN_BATCH = 32
-# What attention takes grows with the square of a text's length: of texts with more tokens, only
-# so many runs are computed at once.
+# The memory of attention grows with the square of a text's length. Of texts with more tokens than
+# this, only a few runs are computed at once.
 LONG_TEXT_TOKENS = 1024
-_few_long_runs = threading.BoundedSemaphore(4)
+_long_run_slots = threading.BoundedSemaphore(4)
 
 
 class BatchedEncoder(abc.ABC):
     """An :class:`~nmm.index.encoders.base.Encoder` that runs its towers on small batches.
 
-    A tower's vectors may be longer than the model's dimension: they are then cut to it and
-    normalised again. Where a text is normalised by a layer norm and L2 before it is cut,
-    as Nomic's is, this is the same as cutting between the two.
+    If a tower's vectors are longer than the model's dimension, they are cut to it and normalised
+    again. For a text tower that ends in a layer norm and L2, as Nomic's does, this equals
+    cutting between the two.
 
     Args:
-        model: The row, with the dimension that is wanted.
+        model: The row, with the requested dimension.
         folder: Its compiled form.
         weights: Hash of the weights and the recipe.
         images_per_run: Images in one run of the vision tower.
@@ -70,21 +71,21 @@ class BatchedEncoder(abc.ABC):
     @property
     @abc.abstractmethod
     def tokenizer(self) -> Tokenizer:
-        """The text tower's tokenizer, without truncation and padding."""
+        """Return the text tower's tokenizer, without truncation and padding."""
 
     @property
     @abc.abstractmethod
     def _vision(self) -> Callable[[Pixels], Vectors]:
-        """Pixels (n, side, side, 3) to unit vectors; opens the tower when it is first asked for."""
+        """Return the vision tower: pixels (n, side, side, 3) to unit vectors. It opens lazily."""
 
     @property
     @abc.abstractmethod
     def _text(self) -> Callable[[Tokens, Tokens], Vectors]:
-        """Token ids and mask, both (n, length), to unit vectors; opens the tower likewise."""
+        """Return the text tower: ids and mask (n, length) to unit vectors. It opens lazily."""
 
     @property
     def batch_size(self) -> int:
-        """Images that are best embedded together, so that all runs have work and few wait."""
+        """Return how many images to embed together, so that all threads have work."""
         return max(MIN_BATCH, RUNS_PER_BATCH * self._parallel_runs * self._images_per_run)
 
     @cached_property
@@ -98,31 +99,31 @@ class BatchedEncoder(abc.ABC):
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_str(self.tokenizer.to_str())
-        tokenizer.enable_truncation(self.model.context)
+        tokenizer.enable_truncation(self.model.text.context)
         return tokenizer
 
     def submit_images(self, pixels: Sequence[Pixels]) -> PendingEmbeddings:
-        """Begin to embed images, each given as RGB pixels of shape (side, side, 3)."""
+        """Start embedding images, each as RGB pixels of shape (side, side, 3)."""
         return self._begin(len(pixels), self._image_runs(pixels))
 
     def submit_texts(self, texts: Sequence[str], task: Task) -> PendingEmbeddings:
-        """Begin to embed texts for a task; what exceeds the model's context is cut off."""
+        """Start embedding texts for a task. They are truncated at the model's context."""
         prompts = [self.model.prompt(text, task) for text in texts]
         return self._begin(len(prompts), self._prompt_runs(prompts))
 
     def embed_images(self, pixels: Sequence[Pixels] | Pixels) -> Vectors:
-        """Embed images given as RGB pixels of shape (n, side, side, 3)."""
+        """Embed images, given as RGB pixels of shape (n, side, side, 3)."""
         return self._embed(len(pixels), self._image_runs(pixels))
 
     def embed_texts(self, texts: Sequence[str], task: Task, *, raw: bool = False) -> Vectors:
-        """Embed texts for a task; what exceeds the model's context is cut off.
+        """Embed texts for a task. They are truncated at the model's context.
 
-        `raw`: see :meth:`.registry.Model.prompt`.
+        `raw`: see :meth:`nmm.index.encoders.base.Model.prompt`.
         """
         return self.embed_prompts([self.model.prompt(text, task, raw=raw) for text in texts])
 
     def embed_prompts(self, prompts: Sequence[str]) -> Vectors:
-        """Embed texts that begin with a task's prefix already, if the model has any."""
+        """Embed texts as they are, without adding a prefix."""
         return self._embed(len(prompts), self._prompt_runs(prompts))
 
     def _embed(self, count: int, runs: Iterator[TowerRun]) -> Vectors:
@@ -161,8 +162,8 @@ class BatchedEncoder(abc.ABC):
             return
         tower = self._text
         ids = [encoding.ids for encoding in self._truncating_tokenizer.encode_batch(prompts)]
-        # By length, so that little padding is computed; the longest first, so that no run that
-        # takes long is the last to begin.
+        # Sorted by length, so that little padding is computed. The longest come first, so that
+        # no long run is the last to start.
         order = sorted(range(len(ids)), key=lambda row: len(ids[row]), reverse=True)
         while order:
             count = max(1, self._tokens_per_run // len(ids[order[0]]))
@@ -172,20 +173,13 @@ class BatchedEncoder(abc.ABC):
     def _run_prompts(
         self, tower: Callable[[Tokens, Tokens], Vectors], ids: Sequence[Sequence[int]]
     ) -> Vectors:
-        import numpy as np
-
-        lengths = np.array([len(one) for one in ids])
-        mask = np.arange(lengths.max()) < lengths[:, None]
-        tokens = np.zeros(mask.shape, np.int64)
-        tokens[mask] = np.concatenate(ids)
-        with (
-            _few_long_runs if mask.shape[1] > LONG_TEXT_TOKENS else nullcontext(),
-            span("texts embedded"),
-        ):
-            return self._cut(tower(tokens, mask.astype(np.int64)))
+        tokens, mask = pad_tokens(ids)
+        is_long = tokens.shape[1] > LONG_TEXT_TOKENS
+        with _long_run_slots if is_long else nullcontext(), span("texts embedded"):
+            return self._cut(tower(tokens, mask))
 
     def _cut(self, vectors: Vectors) -> Vectors:
-        """The first components, as many as are wanted, of unit length again."""
+        """Cut vectors to the model's dimension, and normalise them again."""
         import numpy as np
 
         dimension = self.model.dimension

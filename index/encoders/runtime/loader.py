@@ -1,20 +1,14 @@
-"""Load a model's encoder for a device, and compile it first if needed."""
+"""Load the encoder of a model for a device, and compile it first if needed."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nmm.index.encoders.export.onnx_export import (
-    ensure_compiled,
-)
-from nmm.index.encoders.runtime.backend import (
-    Backend,
-    Device,
-    choose_device,
-    choose_precision,
-)
+from nmm.index.encoders.backend import Backend, Device
+from nmm.index.encoders.export.compiler import ensure_compiled
 from nmm.index.encoders.runtime.batching import BatchedEncoder
+from nmm.index.encoders.runtime.devices import choose_device, choose_precision
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Workload
 
 if TYPE_CHECKING:
@@ -32,29 +26,31 @@ def load_encoder(
     on_compile: Callable[[], None] = lambda: None,
     stop: Event | None = None,
 ) -> BatchedEncoder:
-    """The encoder of a model, compiled first if it never was; `on_compile` is told.
+    """Return the encoder of a model, compiled first if needed.
 
     Nothing is downloaded: see :mod:`nmm.index.encoders.provision`.
 
+    Args:
+        model: The row.
+        backend: The device, threads and precision; if not given, the defaults.
+        workload: What the encoder is for.
+        on_compile: Called before the model is compiled.
+        stop: Set it to end compiling.
+
     Raises:
-        StoppedError: `stop` was set before it was compiled.
-        UsageError: The device is not there, or the model cannot run on it, or not in that
+        StoppedError: `stop` was set before the model was compiled.
+        UsageError: The device is not available, or the model does not support it or the
             precision.
         ModelError: The model is not on this machine or cannot be compiled.
     """
     backend = backend or Backend()
-    # One query is embedded on a CPU before torch is even imported.
-    device = (
-        Device.CPU if workload is Workload.SINGLE_QUERY else choose_device(model, backend.device)
-    )
+    is_single = workload is Workload.SINGLE_QUERY
+    # A single query is embedded on the CPU before torch would even be imported.
+    device = Device.CPU if is_single else choose_device(model, backend.device)
     precision = choose_precision(model, replace(backend, device=device))
     folder = ensure_compiled(model, on_compile, stop, precision)
     if device is not Device.CPU:
         from nmm.index.encoders.runtime.torch_encoder import TorchEncoder
 
         return TorchEncoder(model, folder, device)
-    if model.definition is None:
-        from nmm.index.encoders.runtime.graph_encoder import GraphEncoder  # which is an OnnxEncoder
-
-        return GraphEncoder(model, folder, workload=workload, threads=backend.threads)
     return OnnxEncoder(model, folder, workload=workload, threads=backend.threads)

@@ -1,16 +1,17 @@
-"""A model in torch, on a GPU: the definition itself, in half precision."""
+"""A model in torch, on a GPU: the family's own towers, in half precision."""
 
 from __future__ import annotations
 
-import importlib
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from nmm.index.encoders.export.onnx_export import read_manifest
+from nmm.index.encoders.backend import Device
+from nmm.index.encoders.families.adapters import adapter_of
+from nmm.index.encoders.families.base import TowerAdapter
+from nmm.index.encoders.hub.compiled import read_manifest
 from nmm.index.encoders.hub.weights import weight_files
-from nmm.index.encoders.runtime.backend import Device
 from nmm.index.encoders.runtime.batching import BatchedEncoder
 
 if TYPE_CHECKING:
@@ -22,26 +23,26 @@ if TYPE_CHECKING:
     from torch import nn
 
     from nmm.index.encoders.base import Model, Pixels, Tokens, Vectors
-    from nmm.index.encoders.families.base import Definition, Towers
+    from nmm.index.encoders.families.base import Towers
 
 # A GPU is fast on large runs only.
 IMAGES_PER_RUN = 64
 TOKENS_PER_RUN = 32_768
-# While the GPU computes one run, the next is brought to it.
+# While the GPU computes one run, the next one is copied to it.
 PARALLEL_RUNS = 2
 
 
 class TorchEncoder(BatchedEncoder):
     """An :class:`~nmm.index.encoders.base.Encoder` in torch.
 
-    The vectors are those of the CPU up to half precision, so that one index can be made
-    on a GPU and searched without one.
+    Its vectors equal those of the CPU up to half precision, so an index can be made on a GPU and
+    searched without one.
 
     Args:
         model: The row.
-        folder: Its compiled form, which says what weights it has.
-        device: CUDA or MPS; CPU for comparing.
-        dtype: What it computes in; if not given, bfloat16 where the device can, else float16.
+        folder: Its compiled form, whose manifest has the hash of the weights.
+        device: CUDA or MPS; CPU for comparisons.
+        dtype: The precision; if not given, bfloat16 if the device supports it, else float16.
     """
 
     def __init__(
@@ -60,9 +61,9 @@ class TorchEncoder(BatchedEncoder):
 
     @cached_property
     def _towers(self) -> Towers:
-        assert self.model.definition, "graphs run on the CPU, see choose_device"
-        definition = cast("Definition", importlib.import_module(self.model.definition))
-        return definition.towers(self.model, weight_files(self.model))
+        adapter = adapter_of(self.model)
+        assert isinstance(adapter, TowerAdapter), "other families run on the CPU only"
+        return adapter.build_towers(self.model, weight_files(self.model))
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -78,7 +79,7 @@ class TorchEncoder(BatchedEncoder):
 
     @torch.inference_mode()
     def _run(self, tower: nn.Module, *inputs: NDArray[Any]) -> Vectors:
-        # Autocast keeps norms and the last steps in float32, where halves would cost digits.
+        # Autocast keeps norms and the last steps in float32, which need the precision.
         with torch.autocast(
             self._device.type, self._dtype, enabled=self._dtype is not torch.float32
         ):
@@ -88,7 +89,7 @@ class TorchEncoder(BatchedEncoder):
 
 
 def half_precision(device: Device) -> torch.dtype:
-    """bfloat16 has the range of float32; GPUs before 2020 and some Macs have float16 only."""
+    """Return bfloat16, which has the range of float32, or float16 on older GPUs and on Macs."""
     if device is Device.CUDA and not torch.cuda.is_bf16_supported():
         return torch.float16
     return torch.float16 if device is Device.MPS else torch.bfloat16

@@ -43,7 +43,7 @@ def write_snapshot(catalog: Catalog, file: Path) -> int:
     whole = file.with_name(f"{file.name}-whole")
     try:
         whole.touch(exist_ok=False)
-        _vacuum(catalog._connection, catalog.file, whole)
+        _vacuum(catalog.connection.sqlite, catalog.file, whole)
         with translated(whole), closing(sqlite3.connect(whole)) as connection:
             schema = _strip(connection)
             _vacuum(connection, whole, file)

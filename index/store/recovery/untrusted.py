@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from nmm.index.errors import ArchiveError
 from nmm.index.store.catalog.migrations import schema_at, schema_of
 from nmm.index.store.catalog.reader import SCHEMA, Catalog
-from nmm.index.store.catalog.transactions import TABLES
+from nmm.index.store.catalog.replacement import TABLES
 from nmm.index.store.catalog.types import KINDS, Settings
 
 # A filtered search sets aside a bit for every id up to the greatest.
@@ -104,7 +104,7 @@ def check_rows(catalog: Catalog) -> Settings:
     Raises:
         ArchiveError: Saying what is wrong.
     """
-    connection = catalog._connection
+    connection = catalog.connection.sqlite
     with _refused():
         for table in (*TABLES, "sqlite_sequence"):
             _check_types(connection, table)
@@ -194,7 +194,7 @@ def _check_vectors(catalog: Catalog, settings: Settings) -> None:
 
     size = 2 * settings.dimension
     with _refused():
-        other = catalog._connection.execute(
+        other = catalog.connection.sqlite.execute(
             "SELECT 1 FROM vectors WHERE length(vector) != ? LIMIT 1", (size,)
         ).fetchone()
     if other:

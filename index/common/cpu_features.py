@@ -1,7 +1,7 @@
-"""What the processor has instructions for, found out by asking for it.
+"""Detect whether the processor has fast instructions for 8-bit products.
 
-Products of 8 bits are fast, and on x86 exact, with the instructions that multiply and add four of
-them at once: VNNI and AMX there, the dot product of ARM (FEAT_DotProd).
+They multiply and add four products at once: VNNI and AMX on x86, where the sums are exact only
+with them, and the dot product of ARM (FEAT_DotProd).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WINDOWS_DOT_PRODUCT = 43
 
 @functools.cache
 def has_int8_dot_product() -> bool:
-    """Whether products of 8 bits have instructions of their own, and so pay."""
+    """Return whether the processor has instructions for 8-bit products, which make int8 pay."""
     if platform.machine().lower() in ARM_MACHINES:
         return _has_dot_product()
     return not int8_sums_saturate()
@@ -31,10 +31,10 @@ def has_int8_dot_product() -> bool:
 
 @functools.cache
 def int8_sums_saturate() -> bool:
-    """Whether ONNX Runtime's sums of uint8 by int8 come out wrong on this machine.
+    """Return whether ONNX Runtime's sums of uint8 by int8 products overflow on this machine.
 
-    They do on x86 without VNNI, where two products are added in 16 bits: up to 65 thousand do
-    not fit.
+    They do on x86 without VNNI. Two products are added in 16 bits there, and may reach 65
+    thousand, which does not fit.
     """
     import numpy as np
 
@@ -46,7 +46,7 @@ def int8_sums_saturate() -> bool:
 
 
 def _has_dot_product() -> bool:
-    """Whether an ARM processor has FEAT_DotProd, as all of Apple's for computers do."""
+    """Return whether an ARM processor has FEAT_DotProd. All of Apple's for computers do."""
     if sys.platform == "win32":
         import ctypes
 

@@ -1,4 +1,4 @@
-"""A vision tower on pixels in bytes, as images travel."""
+"""A vision tower that takes pixels in bytes, and normalises them itself."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class NormalizedTower(nn.Module):
-    """A tower that takes pixels in bytes, (n, side, side, 3), in place of normalised ones.
+    """A tower that takes pixels in bytes, (n, side, side, 3).
 
     Args:
         tower: Takes normalised pixels, float32 of shape (n, 3, side, side).
-        spec: How they are normalised.
+        spec: How to normalise.
     """
 
     mean: Tensor

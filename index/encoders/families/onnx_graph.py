@@ -1,7 +1,8 @@
-"""An ONNX graph as a hub has it: what it is fed, what is read of it, and whether it can be used.
+"""The family of models whose hub repository holds ONNX graphs, which run as they are.
 
-Input and output names are those of transformers' exporter (Optimum): `pixel_values` to
-`image_embeds`, `input_ids` and what else a graph asks for to `text_embeds`.
+Inputs and outputs have the names of transformers' exporter (Optimum): `pixel_values` to
+`image_embeds`, and `input_ids`, with a mask and token types if a graph has them, to
+`text_embeds`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nmm.index.common.onnx_runtime import load_onnxruntime
+from nmm.index.encoders.backend import Device, Precision
+from nmm.index.encoders.families.base import CompileResult
+from nmm.index.encoders.hub.weights import weight_files
+from nmm.index.encoders.preprocess import pad_tokens
 from nmm.index.encoders.preprocessor_config import check_image_preprocessing
+from nmm.index.encoders.tokenizer import open_tokenizer
 from nmm.index.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -21,28 +27,66 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
     from tokenizers import Tokenizer
 
-    from nmm.index.encoders.base import ImagePreprocessing, Model
-
-    Vectors = NDArray[np.float32]
+    from nmm.index.encoders.base import ImagePreprocessing, Model, Tokens, Vectors
+    from nmm.index.encoders.families.base import RunText, RunVision, Towers
 
 PIXELS, IDS, MASK, TYPES = "pixel_values", "input_ids", "attention_mask", "token_type_ids"
-# Of an input alone to the same in a batch: what rounding leaves.
+# Between the vectors of an input alone and in a batch, which differ by rounding only.
 MIN_COSINE = 0.9999
 SAMPLES = ("a cat", "two boats on a quiet lake, early in the morning")
 
 
+class OnnxGraphAdapter:
+    """Models whose repository holds ONNX graphs. They run where they were downloaded to."""
+
+    name = "onnx_graph"
+    # A GPU is used through PyTorch, which does not run graphs.
+    devices = frozenset({Device.CPU})
+    precisions = frozenset({Precision.FP32})
+    allows_accelerators = False
+    folder_files = ()
+
+    def compile(
+        self, model: Model, files: Sequence[Path], export: Callable[[Towers], None]
+    ) -> CompileResult:
+        """Check the graphs. There is nothing to export."""
+        del export
+        return CompileResult(check_graphs(model, files), outside=files)
+
+    def graph_files(self, model: Model, compiled: Path) -> tuple[Path, Path]:
+        """Return the graphs among the model's weights."""
+        del compiled
+        vision, text, *_ = weight_files(model)
+        return vision, text
+
+    def bind_vision(self, model: Model, session: InferenceSession, file: Path) -> RunVision:
+        """Return a function that normalises pixels and runs the vision graph."""
+        graph = VisionGraph(session, file)
+        return lambda pixels: graph.run(pixels, model.image)
+
+    def bind_text(self, model: Model, session: InferenceSession, file: Path) -> RunText:
+        """Return a function that runs the text graph."""
+        del model
+        return TextGraph(session, file).run
+
+    def from_folder(self, folder: Path) -> Model | None:
+        """Return None: it reads no folders of the user's."""
+        del folder
+        return None
+
+
 class _Graph:
-    """A graph that embeds: a row of its output for each of its inputs.
+    """A graph that returns one vector for each input.
 
     Args:
-        session: The graph, opened.
-        file: Where it was read, for errors.
+        session: The opened graph.
+        file: The file that it was opened from, for errors.
 
     Raises:
-        ModelError: It asks for an input that nmm does not know, or has no such output.
+        ModelError: It needs an input that nmm does not have, or has no output of vectors.
     """
 
-    # What may be asked for, the first in any case, and which output is the embedding.
+    # The inputs that a graph may have, of which the first is required, and its output.
     known: ClassVar[Mapping[str, str]]
     output: ClassVar[str]
 
@@ -62,7 +106,7 @@ class _Graph:
         self._embedding = self._find_embedding()
 
     def _find_embedding(self) -> str:
-        """The output of the usual name, else the only one that is a row for each input."""
+        """Return the output of the usual name, else the only one with a row for each input."""
         outputs: dict[str, list[Any]] = {x.name: x.shape for x in self._session.get_outputs()}
         if self.output in outputs:
             return self.output
@@ -98,7 +142,7 @@ class VisionGraph(_Graph):
     output = "image_embeds"
 
     def run(self, pixels: NDArray[np.uint8], spec: ImagePreprocessing) -> Vectors:
-        """Pixels (n, side, side, 3) to unit vectors."""
+        """Map pixels (n, side, side, 3) to unit vectors."""
         import numpy as np
 
         mean, std = (255 * np.array(x, np.float32) for x in (spec.mean, spec.std))
@@ -109,14 +153,14 @@ class VisionGraph(_Graph):
 class TextGraph(_Graph):
     """A graph that embeds texts.
 
-    One that does not ask for a mask has to tell padding from its id, which is 0.
+    A graph without a mask recognises padding by its id, which is 0.
     """
 
     known: ClassVar[Mapping[str, str]] = dict.fromkeys((IDS, MASK, TYPES), "tensor(int64)")
     output = "text_embeds"
 
-    def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:
-        """Token ids and mask, both (n, length), to unit vectors."""
+    def run(self, ids: Tokens, mask: Tokens) -> Vectors:
+        """Map token ids and mask, both (n, length), to unit vectors."""
         import numpy as np
 
         return self._run({IDS: ids, MASK: mask, TYPES: np.zeros_like(ids)})
@@ -127,25 +171,22 @@ def _typed(inputs: Mapping[str, str]) -> str:
 
 
 def check_graphs(model: Model, files: Sequence[Path]) -> Tokenizer:
-    """Open both graphs of a model and run them once; the tokenizer that belongs to them.
+    """Open both graphs of a model, run them once, and return the tokenizer.
 
     Args:
-        model: A row without a definition.
+        model: The row.
         files: The vision graph, the text graph, `tokenizer.json`, `preprocessor_config.json`.
 
     Raises:
-        ModelError: A graph cannot be opened or run, or asks for more than nmm can feed; its
-            vectors are not of the row's dimension, are not numbers, or depend on what is in
-            the same batch; or the preprocessing is not the row's.
+        ModelError: A graph cannot be opened or run, or needs an input that nmm does not have;
+            its vectors have another dimension than the row, are not numbers, or depend on
+            what else is in the batch; or the preprocessing is not the row's.
     """
     import numpy as np
-    from tokenizers import Tokenizer
 
     vision_file, text_file, tokenizer_file, processor = files
     check_image_preprocessing(model.image, processor)
-    tokenizer = Tokenizer.from_file(str(tokenizer_file))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    tokenizer = open_tokenizer(tokenizer_file)
 
     side = model.image.side
     pixels = np.random.default_rng(0).integers(0, 256, (len(SAMPLES), side, side, 3), np.uint8)
@@ -153,14 +194,10 @@ def check_graphs(model: Model, files: Sequence[Path]) -> Tokenizer:
     alone = [vision.run(image[None], model.image) for image in pixels]
     _check(vision, vision.run(pixels, model.image), alone, model.dimension)
 
-    tokens = [np.array([encoding.ids]) for encoding in tokenizer.encode_batch(list(SAMPLES))]
-    longest = max(ids.shape[1] for ids in tokens)
-    padded = [np.pad(ids, ((0, 0), (0, longest - ids.shape[1]))) for ids in tokens]
-    mask = [np.arange(longest)[None] < ids.shape[1] for ids in tokens]
+    ids = [encoding.ids for encoding in tokenizer.encode_batch(list(SAMPLES))]
     text = TextGraph(_open(text_file), text_file)
-    alone = [text.run(ids, np.ones_like(ids)) for ids in tokens]
-    batch = text.run(np.concatenate(padded), np.concatenate(mask).astype(np.int64))
-    _check(text, batch, alone, model.dimension)
+    alone = [text.run(*pad_tokens([one])) for one in ids]
+    _check(text, text.run(*pad_tokens(ids)), alone, model.dimension)
     return tokenizer
 
 
