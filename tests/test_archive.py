@@ -289,7 +289,7 @@ def test_without_an_index_nothing_is_exported(folder: IndexFolder, tmp_path: Pat
         export_archive(folder, tmp_path / "index.nmm")
     with open_for_writing(folder):
         pass
-    with pytest.raises(NoIndexError, match="There is nothing in the index"):
+    with pytest.raises(NoIndexError, match="is empty"):
         export_archive(folder, tmp_path / "index.nmm")
     assert not (tmp_path / "index.nmm").exists()
 
@@ -783,9 +783,9 @@ def test_a_refusal_says_why_and_leaves_nothing(nmm: Nmm, tmp_path: Path) -> None
     done = nmm("import", "evil.nmm")
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr == (
-        "nmm: This is not an archive that nmm export made; nothing of it was taken.\n"
+        "nmm: No export of nmm made this archive. Nothing was imported.\n"
         "What is in it is not manifest.json and catalog.db, but: ../evil\\n.\n"
-        "Make one where the index is, with: nmm export FILE\n"
+        "Export the index again. To export it: nmm export FILE\n"
     )
     assert not (tmp_path / "index").exists()
     assert not (tmp_path.parent / "evil\n").exists()

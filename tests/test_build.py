@@ -20,6 +20,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from nmm.cli.console.hints import lines_of
 from nmm.index.encoders.base import PendingEmbeddings, Task
 from nmm.index.encoders.provision import prepare
 from nmm.index.encoders.runtime.loader import load_encoder
@@ -639,9 +640,10 @@ def test_an_index_without_roots_has_none_to_look_at(folder: IndexFolder) -> None
         pass
     with pytest.raises(UsageError) as raised:
         build([], folder)
-    assert str(raised.value) == (
-        "The index has no folders to look at again.\nName one: nmm index FOLDER"
-    )
+    assert lines_of(raised.value) == [
+        "The index has no folders to update.",
+        "Give the folder to index. For example: nmm index ~/Pictures",
+    ]
 
 
 def test_a_model_that_is_unknown_makes_no_index(root: Path, folder: IndexFolder) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from sqlite_utils import Database
 
+from nmm.cli.console.hints import hint_of, lines_of
 from nmm.index.errors import CatalogError, IndexLockedError, NoIndexError, StoppedError
 from nmm.index.store.catalog.migrations import migrations
 from nmm.index.store.catalog.reader import SCHEMA, Catalog
@@ -108,9 +109,10 @@ def test_without_a_name_the_index_is_in_the_users_data() -> None:
 def test_an_index_that_is_not_there_is_missed(folder: IndexFolder) -> None:
     with pytest.raises(NoIndexError) as raised:
         folder.existing()
-    assert str(raised.value) == (
-        f"There is no index in {folder.path}.\nMake one with: nmm index FOLDER"
-    )
+    assert lines_of(raised.value) == [
+        f"There is no index in {folder.path}.",
+        "Create one with: nmm index FOLDER",
+    ]
 
 
 def test_the_size_is_that_of_all_files(folder: IndexFolder) -> None:
@@ -147,11 +149,11 @@ def test_a_newer_catalog_is_refused_and_left_alone(
         connection.execute("DROP TABLE settings")
     with pytest.raises(CatalogError) as raised:
         opener(folder)
-    assert str(raised.value) == (
-        f"The index in {folder.path} was written by a newer nmm.\n"
-        f"Its schema is number {SCHEMA + 1}; this nmm knows up to {SCHEMA}.\n"
-        "Upgrade nmm with: python -m pip install --upgrade nmm"
-    )
+    assert lines_of(raised.value) == [
+        f"The index in {folder.path} was written by a newer nmm.",
+        f"Its schema is number {SCHEMA + 1}. This nmm supports up to {SCHEMA}.",
+        "Upgrade nmm with: python -m pip install --upgrade nmm",
+    ]
     assert rows(folder, "SELECT 1 FROM sqlite_schema WHERE name = 'settings'") == []
 
 
@@ -164,11 +166,11 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(
     folder.catalog.write_bytes(content)
     with pytest.raises(CatalogError) as raised:
         opener(folder)
-    assert str(raised.value) == (
-        f"The catalog {folder.catalog} cannot be used.\n"
-        "SQLite says: file is not a database\n"
-        "If the disk is sound and has room, see what can be saved with: nmm doctor --repair"
-    )
+    assert lines_of(raised.value) == [
+        f"The catalog {folder.catalog} cannot be used.",
+        "SQLite says: file is not a database",
+        "Check that the disk works and has space. To save what is readable: nmm doctor --repair",
+    ]
     assert folder.catalog.read_bytes() == content
 
 
@@ -263,7 +265,9 @@ def test_an_index_that_cannot_be_made_says_why(
         public_path.chmod(0o755)
     assert raised.value.what == f"The index in {folder.path} cannot be written to."
     assert "Permission denied" in raised.value.why
-    assert raised.value.hint == "Name another folder for it with --index or NMM_INDEX."
+    assert hint_of(raised.value) == (
+        "Choose another folder for the index with NMM_INDEX. Or with --index."
+    )
 
 
 # One writer, many readers
@@ -272,12 +276,12 @@ def test_an_index_that_cannot_be_made_says_why(
 def test_a_second_writer_is_turned_away(folder: IndexFolder) -> None:
     with open_for_writing(folder), pytest.raises(IndexLockedError) as raised:
         open_to_write(folder)
-    lines = str(raised.value).splitlines()
-    assert lines[0] == f"The index in {folder.path} is being written to by another process."
+    lines = lines_of(raised.value)
+    assert lines[0] == f"Another process is writing to the index in {folder.path}."
     host = re.escape(socket.gethostname())
     since = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
     assert re.fullmatch(rf"It is process {os.getpid()} on {host}, since {since}\.", lines[1])
-    assert lines[2] == "Wait until that one is done, and try again; or add --wait."
+    assert lines[2] == "Wait until it is done, and try again. To wait for it, add --wait."
     assert not folder.holder.exists()
 
 

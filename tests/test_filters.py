@@ -221,9 +221,9 @@ def test_a_root_may_be_a_file_or_all_there_is() -> None:
 
 
 def test_what_is_no_pattern_is_named() -> None:
-    with pytest.raises(UsageError, match=r"'\[z-a\]' is no pattern"):
+    with pytest.raises(UsageError, match=r"'\[z-a\]' is not a valid name pattern"):
         check_glob("[z-a]")
-    with pytest.raises(UsageError, match="is no pattern"):
+    with pytest.raises(UsageError, match="is not a valid name pattern"):
         check_glob("[?--]")
 
 

@@ -487,8 +487,8 @@ def test_a_missing_extra_is_named_with_what_to_type(root: Path, folder: IndexFol
     done = without(root, "--model", "mini", "--ocr")
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr == (
-        "nmm: Words in pictures cannot be read.\nRapidOCR is not installed.\n"
-        "Install it with: pip install 'nmm[ocr]'\n"
+        "nmm: The text in images cannot be read.\nRapidOCR is not installed.\n"
+        "Install it with: python -m pip install 'nmm[ocr]'\n"
     )
     assert not folder.path.exists()
 
@@ -503,7 +503,7 @@ def test_an_index_with_words_is_brought_up_to_date_without_the_extra(
         set_reads_words(writer, reads=True)
     summary = build([], folder, kept=Kept(mini), on_event=told.append)
     (missing,) = [event for event in told if isinstance(event, OcrUnavailable)]
-    assert missing.hint == "Install it with: pip install 'nmm[ocr]'"
+    assert missing.code == "ocr-missing"
     assert summary.ocr
     assert (summary.unchanged, summary.ocr.left) == (4, 2)
 

@@ -175,7 +175,7 @@ def build_changed(
         settings = writer.settings()
         if settings is None:
             raise NoIndexError(
-                f"The index in {folder.path} is empty now.", hint="Make it with: nmm index FOLDER"
+                f"The index in {folder.path} is empty.", code="index-empty", path=folder.path
             )
         try:
             summary = todo.update(writer, settings)
@@ -207,13 +207,14 @@ def _check_asked(
     else:
         return
     counts = catalog.file_counts()
-    command = f"nmm index --model {name}" + (f" --dim {dimension}" if dimension else "")
     raise UsageError(
         what,
+        code="index-other-model",
         why=f"{counts.get('image', 0)} images and {counts.get('text', 0)} texts "
         f"({catalog.vector_count('text')} passages) would be embedded again. Until that is "
         "done, the index answers as before.",
-        hint=f"Do it with: {command} --rebuild",
+        model=name,
+        dimension=dimension or 0,
     )
 
 
@@ -242,7 +243,7 @@ class _Todo:
                 offline=self.offline, on_event=self.on_event, stop=self.stop
             )
         except StoppedError as error:
-            raise _NotReadyError(DEFAULT.name) from error
+            raise _NotReadyError(DEFAULT.name, code="stopped-preparing") from error
         self.on_event(IndexCreated(row.name))
         encoder = self._load(row)
         writer.set_settings(settings_of(encoder))
@@ -262,9 +263,11 @@ class _Todo:
         points = [locate(str(root.path), point) for root, point in old.unmounted]
         if away := [*map(str, old.away), *points]:
             raise UsageError(
-                f"The index cannot be made again while {away[0]} is not there.",
-                why="Its files would leave the index.",
-                hint=f"Mount its disk, or forget them with: nmm remove {away[0]}",
+                f"The index cannot be rebuilt while {away[0]} is not available.",
+                code="rebuild-root-away",
+                why="The new index would not contain its files.",
+                hint="Mount its disk, or remove it from the index.",
+                path=away[0],
             )
         encoder = self._load(row)
         self.on_event(RebuildStarted(row.name, settings.model))
@@ -311,7 +314,7 @@ class _Todo:
             )
             return load_encoder(row, backend=self.backend, stop=self.stop)
         except StoppedError as error:
-            raise _NotReadyError(row.name) from error
+            raise _NotReadyError(row.name, code="stopped-preparing") from error
 
     def _index(
         self, writer: CatalogWriter, folder: IndexFolder, encoder: Encoder, paths: Sequence[Path]
@@ -362,7 +365,7 @@ class _Todo:
         except ModelError as error:
             if self.options.ocr:
                 raise
-            self.on_event(OcrUnavailable(error.why, error.hint))
+            self.on_event(OcrUnavailable(error.why, error.code))
 
     def _load_ocr(self) -> ocr.Ocr:
         if self.kept.ocr is None:

@@ -74,14 +74,17 @@ def resolve(path: Path) -> Path:
     except UnicodeEncodeError as error:
         raise UsageError(
             f"{str(path).encode(errors='backslashreplace').decode()} cannot be indexed.",
+            code="path-not-utf-8",
             why="Its name is not valid UTF-8.",
-            hint="Rename it, or the folder that it is in.",
+            hint="Rename it, or its folder.",
         ) from error
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before 3.13
         raise UsageError(
             f"{path} cannot be indexed.",
+            code="path-unreadable",
             why=getattr(error, "strerror", None) or str(error),
             hint="Check its spelling, and that its disk is mounted.",
+            path=path,
         ) from error
     return resolved
 
@@ -99,7 +102,9 @@ def cover(writer: CatalogWriter, paths: Sequence[Path], *, prune: bool = False) 
         roots = writer.roots()
         if not roots:
             raise UsageError(
-                "The index has no folders to look at again.", hint="Name one: nmm index FOLDER"
+                "The index has no folders to update.",
+                code="index-without-roots",
+                hint="Give the folder to index.",
             )
         paths = [root.path for root in roots if is_covered(writer, root, coverage, prune=prune)]
     with writer.batch():

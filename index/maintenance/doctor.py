@@ -31,12 +31,11 @@ if TYPE_CHECKING:
     from nmm.index.store.layout import IndexFolder
 
 NAMED = 3
-MEND = "Mend it with: nmm doctor --repair"
-HOPELESS = (
-    "That cannot be repaired: restore the index from a backup, or delete its folder and run "
-    "nmm index again."
+REPAIRABLE = "It can be repaired."
+UNREPAIRABLE = (
+    "It cannot be repaired. Restore the index from a backup, or delete its folder and index again."
 )
-REFRESH = "nmm index brings it up to date."
+OUTDATED = "The next indexing run updates the index."
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,7 @@ class Finding:
         found: What there is to say of it, before it was repaired.
         hint: What to do; what was done, if it was repaired.
         repaired: Whether it was not well, or not tidy, and is now.
+        code: The stable name of the advice, such as `finding-repairable`; empty without one.
     """
 
     check: str
@@ -56,6 +56,7 @@ class Finding:
     found: str
     hint: str = ""
     repaired: bool = False
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +96,13 @@ def doctor(folder: IndexFolder, *, repair: bool = False) -> Report:
 
 def _compare(earlier: dict[str, Finding], now: Finding, done: dict[str, str]) -> Finding:
     if not now.ok:
-        return replace(now, hint=HOPELESS)
+        return replace(now, hint=UNREPAIRABLE, code="")
     was = earlier.get(now.check, now)
     did = done.get(now.check, "" if was.ok else "It went with what else was repaired.")
     if not did:
         return now
     found = was.found if was.hint else now.found
-    return replace(now, found=found, hint=did, repaired=True)
+    return replace(now, found=found, hint=did, repaired=True, code="")
 
 
 # Checks: each says what is wrong, or what it has to say of what is not.
@@ -113,7 +114,7 @@ def _examine(folder: IndexFolder) -> list[Finding]:
     except CatalogError as error:
         if not _is_damage(error):
             raise
-        return [Finding("catalog", False, error.why, MEND)]
+        return [Finding("catalog", False, error.why, REPAIRABLE, code="finding-repairable")]
     with opened as catalog:
         return [_guarded(name, check, catalog, folder) for name, check in CHECKS.items()]
 
@@ -132,6 +133,7 @@ class _Verdict(NamedTuple):
     wrong: str
     fine: str
     hint: str = ""
+    code: str = ""
 
 
 def _guarded(
@@ -146,8 +148,8 @@ def _guarded(
     except CatalogError as error:
         said = _Verdict(error.why or error.what, "")
     if said.wrong:
-        return Finding(name, False, said.wrong, MEND)
-    return Finding(name, True, said.fine, said.hint)
+        return Finding(name, False, said.wrong, REPAIRABLE, code="finding-repairable")
+    return Finding(name, True, said.fine, said.hint, code=said.code)
 
 
 def _catalog(catalog: Catalog, _: IndexFolder) -> _Verdict:
@@ -212,7 +214,7 @@ def _leftovers(catalog: Catalog, folder: IndexFolder) -> _Verdict:
     if not paths:
         return _Verdict("", "none")
     said = f"{counted(len(paths), 'search file')} that nothing names"
-    return _Verdict("", said, "nmm index deletes them, and so does: nmm doctor --repair")
+    return _Verdict("", said, "The next indexing run deletes them.", "finding-leftovers")
 
 
 def _disk(catalog: Catalog, _: IndexFolder) -> _Verdict:
@@ -236,8 +238,10 @@ def _disk(catalog: Catalog, _: IndexFolder) -> _Verdict:
         for what, paths in (("not there", away), ("gone", gone), ("changed", changed))
         if paths
     ]
-    hint = REFRESH if gone or changed else ""
-    return _Verdict("", "; ".join(said) or f"{counted(count, 'file')} as they were", hint)
+    state = "; ".join(said) or f"{counted(count, 'file')} as they were"
+    if gone or changed:
+        return _Verdict("", state, OUTDATED, "finding-outdated")
+    return _Verdict("", state)
 
 
 CHECKS: dict[str, Callable[[Catalog, IndexFolder], _Verdict]] = {
@@ -297,8 +301,10 @@ def _mend_file(folder: IndexFolder) -> dict[str, str]:
     except OSError as error:
         raise CatalogError(
             f"The damaged catalog {folder.catalog} cannot be replaced.",
+            code="catalog-not-replaceable",
             why=str(error),
-            hint="Make room on its disk, and see that it can be written to.",
+            hint="Free some space on its disk, and check that it is writable.",
+            path=folder.catalog,
         ) from error
     if saved is None:
         return {}
@@ -310,7 +316,7 @@ def _told(saved: Salvaged) -> str:
     lost = f" Not all could be read of: {', '.join(saved.broken)}." if saved.broken else ""
     return (
         f"What can be read is in a new catalog: {kept}.{lost} The damaged one is kept: "
-        f"{saved.kept.name}. nmm index takes in again what was lost."
+        f"{saved.kept.name}. The next indexing run adds lost files again."
     )
 
 

@@ -98,8 +98,9 @@ class CatalogConnection:
                 matrix = np.frombuffer(b"".join(blobs), VECTOR_DTYPE).reshape(len(ids), -1)
             except ValueError as error:
                 raise CatalogError(
-                    f"The catalog {self.file} holds vectors of different lengths.",
-                    hint="Mend it with: nmm doctor --repair",
+                    f"The catalog {self.file} contains vectors of different dimensions.",
+                    code="catalog-vectors-damaged",
+                    path=self.file,
                 ) from error
             yield np.array(ids, np.int64), matrix.astype(np.float32)
 
@@ -185,7 +186,8 @@ def translated(file: Path) -> Iterator[None]:
     except (sqlite3.Error, MemoryError) as error:
         raise CatalogError(
             f"The catalog {file} cannot be used.",
+            code="catalog-unusable",
             why=f"SQLite says: {str(error) or 'out of memory'}",
-            hint="If the disk is sound and has room, see what can be saved with: "
-            "nmm doctor --repair",
+            hint="Check that the disk works and has space.",
+            path=file,
         ) from error

@@ -44,8 +44,10 @@ def checked_schema(connection: CatalogConnection) -> int:
     if version > SCHEMA:
         raise CatalogError(
             f"The index in {connection.file.parent} was written by a newer nmm.",
-            why=f"Its schema is number {version}; this nmm knows up to {SCHEMA}.",
-            hint="Upgrade nmm with: python -m pip install --upgrade nmm",
+            code="catalog-newer-schema",
+            why=f"Its schema is number {version}. This nmm supports up to {SCHEMA}.",
+            path=connection.file.parent,
+            schema=version,
         )
     return version
 
@@ -83,12 +85,14 @@ class Catalog:
                 raise OutdatedCatalogError(
                     f"The index in {file.parent} was written by an older nmm.",
                     why=f"Its schema is number {version}, and this nmm's {SCHEMA}.",
-                    hint="Bring it up to date with: nmm index",
+                    code="catalog-older-schema",
+                    path=file.parent,
                 )
             if version == 0:
                 raise NoIndexError(
                     f"The index in {file.parent} was never finished.",
-                    hint="Make it with: nmm index FOLDER",
+                    code="index-unfinished",
+                    path=file.parent,
                 )
         except NmmError:
             connection.close()

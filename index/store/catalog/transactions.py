@@ -101,9 +101,11 @@ def _prepare(connection: WriteConnection) -> None:
             _back_up(connection, version)
         except OSError as error:
             raise CatalogError(
-                f"The index in {connection.file.parent} cannot be brought up to date.",
-                why=f"A copy of its catalog cannot be kept: {error}",
-                hint="Make room on that disk; the index is as it was.",
+                f"The index in {connection.file.parent} cannot be migrated.",
+                code="migration-backup-failed",
+                why=f"The backup of its catalog cannot be written: {error}",
+                hint="Free some space on that disk. The index is unchanged.",
+                path=connection.file.parent,
             ) from error
     _bring_up_to_date(connection.database)
     sys.audit("nmm.store", "schema brought up to date")
@@ -159,7 +161,10 @@ def _make(file: Path) -> None:
         fsync_path(file.parent)
     except OSError as error:
         raise CatalogError(
-            f"The catalog {file} cannot be made.",
+            f"The catalog {file} cannot be created.",
+            code="catalog-not-creatable",
             why=error.strerror or str(error),
-            hint="Make room on that disk, or name another folder with --index or NMM_INDEX.",
+            hint="Free some space on that disk, or choose another folder for the index with "
+            "NMM_INDEX.",
+            path=file,
         ) from error

@@ -119,7 +119,7 @@ def _drop_contents(writer: CatalogWriter, ids: str) -> tuple[int, int]:
 def _dropped(contents: int, files: int) -> str:
     return (
         f"{counted(contents, 'content')} and {counted(files, 'row')} of files were dropped; "
-        "nmm index embeds these files again."
+        "the next indexing run embeds these files again."
     )
 
 

@@ -217,23 +217,23 @@ def _refused() -> Iterator[None]:
 def damaged(why: str) -> ArchiveError:
     """The error for an archive that is not as it was when it was made."""
     return ArchiveError(
-        "The archive is damaged.", why=why, hint="Copy it again, or make it again: nmm export FILE"
+        "The archive is damaged.",
+        code="archive-damaged",
+        why=why,
+        hint="Copy it again, or export the index again.",
     )
 
 
 def not_ours(why: str) -> ArchiveError:
     """The error for an archive that nmm did not make."""
     return ArchiveError(
-        "This is not an archive that nmm export made; nothing of it was taken.",
+        "No export of nmm made this archive. Nothing was imported.",
+        code="archive-not-ours",
         why=why,
-        hint="Make one where the index is, with: nmm export FILE",
+        hint="Export the index again.",
     )
 
 
 def newer(why: str) -> ArchiveError:
     """The error for an archive of a newer nmm."""
-    return ArchiveError(
-        "The archive was made by a newer nmm.",
-        why=why,
-        hint="Upgrade nmm with: python -m pip install --upgrade nmm",
-    )
+    return ArchiveError("A newer nmm made this archive.", code="archive-newer-format", why=why)
