@@ -51,6 +51,7 @@ from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.resolve import model_in_folder
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.index_model import settings_of
+from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import segments
@@ -127,7 +128,7 @@ def make_index(folder: IndexFolder, model: Model, count: int) -> IndexFolder:
     with open_for_writing(folder) as writer:
         writer.set_settings(settings_of(encoder))
         root = Path(folder.path.anchor, "nowhere")
-        adopted, _ = writer.adopt_root(root)
+        adopted, _ = adopt_root(writer, root)
         for start in range(0, count, 5000):
             with writer.batch():
                 for path in paths[start : start + 5000]:

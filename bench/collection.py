@@ -23,7 +23,9 @@ from nmm.index.encoders.registry import MINI
 from nmm.index.index_model import settings_of
 from nmm.index.indexing.finalize import derive
 from nmm.index.media.image.fingerprint import BYTES
+from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.types import Root
+from nmm.index.store.catalog.vacuum import optimize_fts, vacuum
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import segments
@@ -73,7 +75,7 @@ def fill(folder: IndexFolder, encoder: Encoder, count: int) -> None:
     chance = np.random.default_rng(0)
     with open_for_writing(folder) as writer:
         writer.set_settings(settings_of(encoder))
-        adopted, _ = writer.adopt_root(root)
+        adopted, _ = adopt_root(writer, root)
         with segments.in_background(writer, folder, encoder.model.dimension) as poll:
             for start in range(0, count, VECTORS_PER_BATCH):
                 size = min(VECTORS_PER_BATCH, count - start)
@@ -81,8 +83,8 @@ def fill(folder: IndexFolder, encoder: Encoder, count: int) -> None:
                     _add(writer, adopted, start, _units(chance, size, encoder.model.dimension))
                 poll(size)
         derive(writer, folder, encoder)
-        writer.tidy_words()
-        writer.tidy()
+        optimize_fts(writer)
+        vacuum(writer)
 
 
 def _units(chance: np.random.Generator, count: int, dimension: int) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ installed for emoji. Printed are
 
 - of each change, how many copies are found beside their original: by vectors alone (cosine 0.9),
   by the hash alone (10 bits of 64, in any quarter turn), and by the rule in use, which the
-  constants of `nmm.index.dupes` are;
+  constants of `nmm.index.analysis.dupes` are;
 - of pictures that are not of one another, how many pairs each rule takes for copies;
 - what the hash of the kept fingerprint is worth beside that of the whole image by imagehash;
 - which thresholds there were to choose from;

@@ -25,6 +25,7 @@ from report import Figure, note
 from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.index_model import settings_of
+from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.types import Root
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
@@ -67,7 +68,7 @@ def fill(folder: IndexFolder, root: Path, count: int) -> None:
     chance = np.random.default_rng(0)
     with open_for_writing(folder) as writer:
         writer.set_settings(settings_of(encoder))
-        adopted, _ = writer.adopt_root(root)
+        adopted, _ = adopt_root(writer, root)
         paths = list(names(count))
         for start in range(0, count, 5000):
             with writer.batch():

@@ -204,12 +204,12 @@ def write_generated(count: int, folder: Path) -> tuple[Path, float]:
     """The page of a generated map, with thumbnails of real files; and how long that took."""
     from PIL import Image
 
-    from nmm.cli.render.html.map_page import Page
-    from nmm.cli.render.html.sprites import chosen, sprites
+    from nmm.cli.render.html.map_page import MapPage
+    from nmm.cli.render.html.sprites import make_sprites, select_images
 
     files, drawn, passages = generated_map(count)
     chance = np.random.default_rng(SEED)
-    places = chosen(files, drawn)
+    places = select_images(files, drawn)
     paths = []
     for place in places:
         noise = chance.integers(0, 256, (4, 6, 3), np.uint8)
@@ -217,8 +217,8 @@ def write_generated(count: int, folder: Path) -> tuple[Path, float]:
         Image.fromarray(noise).resize((120, 80)).save(paths[-1])
     page = folder / "map.html"
     started = time.perf_counter()
-    thumbnails = sprites(paths, places)
-    Page(files, "mini", passages, drawn, thumbnails).write(page)
+    thumbnails = make_sprites(paths, places)
+    MapPage(files, "mini", passages, drawn, thumbnails).write(page)
     return page, time.perf_counter() - started
 
 

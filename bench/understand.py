@@ -56,6 +56,8 @@ from nmm.index.evaluation.retrieval import METRICS, evaluate_retrieval
 from nmm.index.index_model import settings_of
 from nmm.index.indexing.finalize import derive
 from nmm.index.media.image.fingerprint import BYTES
+from nmm.index.store.catalog.roots import adopt_root
+from nmm.index.store.catalog.vacuum import optimize_fts, vacuum
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 
@@ -106,7 +108,7 @@ def fill(folder: IndexFolder, encoder: Encoder, count: int) -> Truth:
     texts = passages(count // 2, 0)
     with open_for_writing(folder) as writer:
         writer.set_settings(settings_of(encoder))
-        adopted, _ = writer.adopt_root(root)
+        adopted, _ = adopt_root(writer, root)
         for start in range(0, count, VECTORS_PER_BATCH):
             with writer.batch():
                 for number in range(start, min(start + VECTORS_PER_BATCH, count)):
@@ -132,8 +134,8 @@ def fill(folder: IndexFolder, encoder: Encoder, count: int) -> Truth:
                     writer.put_file(adopted, name, 1, 2, status="indexed", content_id=content)
                     truth.things[str(root / name)] = thing
         derive(writer, folder, encoder)
-        writer.tidy_words()
-        writer.tidy()
+        optimize_fts(writer)
+        vacuum(writer)
     return truth
 
 

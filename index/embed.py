@@ -334,7 +334,7 @@ def _pixels(image: ImageLike, spec: ImagePreprocessing, max_pixels: int) -> NDAr
     except Exception as error:
         # A hostile file can raise anything in a decoder. The other images are embedded anyway.
         raise MediaError(
-            f"not readable: {type(error).__name__}: {error}", code="image-undecodable"
+            f"not readable: {type(error).__name__}: {error}", code="file-undecodable"
         ) from error
 
 

@@ -140,10 +140,13 @@ class OcrFileProcessed:
 
 @dataclass(frozen=True)
 class OcrUnavailable:
-    """The index has text recognition on, but its package is not installed."""
+    """The index has text recognition on, but its package is not installed.
+
+    `code` is the code of the error.
+    """
 
     why: str
-    hint: str
+    code: str
 
 
 Event = (

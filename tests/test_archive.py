@@ -26,7 +26,10 @@ from nmm.index.maintenance.archive import Imported, export_archive, import_archi
 from nmm.index.store.catalog import full_text
 from nmm.index.store.catalog import migrations as migrations_module
 from nmm.index.store.catalog.reader import SCHEMA, Catalog
+from nmm.index.store.catalog.removal import drop_orphans, forget
+from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.types import KINDS, Scale, Settings
+from nmm.index.store.catalog.vacuum import fts_problem
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors.searcher import NearestVectors
@@ -43,7 +46,7 @@ def add_files(
     """Add files in one batch, images and texts in turn, each with a vector of its own."""
     numbers = np.random.default_rng(seed).normal(size=(count, DIMENSION)).astype(np.float32)
     numbers /= np.linalg.norm(numbers, axis=1, keepdims=True)
-    where, _ = writer.adopt_root(root)
+    where, _ = adopt_root(writer, root)
     with writer.batch():
         for number, vector in enumerate(numbers):
             kind = KINDS[number % 2]
@@ -62,7 +65,7 @@ def filled(folder: IndexFolder, tmp_path: Path, short_tail: None) -> IndexFolder
     with open_for_writing(folder) as writer:
         writer.set_settings(Settings("mini", DIMENSION, "0" * 64))
         add_files(writer, tmp_path / "root")
-        root, _ = writer.adopt_root(tmp_path / "root")
+        root, _ = adopt_root(writer, tmp_path / "root")
         with writer.batch():
             writer.put_file(root, "broken.png", 1, 2, status="skipped", reason="It is broken.")
         writer.set_scale("image", Scale(0.1, 0.2))
@@ -121,7 +124,7 @@ def test_an_index_that_was_compacted_can_be_imported(
 ) -> None:
     """SQLite then keeps counts in a table of its own, which no migration makes."""
     with open_for_writing(filled) as writer:
-        writer._database.execute("ANALYZE")
+        writer.connection.execute("ANALYZE")
     assert "sqlite_stat1" in dump(filled)
     export_archive(filled, tmp_path / "index.nmm")
     import_archive(tmp_path / "index.nmm", target)
@@ -175,15 +178,15 @@ def test_an_archive_is_a_manifest_and_a_catalog_without_what_is_derived(
 def test_what_was_removed_is_not_in_an_archive(filled: IndexFolder, tmp_path: Path) -> None:
     with open_for_writing(filled) as writer:
         secret = "a secret of some length " * 200
-        root, _ = writer.adopt_root(tmp_path / "root")
+        root, _ = adopt_root(writer, tmp_path / "root")
         with writer.batch():
             content = writer.add_content(Content(b"secret", "text"))
             vector = np.ones(DIMENSION, np.float32)
             writer.add_chunk(content, "text", ChunkRow(1, 1, secret), vector)
             writer.put_file(root, "s", 1, 2, status="indexed", content_id=content)
     with open_for_writing(filled) as writer:
-        writer.forget(tmp_path / "root" / "s")
-        writer.drop_orphans()
+        forget(writer, tmp_path / "root" / "s")
+        drop_orphans(writer)
     with closing(sqlite3.connect(filled.catalog)) as connection:
         assert connection.execute("PRAGMA freelist_count").fetchone() > (0,)
     export_archive(filled, tmp_path / "clean.nmm")
@@ -232,7 +235,7 @@ def test_an_export_while_a_batch_is_being_written_is_of_before(
     with open_for_writing(filled) as writer:
         with writer.batch():
             # So many that what is not committed yet is in the log already.
-            writer._connection.execute("PRAGMA cache_size = 10")
+            writer.connection.execute("PRAGMA cache_size = 10")
             add_files(writer, tmp_path / "root", 500, seed=1, name="b")
             log = filled.catalog.with_name("catalog.db-wal").stat().st_size
             during = nmm("export", "during.nmm", "--json")
@@ -286,7 +289,7 @@ def test_without_an_index_nothing_is_exported(folder: IndexFolder, tmp_path: Pat
         export_archive(folder, tmp_path / "index.nmm")
     with open_for_writing(folder):
         pass
-    with pytest.raises(NoIndexError, match="There is nothing in the index"):
+    with pytest.raises(NoIndexError, match="is empty"):
         export_archive(folder, tmp_path / "index.nmm")
     assert not (tmp_path / "index.nmm").exists()
 
@@ -590,9 +593,9 @@ def test_an_archive_holds_no_tables_of_words_and_an_import_makes_them(
     assert archive.stat().st_size < filled.catalog.stat().st_size
     import_archive(archive, target)
     with Catalog.open(target.catalog) as imported:
-        assert imported.word_fault() == ""
+        assert fts_problem(imported) == ""
         sql = "SELECT count(*) FROM name_words WHERE name_words MATCH 'sub'"
-        assert imported._number(sql) == VECTORS
+        assert imported.connection.scalar(sql) == VECTORS
 
 
 def test_a_newer_schema_is_refused(archive: Path, target: IndexFolder) -> None:
@@ -780,9 +783,9 @@ def test_a_refusal_says_why_and_leaves_nothing(nmm: Nmm, tmp_path: Path) -> None
     done = nmm("import", "evil.nmm")
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr == (
-        "nmm: This is not an archive that nmm export made; nothing of it was taken.\n"
+        "nmm: No export of nmm made this archive. Nothing was imported.\n"
         "What is in it is not manifest.json and catalog.db, but: ../evil\\n.\n"
-        "Make one where the index is, with: nmm export FILE\n"
+        "Export the index again. To export it: nmm export FILE\n"
     )
     assert not (tmp_path / "index").exists()
     assert not (tmp_path.parent / "evil\n").exists()

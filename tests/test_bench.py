@@ -206,7 +206,7 @@ def test_every_module_is_a_bench_or_known_as_a_part() -> None:
 @pytest.mark.parametrize("name", benches())
 def test_every_bench_has_small_sizes_and_a_place_in_the_docs(name: str) -> None:
     assert quick_options(name) is not None
-    pages = "".join(page.read_text("utf-8") for page in (ROOT / "docs").glob("*.md"))
+    pages = "".join(page.read_text("utf-8") for page in (ROOT / "docs").rglob("*.md"))
     assert f"<!-- bench: bench/{name}.py -->" in pages
     for option in quick_options(name) or ():
         if option.startswith("--"):

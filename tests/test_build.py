@@ -20,6 +20,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from nmm.cli.console.hints import lines_of
 from nmm.index.encoders.base import PendingEmbeddings, Task
 from nmm.index.encoders.provision import prepare
 from nmm.index.encoders.runtime.loader import load_encoder
@@ -48,6 +49,7 @@ from nmm.index.media.identify import HashedFile, hash_file
 from nmm.index.media.text.reader import SMALL_TEXT
 from nmm.index.search import engine as search_module
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.types import Settings
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
@@ -621,9 +623,10 @@ def test_an_index_without_roots_has_none_to_look_at(folder: IndexFolder) -> None
         pass
     with pytest.raises(UsageError) as raised:
         build([], folder)
-    assert str(raised.value) == (
-        "The index has no folders to look at again.\nName one: nmm index FOLDER"
-    )
+    assert lines_of(raised.value) == [
+        "The index has no folders to update.",
+        "Give the folder to index. For example: nmm index ~/Pictures",
+    ]
 
 
 def test_a_model_that_is_unknown_makes_no_index(root: Path, folder: IndexFolder) -> None:
@@ -788,7 +791,7 @@ def test_a_long_text_is_committed_in_parts_and_its_file_at_the_end(
     folder: IndexFolder, mini: OnnxEncoder
 ) -> None:
     with open_for_writing(folder) as writer, Catalog.open(folder.catalog) as reader:
-        root, _ = writer.adopt_root(Path("/notes"))
+        root, _ = adopt_root(writer, Path("/notes"))
         seen: list[tuple[int, bool]] = []
 
         def units() -> Iterator[PreparedUnit]:
@@ -821,7 +824,7 @@ def test_a_text_that_breaks_off_leaves_nothing(
         raise MediaError("changed while it was read")
 
     with open_for_writing(folder) as writer:
-        root, _ = writer.adopt_root(Path("/notes"))
+        root, _ = adopt_root(writer, Path("/notes"))
         batch = Batch(writer, mini, 1, threading.Event())
         before = PreparedFile(b"a", MediaInfo(), [passage(1, "Before it.")])
         batch.add(FileEntry(root, "a.txt", 1, 2), before, "added")

@@ -20,13 +20,16 @@ import numpy as np
 import pytest
 from sqlite_utils import Database
 
+from nmm.cli.console.hints import hint_of, lines_of
 from nmm.index.errors import CatalogError, IndexLockedError, NoIndexError, StoppedError
 from nmm.index.store.catalog.migrations import migrations
 from nmm.index.store.catalog.reader import SCHEMA, Catalog
+from nmm.index.store.catalog.removal import Changes, delete_unseen, drop_orphans, forget
+from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.types import KINDS, FileRow, Hit, Root, Scale, Segment, Settings
+from nmm.index.store.catalog.vacuum import fts_problem
 from nmm.index.store.catalog.writer import (
     CatalogWriter,
-    Changes,
     ChunkRow,
     Content,
     open_for_reading,
@@ -72,6 +75,10 @@ def open_to_read(folder: IndexFolder) -> None:
 openers = pytest.mark.parametrize("opener", [open_to_read, open_to_write])
 
 
+def test_the_schema_is_the_number_of_the_migrations() -> None:
+    assert len(migrations.pending(Database(memory=True))) == SCHEMA
+
+
 # Where it lies
 
 
@@ -102,9 +109,10 @@ def test_without_a_name_the_index_is_in_the_users_data() -> None:
 def test_an_index_that_is_not_there_is_missed(folder: IndexFolder) -> None:
     with pytest.raises(NoIndexError) as raised:
         folder.existing()
-    assert str(raised.value) == (
-        f"There is no index in {folder.path}.\nMake one with: nmm index FOLDER"
-    )
+    assert lines_of(raised.value) == [
+        f"There is no index in {folder.path}.",
+        "Create one with: nmm index FOLDER",
+    ]
 
 
 def test_the_size_is_that_of_all_files(folder: IndexFolder) -> None:
@@ -141,11 +149,11 @@ def test_a_newer_catalog_is_refused_and_left_alone(
         connection.execute("DROP TABLE settings")
     with pytest.raises(CatalogError) as raised:
         opener(folder)
-    assert str(raised.value) == (
-        f"The index in {folder.path} was written by a newer nmm.\n"
-        f"Its schema is number {SCHEMA + 1}; this nmm knows up to {SCHEMA}.\n"
-        "Upgrade nmm with: python -m pip install --upgrade nmm"
-    )
+    assert lines_of(raised.value) == [
+        f"The index in {folder.path} was written by a newer nmm.",
+        f"Its schema is number {SCHEMA + 1}. This nmm supports up to {SCHEMA}.",
+        "Upgrade nmm with: python -m pip install --upgrade nmm",
+    ]
     assert rows(folder, "SELECT 1 FROM sqlite_schema WHERE name = 'settings'") == []
 
 
@@ -158,11 +166,11 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(
     folder.catalog.write_bytes(content)
     with pytest.raises(CatalogError) as raised:
         opener(folder)
-    assert str(raised.value) == (
-        f"The catalog {folder.catalog} cannot be used.\n"
-        "SQLite says: file is not a database\n"
-        "If the disk is sound and has room, see what can be saved with: nmm doctor --repair"
-    )
+    assert lines_of(raised.value) == [
+        f"The catalog {folder.catalog} cannot be used.",
+        "SQLite says: file is not a database",
+        "Check that the disk works and has space. To save what is readable: nmm doctor --repair",
+    ]
     assert folder.catalog.read_bytes() == content
 
 
@@ -196,7 +204,7 @@ def test_a_catalog_in_a_folder_that_is_read_only_can_be_read(
 ) -> None:
     folder = IndexFolder(public_path / "index")
     with open_for_writing(folder) as writer:
-        root, _ = writer.adopt_root(Path("/photos"))
+        root, _ = adopt_root(writer, Path("/photos"))
     folder.catalog.chmod(0o444)
     folder.path.chmod(0o555)
     try:
@@ -211,10 +219,11 @@ LEFT = """
 import os, signal, sys
 from pathlib import Path
 from nmm.index.store.layout import IndexFolder
+from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.writer import open_for_writing
 
 with open_for_writing(IndexFolder(Path(sys.argv[1]))) as writer:
-    writer.adopt_root(Path("/photos"))
+    adopt_root(writer, Path("/photos"))
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -256,7 +265,9 @@ def test_an_index_that_cannot_be_made_says_why(
         public_path.chmod(0o755)
     assert raised.value.what == f"The index in {folder.path} cannot be written to."
     assert "Permission denied" in raised.value.why
-    assert raised.value.hint == "Name another folder for it with --index or NMM_INDEX."
+    assert hint_of(raised.value) == (
+        "Choose another folder for the index with NMM_INDEX. Or with --index."
+    )
 
 
 # One writer, many readers
@@ -265,12 +276,12 @@ def test_an_index_that_cannot_be_made_says_why(
 def test_a_second_writer_is_turned_away(folder: IndexFolder) -> None:
     with open_for_writing(folder), pytest.raises(IndexLockedError) as raised:
         open_to_write(folder)
-    lines = str(raised.value).splitlines()
-    assert lines[0] == f"The index in {folder.path} is being written to by another process."
+    lines = lines_of(raised.value)
+    assert lines[0] == f"Another process is writing to the index in {folder.path}."
     host = re.escape(socket.gethostname())
     since = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
     assert re.fullmatch(rf"It is process {os.getpid()} on {host}, since {since}\.", lines[1])
-    assert lines[2] == "Wait until that one is done, and try again; or add --wait."
+    assert lines[2] == "Wait until it is done, and try again. To wait for it, add --wait."
     assert not folder.holder.exists()
 
 
@@ -349,10 +360,10 @@ def test_an_older_catalog_is_brought_up_to_date_and_kept_beside_it(folder: Index
     with open_for_reading(folder) as catalog:
         assert catalog.vector_count("text") == 2
         assert catalog.segments("text") == []
-        assert catalog.word_fault() == ""
+        assert fts_problem(catalog) == ""
         for table, word, found in (("passage_words", "a", [1, 2]), ("name_words", "txt", [1])):
             sql = f"SELECT rowid FROM {table} WHERE {table} MATCH ? ORDER BY rowid"
-            assert [row for (row,) in catalog._rows(sql, (word,))] == found
+            assert [row for (row,) in catalog.connection.rows(sql, (word,))] == found
     assert (rows(folder, "SELECT * FROM files"), rows(folder, "SELECT * FROM vectors")) == before
     assert rows(folder, "PRAGMA user_version") == [(SCHEMA,)]
     kept = folder.path / "catalog.db.schema-1"
@@ -362,7 +373,7 @@ def test_an_older_catalog_is_brought_up_to_date_and_kept_beside_it(folder: Index
         assert connection.execute("SELECT * FROM files").fetchall() == before[0]
     assert folder.owns(kept)
     with open_for_writing(folder) as writer:
-        writer.drop_orphans()
+        drop_orphans(writer)
         assert writer.content_id(b"1") is not None
         assert writer.content_id(b"2") is None, "what no file held was known to be loose"
 
@@ -383,7 +394,7 @@ def test_the_lock_is_given_back_after_an_error(folder: IndexFolder) -> None:
 
 def test_a_batch_that_fails_leaves_nothing(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
-        root, _ = writer.adopt_root(Path("/photos"))
+        root, _ = adopt_root(writer, Path("/photos"))
         add_text(writer, root, "kept.txt")
         before = writer.generation()
 
@@ -403,7 +414,7 @@ def test_a_batch_that_fails_leaves_nothing(folder: IndexFolder) -> None:
 
 def test_the_generation_grows_with_every_batch(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
-        root, _ = writer.adopt_root(Path("/photos"))
+        root, _ = adopt_root(writer, Path("/photos"))
         first = writer.generation()
         add_text(writer, root, "a.txt")
         add_text(writer, root, "b.txt")
@@ -428,7 +439,7 @@ def test_a_reader_sees_whole_batches_only(folder: IndexFolder) -> None:
 
 def test_a_snapshot_is_of_one_moment(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer, Catalog.open(folder.catalog) as reader:
-        root, _ = writer.adopt_root(Path("/photos"))
+        root, _ = adopt_root(writer, Path("/photos"))
         with reader.snapshot():
             before = reader.generation(), reader.vector_count()
             add_text(writer, root, "a.txt")
@@ -456,8 +467,8 @@ def test_no_root_lies_below_another(
 ) -> None:
     with open_for_writing(folder) as writer:
         for path in known:
-            writer.adopt_root(Path(path))
-        root, found = writer.adopt_root(Path(adopted))
+            adopt_root(writer, Path(path))
+        root, found = adopt_root(writer, Path(adopted))
         assert found == relative
         assert root in writer.roots()
         assert [known.path for known in writer.roots()] == [Path(path) for path in roots]
@@ -465,15 +476,15 @@ def test_no_root_lies_below_another(
 
 def test_a_root_takes_the_files_of_roots_below_it(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
-        inner, _ = writer.adopt_root(Path("/a/b/c"))
-        single, _ = writer.adopt_root(Path("/a/single.txt"))
-        other, _ = writer.adopt_root(Path("/other"))
+        inner, _ = adopt_root(writer, Path("/a/b/c"))
+        single, _ = adopt_root(writer, Path("/a/single.txt"))
+        other, _ = adopt_root(writer, Path("/other"))
         numbers = [
             add_text(writer, inner, "d/x.txt"),
             add_text(writer, single, ""),
             add_text(writer, other, "z.txt"),
         ]
-        outer, _ = writer.adopt_root(Path("/a"))
+        outer, _ = adopt_root(writer, Path("/a"))
     found = "SELECT root_id, path, content_id FROM files ORDER BY content_id"
     assert rows(folder, found) == [
         (outer.id, "b/c/d/x.txt", numbers[0]),
@@ -513,7 +524,7 @@ def test_what_is_derived_is_read_as_written(folder: IndexFolder, kind: Any) -> N
 
 def test_a_file_is_read_as_written_and_replaced_in_its_place(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
-        root, _ = writer.adopt_root(Path("/photos"))
+        root, _ = adopt_root(writer, Path("/photos"))
         with writer.batch():
             writer.put_file(root, "a.txt", 1, 2, status="skipped", reason="empty file")
         first = writer.file_row(root, "a.txt")
@@ -527,7 +538,7 @@ def test_a_file_is_read_as_written_and_replaced_in_its_place(folder: IndexFolder
 
 def test_counts_are_of_files_and_vectors(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
-        root, _ = writer.adopt_root(Path("/photos"))
+        root, _ = adopt_root(writer, Path("/photos"))
         add_text(writer, root, "a.txt", chunks=3)
         add_text(writer, root, "copy.txt", b"a.txt")
         with writer.batch():
@@ -575,8 +586,8 @@ def test_vectors_after_an_id_and_a_sample_of_them(folder: IndexFolder) -> None:
 
 def test_a_hit_is_each_file_that_holds_a_chunk_with_its_cosine(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
-        root, _ = writer.adopt_root(Path("/photos"))
-        single, _ = writer.adopt_root(Path("/single.txt"))
+        root, _ = adopt_root(writer, Path("/photos"))
+        single, _ = adopt_root(writer, Path("/single.txt"))
         add_text(writer, root, "a.txt")
         add_text(writer, single, "", b"a.txt")
         with writer.batch():
@@ -597,39 +608,39 @@ def test_a_hit_is_each_file_that_holds_a_chunk_with_its_cosine(folder: IndexFold
 
 def test_a_content_goes_with_its_last_file(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
-        root, _ = writer.adopt_root(Path("/photos"))
+        root, _ = adopt_root(writer, Path("/photos"))
         add_text(writer, root, "a.txt", chunks=2)
         add_text(writer, root, "copy.txt", b"a.txt")
-        assert writer.forget(Path("/photos/a.txt")) == 1
-        writer.drop_orphans()
+        assert forget(writer, Path("/photos/a.txt")) == 1
+        drop_orphans(writer)
         kept = writer.vector_count()
-        assert writer.forget(Path("/photos/copy.txt")) == 1
-        writer.drop_orphans()
+        assert forget(writer, Path("/photos/copy.txt")) == 1
+        drop_orphans(writer)
         assert (kept, writer.vector_count(), writer.content_id(b"a.txt")) == (2, 0, None)
 
 
 def test_the_id_of_a_chunk_is_never_used_again(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
-        root, _ = writer.adopt_root(Path("/photos"))
+        root, _ = adopt_root(writer, Path("/photos"))
         add_text(writer, root, "a.txt", chunks=3)
-        writer.forget(Path("/photos"))
-        writer.drop_orphans()
-        root, _ = writer.adopt_root(Path("/photos"))
+        forget(writer, Path("/photos"))
+        drop_orphans(writer)
+        root, _ = adopt_root(writer, Path("/photos"))
         add_text(writer, root, "b.txt")
     assert rows(folder, "SELECT id FROM chunks") == [(4,)]
 
 
 def test_files_that_were_not_met_below_a_scope_are_forgotten(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
-        root, _ = writer.adopt_root(Path("/photos"))
+        root, _ = adopt_root(writer, Path("/photos"))
         for path in ("in/gone.txt", "in/met.txt", "in/unseen/a.txt", "inn/out.txt"):
             add_text(writer, root, path)
     with open_for_writing(folder) as writer:
         (root,) = writer.roots()
         met = writer.file_row(root, "in/met.txt")
         assert met is not None
-        writer.meet([met])
-        changes = writer.forget_unmet([(root, "in")], [(root, "in/unseen")])
+        writer.mark_seen([met])
+        changes = delete_unseen(writer, [(root, "in")], [(root, "in/unseen")])
     assert changes == Changes(moved=0, removed=1)
     assert rows(folder, "SELECT path FROM files ORDER BY path") == [
         ("in/met.txt",),
@@ -640,9 +651,9 @@ def test_files_that_were_not_met_below_a_scope_are_forgotten(folder: IndexFolder
 
 def test_nothing_to_forget_is_no_batch(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
-        root, _ = writer.adopt_root(Path("/photos"))
+        root, _ = adopt_root(writer, Path("/photos"))
         add_text(writer, root, "a.txt")
         before = writer.generation()
-        assert writer.forget_unmet([(root, "")], []) == Changes(0, 0)
-        writer.drop_orphans()
+        assert delete_unseen(writer, [(root, "")], []) == Changes(0, 0)
+        drop_orphans(writer)
         assert writer.generation() == before

@@ -27,6 +27,7 @@ from nmm.index.analysis.modality_gap import remove_modality_gap
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
+from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.types import Kind, Scale, Settings
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
@@ -222,7 +223,7 @@ def index_of(
     """An index of files with these names, kinds, vectors and texts; one text, one content."""
     with open_for_writing(folder) as writer:
         writer.set_settings(Settings("mini", encoder.model.dimension, encoder.weights))
-        writer.adopt_root(ROOT)
+        adopt_root(writer, ROOT)
         (root,) = writer.roots()
         for kind in ("image", "text"):
             writer.set_scale(kind, Scale(0.0, 1.0))

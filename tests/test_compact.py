@@ -18,6 +18,8 @@ from nmm.index.errors import IndexLockedError, NoIndexError
 from nmm.index.maintenance.compact import compact
 from nmm.index.maintenance.repair import repair
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.removal import forget
+from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.types import Settings
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
@@ -50,7 +52,7 @@ def many(folder: IndexFolder) -> IndexFolder:
     """An index of 1,023 vectors in ten segments, each half as large as the one before."""
     with open_for_writing(folder) as writer:
         writer.set_settings(Settings("mini", DIMENSION, "weights"))
-        root, _ = writer.adopt_root(Path("/root"))
+        root, _ = adopt_root(writer, Path("/root"))
         for number in range(PARTS):
             add(writer, number, 1 << (PARTS - 1 - number))
             content = writer.content_id(b"%d" % number)
@@ -96,7 +98,7 @@ def test_many_segments_become_one_with_the_same_answers(many: IndexFolder) -> No
 def test_what_was_removed_leaves_the_disk(many: IndexFolder) -> None:
     with open_for_writing(many) as writer:
         for number in range(3):
-            writer.forget(Path(f"/root/{number}"))
+            forget(writer, Path(f"/root/{number}"))
     before = many.size()
     done = compact(many)
     assert (done.before, done.after) == (before, many.size())

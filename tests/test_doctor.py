@@ -21,7 +21,9 @@ from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
 from nmm.index.maintenance.doctor import CHECKS, Finding, doctor
 from nmm.index.search import engine as search_module
-from nmm.index.store.catalog.reader import VECTOR_DTYPE, Catalog
+from nmm.index.store.catalog.connection import VECTOR_DTYPE
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.removal import drop_orphans, forget
 from nmm.index.store.catalog.types import KINDS, Kind, Segment
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
@@ -164,7 +166,8 @@ def test_vectors_that_cannot_be_right_are_dropped_and_made_again(
     assert set(found) <= {"search files"}, "what holds the vectors as they were"
     done = repaired(index)
     assert done["vectors"].hint == (
-        "2 contents and 2 rows of files were dropped; nmm index embeds these files again."
+        "2 contents and 2 rows of files were dropped; "
+        "the next indexing run embeds these files again."
     )
     assert build([], index).added == 2
     assert answers(index) == expected
@@ -401,7 +404,7 @@ def test_what_can_be_read_of_a_damaged_catalog_is_saved(
     damaged = index.catalog.read_bytes()
     assert wrong(index).keys() & {"catalog", "integrity"}
     done = repaired(index)
-    assert "nmm index takes in again what was lost" in done["integrity"].hint
+    assert "The next indexing run adds lost files again." in done["integrity"].hint
     (kept,) = index.path.glob("*damaged*")
     assert kept.name in done["integrity"].hint
     assert kept.read_bytes() == damaged
@@ -460,7 +463,7 @@ def test_of_noise_nothing_is_saved_and_nothing_is_changed(index: IndexFolder) ->
         report = doctor(index, repair=repair)
         assert not report.sound
         assert [(finding.check, finding.ok) for finding in report.findings] == [("catalog", False)]
-        assert ("restore the index from a backup" in report.findings[0].hint) == repair
+        assert ("Restore the index from a backup" in report.findings[0].hint) == repair
     assert index.catalog.read_bytes() == noise
     assert not [path for path in index.path.iterdir() if path.name.startswith("catalog.db.")]
 
@@ -622,8 +625,8 @@ def test_what_was_removed_since_is_no_damage(
 ) -> None:
     with open_for_writing(inverted) as writer:
         for n in range(10):
-            writer.forget(whole[0] / f"note {n:02}.txt")
-        writer.drop_orphans()
+            forget(writer, whole[0] / f"note {n:02}.txt")
+        drop_orphans(writer)
     assert wrong(inverted) == {}
 
 
@@ -663,7 +666,8 @@ def test_files_that_changed_on_disk_are_told_and_no_damage(
         "disk",
         True,
         f"1 not there: {away}; 4 gone: {gone}, and 1 more; 1 changed: {more / 'more 4.txt'}",
-        "nmm index brings it up to date.",
+        "The next indexing run updates the index.",
+        code="finding-outdated",
     )
 
 
@@ -734,7 +738,7 @@ def test_the_command_tells_repairs_and_ends_with_a_status(nmm: Nmm, index: Index
     at = next(n for n, line in enumerate(lines) if line.startswith("WRONG"))
     assert lines[at : at + 2] == [
         f"WRONG     search files  {name}: missing",
-        f"{'':24}Mend it with: nmm doctor --repair",
+        f"{'':24}It can be repaired. Repair it with: nmm doctor --repair",
     ]
     status, lines = run("--repair")
     assert status == 0

@@ -23,6 +23,7 @@ from nmm.index.search.engine import Search, open_search
 from nmm.index.search.filters import Emptied, Filters, Place, condition_of
 from nmm.index.store.catalog.file_queries import passing_chunks
 from nmm.index.store.catalog.path_globs import check_glob, is_within
+from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.sql_filters import kilometres
 from nmm.index.store.catalog.types import KINDS, Kind, Scale, Settings
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
@@ -76,7 +77,7 @@ class Index:
                 writer.set_scale(kind, Scale(0.0, 1.0))
             with writer.batch():
                 for file in files:
-                    root, _ = writer.adopt_root(Path(file.root))
+                    root, _ = adopt_root(writer, Path(file.root))
                     hashed = (file.content or file.path).encode()
                     content = writer.content_id(hashed)
                     if content is None:
@@ -91,7 +92,7 @@ class Index:
                                 file.camera,
                             )
                         )
-                        writer._connection.execute(
+                        writer.connection.execute(
                             "UPDATE contents SET words = ? WHERE id = ?", (file.words, content)
                         )
                         for cosine in file.cosines:
@@ -220,9 +221,9 @@ def test_a_root_may_be_a_file_or_all_there_is() -> None:
 
 
 def test_what_is_no_pattern_is_named() -> None:
-    with pytest.raises(UsageError, match=r"'\[z-a\]' is no pattern"):
+    with pytest.raises(UsageError, match=r"'\[z-a\]' is not a valid name pattern"):
         check_glob("[z-a]")
-    with pytest.raises(UsageError, match="is no pattern"):
+    with pytest.raises(UsageError, match="is not a valid name pattern"):
         check_glob("[?--]")
 
 

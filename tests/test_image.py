@@ -467,7 +467,7 @@ def test_an_oversized_image_is_refused_by_its_header(wrapped: Any) -> None:
         decode(wrapped(promise(20_000, 10_000)))
 
     assert str(caught.value) == (
-        "too large: 20000 x 10000 is 200.0 megapixels, the limit is 89.5 (--max-pixels)"
+        "too large: 20000 x 10000 is 200.0 megapixels, the limit is 89.5 (max_pixels)"
     )
 
 

@@ -176,3 +176,39 @@ def test_the_former_place_of_the_mteb_adapter_works() -> None:
     from nmm.index.mteb_wrapper import MtebEncoder as Former
 
     assert Former is MtebEncoder
+
+
+# RapidOCR has no other way to load one model alone.
+PRIVATE_OF_LIBRARIES = {"engine._load_det_model"}
+# Named tuples have these.
+PUBLIC_UNDERSCORES = {"_asdict", "_fields", "_make", "_replace"}
+
+
+def private_access(source: str) -> list[str]:
+    """Private attributes that a module reads or writes of objects which it does not define."""
+    nodes = list(ast.walk(ast.parse(source)))
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    own |= {node.id for node in nodes if isinstance(node, ast.Name)}
+    found = []
+    for node in nodes:
+        if not isinstance(node, ast.Attribute) or not node.attr.startswith("_"):
+            continue
+        owner = ast.unparse(node.value)
+        if owner in {"self", "cls"} and isinstance(node.ctx, ast.Store):
+            own.add(node.attr)
+        elif owner not in {"self", "cls", "super()"} and not node.attr.startswith("__"):
+            found.append((owner, node.attr))
+    known = own | PUBLIC_UNDERSCORES
+    return sorted(f"{owner}.{name}" for owner, name in found if name not in known)
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "index").rglob("*.py")), ids=lambda f: str(f.relative_to(ROOT))
+)
+def test_no_module_touches_what_is_private_to_another(file: Path) -> None:
+    assert {*private_access(file.read_text("utf-8"))} <= PRIVATE_OF_LIBRARIES
+
+
+def test_private_access_would_be_found() -> None:
+    source = "class A:\n    def f(self, b):\n        self._x = b._x\n        return b._y, b.c._z\n"
+    assert private_access(source) == ["b._y", "b.c._z"]

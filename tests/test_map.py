@@ -23,8 +23,8 @@ from support import SAMPLE_DATA, Nmm
 
 from nmm.cli.console.hints import hint_of
 from nmm.cli.render.html import map_png
-from nmm.cli.render.html.map_page import Page
-from nmm.cli.render.html.sprites import chosen, side_for, sprites
+from nmm.cli.render.html.map_page import MapPage
+from nmm.cli.render.html.sprites import make_sprites, select_images, side_for
 from nmm.cli.render.palette import oklch, palette
 from nmm.index.analysis.clustering.clusters import Cluster
 from nmm.index.analysis.projection import projector
@@ -221,7 +221,7 @@ def test_thumbnails_are_of_each_part_of_the_map_before_any_has_two() -> None:
     group = Cluster("a", ("a",), np.array([2, 0, 1]), (2,))
     drawn = FileMap(points, [group], np.array([0, 0, 0, -1, -1, -1]), points[:1])
     # Of the fullest part the most central first; the copy has none.
-    assert chosen(files, drawn) == [2, 4, 3, 0, 1]
+    assert select_images(files, drawn) == [2, 4, 3, 0, 1]
 
 
 def test_a_sheet_holds_each_thumbnail_in_its_square(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_sheet_holds_each_thumbnail_in_its_square(tmp_path: Path) -> None:
         Image.new("RGB", (300, 150), colour).save(paths[-1])
     paths.insert(1, str(tmp_path / "gone.jpg"))
     passed: list[int] = []
-    made = sprites(paths, [10, 11, 12, 13], lambda: passed.append(1))
+    made = make_sprites(paths, [10, 11, 12, 13], lambda: passed.append(1))
     assert made is not None
     assert made.of == [10, 12, 13]
     assert made.skipped == [(paths[1], "not readable: No such file or directory")]
@@ -242,7 +242,7 @@ def test_a_sheet_holds_each_thumbnail_in_its_square(tmp_path: Path) -> None:
         thumbnail = made.thumbnail(number)
         assert thumbnail.size == (254, 127)
         assert thumbnail.getpixel((127, 60))[:3] == colour  # type: ignore[index]
-    assert sprites([paths[1]], [0]) is None
+    assert make_sprites([paths[1]], [0]) is None
 
 
 # --- the page ---
@@ -276,7 +276,7 @@ def said(chromium: Browser) -> list[str]:
     return [text for text in chromium.said if "GL Driver Message" not in text]
 
 
-def a_page(folder: Path, *names: str, text: str = "A needle in the hay.") -> Page:
+def a_page(folder: Path, *names: str, text: str = "A needle in the hay.") -> MapPage:
     """Pictures of these names in a circle, and a note in the middle; two groups."""
     for name in names:
         (folder / name).write_bytes(CAT.read_bytes())
@@ -292,12 +292,12 @@ def a_page(folder: Path, *names: str, text: str = "A needle in the hay.") -> Pag
         Cluster(OWNED, (OWNED,), rest, ()),
     ]
     drawn = FileMap(points, clusters, of, np.array([[0.4, 0.1], [0, -0.3]], np.float32))
-    places = [place for place in chosen(files, drawn) if place % 2 == 0]
-    thumbnails = sprites([files[place].path for place in places], places)
-    return Page(files, "mini", {len(names): text}, drawn, thumbnails)
+    places = [place for place in select_images(files, drawn) if place % 2 == 0]
+    thumbnails = make_sprites([files[place].path for place in places], places)
+    return MapPage(files, "mini", {len(names): text}, drawn, thumbnails)
 
 
-def open_page(chromium: Browser, folder: Path, page: Page) -> Path:
+def open_page(chromium: Browser, folder: Path, page: MapPage) -> Path:
     file = folder / "map.html"
     page.write(file)
     chromium.open(file.as_uri())
@@ -497,7 +497,7 @@ def test_a_moving_map_has_fewer_points_where_frames_are_slow_and_all_once_it_is_
     none = np.full(count, -1)
     drawn = FileMap(np.column_stack([place, -place]), [], none, np.empty((0, 2), np.float32))
     files = files_of(*(tmp_path / f"{number}.txt" for number in range(count)))
-    open_page(chromium, tmp_path, Page(files, "mini", {}, drawn, None))
+    open_page(chromium, tmp_path, MapPage(files, "mini", {}, drawn, None))
     points = "nmmMap.pace().points"
     assert chromium.evaluate(points) == count
 
@@ -670,7 +670,7 @@ def test_letters_stand_out_from_the_ground(chromium: Browser, tmp_path: Path) ->
 
 def test_a_map_of_one_file_without_groups_is_a_page(tmp_path: Path) -> None:
     drawn = FileMap(np.zeros((1, 2), np.float32), [], np.array([-1]), np.zeros((0, 2), np.float32))
-    html = "".join(Page(files_of("/gone/a.jpg"), "mini", {}, drawn, None).parts())
+    html = "".join(MapPage(files_of("/gone/a.jpg"), "mini", {}, drawn, None).parts())
     assert "Map of 1 file" in html
     assert '<img id="sheet"' not in html
 
@@ -684,19 +684,19 @@ def test_only_a_page_or_picture_of_nmm_is_overwritten(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is no page that nmm wrote"):
         page.write(file)
     picture = tmp_path / "map.png"
-    drawn = map_png.picture(page.drawn, ["image", "text"], page.sprites)
+    drawn = map_png.render(page.drawn, ["image", "text"], page.sprites)
     for _ in range(2):
-        map_png.write_picture(picture, drawn)
+        map_png.write_png(picture, drawn)
     for bad in (CAT.read_bytes(), b"mine"):
         picture.write_bytes(bad)
         with pytest.raises((UsageError, OutputError)):
-            map_png.write_picture(picture, drawn)
+            map_png.write_png(picture, drawn)
         assert picture.read_bytes() == bad
     Image.new("RGB", (8, 8)).save(picture)
     with pytest.raises(UsageError, match="no map that nmm drew"):
-        map_png.check_place(picture)
+        map_png.check_writable(picture)
     with pytest.raises(UsageError, match="no name for a PNG"):
-        map_png.check_place(tmp_path / "map.jpg")
+        map_png.check_writable(tmp_path / "map.jpg")
 
 
 # --- the picture ---
@@ -705,7 +705,7 @@ def test_only_a_page_or_picture_of_nmm_is_overwritten(tmp_path: Path) -> None:
 def test_a_picture_has_points_thumbnails_and_names(tmp_path: Path) -> None:
     page = a_page(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg")
     kinds = [item.kind for item in page.files]
-    picture = map_png.picture(page.drawn, kinds, page.sprites)
+    picture = map_png.render(page.drawn, kinds, page.sprites)
     assert picture.size == map_png.SIZE
     colours = palette(2)
     at = [(x / 2, y / 2) for x, y in map_png._pixels(page.drawn)]
@@ -725,12 +725,12 @@ def test_thumbnails_of_a_picture_do_not_overlap() -> None:
     chance = np.random.default_rng(0)
     points = chance.uniform(-1, 1, (500, 2)).astype(np.float32)
     drawn = FileMap(points, [], np.full(500, -1), np.zeros((0, 2), np.float32))
-    kept = map_png.without_overlap(drawn, range(500))
+    kept = map_png.select_without_overlap(drawn, range(500))
     assert kept[0] == 0
     assert len(kept) > 40
     at = np.array(map_png._pixels(drawn))[kept]
     apart = np.abs(at[:, None] - at[None]).max(axis=2) + 1e9 * np.eye(len(kept))
-    assert apart.min() >= 2 * map_png.THUMBNAIL
+    assert apart.min() >= 2 * map_png.THUMBNAIL_SIDE
 
 
 def test_colours_are_those_that_oklch_names() -> None:

@@ -118,7 +118,7 @@ def test_a_disk_mounted_below_a_root_is_noted_and_kept(
     assert events[0] == MountMissing(str(root / "sub" / "disk"))
     assert build([root / "sub"], folder).removed == 0
     assert build([root / "sub" / "disk"], folder).removed == 0
-    with pytest.raises(UsageError, match=r"cannot be made again while .*disk is not there"):
+    with pytest.raises(UsageError, match=r"cannot be rebuilt while .*disk is not available"):
         build([], folder, rebuild=True)
     mount(root / "sub" / "disk")
     note(root / "sub" / "disk" / "deep" / "b.txt")
@@ -205,7 +205,7 @@ def test_a_root_whose_mount_point_is_none_now_is_away(root: Path, folder: IndexF
     assert build([root / "sub"], folder, on_event=events.append).unchanged == 0
     assert events == [RootMissing(str(root), str(root.parent))] * 2
     assert status(folder).files == 2
-    with pytest.raises(UsageError, match="cannot be made again while"):
+    with pytest.raises(UsageError, match="cannot be rebuilt while"):
         build([], folder, rebuild=True)
     assert build([], folder, prune=True).removed == 1
     assert build([], folder).unchanged == 1

@@ -33,10 +33,11 @@ from nmm.index.maintenance.archive import export_archive, import_archive
 from nmm.index.maintenance.status import status
 from nmm.index.media.image.decode import DecodedImage, decode
 from nmm.index.store.catalog.ocr_text import Line, put_words, reads_words, set_reads_words
+from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
-from nmm.index.store.lock import locked
-from nmm.index.store.recovery.integrity import Checkup, Mender
+from nmm.index.store.recovery.integrity import contradictions
+from nmm.index.store.recovery.row_repair import drop_contradictions
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 installed = pytest.mark.skipif(
@@ -486,8 +487,8 @@ def test_a_missing_extra_is_named_with_what_to_type(root: Path, folder: IndexFol
     done = without(root, "--model", "mini", "--ocr")
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr == (
-        "nmm: Words in pictures cannot be read.\nRapidOCR is not installed.\n"
-        "Install it with: pip install 'nmm[ocr]'\n"
+        "nmm: The text in images cannot be read.\nRapidOCR is not installed.\n"
+        "Install it with: python -m pip install 'nmm[ocr]'\n"
     )
     assert not folder.path.exists()
 
@@ -502,7 +503,7 @@ def test_an_index_with_words_is_brought_up_to_date_without_the_extra(
         set_reads_words(writer, reads=True)
     summary = build([], folder, kept=Kept(mini), on_event=told.append)
     (missing,) = [event for event in told if isinstance(event, OcrUnavailable)]
-    assert missing.hint == "Install it with: pip install 'nmm[ocr]'"
+    assert missing.code == "ocr-missing"
     assert summary.ocr
     assert (summary.unchanged, summary.ocr.left) == (4, 2)
 
@@ -521,9 +522,9 @@ def test_a_rebuilt_index_keeps_what_was_read(root: Path, folder: IndexFolder, ke
     assert (summary.rebuild, summary.added, summary.ocr.read) == (True, 5, 1)
     assert words(folder) == {**before, "exit.png": "Emergency exit"}
     assert rows(folder, lines) == boxes
-    with Checkup.open(folder.catalog) as catalog:
+    with Catalog.open(folder.catalog) as catalog:
         assert reads_words(catalog)
-        assert catalog.contradictions() == {}
+        assert contradictions(catalog) == {}
 
 
 @pytest.mark.parametrize(
@@ -540,13 +541,15 @@ def test_a_box_that_cannot_be_is_refused_and_mended(
 ) -> None:
     build([root], folder, model="mini", kept=Kept(mini))
     with open_for_writing(folder) as writer:
-        (content,) = next(writer._rows("SELECT min(id) FROM contents WHERE kind = 'image'"))
+        (content,) = next(
+            writer.connection.rows("SELECT min(id) FROM contents WHERE kind = 'image'")
+        )
         put_words(writer, content, [line])
     export_archive(folder, tmp_path / "index.zip")
     with pytest.raises(ArchiveError, match=r"What is in its catalog is not right|of a wrong type"):
         import_archive(tmp_path / "index.zip", IndexFolder(tmp_path / "other"))
-    with locked(folder), Mender.create(folder.catalog) as mender:
-        assert mender.contradictions() == {"box of words that is in no picture": 1}
-        mender.drop_contradictions()
-        assert mender.contradictions() == {}
+    with open_for_writing(folder) as writer:
+        assert contradictions(writer) == {"box of words that is in no picture": 1}
+        drop_contradictions(writer)
+        assert contradictions(writer) == {}
     assert rows(folder, "SELECT count(*) FROM boxes") == [(0,)]

@@ -30,6 +30,7 @@ from nmm.index.search.filters import Filters
 from nmm.index.search.prefetch import GROUP
 from nmm.index.search.query import Mode, Query, Term
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.sql_filters import Condition
 from nmm.index.store.catalog.types import KINDS, Kind, Scale
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
@@ -96,7 +97,7 @@ def fill(folder: IndexFolder, mini: OnnxEncoder) -> None:
     vectors = mini.embed_texts([*names, *NEUTRAL_QUERIES], Task.QUERY)[:FILES]
     with open_for_writing(folder) as writer:
         writer.set_settings(settings_of(mini))
-        root, _ = writer.adopt_root(Path("/library").absolute())
+        root, _ = adopt_root(writer, Path("/library").absolute())
         with writer.batch():
             for number, (name, vector) in enumerate(zip(names, vectors, strict=True)):
                 kind = KINDS[number % 2]

@@ -23,7 +23,7 @@ from nmm.index.errors import NoIndexError
 from nmm.index.search import engine as search_module
 from nmm.index.search.engine import Search, open_search
 from nmm.index.search.query import Mode
-from nmm.index.store.catalog.reader import VECTOR_DTYPE
+from nmm.index.store.catalog.connection import VECTOR_DTYPE
 from nmm.index.store.layout import IndexFolder
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs fork")
@@ -93,7 +93,7 @@ class Reader:
 
         def look(kind: str) -> Any:
             # Called by the search within its snapshot, once for each kind.
-            rows = list(catalog._rows(SQL, (kind,)))
+            rows = list(catalog.connection.rows(SQL, (kind,)))
             truth[kind] = best_first(rows, self._queries[query])
             check_whole(rows)
             self._met.add(catalog.generation())

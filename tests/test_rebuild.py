@@ -14,7 +14,7 @@ import pytest
 from pairs import write_tiny_pair
 from PIL import Image
 
-from nmm.cli.console.hints import hint_of
+from nmm.cli.console.hints import hint_of, lines_of
 from nmm.index.encoders.runtime.batching import BatchedEncoder
 from nmm.index.errors import IndexLockedError, ModelError, UsageError
 from nmm.index.events import Event, FileProcessed, RebuildStarted, RebuildUnfinished
@@ -244,10 +244,10 @@ def test_a_rebuild_waits_for_a_root_that_is_away(root: Path, old: IndexFolder, p
     root.rename(root.with_name("elsewhere"))
     with pytest.raises(UsageError) as raised:
         build([], old, model=pair, rebuild=True)
-    assert str(raised.value).splitlines() == [
-        f"The index cannot be made again while {root} is not there.",
-        "Its files would leave the index.",
-        f"Mount its disk, or forget them with: nmm remove {root}",
+    assert lines_of(raised.value) == [
+        f"The index cannot be rebuilt while {root} is not available.",
+        "The new index would not contain its files.",
+        f"Mount its disk, or remove it from the index. To remove it: nmm remove {root}",
     ]
     assert answer(old) == ("mini", ALL)
 

@@ -1,4 +1,4 @@
-"""The recipes in the README and docs/recipes.md do what they say: each is run as it stands."""
+"""The recipes in docs/recipes.md do what they say: each is run as it is printed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ import pytest
 from support import SAMPLE_DATA, Nmm
 
 ROOT = SAMPLE_DATA.parent
-SECTION = (ROOT / "README.md").read_text("utf-8").partition("\n## Recipes\n")[2]
-RECIPES = SECTION.partition("\n## ")[0] + (ROOT / "docs" / "recipes.md").read_text("utf-8")
+RECIPES = (ROOT / "docs" / "recipes.md").read_text("utf-8")
 BLOCK = re.compile(r"^##+ ([^\n]+)$|^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BIN = Path(sys.executable).parent
 
@@ -93,7 +92,7 @@ def test_each_recipe_is_tested() -> None:
 
 
 def test_what_is_found_is_copied(kitchen: Kitchen) -> None:
-    kitchen.cook("Hand what is found to another command")
+    kitchen.cook("Pass results to another command")
     copied = sorted(p.name for p in (kitchen.folder / "picked").iterdir())
     assert copied == sorted(kitchen.names("boats", "--type", "image", "-k", "5"))
     assert len(copied) == 5
@@ -104,18 +103,18 @@ def test_the_best_is_opened(kitchen: Kitchen) -> None:
     viewer.write_text('#!/bin/sh\nprintf "%s|" "$#" "$@"\n')
     viewer.chmod(0o755)
     path = f"{kitchen.folder}{os.pathsep}{kitchen.environ['PATH']}"
-    opened = kitchen.cook("Look at the best", PATH=path)
+    opened = kitchen.cook("Open the best result", PATH=path)
     assert opened == f"1|{kitchen.samples / 'photos' / 'chelsea.jpg'}|"
 
 
 def test_words_are_looked_for_in_what_was_found(kitchen: Kitchen) -> None:
-    shown = kitchen.cook("Look for words in what was found by its meaning").splitlines()
+    shown = kitchen.cook("Search for words in the results").splitlines()
     assert any("winter_harbour.txt" in line and "the ice is gone!" in line for line in shown)
 
 
 @needs("tar")
 def test_what_is_found_is_packed(kitchen: Kitchen) -> None:
-    recipe = "Pack what is found"
+    recipe = "Pack results into an archive"
     done = subprocess.run(
         ["sh", "-e", "-c", recipes()[recipe][0]],
         check=True,
@@ -138,7 +137,7 @@ def test_fzf_chooses(kitchen: Kitchen) -> None:
 
 @needs("jq")
 def test_jq_takes_results_apart(kitchen: Kitchen) -> None:
-    paths = kitchen.cook("Take results apart with jq").splitlines()
+    paths = kitchen.cook("Process results with jq").splitlines()
     assert 0 < len(paths) < 10
     taken = {Path(path).name for path in paths}
     assert [Path(p).name for p in paths] == [n for n in kitchen.names("boats") if n in taken]
@@ -146,18 +145,18 @@ def test_jq_takes_results_apart(kitchen: Kitchen) -> None:
 
 @needs("jq")
 def test_many_questions_are_answered_in_order(kitchen: Kitchen) -> None:
-    answers = [line.split("\t") for line in kitchen.cook("Ask many questions at once").splitlines()]
+    answers = [line.split("\t") for line in kitchen.cook("Run many queries at once").splitlines()]
     assert [query for query, _ in answers] == ["cute animals", "a storm at sea"]
     for query, path in answers:
         assert [Path(path).name] == kitchen.names(query, "-k", "1")
 
 
 def test_a_script_learns_what_came_of_it(kitchen: Kitchen) -> None:
-    said = kitchen.cook("Ask in a script")
+    said = kitchen.cook("Search in a script")
     (best,) = kitchen.names("the launch of a rocket", "-k", "1")
     assert re.fullmatch(f"The best is {kitchen.samples}/.+/{re.escape(best)}\n", said)
     empty = subprocess.run(
-        ["sh", "-e", "-c", recipes()["Ask in a script"][0]],
+        ["sh", "-e", "-c", recipes()["Search in a script"][0]],
         check=True,
         capture_output=True,
         text=True,
@@ -214,7 +213,7 @@ def test_the_unit_for_systemd_calls_what_there_is(nmm: Nmm) -> None:
 
 @needs("git")
 def test_a_commit_is_indexed(tmp_path: Path) -> None:
-    recipe = "Have a repository indexed whenever you commit"
+    recipe = "Index a repository on every commit"
     repository = tmp_path / "my repository"
     shutil.copytree(SAMPLE_DATA / "poems", repository)
     kitchen = Kitchen(repository, repository)

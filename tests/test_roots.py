@@ -26,6 +26,7 @@ from nmm.index.maintenance.roots import (
 from nmm.index.maintenance.status import status
 from nmm.index.search import engine as search_module
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.roots import set_mount
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
 
@@ -82,7 +83,7 @@ def test_roots_are_listed_with_what_they_hold(disk: Path, folder: IndexFolder) -
 def test_a_root_whose_disk_is_not_mounted_is_listed_so(disk: Path, folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
         for root in writer.roots():
-            writer.set_mount(root, disk)
+            set_mount(writer, root, disk)
     assert {root.state for root in list_roots(folder)} == {State.UNMOUNTED}
 
 
@@ -140,7 +141,7 @@ def test_roots_can_be_moved_to_where_nothing_is_yet(disk: Path, folder: IndexFol
 def test_a_move_keeps_on_which_disk_the_new_place_is(disk: Path, folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
         for root in writer.roots():
-            writer.set_mount(root, disk)
+            set_mount(writer, root, disk)
     move_roots(disk / "notes", disk.parent / "later", folder)
     (disk.parent / "here").mkdir()
     move_roots(disk / "photos", disk.parent / "here", folder)

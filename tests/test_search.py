@@ -22,6 +22,8 @@ from nmm.index.search import engine as search_module
 from nmm.index.search.engine import open_search
 from nmm.index.search.result import Result
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.removal import drop_orphans, forget
+from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.types import KINDS, Kind, Scale, Settings
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
@@ -62,7 +64,7 @@ class Library:
             writer.set_settings(Settings("mini", mini.model.dimension, mini.weights))
             for kind in KINDS:
                 writer.set_scale(kind, Scale(0.0, 1.0))
-            writer.adopt_root(ROOT)
+            adopt_root(writer, ROOT)
 
     def add(self, files: Mapping[str, Sequence[float]], kind: Kind = "text") -> None:
         """Add files, each with the cosines of its chunks; equal lists are not equal contents."""
@@ -196,8 +198,8 @@ def test_chunks_that_are_gone_do_not_crowd_out_others(library: Library) -> None:
     library.add({"gone.txt": [0.9] * 300, "b.txt": [0.5], "c.txt": [0.4]})
     library.refresh()
     with open_for_writing(library.folder) as writer:
-        writer.forget(ROOT / "gone.txt")
-        writer.drop_orphans()
+        forget(writer, ROOT / "gone.txt")
+        drop_orphans(writer)
     assert library.ranking(2) == [("b.txt", 0.5), ("c.txt", 0.4)]
 
 

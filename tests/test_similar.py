@@ -26,6 +26,7 @@ from nmm.index.search import engine as search_module
 from nmm.index.search.engine import open_search
 from nmm.index.search.query import Query, Term, parse
 from nmm.index.search.query_embedding import QueryEmbedder
+from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.types import Kind, Scale, Settings
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
@@ -43,7 +44,7 @@ def writer(folder: IndexFolder, mini: OnnxEncoder) -> Iterator[CatalogWriter]:
     """An index of the model mini, without files."""
     with open_for_writing(folder) as opened:
         opened.set_settings(Settings("mini", mini.model.dimension, mini.weights))
-        opened.adopt_root(ROOT)
+        adopt_root(opened, ROOT)
         for kind in ("image", "text"):
             opened.set_scale(kind, Scale(0.0, 1.0))
         yield opened

@@ -15,8 +15,9 @@ from support import Nmm
 
 from nmm.index.errors import NoIndexError, OutputError, UsageError
 from nmm.index.maintenance.export_vectors import Dtype, Table, export_table
-from nmm.index.store.catalog import export_rows as rows_module
+from nmm.index.store.catalog import connection as rows_module
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.types import KINDS, Settings
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
@@ -52,7 +53,7 @@ def filled(folder: IndexFolder, root: Path, monkeypatch: pytest.MonkeyPatch) -> 
     vectors = iter(unit_vectors(5))
     with open_for_writing(folder) as writer, writer.batch():
         writer.set_settings(Settings("mini", DIMENSION, "0"))
-        where, _ = writer.adopt_root(root)
+        where, _ = adopt_root(writer, root)
         image = writer.add_content(Content(b"i", "image", 40, 30, *SAID.values()))
         writer.add_chunk(image, "image", ChunkRow(), next(vectors))
         writer.put_file(where, 'a "quoted"\n.png', 1, 2, status="indexed", content_id=image)
@@ -172,7 +173,7 @@ def test_memory_is_bounded(
         own = IndexFolder(folder.path / str(count))
         with open_for_writing(own) as writer, writer.batch():
             writer.set_settings(Settings("mini", 512, "0"))
-            where, _ = writer.adopt_root(root)
+            where, _ = adopt_root(writer, root)
             text = writer.add_content(Content(b"t", "text"))
             vector = np.full(512, 0.01, np.float32)
             for line in range(count):
@@ -200,13 +201,13 @@ def test_a_file_is_replaced_when_all_is_there(
     with monkeypatch.context() as patch:
         # The second block has a vector that SQLite cannot give.
         with open_for_writing(filled) as writer:
-            writer._connection.execute("UPDATE chunks SET text = CAST(x'ff' AS TEXT) WHERE id = 4")
+            writer.connection.execute("UPDATE chunks SET text = CAST(x'ff' AS TEXT) WHERE id = 4")
         patch.setattr(rows_module, "VECTORS_PER_BLOCK", 1)
         with pytest.raises(Exception, match="catalog"):
             export_table(filled, out / "table", form)
     assert {path.name: path.read_text() for path in out.iterdir()} == {"table": "old"}
     with open_for_writing(filled) as writer:
-        writer._connection.execute("UPDATE chunks SET text = 'right' WHERE id = 4")
+        writer.connection.execute("UPDATE chunks SET text = 'right' WHERE id = 4")
     assert export_table(filled, out / "table", form) == 4
     beside = ["table.jsonl"] if form is Table.NPY else []
     assert sorted(path.name for path in out.iterdir()) == ["table", *beside]

@@ -30,6 +30,7 @@ from nmm.index.search.engine import open_search
 from nmm.index.search.filters import Emptied, Filters
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.tags import Tag
+from nmm.index.store.catalog.vacuum import vacuum
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
 
@@ -233,7 +234,7 @@ def test_a_tag_without_a_name_is_found_and_dropped_alone(index: IndexFolder) -> 
 
 def test_a_catalog_that_is_saved_from_damage_has_them(index: IndexFolder) -> None:
     with open_for_writing(index) as writer:
-        writer.tidy()
+        vacuum(writer)
     with closing(sqlite3.connect(index.catalog)) as connection:
         (page,) = connection.execute(
             "SELECT rootpage FROM sqlite_schema WHERE name = 'vectors'"

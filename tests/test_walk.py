@@ -123,7 +123,7 @@ def test_an_exclude_that_is_no_pattern_is_a_usage_error(tmp_path: Path, pattern:
     with pytest.raises(UsageError) as raised:
         walk(tmp_path, exclude=["*.gif", pattern])
 
-    assert raised.value.what == f"{pattern!r} is not a pattern to exclude"
+    assert raised.value.what == f"{pattern!r} is not a valid pattern"
 
 
 # What is left out for its name
@@ -616,8 +616,7 @@ def test_what_cannot_be_looked_at_is_skipped(here: Path) -> None:
         SkippedEntry("a/folder", "not readable: Permission denied", is_dir=True),
     ]
     assert str(raised.value) == (
-        "a/file cannot be looked at\nPermission denied\n"
-        "Check who may read the folders that it is in."
+        "a/file cannot be read\nPermission denied\nCheck the permissions of its parent folders."
     )
 
 

@@ -96,7 +96,7 @@ def told(summary: Summary | None) -> dict[str, int]:
 
 def files(folder: IndexFolder) -> list[str]:
     with Catalog.open(folder.catalog) as catalog:
-        rows = catalog._rows(
+        rows = catalog.connection.rows(
             "SELECT roots.path, files.path FROM files JOIN roots ON roots.id = root_id "
             "WHERE status = 'indexed' ORDER BY 1, 2"
         )

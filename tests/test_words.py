@@ -30,6 +30,8 @@ from nmm.index.search.result import Result
 from nmm.index.store.catalog.file_lookup import paths_of
 from nmm.index.store.catalog.full_text import SHADOWS, WORD_TABLES
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.removal import drop_orphans, forget
+from nmm.index.store.catalog.roots import adopt_root, set_root_paths
 from nmm.index.store.catalog.types import KINDS, Kind, Scale, Settings
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
@@ -191,12 +193,12 @@ def test_a_root_that_is_a_file_is_found_by_its_name(notes: Path, folder: IndexFo
     assert names(find(folder, "notes")) == ["NOTES_2021.md"]
     with open_for_writing(folder) as writer:
         (root,) = writer.roots()
-        writer.move_roots({root: notes / "other.md"})
+        set_root_paths(writer, {root: notes / "other.md"})
     assert names(find(folder, "other")) == ["other.md"]
     assert names(find(folder, "2021")) == []
     assert doctor(folder).sound
     with open_for_writing(folder) as writer:
-        writer.forget(notes / "other.md")
+        forget(writer, notes / "other.md")
     assert doctor(folder).sound
     # Found again through its folder, under the name that it has there.
     build([notes / "NOTES_2021.md"], folder)
@@ -220,8 +222,8 @@ def test_words_follow_files_that_are_renamed_changed_and_deleted(
     assert names(find(folder, "water")) == ["soup.txt"]
     assert doctor(folder).sound
     with open_for_writing(folder) as writer:
-        writer.forget(notes)
-        writer.drop_orphans()
+        forget(writer, notes)
+        drop_orphans(writer)
     assert find(folder, "water") == []
     assert doctor(folder).sound
 
@@ -250,7 +252,7 @@ class Library:
             writer.set_settings(Settings("mini", DIMENSION, mini.weights))
             for kind in KINDS:
                 writer.set_scale(kind, Scale(0.0, 0.2))
-            writer.adopt_root(Path("/library").absolute())
+            adopt_root(writer, Path("/library").absolute())
 
     def add(
         self, path: str, cosine: float, *passages: str, caption: str | None = None,
@@ -260,7 +262,7 @@ class Library:
         with open_for_writing(self.folder) as writer, writer.batch():
             content = writer.add_content(Content(path.encode(), kind, caption=caption))
             if words is not None:
-                writer._database.table("contents").update(content, {"words": words})
+                writer.connection.database.table("contents").update(content, {"words": words})
             for line, text in enumerate(passages, 1):
                 chunk = ChunkRow(line, line, text)
                 # The first passage is the nearest.
@@ -278,7 +280,7 @@ class Library:
 
     def change(self, sql: str) -> None:
         with open_for_writing(self.folder) as writer, writer.batch():
-            writer._database.execute(sql)
+            writer.connection.execute(sql)
 
 
 QUERY = "red boat"
@@ -573,7 +575,7 @@ def test_a_catalog_without_tables_of_words_gets_them_from_the_next_writer(
 def test_the_doctor_reads_words_while_others_write(copied: IndexFolder) -> None:
     """It compares them within SQLite's temporary files, and what is committed meanwhile waits."""
     with open_for_writing(copied) as writer, writer.batch():
-        writer._database.execute("UPDATE contents SET caption = 'new'")
+        writer.connection.execute("UPDATE contents SET caption = 'new'")
         assert doctor_of_words(copied) == "all words are found where they stand"
     assert doctor_of_words(copied) == "all words are found where they stand"
 

@@ -83,7 +83,7 @@ def cluster(
     from nmm.cli.render import clusters
     from nmm.cli.render.html.clusters import page as page_of
     from nmm.cli.render.html.gallery import page_name
-    from nmm.cli.render.html.gallery_option import Page
+    from nmm.cli.render.html.gallery_option import GalleryPage
     from nmm.index.analysis.clustering.clusters import cluster as cluster_files
     from nmm.index.analysis.collection import open_collection
     from nmm.index.store.layout import index_folder
@@ -91,7 +91,7 @@ def cluster(
     write = clusters.select_writer(as_json=as_json, as_jsonl=as_jsonl, as_csv=as_csv)
     page = None
     if gallery is not None:
-        page = Page(gallery, page_name("clusters"), form=write is not None)
+        page = GalleryPage(gallery, page_name("clusters"), form=write is not None)
     words = None if vocabulary is None else read_words(vocabulary)
 
     def note(text: str) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from nmm.cli.console.exit_codes import Exit
+from nmm.cli.console.hints import hint_of_finding
 from nmm.cli.console.stdout import emit
 from nmm.cli.console.text import printable
 from nmm.cli.options.common import IndexOption, JsonOption
@@ -38,13 +38,22 @@ def doctor(
     report = examine(index_folder(index_path), repair=repair)
     if as_json:
         shown = {"index": report.index, "sound": report.sound}
-        findings = [asdict(finding) for finding in report.findings]
+        findings = [
+            {
+                "check": finding.check,
+                "ok": finding.ok,
+                "found": finding.found,
+                "hint": hint_of_finding(finding),
+                "repaired": finding.repaired,
+            }
+            for finding in report.findings
+        ]
         emit(json.dumps({**shown, "findings": findings}, ensure_ascii=False, indent=2) + "\n")
     else:
         for finding in report.findings:
             state = "repaired" if finding.repaired else "ok" if finding.ok else "WRONG"
             emit(f"{state:8}  {finding.check:12}  {printable(finding.found)}\n")
-            if finding.hint:
-                emit(f"{'':24}{printable(finding.hint)}\n")
+            if hint := hint_of_finding(finding):
+                emit(f"{'':24}{printable(hint)}\n")
     if not report.sound:
         raise typer.Exit(Exit.STILL_WRONG)

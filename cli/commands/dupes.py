@@ -119,7 +119,7 @@ def dupes(
     from nmm.cli.options.filters import tell_emptied
     from nmm.cli.render.formats import only_one
     from nmm.cli.render.html.duplicates import page as page_of
-    from nmm.cli.render.html.gallery_option import Page
+    from nmm.cli.render.html.gallery_option import GalleryPage
     from nmm.index.analysis.collection import open_collection
     from nmm.index.analysis.dupes.groups import find_duplicates
     from nmm.index.analysis.dupes.pairs import MatchKind, Thresholds
@@ -130,7 +130,7 @@ def dupes(
         gallery = ""
     page = None
     if gallery is not None:
-        page = Page(gallery, PAGE_NAME, form=bool(form), opened=open_page)
+        page = GalleryPage(gallery, PAGE_NAME, form=bool(form), opened=open_page)
 
     def note(text: str) -> None:
         if not quiet:

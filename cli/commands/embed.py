@@ -1,4 +1,4 @@
-"""`nmm embed`: vectors of texts and of images, for other programs."""
+"""`nmm embed`: print vectors of texts and images, for other programs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nmm.cli.options.common import (
     QuietOption,
     ThreadsOption,
 )
-from nmm.cli.render.vectors import FormatOption, OutputOption, choose_form, open_output
+from nmm.cli.render.vectors import FormatOption, OutputOption, choose_format, open_output
 from nmm.index.encoders.backend import Backend, Device, Precision
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.registry import DEFAULT, FALLBACK
@@ -41,12 +41,12 @@ Examples:
   find photos -name '*.jpg' -print0 | nmm embed image -0 - --format csv
 """
 
-# Inputs embedded and written together, if so many are there.
+# The most inputs that are embedded and written together.
 TEXTS, IMAGES = 128, 32
 BLOCK = 1 << 16
 
 app = typer.Typer(
-    help="Print the vectors of texts or images, for other programs.",
+    help="Print embeddings of texts or images, for other programs.",
     epilog=EXAMPLES,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -60,19 +60,19 @@ def text(
         list[str],
         typer.Argument(
             metavar="TEXT",
-            help="A text; - reads texts in UTF-8 from stdin, one a line, blank ones too.",
+            help="A text. - reads texts from stdin in UTF-8, one per line, including blank lines.",
         ),
     ],
     model: ModelOption = None,
     task: Annotated[
         Task,
-        typer.Option("--task", help="What for, which decides the prefix, if the model has any."),
+        typer.Option("--task", help="The purpose, which selects the model's prefix, if any."),
     ] = Task.DOCUMENT,
     dimension: DimensionOption = None,
     raw: Annotated[
         bool,
         typer.Option(
-            "--raw", help="Leave a text as it is that begins with a prefix of the model already."
+            "--raw", help="Do not add a prefix if the text already starts with one of the model's."
         ),
     ] = False,
     form: FormatOption = None,
@@ -83,16 +83,16 @@ def text(
     offline: OfflineOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Embed texts. What is longer than the model's context is cut off.
+    """Embed texts. Longer texts are truncated at the model's context.
 
-    Vectors have unit length. Lines from stdin are answered as they come.
+    Vectors have unit length. Lines from stdin are embedded as they arrive.
     """
     from nmm.cli.render.progress import Progress
 
-    chosen = choose_form(form, output)
+    chosen = choose_format(form, output)
     backend = Backend(device, threads, precision)
     with Progress(quiet=quiet) as progress:
-        encoder = opened(model, dimension, backend, offline, progress)
+        encoder = open_model(model, dimension, backend, offline, progress)
     with open_output(output) as write, chosen(write, encoder.model.dimension) as add:
         for batch in _batches(inputs, TEXTS, b"\n", _as_line):
             texts = [valid(one) for one in batch]
@@ -105,8 +105,7 @@ def image(
         list[str],
         typer.Argument(
             metavar="IMAGE",
-            help="An image file, or its URL of the scheme file; - reads names from stdin, one a "
-            "line.",
+            help="An image file or its file URL. - reads names from stdin, one per line.",
         ),
     ],
     model: ModelOption = None,
@@ -121,19 +120,19 @@ def image(
     offline: OfflineOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Embed images. One that cannot be read is named and skipped; its row in npy is NaN.
+    """Embed images. Unreadable images are reported and skipped; in npy, their rows are NaN.
 
-    Vectors have unit length. Names from stdin are answered as they come.
+    Vectors have unit length. Names from stdin are embedded as they arrive.
     """
     from nmm.cli.render.progress import Progress
     from nmm.index.embed import vectors_of_images
     from nmm.index.events import FileSkipped
     from nmm.index.media.image.decode import MAX_PIXELS
 
-    chosen = choose_form(form, output)
+    chosen = choose_format(form, output)
     backend = Backend(device, threads, precision)
     with Progress(quiet=quiet) as progress:
-        encoder = opened(model, dimension, backend, offline, progress)
+        encoder = open_model(model, dimension, backend, offline, progress)
     end, decode = (b"\0", os.fsdecode) if nul else (b"\n", _as_name)
     count = skipped = 0
     with open_output(output) as write, chosen(write, encoder.model.dimension) as add:
@@ -149,10 +148,10 @@ def image(
         raise typer.Exit(Exit.SOME_SKIPPED)
 
 
-def opened(
+def open_model(
     name: str | None, dimension: int | None, backend: Backend, offline: bool, progress: Progress
 ) -> BatchedEncoder:
-    """A model, downloaded and prepared if it is not; without a name, the default one."""
+    """Return the encoder of a model, the default one if no name is given, ready to use."""
     from nmm.index.embed import open_encoder
 
     model = (find_model(name) if name is not None else DEFAULT).with_dimension(dimension)
@@ -170,7 +169,7 @@ def opened(
 def _batches(
     inputs: Sequence[str], size: int, end: bytes, decode: Callable[[bytes], str]
 ) -> Iterator[list[str]]:
-    """The inputs, at most `size` at a time; of - what stdin has just then, waiting for one."""
+    """Yield the inputs in batches of at most `size`; for -, what stdin has at that moment."""
     for is_stdin, group in groupby(inputs, lambda one: one == "-"):
         there = _from_stdin(end, decode) if is_stdin else [list(group)]
         for some in there:
@@ -179,7 +178,7 @@ def _batches(
 
 
 def _from_stdin(end: bytes, decode: Callable[[bytes], str]) -> Iterator[list[str]]:
-    """What one read of stdin brings: a pipe gives what is in it, and waits only if it is empty."""
+    """Yield the items of each read of stdin. Reading a pipe waits only while it is empty."""
     rest = bytearray()
     while block := os.read(sys.stdin.fileno(), BLOCK):
         rest += block

@@ -12,7 +12,7 @@ import typer
 from nmm.cli.console.exit_codes import Exit
 from nmm.cli.console.signals import stopping
 from nmm.cli.console.stdout import emit
-from nmm.cli.console.text import printable
+from nmm.cli.console.text import printable, skip_reason
 from nmm.cli.options.common import (
     DeviceOption,
     DimensionOption,
@@ -184,7 +184,7 @@ def summary_as_json(summary: Summary, *, indent: int | None = 2) -> str:
             "unchanged": summary.unchanged,
             "moved": summary.moved,
             "removed": summary.removed,
-            "skipped": [{"path": s.path, "reason": s.reason} for s in summary.skipped],
+            "skipped": [{"path": s.path, "reason": skip_reason(s.reason)} for s in summary.skipped],
             "seconds": round(summary.seconds, 3),
             "ocr": words
             and {
@@ -214,7 +214,7 @@ def summary_as_text(summary: Summary) -> str:
     )
     lines = [f"{counts} in {summary.seconds:.1f} s with the model {summary.model}."]
     lines += [words_as_text(summary.ocr)] if summary.ocr else []
-    reasons = Counter(printable(s.reason) for s in summary.skipped)
+    reasons = Counter(printable(skip_reason(s.reason)) for s in summary.skipped)
     lines += [f"  {number} skipped: {reason}" for reason, number in reasons.most_common(10)]
     if len(reasons) > 10:
         lines.append("  and more: nmm status --errors")

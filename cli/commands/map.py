@@ -21,7 +21,7 @@ from nmm.cli.render.progress import Progress
 from nmm.index.errors import UsageError
 
 if TYPE_CHECKING:
-    from nmm.cli.render.html.sprites import Sprites
+    from nmm.cli.render.html.sprites import SpriteSheet
     from nmm.index.analysis.collection import FileCollection
     from nmm.index.analysis.projection.layout import FileMap
 
@@ -154,41 +154,41 @@ def _page_path(output: str | None, *, is_default: bool) -> str | None:
 def _check_writable(page: str | None, png: Path | None) -> None:
     """Check that the output files can be written, before all other work."""
     if page not in (None, STDOUT):
-        from nmm.cli.render.html.gallery import check_place
+        from nmm.cli.render.html.gallery import check_writable
 
-        check_place(Path(page))
+        check_writable(Path(page))
     if png is not None:
-        from nmm.cli.render.html.map_png import check_place as check_picture
+        from nmm.cli.render.html.map_png import check_writable as check_png
 
-        check_picture(png)
+        check_png(png)
 
 
 def _make_sprites(
     collection: FileCollection, drawn: FileMap, progress: Progress, *, is_page: bool
-) -> Sprites | None:
+) -> SpriteSheet | None:
     """Make thumbnails: as many as a page holds, or those that do not overlap in an image."""
-    from nmm.cli.render.html.map_png import without_overlap
-    from nmm.cli.render.html.sprites import chosen, sprites
+    from nmm.cli.render.html.map_png import select_without_overlap
+    from nmm.cli.render.html.sprites import make_sprites, select_images
 
-    positions = chosen(collection.files, drawn)
+    positions = select_images(collection.files, drawn)
     if not is_page:
-        positions = without_overlap(drawn, positions)
+        positions = select_without_overlap(drawn, positions)
     progress.advance("Thumbnails", 0, len(positions))
     paths = [collection.files[position].path for position in positions]
-    return sprites(paths, positions, lambda: progress.advance("Thumbnails"))
+    return make_sprites(paths, positions, lambda: progress.advance("Thumbnails"))
 
 
 def _write_page(
-    where: str | None, collection: FileCollection, drawn: FileMap, thumbnails: Sprites | None
+    where: str | None, collection: FileCollection, drawn: FileMap, thumbnails: SpriteSheet | None
 ) -> None:
-    from nmm.cli.render.html.map_page import Page
+    from nmm.cli.render.html.map_page import MapPage
     from nmm.index.store.catalog.file_vectors import first_passages
 
     if where is None:
         return
     texts = sorted({item.content for item in collection.files if item.kind == "text"})
     passages = dict(first_passages(collection.catalog, texts))
-    page = Page(collection.files, collection.model, passages, drawn, thumbnails)
+    page = MapPage(collection.files, collection.model, passages, drawn, thumbnails)
     if where == STDOUT:
         for part in page.parts():
             emit(part)
@@ -197,11 +197,11 @@ def _write_page(
 
 
 def _write_png(
-    file: Path, collection: FileCollection, drawn: FileMap, thumbnails: Sprites | None
+    file: Path, collection: FileCollection, drawn: FileMap, thumbnails: SpriteSheet | None
 ) -> None:
-    from nmm.cli.render.html.map_png import picture, write_picture
+    from nmm.cli.render.html.map_png import render, write_png
 
-    write_picture(file, picture(drawn, [item.kind for item in collection.files], thumbnails))
+    write_png(file, render(drawn, [item.kind for item in collection.files], thumbnails))
 
 
 def _as_json(collection: FileCollection, drawn: FileMap) -> str:
@@ -235,7 +235,7 @@ def _as_json(collection: FileCollection, drawn: FileMap) -> str:
     return json.dumps(document, ensure_ascii=False) + "\n"
 
 
-def _report(collection: FileCollection, drawn: FileMap, thumbnails: Sprites | None) -> None:
+def _report(collection: FileCollection, drawn: FileMap, thumbnails: SpriteSheet | None) -> None:
     """Report what is on the map, and images without a thumbnail."""
     images = sum(item.kind == "image" for item in collection.files)
     summary = f"{count(images, 'image')} and {count(len(collection.files) - images, 'text')}"

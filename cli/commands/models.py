@@ -1,4 +1,4 @@
-"""`nmm models`: what there is to choose from, what is here, and getting and deleting it."""
+"""`nmm models`: list, download, verify and delete models."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Examples:
 NameArgument = Annotated[
     str,
     typer.Argument(
-        metavar="NAME", help="A model that nmm models lists.", autocompletion=completion.models
+        metavar="NAME", help="A model from nmm models.", autocompletion=completion.models
     ),
 ]
 
 app = typer.Typer(
-    help="List the models, download them, check them, delete them.",
+    help="List, download, verify and delete models.",
     epilog=EXAMPLES,
     invoke_without_command=True,
     rich_markup_mode=None,
@@ -43,9 +43,9 @@ app = typer.Typer(
 
 @app.callback()
 def models(context: typer.Context, as_json: JsonOption = False) -> None:
-    """List the models, download them, check them, delete them.
+    """List, download, verify and delete models.
 
-    Without a command: nmm models list.
+    Without a command, same as nmm models list.
     """
     if context.invoked_subcommand is None:
         list_(as_json)
@@ -53,7 +53,7 @@ def models(context: typer.Context, as_json: JsonOption = False) -> None:
 
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
-    """List the models: size, licence, published figures, and whether they are here."""
+    """List all models with size, licence, published scores, and whether they are downloaded."""
     from nmm.index.encoders.registry import DEFAULT, MODELS
 
     if as_json:
@@ -84,7 +84,7 @@ def pull(
 ) -> None:
     """Download a model and prepare it for this machine.
 
-    What broke off is gone on with, and every file is checked against its hash.
+    An interrupted download is resumed. Every file is checked against its hash.
     """
     from nmm.cli.render.progress import Progress
     from nmm.index.encoders.provision import ensure_downloaded, prepare
@@ -106,7 +106,7 @@ def pull(
 
 @app.command()
 def remove(name: NameArgument, as_json: JsonOption = False) -> None:
-    """Delete what was downloaded of a model, and what was prepared of it."""
+    """Delete a model's download and its prepared form."""
     from nmm.index.encoders.hub.weights import remove_model as delete
     from nmm.index.encoders.resolve import find_model
 
@@ -122,7 +122,7 @@ def remove(name: NameArgument, as_json: JsonOption = False) -> None:
 
 @app.command()
 def verify(name: NameArgument, as_json: JsonOption = False) -> None:
-    """Read every file of a model and compare it with its hash."""
+    """Read every file of a model and compare its hash."""
     from nmm.cli.console.hints import remedy_of
     from nmm.index.encoders.hub.weights import verify_weights as problems_of
     from nmm.index.encoders.resolve import find_model
@@ -140,7 +140,7 @@ def verify(name: NameArgument, as_json: JsonOption = False) -> None:
 
 @app.command()
 def path(name: NameArgument, as_json: JsonOption = False) -> None:
-    """Print where a model's weights are, and with --json what was made of them too."""
+    """Print where a model's weights are; with --json, also its prepared form."""
     from nmm.index.encoders.hub.cache_dirs import compiled_folder
     from nmm.index.encoders.hub.compiled import is_compiled
     from nmm.index.encoders.hub.weights import weight_files

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nmm.cli.console.stdout import emit
-from nmm.cli.console.text import printable
+from nmm.cli.console.text import printable, skip_reason
 from nmm.cli.options.common import IndexOption, JsonOption
 
 if TYPE_CHECKING:
@@ -40,12 +40,14 @@ def status(
         shown = asdict(found)
         skipped = shown.pop("errors")
         if errors:
-            shown["errors"] = [{"path": path, "reason": reason} for path, reason in skipped]
+            shown["errors"] = [
+                {"path": path, "reason": skip_reason(reason)} for path, reason in skipped
+            ]
         emit(json.dumps(shown, ensure_ascii=False, indent=2) + "\n")
         return
     if errors:
         for path, reason in found.errors:
-            emit(f"{printable(path)}: {printable(reason)}\n")
+            emit(f"{printable(path)}: {printable(skip_reason(reason))}\n")
         return
     rows = {
         "index": found.index,

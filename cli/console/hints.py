@@ -13,12 +13,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nmm.index.encoders.base import Model
     from nmm.index.errors import NmmError
+    from nmm.index.maintenance.doctor import Finding
 
 Params = Mapping[str, str | float]
 
 SEE_MODELS = "See all models with: nmm models"
 REDOWNLOAD = "Download it again with: nmm models remove {model}; nmm models pull {model}"
 UPGRADE = "Upgrade nmm with: python -m pip install --upgrade nmm"
+EXPORT = "To export it: nmm export FILE"
+
+
+def _rebuild_command(params: Params) -> str:
+    dimension = f" --dim {params['dimension']}" if params["dimension"] else ""
+    return f"Do it with: nmm index --model {params['model']}{dimension} --rebuild"
+
 
 HINTS: dict[str, str | Callable[[Params], str]] = {
     # common, organize, maintenance
@@ -46,6 +54,24 @@ HINTS: dict[str, str | Callable[[Params], str]] = {
     "projection-missing": "Install it with: python -m pip install 'nmm[map]'",
     "judged-files-not-indexed": "See what is indexed with: nmm roots",
     "full-text-damaged": "Repair it with: nmm doctor --repair",
+    # media, indexing, store
+    "index-other-model": _rebuild_command,
+    "rebuild-root-away": "To remove it: nmm remove {path}",
+    "ocr-missing": "Install it with: python -m pip install 'nmm[ocr]'",
+    "index-without-roots": "For example: nmm index ~/Pictures",
+    "catalog-unusable": "To save what is readable: nmm doctor --repair",
+    "catalog-newer-schema": UPGRADE,
+    "catalog-older-schema": "Migrate it with: nmm index",
+    "index-unfinished": "Create it with: nmm index FOLDER",
+    "index-missing": "Create one with: nmm index FOLDER",
+    "catalog-vectors-damaged": "Repair it with: nmm doctor --repair",
+    "catalog-not-creatable": "Or with --index.",
+    "index-locked": "To wait for it, add --wait.",
+    "index-not-writable": "Or with --index.",
+    "archive-damaged": EXPORT,
+    "archive-not-ours": EXPORT,
+    "archive-newer-format": UPGRADE,
+    "search-file-not-writable": "To index again: nmm index",
     # encoders
     "dimension-unsupported": "Leave out --dim for {full}.",
     "model-compilation-failed": "For all output of the compilation: {command}",
@@ -65,6 +91,13 @@ HINTS: dict[str, str | Callable[[Params], str]] = {
     "device-missing": "Or leave out --device.",
     "precision-unsupported": "Leave out --precision.",
     "index-other-weights": "Rebuild it with: nmm index --rebuild",
+}
+
+# Advice on what nmm doctor finds.
+FINDINGS = {
+    "finding-repairable": "Repair it with: nmm doctor --repair",
+    "finding-outdated": "To update it now: nmm index",
+    "finding-leftovers": "To delete them now: nmm doctor --repair",
 }
 
 
@@ -89,6 +122,11 @@ def remedy_of(model: Model) -> str:
 def hint_of(error: NmmError) -> str:
     """Return what to do about an error: the engine's hint, then that of the command line."""
     return " ".join(filter(None, (error.hint, hint_for(error.code, error.params))))
+
+
+def hint_of_finding(finding: Finding) -> str:
+    """Return what to do about a finding of nmm doctor."""
+    return " ".join(filter(None, (finding.hint, FINDINGS.get(finding.code))))
 
 
 def lines_of(error: NmmError) -> list[str]:

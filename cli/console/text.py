@@ -23,6 +23,11 @@ def valid(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
+def skip_reason(reason: str) -> str:
+    """Return why a file was skipped, with the engine's parameter as the option of that name."""
+    return reason.replace("(max_pixels)", "(--max-pixels)")
+
+
 def count(number: int, noun: str) -> str:
     """Return a number and its noun, such as "2 files"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

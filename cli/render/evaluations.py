@@ -162,7 +162,7 @@ def _format_intervals(row: Sequence[Estimate], sampling: Sampling, sign: str) ->
 def format_json(
     kind: str, comparison: Comparison, about: dict[str, Any], below: Sequence[Any]
 ) -> str:
-    """Return everything as one JSON object; see docs/evaluation.md."""
+    """Return everything as one JSON object; see docs/guide/evaluation.md."""
     first, *others = comparison.systems
     document = {
         "version": VERSION,

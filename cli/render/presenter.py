@@ -63,9 +63,9 @@ class Showing:
                 f"Only one {other}.", hint="Name a file for the page: --gallery FILE.html"
             )
         if gallery and gallery != STDOUT:
-            from nmm.cli.render.html.gallery import check_place
+            from nmm.cli.render.html.gallery import check_writable
 
-            check_place(Path(gallery).expanduser())
+            check_writable(Path(gallery).expanduser())
         self.failed = False
         self._form = form
         self._quiet = quiet

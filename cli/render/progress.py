@@ -7,7 +7,7 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
-from nmm.cli.console.text import printable
+from nmm.cli.console.text import printable, skip_reason
 from nmm.index.store.layout import index_folder
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Progress:
                 self.advance("Indexing", 0, files)
             case e.FileSkipped(path, reason):
                 self.advance("Indexing")
-                self.note(f"skipped {path}: {reason}")
+                self.note(f"skipped {path}: {skip_reason(reason)}")
             case e.FallbackModelUsed(model, wanted, why):
                 self._paragraph(
                     f"The model {wanted} is not on this machine and cannot be downloaded now. "
@@ -94,11 +94,13 @@ class Progress:
             case e.OcrFileProcessed(path, reason):
                 self.advance("Reading words")
                 if reason:
-                    self.note(f"skipped {path}: {reason}")
-            case e.OcrUnavailable(why, hint):
-                self.note(f"This index has the words in images read, which cannot be done. {why}")
-                self.note(hint)
-                self.note(f"To have them read no more: {self._index_command('--no-ocr')}")
+                    self.note(f"skipped {path}: {skip_reason(reason)}")
+            case e.OcrUnavailable(why, code):
+                from nmm.cli.console.hints import hint_for
+
+                self.note(f"The text in images is part of this index but cannot be read. {why}")
+                self.note(hint_for(code, {}))
+                self.note(f"To stop reading it: {self._index_command('--no-ocr')}")
 
     def _sentence(self, event: Event) -> str:
         """What an event says that is a note and nothing else."""

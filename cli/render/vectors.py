@@ -1,4 +1,4 @@
-"""The forms in which vectors are written, and where to: a stream, or a file that is whole."""
+"""Write vectors as JSON lines, CSV or NPY, to stdout or to a file that appears when complete."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Write: TypeAlias = Callable[[bytes], None]
-    # Takes inputs, their vectors, and the rows of those that have none.
-    Add: TypeAlias = Callable[[Sequence[str], NDArray[np.float32], Container[int]], None]
-    Form: TypeAlias = Callable[[Write, int], AbstractContextManager[Add]]
+    # Takes inputs, their vectors, and the rows without a vector.
+    AddRows: TypeAlias = Callable[[Sequence[str], NDArray[np.float32], Container[int]], None]
+    FormatWriter: TypeAlias = Callable[[Write, int], AbstractContextManager[AddRows]]
 
 BLOCK = 1 << 16
 
 
 class Format(str, Enum):
-    """How vectors are written."""
+    """The format of written vectors."""
 
     JSONL = "jsonl"
     NPY = "npy"
@@ -49,9 +49,9 @@ FormatOption = Annotated[
     Format | None,
     typer.Option(
         "--format",
-        help="jsonl: an object with input and embedding a line. csv: a header, the input and a "
-        "column for each dimension. npy: a float32 matrix for numpy.load, row i of input i. "
-        "If not given, what the name after -o ends in, else jsonl.",
+        help="jsonl: one object with input and embedding per line. csv: a header, then the input "
+        "and one column per dimension. npy: a float32 matrix for numpy.load, with one row per "
+        "input. Default: the suffix of the file after -o, else jsonl.",
     ),
 ]
 OutputOption = Annotated[
@@ -60,28 +60,28 @@ OutputOption = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Write to this file, which appears, or is replaced, when all of it is there.",
+        help="Write to this file, which is created or replaced once it is complete.",
     ),
 ]
 
 
-def choose_form(asked: Format | None, output: Path | None) -> Form:
-    """The form that was asked for, else that of the file's suffix.
+def choose_format(requested: Format | None, output: Path | None) -> FormatWriter:
+    """Return the writer of the requested format, else of the file's suffix.
 
     Raises:
-        UsageError: It is binary, and would go to a terminal.
+        UsageError: The format is binary, and would go to a terminal.
     """
     suffixes = {f".{form.value}": form for form in Format}
-    chosen = asked or suffixes.get(output.suffix.lower() if output else "", Format.JSONL)
+    chosen = requested or suffixes.get(output.suffix.lower() if output else "", Format.JSONL)
     if chosen is Format.NPY and _is_stdout(output) and sys.stdout.isatty():
         raise UsageError(
-            "A matrix of NumPy is not for a terminal.", hint="Name a file for it with -o."
+            "npy is binary and cannot be printed to a terminal.", hint="Write it to a file with -o."
         )
     return {Format.JSONL: _json_lines, Format.CSV: _csv, Format.NPY: _npy}[chosen]
 
 
 @contextmanager
-def _json_lines(write: Write, dimension: int) -> Iterator[Add]:
+def _json_lines(write: Write, dimension: int) -> Iterator[AddRows]:
     del dimension
 
     def add(inputs: Sequence[str], vectors: NDArray[np.float32], bad: Container[int]) -> None:
@@ -93,8 +93,8 @@ def _json_lines(write: Write, dimension: int) -> Iterator[Add]:
 
 
 @contextmanager
-def _csv(write: Write, dimension: int) -> Iterator[Add]:
-    """RFC 4180 but for the line ends, as of every other output here."""
+def _csv(write: Write, dimension: int) -> Iterator[AddRows]:
+    r"""CSV as in RFC 4180, but lines end in \n, as in all other output."""
     lines = io.StringIO()
     rows = csv.writer(lines, lineterminator="\n")
 
@@ -113,8 +113,8 @@ def _csv(write: Write, dimension: int) -> Iterator[Add]:
 
 
 @contextmanager
-def _npy(write: Write, dimension: int) -> Iterator[Add]:
-    """NumPy's format 1.0. How many rows there are stands first, and is known last."""
+def _npy(write: Write, dimension: int) -> Iterator[AddRows]:
+    """NumPy's format 1.0. The number of rows comes first but is known last, so rows are spooled."""
     from numpy.lib import format as npy
 
     count = 0
@@ -140,7 +140,7 @@ def _npy(write: Write, dimension: int) -> Iterator[Add]:
 def _rows(
     inputs: Sequence[str], vectors: NDArray[np.float32], bad: Container[int]
 ) -> Iterator[tuple[str, list[str]]]:
-    """Inputs and the shortest decimals that float32 reads as the same numbers."""
+    """Yield inputs and the shortest decimals that float32 reads as the same numbers."""
     for row, (name, vector) in enumerate(zip(inputs, vectors, strict=True)):
         if row not in bad:
             yield name, list(map(str, vector))
@@ -156,40 +156,40 @@ def _is_stdout(file: Path | None) -> bool:
 
 @contextmanager
 def open_output(file: Path | None) -> Iterator[Write]:
-    """Where vectors go. A file takes the place of what was there when all of it is written."""
+    """Yield a function that writes bytes. A file is replaced once everything is written."""
     if file is None or _is_stdout(file):
         yield partial(_write, sys.stdout.buffer, "The output")
         return
     name, target = str(file), file.resolve()
-    # A device or a pipe must not be replaced; the latter has no name but that of a link to it.
+    # A device or a pipe must not be replaced.
     replaces = not file.exists() or file.is_file()
     part = target.with_name(f".{target.name}.{os.getpid()}.part") if replaces else file
-    # Ended from outside, it is to clean up as after Ctrl-C.
+    # SIGTERM cleans up like Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _said(name):
+    with _exit_on_write_error(name):
         opened = part.open("xb" if replaces else "wb")
     try:
         yield partial(_write, opened, name)
-        with _said(name):
+        with _exit_on_write_error(name):
             opened.close()
             if replaces:
                 part.replace(target)
     finally:
-        with suppress(OSError):  # said already
+        with suppress(OSError):  # reported already
             opened.close()
         if replaces:
             part.unlink(missing_ok=True)
 
 
 def _write(file: BinaryIO, name: str, data: bytes) -> None:
-    with _said(name):
+    with _exit_on_write_error(name):
         file.write(data)
         file.flush()
 
 
 @contextmanager
-def _said(name: str) -> Iterator[None]:
-    """End the process, as every command does, when what is written cannot be."""
+def _exit_on_write_error(name: str) -> Iterator[None]:
+    """End the process with a message if writing fails, as every command does."""
     try:
         yield
     except BrokenPipeError:
@@ -197,6 +197,6 @@ def _said(name: str) -> Iterator[None]:
         sys.exit(Exit.PIPE_CLOSED)
     except OSError as error:
         discard()
-        said = f"nmm: {printable(name)} cannot be written: {error.strerror}"
-        print(said, file=sys.stderr)  # noqa: T201
+        message = f"nmm: {printable(name)} cannot be written: {error.strerror}"
+        print(message, file=sys.stderr)  # noqa: T201
         sys.exit(Exit.CANNOT_WRITE)

@@ -45,7 +45,7 @@ def replace_atomically(file: Path) -> Iterator[Path]:
 
 @contextmanager
 def translate_write_errors(file: Path) -> Iterator[None]:
-    """Translate the system's errors of writing into :class:`OutputError`."""
+    """Translate the system's errors of writing into :class:`~nmm.index.errors.OutputError`."""
     try:
         yield
     except OSError as error:

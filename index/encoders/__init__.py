@@ -1,1 +1,1 @@
-"""The models: what there is, what it is made of, how it runs."""
+"""Encoders: the models, their families, their files, their compilation and their runtime."""

@@ -1,8 +1,7 @@
 """The models that nmm can use, each a row.
 
-A row says everything about a model but its layers, which stand in the module that the
-row names as its definition. Adding a model is adding a row, and a definition only where
-the architecture is new.
+A row describes a model completely except for its layers, which its family builds. A new model of
+a known family is a new row. Only a new architecture needs a new family.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ MINI = Model(
     ),
     image=ImagePreprocessing(side=260, mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
     text=TextPreprocessing(context=256),
-    # `bench/chunks.py` prints how the size of a chunk decides what is found, and how much
-    # of the passage shown is what was asked for.
+    # `bench/chunks.py` prints how the size of a chunk changes what is found, and how much of a
+    # shown passage answers the query.
     chunk=64,
-    # `bench/calibration.py` prints what others come to, and templates of captions: of images,
-    # photos would have less, and drawings more.
+    # `bench/calibration.py` prints the results of other values and of caption templates. Of
+    # images, photos would need a lower value and drawings a higher one.
     temperature=Temperature(image=0.12, text=0.05),
     trained_on_captions=False,
     family="mini",
@@ -71,16 +70,16 @@ def _nomic(version: str, *, dimensions: tuple[int, ...], published: PublishedSco
         size=919_000_000,
         files=vision.local_files + text.local_files,
         image=CLIP_IMAGE,
-        # It was trained on so many tokens; beyond, upstream stretches its positions.
+        # It was trained on this many tokens. Beyond, upstream stretches its positions.
         text=TextPreprocessing(
             context=2048,
             prefixes=MappingProxyType({task: f"{task.value}: " for task in Task}),
         ),
         chunk=256,
-        # Of nomic's own code (github.com/nomic-ai/contrastors): its zero-shot ImageNet takes
+        # From Nomic's own code (github.com/nomic-ai/contrastors): its zero-shot ImageNet takes
         # logits of 100 times the cosine (eval/imagenet/imagenet.py), and texts were trained with
-        # a fixed logit scale of 50 (configs/train/contrastive_finetune.yaml). What the vision
-        # tower was trained with was learned, and is not in its weights.
+        # a fixed logit scale of 50 (configs/train/contrastive_finetune.yaml). The vision tower
+        # learned its logit scale, which is not in its weights.
         temperature=Temperature(image=1 / 100, text=1 / 50),
         family="nomic",
         recipe=1,
@@ -134,7 +133,7 @@ JINA_CLIP_V1 = Model(
     image=CLIP_IMAGE,
     text=TextPreprocessing(context=8192),
     chunk=256,
-    # Learned, and not in its graphs: taken to have come to CLIP's limit.
+    # The logit scale was learned and is not in the graphs. CLIP's limit is assumed.
     temperature=Temperature(image=1 / 100, text=1 / 100),
     family="onnx_graph",
     recipe=1,

@@ -6,6 +6,7 @@ from nmm.index import calibration
 from nmm.index.calibration import neutral_vectors
 from nmm.index.encoders.base import Encoder
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.removal import drop_orphans
 from nmm.index.store.catalog.types import KINDS, Kind
 from nmm.index.store.catalog.writer import CatalogWriter
 from nmm.index.store.layout import IndexFolder
@@ -14,7 +15,7 @@ from nmm.index.store.vectors import segments
 
 def derive(writer: CatalogWriter, folder: IndexFolder, encoder: Encoder) -> None:
     """Drop what no file holds any more, and measure and write what follows from the rest."""
-    writer.drop_orphans()
+    drop_orphans(writer)
     stale = [kind for kind in KINDS if _is_stale(writer, kind)]
     if stale:
         neutral = neutral_vectors(encoder)

@@ -63,8 +63,10 @@ def exclude_rules(patterns: Sequence[str]) -> tuple[Rule, ...]:
     rules, bad = _compile(patterns, base=0)
     if bad:
         raise UsageError(
-            f"{patterns[bad[0] - 1]!r} is not a pattern to exclude",
-            hint="Patterns are those of .gitignore, for example '*.gif' or 'drafts/'.",
+            f"{patterns[bad[0] - 1]!r} is not a valid pattern",
+            code="exclude-pattern-invalid",
+            hint="Patterns follow .gitignore, for example '*.gif' or 'drafts/'.",
+            pattern=patterns[bad[0] - 1],
         )
     return rules
 

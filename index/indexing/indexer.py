@@ -39,6 +39,9 @@ from nmm.index.indexing.pipeline import Options, Run
 from nmm.index.indexing.scopes import Coverage, Scope, cover, mount_point, resolve
 from nmm.index.store.catalog import ocr_text
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.removal import empty_root, forget
+from nmm.index.store.catalog.replacement import continue_from, replace_contents_with
+from nmm.index.store.catalog.roots import adopt_root, set_mount
 from nmm.index.store.catalog.types import Settings, locate
 from nmm.index.store.catalog.writer import CatalogWriter, open_for_writing
 from nmm.index.store.lock import Wait
@@ -171,7 +174,7 @@ def build_changed(
         settings = writer.settings()
         if settings is None:
             raise NoIndexError(
-                f"The index in {folder.path} is empty now.", hint="Make it with: nmm index FOLDER"
+                f"The index in {folder.path} is empty.", code="index-empty", path=folder.path
             )
         try:
             summary = todo.update(writer, settings)
@@ -203,13 +206,14 @@ def _check_asked(
     else:
         return
     counts = catalog.file_counts()
-    command = f"nmm index --model {name}" + (f" --dim {dimension}" if dimension else "")
     raise UsageError(
         what,
+        code="index-other-model",
         why=f"{counts.get('image', 0)} images and {counts.get('text', 0)} texts "
         f"({catalog.vector_count('text')} passages) would be embedded again. Until that is "
         "done, the index answers as before.",
-        hint=f"Do it with: {command} --rebuild",
+        model=name,
+        dimension=dimension or 0,
     )
 
 
@@ -238,7 +242,7 @@ class _Todo:
                 offline=self.offline, on_event=self.on_event, stop=self.stop
             )
         except StoppedError as error:
-            raise _NotReadyError(DEFAULT.name) from error
+            raise _NotReadyError(DEFAULT.name, code="stopped-preparing") from error
         self.on_event(IndexCreated(row.name))
         encoder = self._load(row)
         writer.set_settings(settings_of(encoder))
@@ -258,9 +262,11 @@ class _Todo:
         points = [locate(str(root.path), point) for root, point in old.unmounted]
         if away := [*map(str, old.away), *points]:
             raise UsageError(
-                f"The index cannot be made again while {away[0]} is not there.",
-                why="Its files would leave the index.",
-                hint=f"Mount its disk, or forget them with: nmm remove {away[0]}",
+                f"The index cannot be rebuilt while {away[0]} is not available.",
+                code="rebuild-root-away",
+                why="The new index would not contain its files.",
+                hint="Mount its disk, or remove it from the index.",
+                path=away[0],
             )
         encoder = self._load(row)
         self.on_event(RebuildStarted(row.name, settings.model))
@@ -269,10 +275,10 @@ class _Todo:
             beside.delete()
         roots = [Path(locate(str(root.path), start)) for root, start in old.scopes]
         with open_for_writing(beside) as new:
-            new.continue_from(writer)
+            continue_from(new, writer)
             new.set_settings(settings_of(encoder))
             for root in old.emptied:
-                new.adopt_root(root.path)
+                adopt_root(new, root.path)
             summary = self._index(new, beside, encoder, [*roots, *self.present])
             if not summary.interrupted:
                 ocr_text.take_words(new, writer.file)
@@ -281,7 +287,7 @@ class _Todo:
             sys.audit("nmm.store", "rebuild whole")
             segments.move(beside, self.folder)
             sys.audit("nmm.store", "rebuild to be taken over")
-            writer.become(beside.catalog)
+            replace_contents_with(writer, beside.catalog)
             sys.audit("nmm.store", "rebuild taken over")
             with suppress(CatalogError):  # the next run deletes it
                 beside.delete()
@@ -307,7 +313,7 @@ class _Todo:
             )
             return load_encoder(row, backend=self.backend, stop=self.stop)
         except StoppedError as error:
-            raise _NotReadyError(row.name) from error
+            raise _NotReadyError(row.name, code="stopped-preparing") from error
 
     def _index(
         self, writer: CatalogWriter, folder: IndexFolder, encoder: Encoder, paths: Sequence[Path]
@@ -318,7 +324,7 @@ class _Todo:
         for root, point in covered.unmounted:
             self.on_event(MountMissing(locate(str(root.path), point)))
         for root in {root for root, _ in covered.scopes}:
-            writer.set_mount(root, mount_point(root.path))
+            set_mount(writer, root, mount_point(root.path))
         with (
             Catalog.open(writer.file) as committed,
             segments.in_background(writer, folder, encoder.model.dimension) as on_commit,
@@ -334,8 +340,8 @@ class _Todo:
                 on_commit,
             )
             run.index(covered.scopes, unseen=covered.unmounted, gone=covered.gone)
-            run.summary.removed += sum(map(writer.forget, covered.deleted))
-            run.summary.removed += sum(map(writer.empty, covered.emptied))
+            run.summary.removed += sum(forget(writer, path) for path in covered.deleted)
+            run.summary.removed += sum(empty_root(writer, root) for root in covered.emptied)
         if not run.summary.interrupted:
             derive(writer, folder, encoder)
             through = read_missing_metadata(writer, self.on_event, self.stop)
@@ -367,7 +373,7 @@ class _Todo:
         except ModelError as error:
             if self.options.ocr:
                 raise
-            self.on_event(OcrUnavailable(error.why, error.hint))
+            self.on_event(OcrUnavailable(error.why, error.code))
 
     def _load_ocr(self) -> ocr.Ocr:
         if self.kept.ocr is None:

@@ -55,8 +55,6 @@ MOST = 500
 # What follows this many characters of a line is dropped: no picture has so long a one.
 LINE = 1000
 
-INSTALL = "Install it with: pip install 'nmm[ocr]'"
-
 
 class Tile(NamedTuple):
     """A part of a picture as it is looked at, and where it lies in the smaller picture.
@@ -99,7 +97,7 @@ def check_installed() -> None:
 
 
 def _missing(why: str) -> ModelError:
-    return ModelError("Words in pictures cannot be read.", why=why, hint=INSTALL)
+    return ModelError("The text in images cannot be read.", code="ocr-missing", why=why)
 
 
 def load_ocr(threads: int | None = None) -> Ocr:
@@ -244,7 +242,9 @@ class Ocr:
             scores = [float(score) for score in found.scores]
         # OpenCV, ONNX Runtime and RapidOCR each have errors of their own.
         except Exception as error:
-            raise MediaError(f"OCR fails on it: {type(error).__name__}") from error
+            raise MediaError(
+                f"OCR fails on it: {type(error).__name__}", code="ocr-failed"
+            ) from error
         along = 0 if picture.width / picture.scale_x > picture.height / picture.scale_y else 1
         for text, points, score in zip(texts, corners, scores, strict=True):
             low, high = points.min(axis=0), points.max(axis=0)

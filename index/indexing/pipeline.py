@@ -29,6 +29,8 @@ from nmm.index.indexing.scopes import Scope, is_there
 from nmm.index.indexing.walk import FoundFile, SkippedEntry, walk
 from nmm.index.media.image.decode import MAX_PIXELS
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.removal import delete_unseen, drop_orphans
+from nmm.index.store.catalog.roots import add_mount
 from nmm.index.store.catalog.types import FileRow, Root, locate
 from nmm.index.store.layout import IndexFolder
 
@@ -126,7 +128,7 @@ class Run:
         """
         self._unseen.update(unseen)
         # What a killed run left without a file must not be taken for known.
-        self._writer.drop_orphans()
+        drop_orphans(self._writer)
         threads = available_cpus()
         pool = ThreadPoolExecutor(threads + self._options.count, "nmm-read")
         try:
@@ -146,7 +148,7 @@ class Run:
             pool.shutdown(cancel_futures=True)
         self.summary.interrupted = self._stop.is_set()
         if not self.summary.interrupted:
-            changes = self._writer.forget_unmet([*scopes, *gone], self._unseen)
+            changes = delete_unseen(self._writer, [*scopes, *gone], self._unseen)
             self.summary.moved = changes.moved
             self.summary.added -= changes.moved
             self.summary.removed = changes.removed
@@ -200,12 +202,12 @@ class Run:
                     unchanged.append(row)
                     self.summary.unchanged += row.status == "indexed"
                     self._passed(root, file.path)
-            self._writer.meet(unchanged)
+            self._writer.mark_seen(unchanged)
 
     def _found(self, scopes: Iterable[Scope]) -> Iterator[tuple[Root, FoundFile]]:
         """The files of a walk; what it skips is told and kept on the way."""
         # What is mounted is kept before any file on it.
-        for root, entry in self._walk(scopes, self._writer.add_mount):
+        for root, entry in self._walk(scopes, partial(add_mount, self._writer)):
             if isinstance(entry, FoundFile):
                 yield root, entry
                 continue
@@ -239,7 +241,7 @@ class Run:
             known = self._writer.file_row(entry.root, entry.path)
             if known and known.content_id is not None:
                 # What it held when it was last read stays in the index until it is read again.
-                self._writer.meet([known])
+                self._writer.mark_seen([known])
                 self._tell_skipped(entry, error.what)
             else:
                 self._skip(entry, error.what)
@@ -260,7 +262,7 @@ class Run:
         elif isinstance(media, PreparedFile) and not self._batch.add(entry, media, change):
             if self._stop.is_set():
                 return False
-            raise NotMediaError("no text in it")
+            raise NotMediaError("no text in it", code="text-empty")
         return True
 
     def _change(self, entry: FileEntry, digest: bytes) -> Change:

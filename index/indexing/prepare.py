@@ -149,4 +149,4 @@ def _image(unit: Unit) -> Image.Image:
 
 
 def _unexpected(error: Exception) -> MediaError:
-    return MediaError(f"not readable: {type(error).__name__}: {error}")
+    return MediaError(f"not readable: {type(error).__name__}: {error}", code="file-undecodable")

@@ -14,6 +14,8 @@ from pathlib import Path, PurePosixPath
 from nmm.index.errors import UsageError
 from nmm.index.indexing.walk import is_left_out
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.removal import holds_below
+from nmm.index.store.catalog.roots import adopt_root, drop_mount
 from nmm.index.store.catalog.types import Root, locate
 from nmm.index.store.catalog.writer import CatalogWriter
 
@@ -45,8 +47,8 @@ class Coverage:
     def spare(self, writer: CatalogWriter, root: Root, start: str) -> None:
         """Keep what lies on disks, at, above or below a path, that are not mounted now."""
         for point in _unmounted(writer, root, start):
-            if not writer.holds_below(root, point):
-                writer.drop_mount(root, point)
+            if not holds_below(writer, root, point):
+                drop_mount(writer, root, point)
             elif (root, point) not in self.unmounted:
                 self.unmounted.append((root, point))
 
@@ -72,14 +74,17 @@ def resolve(path: Path) -> Path:
     except UnicodeEncodeError as error:
         raise UsageError(
             f"{str(path).encode(errors='backslashreplace').decode()} cannot be indexed.",
+            code="path-not-utf-8",
             why="Its name is not valid UTF-8.",
-            hint="Rename it, or the folder that it is in.",
+            hint="Rename it, or its folder.",
         ) from error
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before 3.13
         raise UsageError(
             f"{path} cannot be indexed.",
+            code="path-unreadable",
             why=getattr(error, "strerror", None) or str(error),
             hint="Check its spelling, and that its disk is mounted.",
+            path=path,
         ) from error
     return resolved
 
@@ -97,11 +102,13 @@ def cover(writer: CatalogWriter, paths: Sequence[Path], *, prune: bool = False) 
         roots = writer.roots()
         if not roots:
             raise UsageError(
-                "The index has no folders to look at again.", hint="Name one: nmm index FOLDER"
+                "The index has no folders to update.",
+                code="index-without-roots",
+                hint="Give the folder to index.",
             )
         paths = [root.path for root in roots if is_covered(writer, root, coverage, prune=prune)]
     with writer.batch():
-        scopes = [writer.adopt_root(path, reaches) for path in _outermost(paths)]
+        scopes = [adopt_root(writer, path, reaches) for path in _outermost(paths)]
         for root, start in scopes:
             mount = writer.mount(root)
             if not prune and mount and not os.path.ismount(mount):
@@ -110,7 +117,7 @@ def cover(writer: CatalogWriter, paths: Sequence[Path], *, prune: bool = False) 
             coverage.scopes.append((root, start))
             if prune:
                 for point in _unmounted(writer, root, start):
-                    writer.drop_mount(root, point)
+                    drop_mount(writer, root, point)
             coverage.spare(writer, root, start)
     return coverage
 

@@ -131,20 +131,29 @@ def walk(
     parts = PurePosixPath(start).parts
     if start.startswith("/") or ".." in parts:
         raise UsageError(
-            f"{start} is not a path below {root}", hint="Give it relative to that, without '..'."
+            f"{start} is not a path below {root}",
+            code="start-outside-root",
+            hint="Give a path relative to the root, without '..'.",
+            path=start,
+            root=root,
         )
     way = [root.joinpath(*parts[:depth]) for depth in range(len(parts) + 1)]
     try:
         seen = [folder.stat() for folder in way]
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(
-            f"{way[-1]} does not exist", hint="Check its spelling, and that its disk is mounted."
+            f"{way[-1]} does not exist",
+            code="path-missing",
+            hint="Check its spelling, and that its disk is mounted.",
+            path=way[-1],
         ) from error
     except OSError as error:
         raise UsageError(
-            f"{way[-1]} cannot be looked at",
+            f"{way[-1]} cannot be read",
+            code="path-not-accessible",
             why=error.strerror or str(error),
-            hint="Check who may read the folders that it is in.",
+            hint="Check the permissions of its parent folders.",
+            path=way[-1],
         ) from error
     walker = _Walker(
         exclude_rules(exclude), hidden, follow_symlinks, set(map(_identity, seen)), on_mount

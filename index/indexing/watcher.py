@@ -261,9 +261,10 @@ def _next(watcher: _Watcher) -> set[Path]:
     except (OSError, RuntimeError) as error:
         raise UsageError(
             "The folders cannot be watched.",
+            code="watch-failed",
             why=str(error),
-            hint="On Linux, raise the limit fs.inotify.max_user_watches; or set the environment "
-            "variable WATCHFILES_FORCE_POLLING to 1, which costs more time.",
+            hint="On Linux, raise the limit fs.inotify.max_user_watches. Or set the environment "
+            "variable WATCHFILES_FORCE_POLLING to 1, which takes more time.",
         ) from error
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nmm.index.store.catalog import tags
+from nmm.index.store.catalog.removal import drop_orphans
+from nmm.index.store.catalog.vacuum import optimize_fts, vacuum
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.vectors import segments
 
@@ -31,10 +33,10 @@ def compact(folder: IndexFolder) -> Compacted:
     """
     before = folder.existing().size()
     with open_for_writing(folder) as writer:
-        writer.drop_orphans()
+        drop_orphans(writer)
         tags.drop_unheld(writer)
         if settings := writer.settings():
             segments.refresh(writer, folder, settings.dimension, compact=True)
-        writer.tidy_words()
-        writer.tidy()
+        optimize_fts(writer)
+        vacuum(writer)
     return Compacted(before, folder.size())

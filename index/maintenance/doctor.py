@@ -15,10 +15,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.errors import CatalogError
 from nmm.index.indexing.scopes import is_there
-from nmm.index.store.catalog.reader import SCHEMA
+from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.removal import drop_orphans
+from nmm.index.store.catalog.transactions import connect_to_write
 from nmm.index.store.catalog.types import KINDS, locate
+from nmm.index.store.catalog.vacuum import fts_problem, rebuild_fts
+from nmm.index.store.catalog.writer import CatalogWriter
 from nmm.index.store.lock import locked
-from nmm.index.store.recovery.integrity import Checkup, Mender, counted
+from nmm.index.store.recovery import integrity, row_repair
+from nmm.index.store.recovery.row_repair import counted
 from nmm.index.store.recovery.salvage import Salvaged, salvage
 from nmm.index.store.vectors import segments, verify
 
@@ -26,12 +31,11 @@ if TYPE_CHECKING:
     from nmm.index.store.layout import IndexFolder
 
 NAMED = 3
-MEND = "Mend it with: nmm doctor --repair"
-HOPELESS = (
-    "That cannot be repaired: restore the index from a backup, or delete its folder and run "
-    "nmm index again."
+REPAIRABLE = "It can be repaired."
+UNREPAIRABLE = (
+    "It cannot be repaired. Restore the index from a backup, or delete its folder and index again."
 )
-REFRESH = "nmm index brings it up to date."
+OUTDATED = "The next indexing run updates the index."
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class Finding:
         found: What there is to say of it, before it was repaired.
         hint: What to do; what was done, if it was repaired.
         repaired: Whether it was not well, or not tidy, and is now.
+        code: The stable name of the advice, such as `finding-repairable`; empty without one.
     """
 
     check: str
@@ -51,6 +56,7 @@ class Finding:
     found: str
     hint: str = ""
     repaired: bool = False
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +96,13 @@ def doctor(folder: IndexFolder, *, repair: bool = False) -> Report:
 
 def _compare(earlier: dict[str, Finding], now: Finding, done: dict[str, str]) -> Finding:
     if not now.ok:
-        return replace(now, hint=HOPELESS)
+        return replace(now, hint=UNREPAIRABLE, code="")
     was = earlier.get(now.check, now)
     did = done.get(now.check, "" if was.ok else "It went with what else was repaired.")
     if not did:
         return now
     found = was.found if was.hint else now.found
-    return replace(now, found=found, hint=did, repaired=True)
+    return replace(now, found=found, hint=did, repaired=True, code="")
 
 
 # Checks: each says what is wrong, or what it has to say of what is not.
@@ -104,18 +110,13 @@ def _compare(earlier: dict[str, Finding], now: Finding, done: dict[str, str]) ->
 
 def _examine(folder: IndexFolder) -> list[Finding]:
     try:
-        opened = Checkup.open(folder.catalog)
+        opened = Catalog.open(folder.catalog)
     except CatalogError as error:
         if not _is_damage(error):
             raise
-        return [Finding("catalog", False, error.why, MEND)]
+        return [Finding("catalog", False, error.why, REPAIRABLE, code="finding-repairable")]
     with opened as catalog:
-        old = catalog.is_old()
-        return [
-            _guarded(name, check, catalog, folder)
-            for name, check in CHECKS.items()
-            if not old or name in OF_ANY_SCHEMA
-        ]
+        return [_guarded(name, check, catalog, folder) for name, check in CHECKS.items()]
 
 
 def _is_damage(error: CatalogError) -> bool:
@@ -132,12 +133,13 @@ class _Verdict(NamedTuple):
     wrong: str
     fine: str
     hint: str = ""
+    code: str = ""
 
 
 def _guarded(
     name: str,
-    check: Callable[[Checkup, IndexFolder], _Verdict],
-    catalog: Checkup,
+    check: Callable[[Catalog, IndexFolder], _Verdict],
+    catalog: Catalog,
     folder: IndexFolder,
 ) -> Finding:
     """What a check finds, which can be that a damaged catalog does not let it look."""
@@ -146,55 +148,56 @@ def _guarded(
     except CatalogError as error:
         said = _Verdict(error.why or error.what, "")
     if said.wrong:
-        return Finding(name, False, said.wrong, MEND)
-    return Finding(name, True, said.fine, said.hint)
+        return Finding(name, False, said.wrong, REPAIRABLE, code="finding-repairable")
+    return Finding(name, True, said.fine, said.hint, code=said.code)
 
 
-def _catalog(catalog: Checkup, _: IndexFolder) -> _Verdict:
-    hint = f"nmm index brings it to schema {SCHEMA}." if catalog.is_old() else ""
-    return _Verdict("", f"schema {catalog.schema()}", hint)
+def _catalog(catalog: Catalog, _: IndexFolder) -> _Verdict:
+    return _Verdict("", f"schema {integrity.schema_version(catalog)}")
 
 
-def _integrity(catalog: Checkup, _: IndexFolder) -> _Verdict:
-    return _Verdict(_some(catalog.broken_pages(), "; "), "SQLite finds nothing wrong")
+def _integrity(catalog: Catalog, _: IndexFolder) -> _Verdict:
+    return _Verdict(_some(integrity.broken_pages(catalog), "; "), "SQLite finds nothing wrong")
 
 
-def _references(catalog: Checkup, _: IndexFolder) -> _Verdict:
-    dangling = [f"{counted(n, 'row')} of {table}" for table, n in catalog.dangling().items()]
+def _references(catalog: Catalog, _: IndexFolder) -> _Verdict:
+    dangling = [
+        f"{counted(n, 'row')} of {table}" for table, n in integrity.dangling_rows(catalog).items()
+    ]
     wrong = f"{', '.join(dangling)} without what they refer to" if dangling else ""
     return _Verdict(wrong, "all rows have what they refer to")
 
 
-def _rows(catalog: Checkup, _: IndexFolder) -> _Verdict:
+def _rows(catalog: Catalog, _: IndexFolder) -> _Verdict:
     with catalog.snapshot():
-        found = catalog.contradictions()
+        found = integrity.contradictions(catalog)
     wrong = "; ".join(f"{count} times: {name}" for name, count in found.items())
     return _Verdict(wrong, "no rows contradict each other")
 
 
-def _settings(catalog: Checkup, _: IndexFolder) -> _Verdict:
+def _settings(catalog: Catalog, _: IndexFolder) -> _Verdict:
     with catalog.snapshot():
         settings = catalog.settings()
-        wrong = catalog.bad_settings()
+        wrong = integrity.bad_settings(catalog)
     told = f"{settings.model}, {settings.dimension} dimensions" if settings else "none yet"
     return _Verdict(wrong, told)
 
 
-def _vectors(catalog: Checkup, _: IndexFolder) -> _Verdict:
+def _vectors(catalog: Catalog, _: IndexFolder) -> _Verdict:
     with catalog.snapshot():
-        dimension = catalog.true_dimension()
-        faults = catalog.bad_vectors(dimension) if dimension else {}
+        dimension = integrity.true_dimension(catalog)
+        faults = integrity.bad_vectors(catalog, dimension) if dimension else {}
         count = catalog.vector_count()
     wrong = [f"{len(chunks)} {fault}" for fault, chunks in faults.items()]
     told = f"{counted(count, 'vector')}, finite and of unit length" if count else "none yet"
     return _Verdict(f"of {counted(count, 'vector')}, {', '.join(wrong)}" if wrong else "", told)
 
 
-def _words(catalog: Checkup, _: IndexFolder) -> _Verdict:
-    return _Verdict(catalog.word_fault(), "all words are found where they stand")
+def _words(catalog: Catalog, _: IndexFolder) -> _Verdict:
+    return _Verdict(fts_problem(catalog), "all words are found where they stand")
 
 
-def _search_files(catalog: Checkup, folder: IndexFolder) -> _Verdict:
+def _search_files(catalog: Catalog, folder: IndexFolder) -> _Verdict:
     faults = verify.faults(catalog, folder)
     count = sum(len(catalog.segments(kind)) for kind in KINDS)
     wrong = [f"{name}: {fault}" for name, fault in faults.items()]
@@ -206,21 +209,21 @@ def _search_files(catalog: Checkup, folder: IndexFolder) -> _Verdict:
     )
 
 
-def _leftovers(catalog: Checkup, folder: IndexFolder) -> _Verdict:
+def _leftovers(catalog: Catalog, folder: IndexFolder) -> _Verdict:
     paths = verify.unnamed(catalog, folder)
     if not paths:
         return _Verdict("", "none")
     said = f"{counted(len(paths), 'search file')} that nothing names"
-    return _Verdict("", said, "nmm index deletes them, and so does: nmm doctor --repair")
+    return _Verdict("", said, "The next indexing run deletes them.", "finding-leftovers")
 
 
-def _disk(catalog: Checkup, _: IndexFolder) -> _Verdict:
+def _disk(catalog: Catalog, _: IndexFolder) -> _Verdict:
     away, gone, changed, count = [], [], [], 0
     for root in catalog.roots():
         if not is_there(root.path):
             away.append(str(root.path))
             continue
-        for name, size, mtime_ns in catalog.files_below(root):
+        for name, size, mtime_ns in integrity.files_below(catalog, root):
             count += 1
             path = locate(str(root.path), name)
             try:
@@ -235,11 +238,13 @@ def _disk(catalog: Checkup, _: IndexFolder) -> _Verdict:
         for what, paths in (("not there", away), ("gone", gone), ("changed", changed))
         if paths
     ]
-    hint = REFRESH if gone or changed else ""
-    return _Verdict("", "; ".join(said) or f"{counted(count, 'file')} as they were", hint)
+    state = "; ".join(said) or f"{counted(count, 'file')} as they were"
+    if gone or changed:
+        return _Verdict("", state, OUTDATED, "finding-outdated")
+    return _Verdict("", state)
 
 
-CHECKS: dict[str, Callable[[Checkup, IndexFolder], _Verdict]] = {
+CHECKS: dict[str, Callable[[Catalog, IndexFolder], _Verdict]] = {
     "catalog": _catalog,
     "integrity": _integrity,
     "references": _references,
@@ -251,7 +256,6 @@ CHECKS: dict[str, Callable[[Checkup, IndexFolder], _Verdict]] = {
     "leftovers": _leftovers,
     "disk": _disk,
 }
-OF_ANY_SCHEMA = {"catalog", "integrity", "references", "disk"}
 
 
 def _some(things: Sequence[str], between: str) -> str:
@@ -273,32 +277,34 @@ def _mend(folder: IndexFolder, before: Sequence[Finding]) -> dict[str, str]:
         if not done:
             return {}
     if bad or untidy:
-        with Mender.create(folder.catalog) as mender:
+        with CatalogWriter(connect_to_write(folder.catalog)) as writer:
             if "words" in bad:  # first, for they follow what is done to rows
-                mender.make_words()
+                rebuild_fts(writer)
                 done["words"] = "Their tables were made again from the catalog."
-            done |= _mend_rows(mender)
-            done |= _mend_search_files(mender, folder)
+            done |= _mend_rows(writer)
+            done |= _mend_search_files(writer, folder)
     return {check: did for check, did in done.items() if did}
 
 
 def _mend_file(folder: IndexFolder) -> dict[str, str]:
     """Put right what SQLite cannot read."""
     with suppress(CatalogError):
-        with Checkup.open(folder.catalog) as catalog:
-            broken = catalog.broken_pages()
+        with Catalog.open(folder.catalog) as catalog:
+            broken = integrity.broken_pages(catalog)
         if all(" index " in line for line in broken):
-            with Mender.create(folder.catalog) as mender:
-                mender.rebuild_indexes()
-                if not mender.broken_pages():
+            with CatalogWriter(connect_to_write(folder.catalog)) as writer:
+                row_repair.reindex(writer)
+                if not integrity.broken_pages(writer):
                     return {"integrity": "SQLite's indexes were made again; nothing was lost."}
     try:
         saved = salvage(folder)
     except OSError as error:
         raise CatalogError(
             f"The damaged catalog {folder.catalog} cannot be replaced.",
+            code="catalog-not-replaceable",
             why=str(error),
-            hint="Make room on its disk, and see that it can be written to.",
+            hint="Free some space on its disk, and check that it is writable.",
+            path=folder.catalog,
         ) from error
     if saved is None:
         return {}
@@ -310,33 +316,33 @@ def _told(saved: Salvaged) -> str:
     lost = f" Not all could be read of: {', '.join(saved.broken)}." if saved.broken else ""
     return (
         f"What can be read is in a new catalog: {kept}.{lost} The damaged one is kept: "
-        f"{saved.kept.name}. nmm index takes in again what was lost."
+        f"{saved.kept.name}. The next indexing run adds lost files again."
     )
 
 
-def _mend_rows(mender: Mender) -> dict[str, str]:
-    dropped = mender.drop_dangling()
+def _mend_rows(writer: CatalogWriter) -> dict[str, str]:
+    dropped = row_repair.drop_dangling(writer)
     done = {
         "references": f"{counted(dropped, 'row')} were dropped." if dropped else "",
-        "settings": mender.mend_settings(),
+        "settings": row_repair.repair_settings(writer),
     }
-    if settings := mender.settings():
-        done["vectors"] = mender.drop_vectors(settings)
-    done["rows"] = mender.drop_contradictions()
-    mender.drop_orphans()
+    if settings := writer.settings():
+        done["vectors"] = row_repair.drop_bad_vectors(writer, settings)
+    done["rows"] = row_repair.drop_contradictions(writer)
+    drop_orphans(writer)
     return done
 
 
-def _mend_search_files(mender: Mender, folder: IndexFolder) -> dict[str, str]:
+def _mend_search_files(writer: CatalogWriter, folder: IndexFolder) -> dict[str, str]:
     done = {}
-    bad = verify.faults(mender, folder)
-    stray = verify.unnamed(mender, folder)
+    bad = verify.faults(writer, folder)
+    stray = verify.unnamed(writer, folder)
     if bad:
-        segments.distrust(mender, folder, bad)
+        segments.distrust(writer, folder, bad)
         done["search files"] = "They were written again from the catalog."
-    if settings := mender.settings():
-        segments.refresh(mender, folder, settings.dimension)
-    for path in verify.unnamed(mender, folder):
+    if settings := writer.settings():
+        segments.refresh(writer, folder, settings.dimension)
+    for path in verify.unnamed(writer, folder):
         with suppress(OSError):
             path.rmdir() if path.is_dir() else path.unlink()
     if stray:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmm.index.errors import UsageError
+from nmm.index.store.catalog.removal import drop_orphans, forget, holds
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.vectors import segments
 
@@ -35,16 +36,16 @@ def remove(paths: Sequence[Path], folder: IndexFolder, *, wait: Wait | None = No
         for path in paths:
             # As a search prints it, which may be through a link; else where links lead.
             given = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100
-            resolved.append(given if writer.holds(given) else path.expanduser().resolve())
-            if not writer.holds(resolved[-1]):
+            resolved.append(given if holds(writer, given) else path.expanduser().resolve())
+            if not holds(writer, resolved[-1]):
                 raise UsageError(
                     f"The index holds nothing at {resolved[-1]}.",
                     code="path-not-indexed",
                     path=resolved[-1],
                 )
         for path in resolved:
-            removed += writer.forget(path)
-        writer.drop_orphans()
+            removed += forget(writer, path)
+        drop_orphans(writer)
         if settings := writer.settings():
             segments.refresh(writer, folder, settings.dimension)
     return removed

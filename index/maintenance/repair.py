@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nmm.index.errors import CatalogError, IndexLockedError, NoIndexError
+from nmm.index.store.catalog.vacuum import fts_problem, rebuild_fts
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.vectors import segments
 
@@ -23,8 +24,8 @@ def repair(folder: IndexFolder) -> bool:
             settings = writer.settings()
             if settings is None:
                 return False
-            if writer.word_fault():
-                writer.make_words()
+            if fts_problem(writer):
+                rebuild_fts(writer)
             segments.distrust(writer, folder)
             segments.refresh(writer, folder, settings.dimension)
     except (NoIndexError, IndexLockedError, CatalogError, OSError):

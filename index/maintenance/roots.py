@@ -12,6 +12,7 @@ from nmm.index.errors import UsageError
 from nmm.index.indexing.scopes import State, is_there, mount_point, reaches, resolve, state_of
 from nmm.index.indexing.walk import is_left_out
 from nmm.index.maintenance.remove import remove
+from nmm.index.store.catalog.roots import adopt_root, set_mount, set_root_paths
 from nmm.index.store.catalog.types import Root
 from nmm.index.store.catalog.writer import open_for_reading, open_for_writing
 
@@ -88,7 +89,8 @@ def add_roots(
     resolved = [resolve(path) for path in paths]
     with open_for_writing(folder, wait) as writer, writer.batch():
         return [
-            AddedRoot(str(path), str(writer.adopt_root(path, reaches)[0].path)) for path in resolved
+            AddedRoot(str(path), str(adopt_root(writer, path, reaches)[0].path))
+            for path in resolved
         ]
 
 
@@ -117,10 +119,10 @@ def move_roots(
             _check_free(root, place, others)
         moved = []
         with writer.batch():
-            writer.move_roots(moves)
+            set_root_paths(writer, moves)
             for root, place in moves.items():
                 # Of a place that is not there it is not known where it will be mounted.
-                writer.set_mount(root, mount_point(place) if is_there(place) else None)
+                set_mount(writer, root, mount_point(place) if is_there(place) else None)
                 moved.append(MovedRoot(str(root.path), str(place), is_there(place)))
     return moved
 

@@ -61,7 +61,7 @@ def hash_file(path: Path) -> HashedFile:
         file.seek(0)
         reader = reader_for(head, path)
         if reader is None:
-            raise NotMediaError("binary content")
+            raise NotMediaError("binary content", code="content-binary")
         if reader.max_bytes is not None and size > reader.max_bytes:
             raise too_large(reader.kind, reader.max_bytes)
         if size <= reader.buffered_bytes:

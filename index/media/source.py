@@ -65,10 +65,10 @@ def open_regular(path: Path) -> Iterator[BinaryIO]:
     try:
         with open(os.open(path, _FLAGS), "rb") as file:  # noqa: PTH123 - it takes no flags
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise MediaError("not a regular file any more")
+                raise MediaError("not a regular file any more", code="file-not-regular")
             yield file
     except OSError as error:
-        raise UnreadableError(f"not readable: {error.strerror}") from error
+        raise UnreadableError(f"not readable: {error.strerror}", code="file-unreadable") from error
 
 
 def check_unchanged(file: BinaryIO, size: int, mtime_ns: int) -> None:
@@ -79,10 +79,16 @@ def check_unchanged(file: BinaryIO, size: int, mtime_ns: int) -> None:
     """
     now = os.fstat(file.fileno())
     if (now.st_size, now.st_mtime_ns) != (size, mtime_ns):
-        raise UnreadableError("changed while it was read; the next run takes it up")
+        raise UnreadableError(
+            "changed while it was read; the next run takes it up", code="file-changed-while-read"
+        )
 
 
 def too_large(kind: str, max_bytes: int) -> MediaError:
     """Return the error for a file with more bytes than its medium may have."""
     article = "an" if kind[0] in "aeiou" else "a"
-    return MediaError(f"{article} {kind} file of more than {max_bytes >> 20} MiB")
+    return MediaError(
+        f"{article} {kind} file of more than {max_bytes >> 20} MiB",
+        code="file-too-large",
+        max_bytes=max_bytes,
+    )

@@ -262,6 +262,6 @@ def _unusable(kind: str, name: str, reason: str) -> UsageError:
         hint = "What is like a text is found with: nmm similar FILE"
     # The option that some reasons name is one of indexing.
     return UsageError(
-        f"The {kind} {name} cannot be looked for: {reason.removesuffix(' (--max-pixels)')}",
+        f"The {kind} {name} cannot be looked for: {reason.removesuffix(' (max_pixels)')}",
         hint=hint,
     )

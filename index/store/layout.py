@@ -65,9 +65,11 @@ class IndexFolder:
                     path.unlink()
                 except OSError as error:
                     raise CatalogError(
-                        f"The file {path}, which is not needed any more, cannot be deleted.",
+                        f"The obsolete file {path} cannot be deleted.",
+                        code="obsolete-file-not-deletable",
                         why=error.strerror or str(error),
                         hint="Delete it, and try again.",
+                        path=path,
                     ) from error
         for folder in (self.vectors, self.path):
             with suppress(OSError):  # it is not there, or somebody else's files are in it
@@ -82,7 +84,8 @@ class IndexFolder:
         if not self.catalog.is_file():
             raise NoIndexError(
                 f"There is no index in {self.path}.",
-                hint="Make one with: nmm index FOLDER",
+                code="index-missing",
+                path=self.path,
             )
         return self
 
@@ -118,4 +121,9 @@ def not_within(folder: IndexFolder, file: Path) -> None:
     """
     target = Path(os.path.realpath(file.expanduser()))
     if IndexFolder(Path(os.path.realpath(folder.path))).owns(target):
-        raise UsageError(f"{file} is a part of the index itself.", hint="Name another file.")
+        raise UsageError(
+            f"{file} is part of the index itself.",
+            code="file-in-index",
+            hint="Give another file.",
+            path=file,
+        )

@@ -75,8 +75,10 @@ def locked(folder: IndexFolder, wait: Wait | None = None) -> Iterator[None]:
     except OSError as error:
         raise CatalogError(
             f"The index in {folder.path} cannot be written to.",
+            code="index-not-writable",
             why=str(error),
-            hint="Name another folder for it with --index or NMM_INDEX.",
+            hint="Choose another folder for the index with NMM_INDEX.",
+            path=folder.path,
         ) from error
     try:
         _sign(folder.holder)
@@ -99,7 +101,10 @@ def _acquired(folder: IndexFolder, wait: Wait | None) -> BaseFileLock:
         if wait is None:
             raise _refusal(folder)
         if wait.stop.is_set():
-            raise StoppedError("Stopped while another process writes to the index.")
+            raise StoppedError(
+                "Stopped while another process writes to the index.",
+                code="stopped-waiting-for-index",
+            )
         if not told:
             wait.on_wait(holder(folder))
             told = True
@@ -126,7 +131,9 @@ def _sign(file: Path) -> None:
 def _refusal(folder: IndexFolder) -> IndexLockedError:
     known = holder(folder)
     return IndexLockedError(
-        f"The index in {folder.path} is being written to by another process.",
+        f"Another process is writing to the index in {folder.path}.",
+        code="index-locked",
         why=f"It is {known}." if known else "",
-        hint="Wait until that one is done, and try again; or add --wait.",
+        hint="Wait until it is done, and try again.",
+        path=folder.path,
     )

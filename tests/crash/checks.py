@@ -17,7 +17,8 @@ from nmm.index.errors import NoIndexError, OutdatedCatalogError
 from nmm.index.maintenance.doctor import doctor
 from nmm.index.search import engine as search_module
 from nmm.index.search.query import Mode
-from nmm.index.store.catalog.reader import SCHEMA, VECTOR_DTYPE, Catalog
+from nmm.index.store.catalog.connection import VECTOR_DTYPE
+from nmm.index.store.catalog.reader import SCHEMA, Catalog
 from nmm.index.store.catalog.types import KINDS
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import faiss_files

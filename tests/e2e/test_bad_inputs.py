@@ -102,7 +102,7 @@ def test_a_second_writer_is_turned_away(nmm: Nmm, tmp_path: Path) -> None:
     with FileLock(tmp_path / "index" / "write.lock"):
         done = nmm("index", SAMPLE_DATA)
     assert done.returncode == 5
-    assert "is being written to by another process" in done.stderr
+    assert "Another process is writing to the index" in done.stderr
 
 
 def test_an_unreadable_file_is_skipped(nmm: Nmm, tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def test_a_matrix_is_not_printed_on_a_terminal() -> None:
     os.close(ours)
     assert done.returncode == 2
     assert done.stderr == (
-        "nmm: A matrix of NumPy is not for a terminal.\nName a file for it with -o.\n"
+        "nmm: npy is binary and cannot be printed to a terminal.\nWrite it to a file with -o.\n"
     )
 
 
@@ -247,7 +247,8 @@ def test_a_default_that_cannot_be_had_is_an_error_that_names_the_built_in_model(
     by_default = nmm("embed", "text", "a cat", "--offline")
     assert (by_default.returncode, by_default.stdout) == (4, "")
     assert by_default.stderr.splitlines()[-1] == (
-        "Download it with: nmm models pull nomic-v1.5; or add --model mini, which is built in."
+        "Leave out --offline, or download it with: nmm models pull nomic-v1.5; "
+        "or add --model mini, which is built in."
     )
     by_name = nmm("embed", "text", "a cat", "--offline", "--model", "nomic-v1.5")
     assert by_name.returncode == 4

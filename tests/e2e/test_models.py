@@ -172,8 +172,10 @@ def test_a_hub_that_does_not_answer_is_given_a_few_seconds(
 ) -> None:
     hub.fail(f"{VISION}/revision/main", silent=True)
     environ = {"NMM_CACHE": str(tmp_path / "c"), "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
-    program = "import sys, time; from nmm.index.encoders.provision import obtain_default as o; "
-    program += "t = time.monotonic(); print(o().name, time.monotonic() - t)"
+    program = (
+        "import time; from nmm.index.encoders import provision; t = time.monotonic(); "
+        "print(provision.ensure_default_downloaded().name, time.monotonic() - t)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, **environ},
@@ -293,7 +295,7 @@ def test_shorter_vectors_are_the_first_components_and_unit_length(
         (["--model", "nomic-v1.5", "--dim", "100"], "It was trained for 768, 512, 256, 128, 64."),
         (["--dim", "100"], "It was trained for 768, 512, 256, 128, 64."),
         (["--model", "nomic-v1", "--dim", "256"], "the model was not trained for shorter vectors"),
-        (["--model", "mini", "--dim", "64"], "They have 384, and it was not trained"),
+        (["--model", "mini", "--dim", "64"], "They have 384; the model was not trained"),
     ],
 )
 def test_a_dimension_that_a_model_does_not_have_is_wrong_usage(

@@ -187,10 +187,10 @@ def test_what_is_removed_is_not_found_until_it_is_indexed_again(
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["search", "cats"], 4, "Make one with: nmm index FOLDER"),
-        (["status"], 4, "Make one with: nmm index FOLDER"),
-        (["remove", "x"], 4, "Make one with: nmm index FOLDER"),
-        (["index"], 4, "Make one with: nmm index FOLDER"),
+        (["search", "cats"], 4, "Create one with: nmm index FOLDER"),
+        (["status"], 4, "Create one with: nmm index FOLDER"),
+        (["remove", "x"], 4, "Create one with: nmm index FOLDER"),
+        (["index"], 4, "Create one with: nmm index FOLDER"),
         (["index", "not/there"], 2, "not/there cannot be indexed"),
         (["index", ".", "--model", "nonesuch"], 4, "The models are: nomic-v1.5, "),
         (["search", "x", "--json", "--csv"], 2, "Give one of"),

@@ -54,13 +54,13 @@ def open_encoders(
     names: Sequence[str] | None, backend: Backend, offline: bool, progress: Progress
 ) -> Iterator[BatchedEncoder]:
     """Open each named model once, or the default model, one after the other."""
-    from nmm.cli.commands.embed import opened
+    from nmm.cli.commands.embed import open_model
     from nmm.index.encoders.resolve import find_model
 
     # Unknown names are found before the first model is downloaded.
     wanted = dict.fromkeys(find_model(name).name for name in names or ())
     for name in wanted or (None,):
-        yield opened(name, None, backend, offline, progress)
+        yield open_model(name, None, backend, offline, progress)
 
 
 def skipped_as_json(bad: Sequence[BadLine]) -> dict[str, Any]:

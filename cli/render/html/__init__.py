@@ -1,1 +1,1 @@
-"""Output as HTML pages and pictures."""
+"""HTML pages and images."""

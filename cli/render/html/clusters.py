@@ -1,4 +1,4 @@
-"""`nmm cluster --gallery`: a page with a section for each group, of its central files."""
+"""`nmm cluster --gallery`: an HTML page with a section per cluster and its central files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def page(collection: FileCollection, clusters: Sequence[Cluster]) -> Iterator[str]:
-    """The page, in parts."""
+    """Yield the page in parts."""
     files = sum(len(one.files) for one in clusters)
     summary = f"{count(files, 'file')} in {count(len(clusters), 'group')}" if files else "No groups"
     yield from document(
@@ -33,10 +33,12 @@ def _sections(collection: FileCollection, clusters: Sequence[Cluster]) -> Iterat
     texts = dict(first_passages(collection.catalog, shown))
     numbers = itertools.count(1)
     for one in clusters:
-        of_kinds = count_kinds(collection, one)
-        said = ", ".join(count(number, kind[:-1]) for kind, number in of_kinds.items() if number)
+        kind_counts = count_kinds(collection, one)
+        facts = ", ".join(
+            count(number, kind[:-1]) for kind, number in kind_counts.items() if number
+        )
         if len(one.central) < len(one.files):
-            said += f"; the {len(one.central)} most like it" if len(one.central) > 1 else ""
+            facts += f"; the {len(one.central)} most like it" if len(one.central) > 1 else ""
         results = (
             Result(
                 next(numbers),
@@ -50,6 +52,6 @@ def _sections(collection: FileCollection, clusters: Sequence[Cluster]) -> Iterat
             for file in (collection.files[position] for position in one.central)
         )
         yield f'<section><h2 dir="auto">{escape(printable(one.name))}</h2>\n'
-        yield f'<p class="facts">{escape(said)}</p>\n'
+        yield f'<p class="facts">{escape(facts)}</p>\n'
         yield from cards(results, one.name, scored=False)
         yield "</section>\n"

@@ -1,9 +1,9 @@
-"""`--gallery`: one HTML page of results, that needs nothing else and no network.
+"""`--gallery`: one self-contained HTML page of results that needs no network.
 
-Names and passages of files are data to it, whatever is in them: they are escaped, shown with
-control characters as backslash escapes and isolated from the direction of the text around
-(https://www.w3.org/International/questions/qa-bidi-unicode-controls), and the page's policy
-lets no script run but its own (https://www.w3.org/TR/CSP3/).
+File names and passages are untrusted data. They are escaped, control characters are shown as
+backslash escapes, and each is isolated from the direction of the surrounding text
+(https://www.w3.org/International/questions/qa-bidi-unicode-controls). The page's Content Security
+Policy allows only its own script (https://www.w3.org/TR/CSP3/).
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from nmm.index.media.text.html import OWN_PAGE
 if TYPE_CHECKING:
     from nmm.index.search.result import Result
 
-SIDE, QUALITY = 320, 80
-PASSAGE = 480  # characters
-NAME_LENGTH = 60
+THUMBNAIL_SIDE, JPEG_QUALITY = 320, 80
+PASSAGE_LENGTH = 480  # characters
+MAX_NAME_LENGTH = 60
 
 
 def page_name(query: str) -> str:
-    """A file name for the page of a query: of its letters and digits."""
+    """Return a file name for the page of a query, made of its letters and digits."""
     words = "".join(c if c.isalnum() else " " for c in query).split()
-    return "-".join(["nmm", *words])[:NAME_LENGTH].rstrip("-") + ".html"
+    return "-".join(["nmm", *words])[:MAX_NAME_LENGTH].rstrip("-") + ".html"
 
 
-def check_place(file: Path) -> None:
-    """See that a page may be written there: nothing is, or a page that nmm wrote.
+def check_writable(file: Path) -> None:
+    """Check that a page may be written: there is no file, or one that nmm wrote.
 
     Raises:
-        UsageError: Something else is there.
-        OutputError: What is there cannot be read.
+        UsageError: There is another file.
+        OutputError: The existing file cannot be read.
     """
     try:
         if not file.is_file():
             return
-        with file.open("rb") as there:
-            head = there.read(1024)
+        with file.open("rb") as stream:
+            head = stream.read(1024)
     except OSError as error:
         raise OutputError(f"{file} cannot be read.", why=error.strerror or str(error)) from error
     if head and OWN_PAGE not in head:
@@ -58,25 +58,25 @@ def check_place(file: Path) -> None:
 
 
 def write_page(file: Path, query: str, model: str, results: Sequence[Result]) -> None:
-    """Write the page of a query's results; it appears, or is replaced, when all is there.
+    """Write the page of a query's results atomically.
 
     Raises:
-        UsageError: Something else is there.
-        OutputError: It cannot be written.
+        UsageError: There is another file.
+        OutputError: The page cannot be written.
     """
     write_parts(file, page(query, model, results))
 
 
 def write_parts(file: Path, parts: Iterable[str]) -> None:
-    """Write a page; it appears, or is replaced, when all is there.
+    """Write a page atomically.
 
     Raises:
-        UsageError: Something else is there.
-        OutputError: It cannot be written.
+        UsageError: There is another file.
+        OutputError: The page cannot be written.
     """
     from nmm.index.common.atomic_files import replace_atomically
 
-    check_place(file)
+    check_writable(file)
     with (
         replace_atomically(file) as part,
         part.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as out,
@@ -85,22 +85,22 @@ def write_parts(file: Path, parts: Iterable[str]) -> None:
 
 
 def page(query: str, model: str, results: Sequence[Result]) -> Iterator[str]:
-    """The page of a query's results, in parts."""
+    """Yield the page of a query's results in parts."""
     weak = sum(result.weak for result in results)
-    many = "1 result" if len(results) == 1 else f"{len(results)} results"
-    summary = f"{many} with the model {model}" if results else "Nothing found."
+    count = "1 result" if len(results) == 1 else f"{len(results)} results"
+    summary = f"{count} with the model {model}" if results else "Nothing found."
     if weak:
         summary += f", {weak} of them weak"
     yield from document(query, summary, cards(results))
 
 
 def document(heading: str, summary: str, body: Iterable[str]) -> Iterator[str]:
-    """A page, in parts.
+    """Yield a page in parts.
 
     Args:
-        heading: What it is of, as it is.
-        summary: A line, as it is.
-        body: HTML, with the cards in it in lists.
+        heading: The heading, as plain text.
+        summary: A line below it, as plain text.
+        body: HTML with lists of cards.
     """
     style, script = resource("gallery.css"), resource("gallery.js")
     head, _, tail = resource("gallery.html").partition("$body")
@@ -121,7 +121,7 @@ def document(heading: str, summary: str, body: Iterable[str]) -> Iterator[str]:
 def cards(
     results: Iterable[Result], label: str = "Results", *, scored: bool = True
 ) -> Iterator[str]:
-    """A list of files, in parts; with their scores, if they have any."""
+    """Yield a list of files in parts, with their scores if `scored`."""
     yield f'<ol aria-label="{escape(printable(label))}">\n'
     for result in results:
         yield _card(result, scored=scored)
@@ -129,12 +129,12 @@ def cards(
 
 
 def resource(name: str) -> str:
-    """A file of a page, which is in the package."""
+    """Return the text of a resource file of the package."""
     return (files("nmm.cli.render.html") / name).read_text("utf-8")
 
 
 def content_hash(text: str) -> str:
-    """What the page's policy knows a script or style by."""
+    """Return the hash of a script or style for the Content Security Policy."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
@@ -168,7 +168,7 @@ def _card(result: Result, *, scored: bool) -> str:
 
 
 def file_link(path: str) -> str:
-    """The attributes that lead to a file; without an address for a path of another system."""
+    """Return the attributes of a link to a file; no address for a path of another system."""
     try:
         uri = Path(path).as_uri()
     except ValueError:
@@ -177,31 +177,31 @@ def file_link(path: str) -> str:
 
 
 def _passage(result: Result) -> str:
-    """A passage, with the words marked that were found in it."""
-    shown, spans = excerpt(result.text or "", result.spans, PASSAGE)
+    """Return a passage with its keyword matches marked."""
+    shown, spans = excerpt(result.text or "", result.spans, PASSAGE_LENGTH)
     pieces = []
-    at = 0
+    position = 0
     for start, end in spans:
-        start = max(start, at)  # noqa: PLW2901
+        start = max(start, position)  # noqa: PLW2901
         if start < end:
-            pieces.append(f"{escape(shown[at:start])}<mark>{escape(shown[start:end])}</mark>")
-            at = end
-    pieces.append(escape(shown[at:]))
+            pieces.append(f"{escape(shown[position:start])}<mark>{escape(shown[start:end])}</mark>")
+            position = end
+    pieces.append(escape(shown[position:]))
     return f'<span class="passage" id="shown-{result.rank}" dir="auto">{"".join(pieces)}</span>'
 
 
 def thumbnail_of(path: str, identity: str) -> str:
-    """The thumbnail of an image, or why there is none, in an element of that id."""
+    """Return an element with the thumbnail of an image, or with the reason it has none."""
     from nmm.index.media.image.thumbnail import thumbnail
 
     name = escape(printable(PurePath(path).name))
     try:
-        image = thumbnail(Path(path), SIDE)
+        image = thumbnail(Path(path), THUMBNAIL_SIDE)
     except MediaError as error:
         why = escape(printable(error.what))
         return f'<span class="picture gone" id="{identity}">{why}</span>'
     data = io.BytesIO()
-    image.save(data, "JPEG", quality=QUALITY)
+    image.save(data, "JPEG", quality=JPEG_QUALITY)
     source = base64.b64encode(data.getvalue()).decode()
     return (
         f'<span class="picture" id="{identity}"><img alt="{name}"'

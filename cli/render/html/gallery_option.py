@@ -1,4 +1,4 @@
-"""Where the page of `--gallery` goes, and what is said of it."""
+"""The option `--gallery`: where the page is written, and what is printed about it."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import typer
 
 from nmm.cli.console.stdout import STDOUT, emit
 from nmm.cli.console.text import printable
-from nmm.cli.render.html.gallery import check_place, write_parts
+from nmm.cli.render.html.gallery import check_writable, write_parts
 from nmm.index.errors import UsageError
 
 
-class Page:
-    """A page that is to be written.
+class GalleryPage:
+    """A gallery page to be written.
 
     Args:
-        where: A file; "" is one of a fixed name, "-" standard output.
-        name: That name.
-        form: Whether something else is printed on standard output.
-        opened: Whether to open it.
+        where: A file, "" for the default name, or "-" for standard output.
+        name: The default name.
+        form: Whether a script format is printed on standard output.
+        opened: Whether to open the page.
 
     Attributes:
-        failed: Whether it could not be opened.
+        failed: Whether the page could not be opened.
 
     Raises:
-        UsageError: Something else is there, or on standard output.
-        OutputError: What is there cannot be read.
+        UsageError: There is another file, or standard output is used otherwise.
+        OutputError: The existing file cannot be read.
     """
 
     def __init__(self, where: str, name: str, *, form: bool, opened: bool = False) -> None:
@@ -40,13 +40,13 @@ class Page:
         self._file = None if where == STDOUT else Path(where or name).expanduser()
         self._form, self._opened = form, opened
         if self._file:
-            check_place(self._file)
+            check_writable(self._file)
 
     def write(self, parts: Iterable[str], note: Callable[[str], None]) -> None:
-        """Write the page, and say where it is: in a note, if something else is printed.
+        """Write the page and print its path, in a note if a script format is printed.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: The page cannot be written.
         """
         from nmm.cli.render.viewer import view
 

@@ -1,13 +1,13 @@
-"""The page of `nmm map`: one HTML file with all that it shows, that needs no network.
+"""The HTML page of `nmm map`: one self-contained file that needs no network.
 
-As in the gallery (:mod:`.gallery`), names and passages are data: they stand in one JSON
-object, in which no tag can begin or end, and the page's script shows them as text and nothing
-else. Its policy lets no other script run; deck.gl, which draws, needs no ``eval``, where regl
-compiles with it. The script is built from ``web/map`` by ``scripts/bundle``.
+As in the gallery (:mod:`.gallery`), names and passages are untrusted data. They are stored in one
+JSON object, in which no tag can begin or end, and the script shows them as text only. The policy
+allows no other script. deck.gl, which draws the map, works without ``eval``; regl does not. The
+script is built from ``web/map`` by ``scripts/bundle``.
 
-How large the page is: 0.9 MB for its script, at most one sheet of thumbnails
-(:mod:`nmm.cli.render.html.sprites`), and of each text the first :data:`PASSAGE` characters, or
-:data:`SHORT` where there are more than :data:`MANY`.
+The size of the page: 0.9 MB for the script, at most one sprite sheet
+(:mod:`nmm.cli.render.html.sprites`), and the first :data:`PASSAGE_LENGTH` characters of each text,
+or :data:`SHORT_PASSAGE_LENGTH` if there are more than :data:`MANY_FILES` files.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nmm.cli.render.html.sprites import Sprites
+    from nmm.cli.render.html.sprites import SpriteSheet
     from nmm.index.analysis.projection.layout import FileMap
     from nmm.index.store.catalog.file_vectors import Item
 
-PASSAGE, SHORT, MANY = 300, 100, 20_000
-# What could begin or end a tag or a comment in a script element, and what ends lines in scripts.
+PASSAGE_LENGTH, SHORT_PASSAGE_LENGTH, MANY_FILES = 300, 100, 20_000
+# Characters that may begin or end a tag or a comment in a script element, or end a line of script.
 _UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
 @dataclass(frozen=True)
-class Page:
-    """What a page shows.
+class MapPage:
+    """The contents of a map page.
 
     Attributes:
-        files: Of the map.
-        model: What embedded them.
-        passages: The first of each content that is a text, by its id.
-        drawn: Where the files are.
+        files: The files of the map.
+        model: The model that embedded them.
+        passages: The first passage of each text, by content id.
+        drawn: The map.
         sprites: Thumbnails.
     """
 
@@ -55,19 +55,19 @@ class Page:
     model: str
     passages: Mapping[int, str]
     drawn: FileMap
-    sprites: Sprites | None
+    sprites: SpriteSheet | None
 
     def write(self, file: Path) -> None:
-        """Write the page; it appears, or is replaced, when all is there.
+        """Write the page atomically.
 
         Raises:
-            UsageError: Something else is there.
-            OutputError: It cannot be written.
+            UsageError: There is another file.
+            OutputError: The page cannot be written.
         """
         write_parts(file, self.parts())
 
     def parts(self) -> Iterator[str]:
-        """The page, piece by piece."""
+        """Yield the page in parts."""
         style, script = resource("map.css"), resource("map.bundle.js")
         head, rest = resource("map.html").split("$sheet")
         middle, rest = rest.split("$data")
@@ -89,21 +89,21 @@ class Page:
         if self.sprites:
             yield f'<img id="sheet" alt="" src="{self.sprites.source()}">'
         yield Template(middle).substitute(values)
-        # Half a surrogate pair becomes an escape when it is written, which JSON reads.
+        # A lone surrogate is written as an escape, which JSON can read.
         yield json.dumps(self._data(), ensure_ascii=False).translate(_UNSAFE)
         yield before
         yield script
         yield after
 
     def _data(self) -> dict[str, Any]:
-        """What the page's script reads; numbers as base64 of little-endian arrays."""
+        """Return the data for the script; numbers as base64 of little-endian arrays."""
         import numpy as np
 
         drawn, sprites = self.drawn, self.sprites
         folders: dict[str, int] = {}
         names, numbers = [], []
         for item in self.files:
-            # Exactly as it is, so that folder and name put together are the path.
+            # Unchanged, so that the folder and the name together are the path.
             at = item.path.rfind(sep) + 1
             numbers.append(folders.setdefault(item.path[:at], len(folders)))
             names.append(item.path[at:])
@@ -111,10 +111,10 @@ class Page:
             "version": 1,
             "folders": [{"path": folder, "uri": _uri(folder)} for folder in folders],
             "names": names,
-            "folder": _packed(np.array(numbers, "<u4")),
-            "points": _packed(drawn.points.astype("<f4")),
-            "image": _packed(np.array([item.kind == "image" for item in self.files], "u1")),
-            "cluster": _packed(drawn.cluster_of.astype("<i4")),
+            "folder": _encode_array(np.array(numbers, "<u4")),
+            "points": _encode_array(drawn.points.astype("<f4")),
+            "image": _encode_array(np.array([item.kind == "image" for item in self.files], "u1")),
+            "cluster": _encode_array(drawn.cluster_of.astype("<i4")),
             "clusters": [
                 {
                     "name": printable(group.name),
@@ -133,29 +133,29 @@ class Page:
             and {
                 "side": sprites.side,
                 "columns": sprites.columns,
-                "of": _packed(np.array(sprites.of, "<u4")),
-                "sizes": _packed(np.array(sprites.sizes, "<u2")),
+                "of": _encode_array(np.array(sprites.of, "<u4")),
+                "sizes": _encode_array(np.array(sprites.sizes, "<u2")),
             },
         }
 
     def _passages(self) -> list[str | None]:
-        """Of each file the beginning of its text, on one line; None of an image."""
-        room = PASSAGE if len(self.passages) <= MANY else SHORT
-        shown = {content: _beginning(text, room) for content, text in self.passages.items()}
-        return [shown.get(item.content) for item in self.files]
+        """Return the beginning of each text on one line, and None for images."""
+        length = PASSAGE_LENGTH if len(self.passages) <= MANY_FILES else SHORT_PASSAGE_LENGTH
+        beginnings = {content: _beginning(text, length) for content, text in self.passages.items()}
+        return [beginnings.get(item.content) for item in self.files]
 
 
-def _beginning(text: str, room: int) -> str:
-    """The beginning of a text, on one line, safe to show; as an excerpt, but of many texts."""
-    # More is not needed, whatever of it is white space.
-    line = " ".join(text[: 4 * room].split())
+def _beginning(text: str, length: int) -> str:
+    """Return the beginning of a text on one line, safe to print."""
+    # Long runs of white space beyond this are not searched for more text.
+    line = " ".join(text[: 4 * length].split())
     if not line.isprintable():
         line = printable(line)
-    return line if len(line) <= room else f"{line[: room - 2].rpartition(' ')[0]} …"
+    return line if len(line) <= length else f"{line[: length - 2].rpartition(' ')[0]} …"
 
 
 def _uri(folder: str) -> str | None:
-    """The address of a folder, ended by a slash; None of a path of another system."""
+    """Return the URI of a folder with a final slash; None for a path of another system."""
     try:
         uri = Path(fspath(folder)).as_uri()
     except ValueError:
@@ -163,5 +163,5 @@ def _uri(folder: str) -> str | None:
     return uri if uri.endswith("/") else f"{uri}/"
 
 
-def _packed(numbers: NDArray[np.generic]) -> str:
+def _encode_array(numbers: NDArray[np.generic]) -> str:
     return base64.b64encode(numbers.tobytes()).decode()

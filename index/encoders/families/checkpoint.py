@@ -30,7 +30,7 @@ def load_checkpoint(module: nn.Module, file: Path) -> None:
         weights = load_file(file)
     except (OSError, SafetensorError) as error:
         raise ModelError(
-            f"{file} cannot be read: {error}", code="weights-unreadable", path=file
+            f"{file} cannot be read.", code="weights-unreadable", why=str(error), path=file
         ) from error
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     computed = {name: buffer for name, buffer in module.named_buffers() if name not in expected}

@@ -10,7 +10,8 @@ from nmm.index.encoders.registry import NOMIC_V1_5
 from nmm.index.errors import ModelError
 
 # The architectures that the configurations name.
-VISION, TEXT = "NomicVisionModel", "NomicBertModel"
+VISION = "NomicVisionModel"
+TEXT = "NomicBertModel"
 
 
 def read_config(file: Path, architecture: str) -> dict[str, Any]:

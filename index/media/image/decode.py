@@ -131,10 +131,13 @@ def decode(
         MediaError: The bytes are empty, not an image, damaged, truncated or too large.
     """
     if not data:
-        raise MediaError("empty file")
+        raise MediaError("empty file", code="file-empty")
     formats = _formats(bytes(data[:HEAD_BYTES]))
     if not formats:
-        raise MediaError("not an image: it has the signature of no known image format")
+        raise MediaError(
+            "not an image: it has the signature of no known image format",
+            code="image-format-unknown",
+        )
     _prepare_pillow()
     if "HEIF" in formats:
         _register_heif()
@@ -145,7 +148,7 @@ def decode(
     # On hostile bytes Pillow's parsers raise whatever Python does: KeyError, struct.error,
     # AssertionError, MemoryError, ...
     except Exception as error:
-        raise MediaError(_reason(error, formats[-1])) from error
+        raise MediaError(_reason(error, formats[-1]), code="image-undecodable") from error
 
 
 def describe(file: BinaryIO) -> MediaInfo:
@@ -163,7 +166,10 @@ def describe(file: BinaryIO) -> MediaInfo:
     formats = _formats(file.read(HEAD_BYTES))
     file.seek(0)
     if not formats:
-        raise MediaError("not an image: it has the signature of no known image format")
+        raise MediaError(
+            "not an image: it has the signature of no known image format",
+            code="image-format-unknown",
+        )
     _prepare_pillow()
     if "HEIF" in formats:
         _register_heif()
@@ -177,7 +183,7 @@ def describe(file: BinaryIO) -> MediaInfo:
     except Exception as error:  # as in decode
         if isinstance(error, OSError) and error.errno:
             raise  # the system's, not Pillow's
-        raise MediaError(_reason(error, formats[-1])) from error
+        raise MediaError(_reason(error, formats[-1]), code="image-undecodable") from error
 
 
 def format_of(head: bytes) -> str:
@@ -202,7 +208,9 @@ def upright_rgb(image: Image.Image) -> Image.Image:
         image.load()
         return _upright(_to_rgb(image), read_orientation(image))
     except Exception as error:  # as in decode
-        raise MediaError(_reason(error, image.format or "image")) from error
+        raise MediaError(
+            _reason(error, image.format or "image"), code="image-undecodable"
+        ) from error
 
 
 def _formats(head: bytes) -> tuple[str, ...]:
@@ -276,7 +284,11 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
     if width * height > max_pixels:
         raise MediaError(
             f"too large: {width} x {height} is {width * height / 1e6:,.1f} megapixels, "
-            f"the limit is {max_pixels / 1e6:,.1f} (--max-pixels)"
+            f"the limit is {max_pixels / 1e6:,.1f} (max_pixels)",
+            code="image-too-large",
+            width=width,
+            height=height,
+            max_pixels=max_pixels,
         )
 
 

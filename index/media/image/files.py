@@ -65,7 +65,7 @@ def read_metadata(path: Path, size: int, mtime_ns: int) -> Metadata:
     with open_regular(path) as file:
         found = os.fstat(file.fileno())
         if (found.st_size, found.st_mtime_ns) != (size, mtime_ns):
-            raise UnreadableError("changed since it was indexed")
+            raise UnreadableError("changed since it was indexed", code="file-changed-since-indexed")
         return describe(file).metadata
 
 
@@ -83,5 +83,8 @@ def decode_known(path: Path, digest: bytes, *, side: int, max_pixels: int) -> De
     """
     data = read_image_bytes(path)
     if hashlib.sha256(data).digest() != digest:
-        raise UnreadableError("changed while it was indexed; the next run takes it up")
+        raise UnreadableError(
+            "changed while it was indexed; the next run takes it up",
+            code="file-changed-while-indexed",
+        )
     return decode(data, side=side, max_pixels=max_pixels)

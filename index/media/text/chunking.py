@@ -98,7 +98,10 @@ def chunk_lines(
     if size < 1 or not 0 <= overlap <= size // 2:
         raise UsageError(
             f"chunks of {size} tokens cannot overlap by {overlap}",
+            code="chunk-overlap-invalid",
             hint="Choose an overlap of at most half a chunk.",
+            size=size,
+            overlap=overlap,
         )
     units = _units(_bordered(lines), tokenizer, size)
     windows = (window for window in _pack(units, size, overlap) if not window.fresh.isspace())

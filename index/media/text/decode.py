@@ -114,16 +114,16 @@ def detect_encoding(file: BinaryIO) -> str:
     file.seek(0)
     head = file.read(_HEAD)
     if _BINARY.match(head):
-        raise NotMediaError("binary content")
+        raise NotMediaError("binary content", code="content-binary")
     if encoding := next((_MARKS[mark] for mark in _MARKS if head.startswith(mark)), ""):
         if not _is_readable(head[:_SAMPLE].decode(encoding, "replace")):
-            raise NotMediaError("binary content")
+            raise NotMediaError("binary content", code="content-binary")
     elif b"\0" in head:
         encoding = _unmarked_wide(head)
     else:
         encoding = _utf8_or_legacy(file, head)
     if not any(line.text.strip() for line in read_lines(file, encoding)):
-        raise NotMediaError("no text in it")
+        raise NotMediaError("no text in it", code="text-empty")
     return encoding
 
 
@@ -189,7 +189,7 @@ def _unmarked_wide(head: bytes) -> str:
         # In the wrong byte order ASCII reads as ideographs; so do tables of small numbers.
         if _is_readable(text) and sum(map(str.isascii, text)) * 100 >= len(text):
             return encoding
-    raise NotMediaError("binary content")
+    raise NotMediaError("binary content", code="content-binary")
 
 
 def _may_be_wide(head: bytes, encoding: str) -> bool:
@@ -212,7 +212,7 @@ def _odd(text: str) -> int:
 
 def _utf8_or_legacy(file: BinaryIO, head: bytes) -> str:
     if _controls(head) * 10 > len(head):
-        raise NotMediaError("binary content")
+        raise NotMediaError("binary content", code="content-binary")
     utf8 = "utf-8-sig" if head.startswith(codecs.BOM_UTF8) else "utf-8"
     broken = _broken_block(file)
     if broken is None:
@@ -223,12 +223,12 @@ def _utf8_or_legacy(file: BinaryIO, head: bytes) -> str:
     if faults * 2 <= len(broken) - len(text):
         return utf8
     if _controls(broken) * 100 > len(broken):
-        raise NotMediaError("binary content")
+        raise NotMediaError("binary content", code="content-binary")
     if legacy := _guess_legacy(broken):
         return legacy
     # What is mostly ASCII can be found by that part of it.
     if faults * 4 > len(broken):
-        raise NotMediaError("binary content")
+        raise NotMediaError("binary content", code="content-binary")
     return utf8
 
 

@@ -51,7 +51,7 @@ class TextReader:
         """Return the encoding; refuse binary content and pages that nmm wrote."""
         file.seek(0)
         if OWN_PAGE in file.read(HEAD_BYTES):
-            raise NotMediaError("a page of results that nmm wrote")
+            raise NotMediaError("a page of results that nmm wrote", code="own-results-page")
         return detect_encoding(file)
 
     def describe(self, source: Source) -> MediaInfo:  # noqa: ARG002 - of the protocol

@@ -23,8 +23,9 @@ def settings_of(catalog: Catalog) -> Settings:
     settings = catalog.settings()
     if settings is None:
         raise NoIndexError(
-            f"There is nothing in the index in {catalog.file.parent} yet.",
-            hint="Fill it with: nmm index FOLDER",
+            f"The index in {catalog.file.parent} is empty.",
+            code="index-empty",
+            path=catalog.file.parent,
         )
     return settings
 
@@ -43,7 +44,7 @@ def write_snapshot(catalog: Catalog, file: Path) -> int:
     whole = file.with_name(f"{file.name}-whole")
     try:
         whole.touch(exist_ok=False)
-        _vacuum(catalog._connection, catalog.file, whole)
+        _vacuum(catalog.connection.sqlite, catalog.file, whole)
         with translated(whole), closing(sqlite3.connect(whole)) as connection:
             schema = _strip(connection)
             _vacuum(connection, whole, file)
@@ -61,9 +62,11 @@ def _vacuum(connection: sqlite3.Connection, of: Path, file: Path) -> None:
             if "full" not in str(error):
                 raise
             raise OutputError(
-                f"There is no room in {file.parent}.",
-                why="Beside what is written, copies of the catalog are made there for a while.",
-                hint="Name a file on another disk.",
+                f"There is not enough space in {file.parent}.",
+                code="export-disk-full",
+                why="An export also needs space for temporary copies of the catalog.",
+                hint="Give a file on another disk.",
+                path=file.parent,
             ) from error
 
 

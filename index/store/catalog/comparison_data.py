@@ -36,13 +36,13 @@ def sample(catalog: Catalog, kind: Kind, count: int) -> Floats:
     import numpy as np
 
     sql = "SELECT count(*) FROM (SELECT 1 FROM chunks WHERE kind = ? LIMIT ?)"
-    if catalog._number(sql, (kind, count + 1)) <= count:
+    if catalog.connection.scalar(sql, (kind, count + 1)) <= count:
         blocks = [vectors for _, vectors in catalog.vectors(kind)]
     else:
         # The first from each of so many numbers on, for to count the rows of a million takes
         # longer than to search them.
         first, last = (  # one by one, for only so does SQLite look them up
-            catalog._number(f"SELECT {end}(id) FROM chunks WHERE kind = ?", (kind,))  # noqa: S608
+            catalog.connection.scalar(f"SELECT {end}(id) FROM chunks WHERE kind = ?", (kind,))  # noqa: S608
             for end in ("min", "max")
         )
         steps = np.linspace(first, last, count).astype(np.int64).tolist()
@@ -50,7 +50,7 @@ def sample(catalog: Catalog, kind: Kind, count: int) -> Floats:
             "SELECT DISTINCT (SELECT id FROM chunks WHERE kind = ? AND id >= value "
             "ORDER BY id LIMIT 1) FROM json_each(?)"
         )
-        ids = [row[0] for row in catalog._rows(sql, (kind, json.dumps(steps)))]
+        ids = [row[0] for row in catalog.connection.rows(sql, (kind, json.dumps(steps)))]
         blocks = [vectors for _, vectors in catalog.vectors_of(ids)]
     return np.concatenate(blocks) if blocks else np.empty((0, 0), np.float32)
 
@@ -67,7 +67,9 @@ def looks(catalog: Catalog, contents: Sequence[int]) -> dict[int, Look]:
     )
     return {
         content: Look(fingerprint if isinstance(fingerprint, bytes) else None, taken_at, camera)
-        for content, fingerprint, taken_at, camera in catalog._rows(sql, (json.dumps(contents),))
+        for content, fingerprint, taken_at, camera in catalog.connection.rows(
+            sql, (json.dumps(contents),)
+        )
     }
 
 
@@ -78,4 +80,4 @@ def passages(catalog: Catalog, content: int, most: int) -> list[str]:
         CatalogError: SQLite cannot read the file.
     """
     sql = "SELECT text FROM chunks WHERE content_id = ? AND text NOT NULL ORDER BY id LIMIT ?"
-    return [text for (text,) in catalog._rows(sql, (content, most))]
+    return [text for (text,) in catalog.connection.rows(sql, (content, most))]

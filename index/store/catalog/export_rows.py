@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nmm.index.store.catalog.connection import translated
-from nmm.index.store.catalog.reader import VECTOR_DTYPE, VECTORS_PER_BLOCK, Catalog
+from nmm.index.store.catalog.connection import VECTOR_DTYPE
+from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import Kind, locate
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class VectorRow:
 
 def count_rows(catalog: Catalog) -> int:
     """How many rows :func:`vector_rows` gives."""
-    return catalog._number(f"SELECT count(*) FROM chunks WHERE {HELD}")  # noqa: S608
+    return catalog.connection.scalar(f"SELECT count(*) FROM chunks WHERE {HELD}")  # noqa: S608
 
 
 def vector_rows(catalog: Catalog) -> Iterator[tuple[list[VectorRow], NDArray[np.float16]]]:
@@ -73,14 +72,10 @@ def vector_rows(catalog: Catalog) -> Iterator[tuple[list[VectorRow], NDArray[np.
         "FROM chunks JOIN vectors ON chunk_id = chunks.id "
         f"JOIN contents ON contents.id = chunks.content_id WHERE {HELD} ORDER BY chunks.id"
     )
-    with (
-        translated(catalog.file),
-        closing(catalog._connection.execute(sql)) as cursor,
-    ):
-        while block := cursor.fetchmany(VECTORS_PER_BLOCK):
-            rows = []
-            for places, *about, _ in block:
-                path, *copies = sorted(locate(*place) for place in json.loads(places))
-                rows.append(VectorRow(path, copies, *about))
-            numbers = b"".join(row[-1] for row in block)
-            yield rows, np.frombuffer(numbers, VECTOR_DTYPE).reshape(len(rows), -1)
+    for block in catalog.connection.raw_blocks(sql):
+        rows = []
+        for places, *about, _ in block:
+            path, *copies = sorted(locate(*place) for place in json.loads(places))
+            rows.append(VectorRow(path, copies, *about))
+        numbers = b"".join(row[-1] for row in block)
+        yield rows, np.frombuffer(numbers, VECTOR_DTYPE).reshape(len(rows), -1)

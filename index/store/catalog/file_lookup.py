@@ -41,7 +41,7 @@ def places(
         if where
         else ""
     )
-    rows = catalog._all(
+    rows = catalog.connection.json_rows(
         "file, content, chunk",
         "SELECT files.id AS file, chunks.content_id AS content, chunks.id AS chunk "  # noqa: S608
         "FROM json_each(?) CROSS JOIN chunks ON chunks.id = value "
@@ -57,7 +57,7 @@ def paths_of(catalog: Catalog, files: Collection[int]) -> dict[int, str]:
     Raises:
         CatalogError: SQLite cannot read the catalog.
     """
-    rows = catalog._rows(
+    rows = catalog.connection.rows(
         "SELECT files.id, roots.path, files.path FROM json_each(?) "
         "CROSS JOIN files ON files.id = value CROSS JOIN roots ON roots.id = root_id",
         (json.dumps([*files]),),

@@ -29,7 +29,7 @@ def passing_chunks(catalog: Catalog, kind: Kind, condition: Condition) -> NDArra
         f"SELECT chunks.id FROM {FILES} CROSS JOIN chunks ON chunks.content_id = contents.id "  # noqa: S608
         f"WHERE contents.kind = ? AND ({condition.sql})"
     )
-    rows = catalog._rows(sql, (kind, *condition.parameters))
+    rows = catalog.connection.rows(sql, (kind, *condition.parameters))
     return np.unique(np.fromiter((row[0] for row in rows), np.int64))
 
 
@@ -43,7 +43,7 @@ def any_file(catalog: Catalog, kinds: Sequence[Kind], condition: Condition) -> b
         f"SELECT EXISTS (SELECT 1 FROM {FILES} "  # noqa: S608
         f"WHERE contents.kind IN (SELECT value FROM json_each(?)) AND ({condition.sql}))"
     )
-    return bool(catalog._number(sql, (json.dumps(kinds), *condition.parameters)))
+    return bool(catalog.connection.scalar(sql, (json.dumps(kinds), *condition.parameters)))
 
 
 def count_files(catalog: Catalog, kinds: Sequence[Kind], condition: Condition) -> int:
@@ -56,7 +56,7 @@ def count_files(catalog: Catalog, kinds: Sequence[Kind], condition: Condition) -
         f"SELECT count(*) FROM {FILES} "  # noqa: S608
         f"WHERE contents.kind IN (SELECT value FROM json_each(?)) AND ({condition.sql})"
     )
-    return catalog._number(sql, (json.dumps(kinds), *condition.parameters))
+    return catalog.connection.scalar(sql, (json.dumps(kinds), *condition.parameters))
 
 
 def cameras(catalog: Catalog, count: int) -> list[str]:
@@ -69,7 +69,7 @@ def cameras(catalog: Catalog, count: int) -> list[str]:
         f"SELECT contents.camera FROM {FILES} WHERE contents.camera NOT NULL "  # noqa: S608
         "GROUP BY contents.camera ORDER BY count(*) DESC, contents.camera LIMIT ?"
     )
-    return [str(name) for (name,) in catalog._rows(sql, (count,))]
+    return [str(name) for (name,) in catalog.connection.rows(sql, (count,))]
 
 
 def dates(catalog: Catalog, kinds: Sequence[Kind]) -> list[str]:
@@ -83,5 +83,5 @@ def dates(catalog: Catalog, kinds: Sequence[Kind]) -> list[str]:
         f"date(files.mtime_ns / 1000000000, 'unixepoch', 'localtime')) AS day FROM {FILES} "
         "WHERE contents.kind IN (SELECT value FROM json_each(?)))"
     )
-    first, last = next(catalog._rows(sql, (json.dumps(kinds),)))
+    first, last = next(catalog.connection.rows(sql, (json.dumps(kinds),)))
     return [] if first is None else [first, last]

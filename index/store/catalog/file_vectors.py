@@ -49,7 +49,7 @@ def items(catalog: Catalog, kinds: Sequence[Kind], where: Condition | None = Non
         CatalogError: SQLite cannot read the catalog.
     """
     condition, parameters = where or Condition("TRUE")
-    rows = catalog._rows(
+    rows = catalog.connection.rows(
         "SELECT files.id, contents.id, roots.path, files.path, contents.kind, hash, "  # noqa: S608
         f"ifnull(size, 0), ifnull(mtime_ns, 0), width, height, taken_at FROM {FILES} "
         "WHERE contents.kind IN (SELECT value FROM json_each(?)) AND EXISTS (SELECT 1 FROM chunks "
@@ -81,7 +81,7 @@ def content_vectors(catalog: Catalog, contents: Sequence[int]) -> NDArray[np.flo
         "SELECT content_id, vector FROM json_each(?) CROSS JOIN chunks ON content_id = value "
         "CROSS JOIN vectors ON chunk_id = chunks.id"
     )
-    for owners, vectors in catalog._blocks(sql, (json.dumps(known.tolist()),)):
+    for owners, vectors in catalog.connection.blocks(sql, (json.dumps(known.tolist()),)):
         if not sums.size:
             sums = np.zeros((len(known), vectors.shape[1]), np.float32)
         starts = np.flatnonzero(np.diff(owners, prepend=owners[0] - 1))
@@ -106,7 +106,7 @@ def content_sample(catalog: Catalog, kind: Kind, count: int) -> NDArray[np.float
         "SELECT id FROM contents WHERE kind = ? AND EXISTS "
         "(SELECT 1 FROM files WHERE content_id = contents.id) ORDER BY id"
     )
-    ids = np.fromiter((row[0] for row in catalog._rows(sql, (kind,))), np.int64)
+    ids = np.fromiter((row[0] for row in catalog.connection.rows(sql, (kind,))), np.int64)
     if len(ids) > count:
         ids = ids[np.linspace(0, len(ids) - 1, count).astype(np.int64)]
     return content_vectors(catalog, ids.tolist())
@@ -122,7 +122,7 @@ def first_passages(catalog: Catalog, contents: Sequence[int]) -> Iterator[tuple[
         "SELECT value, (SELECT text FROM chunks WHERE content_id = value AND text NOT NULL "
         "ORDER BY id LIMIT 1) AS text FROM json_each(?) WHERE text NOT NULL"
     )
-    yield from catalog._rows(sql, (json.dumps([*contents]),))
+    yield from catalog.connection.rows(sql, (json.dumps([*contents]),))
 
 
 def spoken(catalog: Catalog, contents: Sequence[int], passages: int) -> Iterator[tuple[int, str]]:
@@ -142,6 +142,6 @@ def spoken(catalog: Catalog, contents: Sequence[int], passages: int) -> Iterator
         "content_id = contents.id AND text NOT NULL ORDER BY id LIMIT ?)), '') "
         "FROM json_each(?) CROSS JOIN contents ON contents.id = value"
     )
-    for content, words in catalog._rows(sql, (passages, json.dumps([*contents]))):
+    for content, words in catalog.connection.rows(sql, (passages, json.dumps([*contents]))):
         if words:
             yield content, words

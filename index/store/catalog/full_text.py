@@ -174,7 +174,7 @@ def optimize(connection: sqlite3.Connection) -> None:
         connection.execute(f"INSERT INTO {table.name} ({table.name}) VALUES ('optimize')")  # noqa: S608
 
 
-def fault(connection: sqlite3.Connection) -> str:
+def problem(connection: sqlite3.Connection) -> str:
     """What is wrong with the tables of words; empty if they are what the rows say.
 
     Of a connection that may only read: what should be in them is made beside them, in SQLite's

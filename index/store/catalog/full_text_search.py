@@ -100,7 +100,7 @@ def look_up(
         # Joined to what they lead to, if anything, so that their number is known. A condition
         # may leave few of them.
         ranked = ALL if where else limit
-        rows = catalog._all(
+        rows = catalog.connection.json_rows(
             "file, kind, closeness, content, row",
             sql,
             (expression, *some, ranked, *parameters, limit),
@@ -131,7 +131,7 @@ def marked(
         f"highlight({table.name}, {place}, ?, ?)" for place in range(len(table.columns))
     )
     sql = f"SELECT {columns} FROM {table.name} WHERE {table.name} MATCH ? AND rowid = ?"  # noqa: S608
-    found = catalog._first(sql, (*(begin, end) * len(table.columns), expression, row))
+    found = catalog.connection.first(sql, (*(begin, end) * len(table.columns), expression, row))
     return [_unmarked(text or "", begin, end) for text in found or ()]
 
 
@@ -148,4 +148,4 @@ def _unmarked(text: str, begin: str, end: str) -> tuple[str, list[Span]]:
 def fits(catalog: Catalog, table: WordTable, row: int, expression: str) -> bool:
     """Whether an expression fits a row."""
     sql = f"SELECT 1 FROM {table.name} WHERE {table.name} MATCH ? AND rowid = ?"  # noqa: S608
-    return catalog._first(sql, (expression, row)) is not None
+    return catalog.connection.first(sql, (expression, row)) is not None

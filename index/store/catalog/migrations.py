@@ -25,8 +25,6 @@ from typing import TYPE_CHECKING
 
 from sqlite_utils import Migrations
 
-from nmm.index.store.catalog.reader import SCHEMA
-
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
@@ -193,9 +191,9 @@ def schema_at(version: int) -> list[tuple[str, str, str, str | None]]:
     """Type, name, table and statement of all that a catalog of a version is made of, sorted."""
     from sqlite_utils import Database
 
-    later = [step.name for step in migrations._migrations[version:]]
     db = Database(memory=True)
     try:
+        later = [step.name for step in migrations.pending(db)[version:]]
         migrations.apply(db, stop_before=later)
         return schema_of(db.conn)
     finally:
@@ -225,6 +223,3 @@ def _run(db: Database, script: str, version: int) -> None:
             db.execute(statement)
             statement = ""
     db.execute(f"PRAGMA user_version = {version}")
-
-
-assert len(migrations._migrations) == SCHEMA, "catalog.SCHEMA counts the steps"

@@ -36,7 +36,7 @@ def count_unread(writer: CatalogWriter) -> int:
         CatalogError: SQLite cannot read the file.
     """
     sql = f"SELECT count(DISTINCT contents.id) FROM {_UNREAD}"  # noqa: S608
-    return writer._number(sql, (0, DETAILS))
+    return writer.connection.scalar(sql, (0, DETAILS))
 
 
 def unread(writer: CatalogWriter, after: int, count: int) -> dict[int, list[Copy]]:
@@ -47,7 +47,7 @@ def unread(writer: CatalogWriter, after: int, count: int) -> dict[int, list[Copy
     Raises:
         CatalogError: SQLite cannot read the file.
     """
-    rows = writer._rows(
+    rows = writer.connection.rows(
         "SELECT contents.id, json_group_array(json_array(roots.path, files.path, size, mtime_ns)) "  # noqa: S608
         f"FROM {_UNREAD} GROUP BY contents.id ORDER BY contents.id LIMIT ?",
         (after, DETAILS, count),
@@ -68,7 +68,7 @@ def keep_read(
         CatalogError: SQLite cannot write the file.
     """
     with writer.batch():
-        writer._connection.executemany(
+        writer.connection.execute_many(
             "UPDATE contents SET latitude = ?, longitude = ?, camera = ?, caption = ?, "
             "details = ? WHERE id = ?",
             [(*said, DETAILS, content) for content, said in places.items()],

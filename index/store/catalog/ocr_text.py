@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from nmm.index.store.catalog.connection import translated
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.removal import at_and_above
 from nmm.index.store.catalog.types import Root, locate
-from nmm.index.store.catalog.writer import CatalogWriter, at_and_above
+from nmm.index.store.catalog.writer import CatalogWriter
 
 # Pictures whose paths are looked up at once.
 LOOKED_UP = 100
@@ -59,15 +60,16 @@ class ReadCounts(NamedTuple):
 
 def reads_words(catalog: Catalog) -> bool:
     """Whether the words in pictures are read whenever the index is brought up to date."""
-    row = catalog._first("SELECT value FROM settings WHERE key = ?", (SETTING,))
+    row = catalog.connection.first("SELECT value FROM settings WHERE key = ?", (SETTING,))
     return bool(row and row[0])
 
 
 def set_reads_words(writer: CatalogWriter, reads: bool) -> None:
     """Say whether they are to be read from now on; what was read stays."""
     with writer.batch():
-        row = {"key": SETTING, "value": READING if reads else 0}
-        writer._database.table("settings").upsert(row, pk="key")
+        writer.connection.execute(
+            "INSERT OR REPLACE INTO settings VALUES (?, ?)", (SETTING, READING if reads else 0)
+        )
 
 
 def read_counts(catalog: Catalog) -> ReadCounts:
@@ -76,7 +78,7 @@ def read_counts(catalog: Catalog) -> ReadCounts:
         "SELECT count(words), count(nullif(words, '')) "
         "FROM files JOIN contents ON contents.id = content_id WHERE kind = 'image'"
     )
-    return ReadCounts(*next(catalog._rows(sql)))
+    return ReadCounts(*next(catalog.connection.rows(sql)))
 
 
 def unread(
@@ -96,7 +98,7 @@ def unread(
         "WHERE words IS NULL AND contents.kind = 'image' ORDER BY contents.id"
     )
     found: dict[int, None] = {}
-    for content_id, root_id, path in catalog._rows(sql):
+    for content_id, root_id, path in catalog.connection.rows(sql):
         above = at_and_above(path)
         if above & within.get(root_id, set()) and not above & without.get(root_id, set()):
             found[content_id] = None
@@ -120,7 +122,7 @@ def pictures(catalog: Catalog, ids: Sequence[int]) -> Iterator[Picture]:
     )
     for start in range(0, len(ids), LOOKED_UP):
         found: dict[int, Picture] = {}
-        for content_id, digest, root, path in catalog._rows(
+        for content_id, digest, root, path in catalog.connection.rows(
             sql, (json.dumps(ids[start : start + LOOKED_UP]),)
         ):
             picture = found.setdefault(content_id, Picture(content_id, digest, []))
@@ -132,9 +134,9 @@ def put_words(writer: CatalogWriter, content_id: int, lines: Sequence[Line]) -> 
     """Keep what was read in an image, in the order of reading."""
     words = "\n".join(line.text for line in lines)
     with writer.batch():
-        writer._database.execute("UPDATE contents SET words = ? WHERE id = ?", (words, content_id))
-        writer._database.execute("DELETE FROM boxes WHERE content_id = ?", (content_id,))
-        writer._connection.executemany(
+        writer.connection.execute("UPDATE contents SET words = ? WHERE id = ?", (words, content_id))
+        writer.connection.execute("DELETE FROM boxes WHERE content_id = ?", (content_id,))
+        writer.connection.execute_many(
             "INSERT INTO boxes (content_id, line, text, x, y, width, height, confidence) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [(content_id, number, *line) for number, line in enumerate(lines, start=1)],
@@ -147,29 +149,29 @@ def take_words(new: CatalogWriter, old: Path) -> None:
     And whether words are read from now on.
     """
     with translated(new.file):
-        new._database.execute("ATTACH ? AS old", (str(old),))
+        new.connection.execute("ATTACH ? AS old", (str(old),))
         try:
             with new.batch():
-                new._database.execute(
+                new.connection.execute(
                     "CREATE TEMP TABLE taken AS SELECT ours.id AS new, theirs.id AS old, "
                     "theirs.words AS words FROM main.contents AS ours "
                     "JOIN old.contents AS theirs ON theirs.hash = ours.hash "
                     "WHERE ours.kind = 'image' AND theirs.kind = 'image' "
                     "AND ours.words IS NULL AND theirs.words NOT NULL"
                 )
-                new._database.execute(
+                new.connection.execute(
                     "UPDATE main.contents SET words = taken.words "
                     "FROM temp.taken WHERE contents.id = taken.new"
                 )
-                new._database.execute(
+                new.connection.execute(
                     "INSERT INTO main.boxes SELECT taken.new, line, text, x, y, width, height, "
                     "confidence FROM temp.taken JOIN old.boxes ON content_id = taken.old"
                 )
-                new._database.execute("DROP TABLE temp.taken")
-                new._database.execute(
+                new.connection.execute("DROP TABLE temp.taken")
+                new.connection.execute(
                     "INSERT OR REPLACE INTO main.settings "
                     "SELECT key, value FROM old.settings WHERE key = ?",
                     (SETTING,),
                 )
         finally:
-            new._database.execute("DETACH old")
+            new.connection.execute("DETACH old")

@@ -42,9 +42,11 @@ def check_glob(glob: str) -> None:
         _compiled(glob)
     except re.error as error:
         raise UsageError(
-            f"{glob!r} is no pattern of names.",
+            f"{glob!r} is not a valid name pattern.",
+            code="path-pattern-invalid",
             why=str(error),
-            hint="Write a folder or a name, as in holidays, '*.md' or '2023/*'.",
+            hint="Write a folder or a name, for example holidays, '*.md' or '2023/*'.",
+            pattern=glob,
         ) from error
 
 

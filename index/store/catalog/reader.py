@@ -7,15 +7,18 @@ A reader imports nothing but the standard library, for a search pays for every i
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nmm.index.errors import CatalogError, NmmError, NoIndexError, OutdatedCatalogError
-from nmm.index.store.catalog import full_text
-from nmm.index.store.catalog.connection import connect_to_read, translated
+from nmm.index.store.catalog.connection import (
+    VECTOR_DTYPE,
+    CatalogConnection,
+    connect_to_read,
+    translated,
+)
 from nmm.index.store.catalog.sql_filters import Condition, register
 from nmm.index.store.catalog.types import FileRow, Hit, Kind, Root, Scale, Segment, Settings, locate
 
@@ -27,70 +30,78 @@ if TYPE_CHECKING:
 SCHEMA = 4
 
 
-# A vector on disk: little-endian halves. Of a unit vector they keep three digits of every
-# component and six of a cosine, in half the space.
-VECTOR_DTYPE = "<f2"
-VECTORS_PER_BLOCK = 4096
 # The greatest id that SQLite can give.
 MAX_ID = (1 << 63) - 1
+
+
+def checked_schema(connection: CatalogConnection) -> int:
+    """Return the number of a catalog's schema; 0 if it has no tables yet.
+
+    Raises:
+        CatalogError: A newer nmm wrote it, or it cannot be read.
+    """
+    version = connection.scalar("PRAGMA user_version")
+    if version > SCHEMA:
+        raise CatalogError(
+            f"The index in {connection.file.parent} was written by a newer nmm.",
+            code="catalog-newer-schema",
+            why=f"Its schema is number {version}. This nmm supports up to {SCHEMA}.",
+            path=connection.file.parent,
+            schema=version,
+        )
+    return version
 
 
 class Catalog:
     """An open catalog. Close it, or use it in a `with` statement.
 
+    Attributes:
+        file: The catalog's file.
+        connection: For queries that have no method here.
+
     Raises:
         CatalogError: From every method, if SQLite cannot read the file.
     """
 
-    def __init__(self, file: Path, connection: sqlite3.Connection) -> None:
-        self.file = file
-        self._connection = connection
-        register(connection)
+    def __init__(self, connection: CatalogConnection) -> None:
+        self.file = connection.file
+        self.connection = connection
+        register(connection.sqlite)
 
     @classmethod
     def open(cls, file: Path) -> Self:
         """Open an existing catalog for reading.
 
         Raises:
-            NoIndexError: It was being made, and has no tables yet.
-            CatalogError: It cannot be read, or a newer nmm wrote it; or an older one did,
-                which is an OutdatedCatalogError.
+            NoIndexError: It was never finished, and has no tables yet.
+            CatalogError: It cannot be read, or a newer nmm wrote it. If an older one wrote it,
+                the error is an OutdatedCatalogError.
         """
         with translated(file):
-            connection = connect_to_read(file)
-        catalog = cls(file, connection)
+            connection = CatalogConnection(file, connect_to_read(file))
         try:
-            catalog._check_schema()
-            if 0 < catalog._schema() < SCHEMA:
+            version = checked_schema(connection)
+            if 0 < version < SCHEMA:
                 raise OutdatedCatalogError(
                     f"The index in {file.parent} was written by an older nmm.",
-                    why=f"Its schema is number {catalog._schema()}, and this nmm's {SCHEMA}.",
-                    hint="Bring it up to date with: nmm index",
+                    why=f"Its schema is number {version}, and this nmm's {SCHEMA}.",
+                    code="catalog-older-schema",
+                    path=file.parent,
                 )
-            if catalog._schema() == 0:
+            if version == 0:
                 raise NoIndexError(
                     f"The index in {file.parent} was never finished.",
-                    hint="Make it with: nmm index FOLDER",
+                    code="index-unfinished",
+                    path=file.parent,
                 )
         except NmmError:
-            catalog.close()
+            connection.close()
             raise
-        return catalog
-
-    def _schema(self) -> int:
-        return self._number("PRAGMA user_version")
-
-    def _check_schema(self) -> None:
-        version = self._schema()
-        if version > SCHEMA:
-            raise CatalogError(
-                f"The index in {self.file.parent} was written by a newer nmm.",
-                why=f"Its schema is number {version}; this nmm knows up to {SCHEMA}.",
-                hint="Upgrade nmm with: python -m pip install --upgrade nmm",
-            )
+        return cls(connection)
 
     def close(self) -> None:
-        self._connection.close()
+        """Close the catalog."""
+        self.connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -98,40 +109,13 @@ class Catalog:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _rows(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
-        with translated(self.file), closing(self._connection.execute(sql, parameters)) as cursor:
-            yield from cursor
-
-    def _all(self, columns: str, sql: str, parameters: Sequence[object] = ()) -> list[list[Any]]:
-        """Columns of all rows of a query, by the names that they have in it; bytes cannot be any.
-
-        As one value: with every row, SQLite gives Python's lock back and waits for it again,
-        which other threads may hold for a while.
-        """
-        one = f"SELECT json_group_array(json_array({columns})) FROM ({sql})"  # noqa: S608
-        found = self._first(one, parameters)
-        rows: list[list[Any]] = json.loads(found[0]) if found else []
-        return rows
-
-    def _first(self, sql: str, parameters: Sequence[object] = ()) -> tuple[Any, ...] | None:
-        return next(self._rows(sql, parameters), None)
-
-    def _number(self, sql: str, parameters: Sequence[object] = ()) -> int:
-        return int(next(self._rows(sql, parameters))[0])
-
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Everything read inside is of one moment, whatever a writer does meanwhile."""
-        with translated(self.file):
-            self._connection.execute("BEGIN")
-        try:
-            yield
-        finally:
-            self._connection.rollback()
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Read everything inside as of one moment, whatever a writer does meanwhile."""
+        return self.connection.snapshot()
 
     def settings(self) -> Settings | None:
         """The model of the index; None as long as nothing was embedded."""
-        found = dict(self._rows("SELECT key, value FROM settings"))
+        found = dict(self.connection.rows("SELECT key, value FROM settings"))
         try:
             return Settings(*(found[key] for key in Settings._fields))
         except KeyError:
@@ -139,30 +123,30 @@ class Catalog:
 
     def generation(self) -> int:
         """A number that grows with every committed batch that adds or removes vectors."""
-        row = self._first("SELECT value FROM settings WHERE key = 'generation'")
+        row = self.connection.first("SELECT value FROM settings WHERE key = 'generation'")
         return row[0] if row else 0
 
     def version(self) -> int:
         """A number that is another one when another process has written, whatever it was."""
-        return self._number("PRAGMA data_version")
+        return self.connection.scalar("PRAGMA data_version")
 
     def rebuild(self) -> str | None:
         """What names the rebuild that this catalog was made by; None if by none."""
-        row = self._first("SELECT value FROM settings WHERE key = 'rebuild'")
+        row = self.connection.first("SELECT value FROM settings WHERE key = 'rebuild'")
         return row[0] if row else None
 
     def last_id(self, table: str) -> int:
         """The greatest id that a table ever gave."""
-        row = self._first("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,))
+        row = self.connection.first("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,))
         return row[0] if row else 0
 
     def last_file(self) -> int:
         """The greatest id of a file: there are not more, and about as many."""
-        return self._number("SELECT ifnull(max(id), 0) FROM files")
+        return self.connection.scalar("SELECT ifnull(max(id), 0) FROM files")
 
     def roots(self) -> list[Root]:
         """All roots, by path."""
-        rows = self._rows("SELECT id, path FROM roots ORDER BY path")
+        rows = self.connection.rows("SELECT id, path FROM roots ORDER BY path")
         return [Root(number, Path(path)) for number, path in rows]
 
     def top_names(self, root: Root, most: int) -> list[str]:
@@ -170,7 +154,7 @@ class Catalog:
         found, after = [], ""
         sql = "SELECT path FROM files WHERE root_id = ? AND path >= ? ORDER BY path LIMIT 1"
         for _ in range(most):
-            row = self._first(sql, (root.id, after))
+            row = self.connection.first(sql, (root.id, after))
             if row is None:
                 break
             name, below, _ = row[0].partition("/")
@@ -187,22 +171,22 @@ class Catalog:
             "count(*) FILTER (WHERE kind = 'text'), count(*) FILTER (WHERE status = 'skipped') "
             "FROM files LEFT JOIN contents ON contents.id = content_id GROUP BY root_id"
         )
-        return {root: (files, *rest) for root, files, *rest in self._rows(sql)}
+        return {root: (files, *rest) for root, files, *rest in self.connection.rows(sql)}
 
     def mount(self, root: Root) -> Path | None:
         """The mount point that a root lay on when it was last indexed; None if not known."""
-        row = self._first("SELECT mount FROM roots WHERE id = ?", (root.id,))
+        row = self.connection.first("SELECT mount FROM roots WHERE id = ?", (root.id,))
         return Path(row[0]) if row and row[0] else None
 
     def mounts(self, root: Root) -> list[str]:
         """The mount points that there were below a root, relative to it."""
         sql = "SELECT path FROM mounts WHERE root_id = ? ORDER BY path"
-        return [path for (path,) in self._rows(sql, (root.id,))]
+        return [path for (path,) in self.connection.rows(sql, (root.id,))]
 
     def file_row(self, root: Root, path: str) -> FileRow | None:
         """What is known of a file, by its path relative to its root."""
         sql = "SELECT id, size, mtime_ns, status, content_id FROM files WHERE root_id=? AND path=?"
-        row = self._first(sql, (root.id, path))
+        row = self.connection.first(sql, (root.id, path))
         return FileRow(*row) if row else None
 
     def file_rows(self, root: Root, paths: Sequence[str]) -> dict[str, FileRow]:
@@ -212,17 +196,20 @@ class Catalog:
             # Crossed, for SQLite would go through all files of the root instead.
             "FROM json_each(?) CROSS JOIN files ON root_id = ? AND files.path = value"
         )
-        return {path: FileRow(*row) for path, *row in self._rows(sql, (json.dumps(paths), root.id))}
+        return {
+            path: FileRow(*row)
+            for path, *row in self.connection.rows(sql, (json.dumps(paths), root.id))
+        }
 
     def content_id(self, digest: bytes) -> int | None:
         """The content with that hash, if it is in the catalog."""
-        row = self._first("SELECT id FROM contents WHERE hash = ?", (digest,))
+        row = self.connection.first("SELECT id FROM contents WHERE hash = ?", (digest,))
         return row[0] if row else None
 
     def file_counts(self) -> dict[str, int]:
         """Number of files by status, and of indexed ones by kind."""
-        by_status = self._rows("SELECT status, count(*) FROM files GROUP BY status")
-        by_kind = self._rows(
+        by_status = self.connection.rows("SELECT status, count(*) FROM files GROUP BY status")
+        by_kind = self.connection.rows(
             "SELECT kind, count(*) FROM files JOIN contents ON contents.id = content_id "
             "GROUP BY kind"
         )
@@ -231,12 +218,14 @@ class Catalog:
     def vector_count(self, kind: Kind | None = None, *, after: int = 0) -> int:
         """Number of vectors, of one kind, then of those after a chunk, or of both."""
         if kind is None:
-            return self._number("SELECT count(*) FROM vectors")
-        return self._number("SELECT count(*) FROM chunks WHERE kind = ? AND id > ?", (kind, after))
+            return self.connection.scalar("SELECT count(*) FROM vectors")
+        return self.connection.scalar(
+            "SELECT count(*) FROM chunks WHERE kind = ? AND id > ?", (kind, after)
+        )
 
     def skipped(self) -> Iterator[tuple[str, str]]:
         """The absolute path of each skipped file, and why."""
-        rows = self._rows(
+        rows = self.connection.rows(
             "SELECT roots.path, files.path, reason FROM files JOIN roots ON roots.id = root_id "
             "WHERE status = 'skipped' ORDER BY roots.path, files.path"
         )
@@ -245,14 +234,16 @@ class Catalog:
 
     def last_chunk(self, kind: Kind) -> int:
         """The greatest id of a chunk of a kind; 0 if there is none."""
-        return self._number("SELECT ifnull(max(id), 0) FROM chunks WHERE kind = ?", (kind,))
+        return self.connection.scalar(
+            "SELECT ifnull(max(id), 0) FROM chunks WHERE kind = ?", (kind,)
+        )
 
     def chunk_ids(self, kind: Kind, *, upto: int = MAX_ID) -> NDArray[np.int64]:
         """All ids of chunks of a kind up to one, in order, shape (n,)."""
         import numpy as np
 
         sql = "SELECT id FROM chunks WHERE kind = ? AND id <= ? ORDER BY id"
-        return np.fromiter((row[0] for row in self._rows(sql, (kind, upto))), np.int64)
+        return np.fromiter((row[0] for row in self.connection.rows(sql, (kind, upto))), np.int64)
 
     def vectors(
         self, kind: Kind, *, after: int = 0, upto: int = MAX_ID, every: int = 1
@@ -277,14 +268,14 @@ class Catalog:
                 "JOIN vectors ON chunk_id = id WHERE number % ? = 0 ORDER BY id"
             )
             parameters = (kind, after, upto, every)
-        yield from self._blocks(sql, parameters)
+        yield from self.connection.blocks(sql, parameters)
 
     def vectors_of(
         self, chunks: Sequence[int]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Vectors of certain chunks, in blocks as of :meth:`vectors`; of those that are there."""
         sql = "SELECT chunk_id, vector FROM json_each(?) CROSS JOIN vectors ON chunk_id = value"
-        yield from self._blocks(sql, (json.dumps(chunks),))
+        yield from self.connection.blocks(sql, (json.dumps(chunks),))
 
     def vectors_of_content(
         self, digest: bytes
@@ -298,32 +289,12 @@ class Catalog:
             "JOIN vectors ON chunk_id = chunks.id WHERE hash = ? "
             "AND EXISTS (SELECT 1 FROM files WHERE files.content_id = contents.id)"
         )
-        yield from self._blocks(sql, (digest,))
-
-    def _blocks(
-        self, sql: str, parameters: tuple[object, ...]
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        import numpy as np
-
-        with (
-            translated(self.file),
-            closing(self._connection.execute(sql, parameters)) as cursor,
-        ):
-            while rows := cursor.fetchmany(VECTORS_PER_BLOCK):
-                ids, blobs = zip(*rows, strict=True)
-                try:
-                    matrix = np.frombuffer(b"".join(blobs), VECTOR_DTYPE).reshape(len(ids), -1)
-                except ValueError as error:
-                    raise CatalogError(
-                        f"The catalog {self.file} holds vectors of different lengths.",
-                        hint="Mend it with: nmm doctor --repair",
-                    ) from error
-                yield np.array(ids, np.int64), matrix.astype(np.float32)
+        yield from self.connection.blocks(sql, (digest,))
 
     def chunks_of(self, contents: Collection[int]) -> list[int]:
         """Ids of all chunks of some contents."""
         sql = "SELECT chunks.id FROM json_each(?) CROSS JOIN chunks ON content_id = value"
-        return [chunk for (chunk,) in self._rows(sql, (json.dumps([*contents]),))]
+        return [chunk for (chunk,) in self.connection.rows(sql, (json.dumps([*contents]),))]
 
     def hits(
         self,
@@ -340,7 +311,7 @@ class Catalog:
         import numpy as np
 
         condition, parameters = where or ("TRUE", ())
-        rows = self._rows(
+        rows = self.connection.rows(
             "SELECT roots.path, files.path, chunks.kind, vector, line_start, line_end, text, "  # noqa: S608
             "width, height, contents.id, chunks.id, files.id "
             "FROM json_each(?) CROSS JOIN chunks ON chunks.id = value "
@@ -361,23 +332,20 @@ class Catalog:
             for root, path, kind, vector, *rest in rows
         ]
 
-    def word_fault(self) -> str:
-        """What is wrong with the tables of words; empty if nothing is."""
-        with self.snapshot(), translated(self.file):
-            return full_text.fault(self._connection)
-
     def scale(self, kind: Kind) -> Scale | None:
         """The scale of a kind's cosines, if it was measured."""
-        row = self._first("SELECT centre, unit FROM scales WHERE kind = ?", (kind,))
+        row = self.connection.first("SELECT centre, unit FROM scales WHERE kind = ?", (kind,))
         return Scale(*row) if row else None
 
     def scale_measured(self, kind: Kind) -> tuple[int, int] | None:
         """The generation that the scale of a kind was measured in, and of how many vectors."""
-        row = self._first("SELECT generation, vectors FROM scales WHERE kind = ?", (kind,))
+        row = self.connection.first(
+            "SELECT generation, vectors FROM scales WHERE kind = ?", (kind,)
+        )
         return (row[0], row[1]) if row else None
 
     def segments(self, kind: Kind) -> list[Segment]:
         """The derived files of a kind's vectors, in the order of their ranges."""
         columns = ", ".join(Segment._fields)
         sql = f"SELECT {columns} FROM segments WHERE kind = ? ORDER BY last_chunk"  # noqa: S608
-        return [Segment(*row) for row in self._rows(sql, (kind,))]
+        return [Segment(*row) for row in self.connection.rows(sql, (kind,))]

@@ -108,7 +108,10 @@ def _compared(moment: str, sign: str) -> Condition:
         local = datetime.fromisoformat(moment).replace(microsecond=0)
     except ValueError as error:
         raise UsageError(
-            f"{moment!r} is no time.", hint="Write it as in 2023-05-01T18:30:00."
+            f"{moment!r} is not a time.",
+            code="time-invalid",
+            hint="Write it as in 2023-05-01T18:30:00.",
+            value=moment,
         ) from error
     if local.tzinfo:
         local = local.astimezone().replace(tzinfo=None)

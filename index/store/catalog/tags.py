@@ -39,7 +39,7 @@ def tags(catalog: Catalog, most: int = MAX_ID) -> list[Tag]:
         f"SELECT label, count(*) FROM {HELD} GROUP BY label "  # noqa: S608
         "ORDER BY count(*) DESC, label LIMIT ?"
     )
-    return [Tag(*row) for row in catalog._rows(sql, (most,))]
+    return [Tag(*row) for row in catalog.connection.rows(sql, (most,))]
 
 
 def give(
@@ -56,17 +56,17 @@ def give(
         CatalogError: SQLite cannot write the catalog; then nothing is changed.
     """
     with writer.batch():
-        writer._database.execute("CREATE TEMP TABLE given (hash BLOB PRIMARY KEY, label TEXT)")
-        writer._connection.executemany("INSERT OR REPLACE INTO given VALUES (?, ?)", given)
-        writer._database.execute(
+        writer.connection.execute("CREATE TEMP TABLE given (hash BLOB PRIMARY KEY, label TEXT)")
+        writer.connection.execute_many("INSERT OR REPLACE INTO given VALUES (?, ?)", given)
+        writer.connection.execute(
             "DELETE FROM tags WHERE label IN (SELECT value FROM json_each(?)) "
             "AND hash IN (SELECT hash FROM temp.given)",
             (json.dumps(labels),),
         )
-        writer._database.execute(
+        writer.connection.execute(
             "INSERT INTO tags (label, hash) SELECT label, hash FROM temp.given WHERE label NOT NULL"
         )
-        writer._database.execute("DROP TABLE temp.given")
+        writer.connection.execute("DROP TABLE temp.given")
 
 
 def take_away(writer: CatalogWriter, labels: Sequence[str]) -> int:
@@ -79,8 +79,8 @@ def take_away(writer: CatalogWriter, labels: Sequence[str]) -> int:
     named = (json.dumps(labels),)
     with writer.batch():
         sql = f"SELECT count(DISTINCT files.id) FROM {HELD} WHERE {chosen}"  # noqa: S608
-        files = writer._number(sql, named)
-        writer._database.execute(f"DELETE FROM tags WHERE {chosen}", named)  # noqa: S608
+        files = writer.connection.scalar(sql, named)
+        writer.connection.execute(f"DELETE FROM tags WHERE {chosen}", named)  # noqa: S608
     return files
 
 
@@ -91,4 +91,4 @@ def drop_unheld(writer: CatalogWriter) -> None:
         CatalogError: SQLite cannot write the catalog.
     """
     with writer.batch():
-        writer._database.execute(DROP_UNHELD)
+        writer.connection.execute(DROP_UNHELD)

@@ -18,9 +18,9 @@ from typing import Any
 
 from nmm.index.common.atomic_files import fsync_path
 from nmm.index.store.catalog.connection import translated
-from nmm.index.store.catalog.transactions import TABLES
+from nmm.index.store.catalog.replacement import TABLES
+from nmm.index.store.catalog.transactions import connect_to_write
 from nmm.index.store.catalog.types import Settings
-from nmm.index.store.catalog.writer import CatalogWriter
 from nmm.index.store.layout import IndexFolder
 
 # What is read; `segments` and `loose` follow from it.
@@ -66,8 +66,7 @@ def salvage(folder: IndexFolder) -> Salvaged | None:
     patched = folder.catalog.with_name(f"{folder.catalog.name}.patched")
     try:
         _delete(new)
-        with CatalogWriter.create(new):
-            pass
+        connect_to_write(new).close()
         source = _open(folder.catalog, patched, new)
         if source is None:
             return None

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from nmm.index.errors import ArchiveError
 from nmm.index.store.catalog.migrations import schema_at, schema_of
 from nmm.index.store.catalog.reader import SCHEMA, Catalog
-from nmm.index.store.catalog.transactions import TABLES
+from nmm.index.store.catalog.replacement import TABLES
 from nmm.index.store.catalog.types import KINDS, Settings
 
 # A filtered search sets aside a bit for every id up to the greatest.
@@ -104,7 +104,7 @@ def check_rows(catalog: Catalog) -> Settings:
     Raises:
         ArchiveError: Saying what is wrong.
     """
-    connection = catalog._connection
+    connection = catalog.connection.sqlite
     with _refused():
         for table in (*TABLES, "sqlite_sequence"):
             _check_types(connection, table)
@@ -194,7 +194,7 @@ def _check_vectors(catalog: Catalog, settings: Settings) -> None:
 
     size = 2 * settings.dimension
     with _refused():
-        other = catalog._connection.execute(
+        other = catalog.connection.sqlite.execute(
             "SELECT 1 FROM vectors WHERE length(vector) != ? LIMIT 1", (size,)
         ).fetchone()
     if other:
@@ -217,23 +217,23 @@ def _refused() -> Iterator[None]:
 def damaged(why: str) -> ArchiveError:
     """The error for an archive that is not as it was when it was made."""
     return ArchiveError(
-        "The archive is damaged.", why=why, hint="Copy it again, or make it again: nmm export FILE"
+        "The archive is damaged.",
+        code="archive-damaged",
+        why=why,
+        hint="Copy it again, or export the index again.",
     )
 
 
 def not_ours(why: str) -> ArchiveError:
     """The error for an archive that nmm did not make."""
     return ArchiveError(
-        "This is not an archive that nmm export made; nothing of it was taken.",
+        "No export of nmm made this archive. Nothing was imported.",
+        code="archive-not-ours",
         why=why,
-        hint="Make one where the index is, with: nmm export FILE",
+        hint="Export the index again.",
     )
 
 
 def newer(why: str) -> ArchiveError:
     """The error for an archive of a newer nmm."""
-    return ArchiveError(
-        "The archive was made by a newer nmm.",
-        why=why,
-        hint="Upgrade nmm with: python -m pip install --upgrade nmm",
-    )
+    return ArchiveError("A newer nmm made this archive.", code="archive-newer-format", why=why)

@@ -126,8 +126,10 @@ def write(index: Any, path: Path, *, form: Form, trained: int, last_chunk: int) 
             path.unlink()
         raise CatalogError(
             f"The search file {path} cannot be written.",
+            code="search-file-not-writable",
             why=error.strerror or str(error),
-            hint="Make room on that disk and run nmm index again; nothing is lost.",
+            hint="Free some space on that disk, and index again. Nothing is lost.",
+            path=path,
         ) from error
     return Segment(
         name=path.name,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from nmm.index.store.catalog.reader import VECTORS_PER_BLOCK, Catalog
+from nmm.index.store.catalog.connection import VECTORS_PER_BLOCK
+from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import Kind, Segment
 
 if TYPE_CHECKING:

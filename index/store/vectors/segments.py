@@ -173,8 +173,10 @@ def move(source: IndexFolder, target: IndexFolder) -> None:
     except OSError as error:
         raise CatalogError(
             f"The search files in {source.vectors} cannot be moved.",
+            code="search-files-not-movable",
             why=error.strerror or str(error),
-            hint="Make room on that disk and give the same command again; it goes on from here.",
+            hint="Free some space on that disk, and try again. The rebuild resumes.",
+            path=source.vectors,
         ) from error
 
 
