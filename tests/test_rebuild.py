@@ -35,9 +35,9 @@ pytestmark = pytest.mark.usefixtures("short_tail")
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> str:
+def pair(tiny_pair: Path) -> str:
     """The name of another model than the built-in one: a tiny pair in a folder."""
-    return str(write_tiny_pair(tmp_path_factory.mktemp("models") / "pair"))
+    return str(tiny_pair)
 
 
 @pytest.fixture
