@@ -19,7 +19,7 @@ from nmm.index.encoders.runtime.batching import BatchedEncoder
 from nmm.index.errors import IndexLockedError, ModelError, UsageError
 from nmm.index.events import Event, FileProcessed, RebuildStarted, RebuildUnfinished
 from nmm.index.indexing.indexer import build
-from nmm.index.indexing.pipeline import Options
+from nmm.index.indexing.options import IndexOptions
 from nmm.index.maintenance.status import status
 from nmm.index.search.engine import open_search
 from nmm.index.search.query import Query, Term
@@ -29,15 +29,15 @@ from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
-ONE_BY_ONE = Options(batch_size=1)
+ONE_BY_ONE = IndexOptions(batch_size=1)
 
 pytestmark = pytest.mark.usefixtures("short_tail")
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> str:
+def pair(tiny_pair: Path) -> str:
     """The name of another model than the built-in one: a tiny pair in a folder."""
-    return str(write_tiny_pair(tmp_path_factory.mktemp("models") / "pair"))
+    return str(tiny_pair)
 
 
 @pytest.fixture

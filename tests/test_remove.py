@@ -12,7 +12,7 @@ from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import IndexLockedError, NoIndexError, UsageError
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
-from nmm.index.indexing.pipeline import Options
+from nmm.index.indexing.options import IndexOptions
 from nmm.index.maintenance.remove import remove
 from nmm.index.maintenance.status import status
 from nmm.index.search import engine as search_module
@@ -139,7 +139,7 @@ def test_what_a_search_printed_through_a_link_can_be_removed(
     root.mkdir()
     (root / "real.txt").write_text("A note about tea.")
     (root / "alias.txt").symlink_to(root / "real.txt")
-    build([root], folder, options=Options(follow_symlinks=True))
+    build([root], folder, options=IndexOptions(follow_symlinks=True))
     assert remove([root / "alias.txt"], folder) == 1
     assert status(folder).files == 1
     with Catalog.open(folder.catalog) as catalog:

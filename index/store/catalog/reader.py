@@ -206,6 +206,12 @@ class Catalog:
         row = self.connection.first("SELECT id FROM contents WHERE hash = ?", (digest,))
         return row[0] if row else None
 
+    def content_ids(self, digests: Collection[bytes]) -> dict[bytes, int]:
+        """Return the rows of some contents by their hashes, of those that are in the catalog."""
+        places = ", ".join("?" for _ in digests)
+        sql = f"SELECT hash, id FROM contents WHERE hash IN ({places})"  # noqa: S608
+        return dict(self.connection.rows(sql, tuple(digests)))
+
     def file_counts(self) -> dict[str, int]:
         """Number of files by status, and of indexed ones by kind."""
         by_status = self.connection.rows("SELECT status, count(*) FROM files GROUP BY status")

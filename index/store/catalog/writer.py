@@ -155,20 +155,32 @@ class CatalogWriter(Catalog):
         status: str,
         content_id: int | None = None,
         reason: str | None = None,
+        is_new: bool | None = None,
     ) -> None:
-        """Add a file, or replace its row, and mark it as seen."""
-        known = self.file_row(root, path)
+        """Add a file, or replace its row, and mark it as seen.
+
+        `is_new` says that the catalog has no row of the file; None if that is to be looked up.
+        """
+        if is_new is None:
+            is_new = self.file_row(root, path) is None
         row = (size, mtime_ns, status, reason, content_id, root.id, path)
-        self.connection.execute(
-            "INSERT INTO files (size, mtime_ns, status, reason, content_id, root_id, path) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (root_id, path) DO UPDATE SET "
-            "size = excluded.size, mtime_ns = excluded.mtime_ns, status = excluded.status, "
-            "reason = excluded.reason, content_id = excluded.content_id",
-            row,
-        )
+        if is_new:
+            self.connection.execute(
+                "INSERT INTO files (size, mtime_ns, status, reason, content_id, root_id, path) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
+        else:
+            # An upsert would fail for the second of two copies that change in one run: its way to
+            # handle conflicts takes the place of the trigger's, which ignores them.
+            self.connection.execute(
+                "UPDATE files SET size = ?, mtime_ns = ?, status = ?, reason = ?, content_id = ? "
+                "WHERE root_id = ? AND path = ?",
+                row,
+            )
         self.connection.execute(
             "INSERT OR REPLACE INTO met SELECT id, ? FROM files WHERE root_id = ? AND path = ?",
-            (known is None, root.id, path),
+            (is_new, root.id, path),
         )
 
     def mark_seen(self, files: Iterable[FileRow]) -> None:
