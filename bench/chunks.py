@@ -20,7 +20,8 @@ from report import Figure, note
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime.loader import load_encoder
-from nmm.index.indexing.walk import FoundFile, walk
+from nmm.index.indexing.entries import FoundFile
+from nmm.index.indexing.walk import walk
 from nmm.index.media.base import Chunking, UnitRequest
 from nmm.index.media.identify import hash_file
 

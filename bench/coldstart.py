@@ -54,7 +54,7 @@ from nmm.index.index_model import settings_of
 from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
-from nmm.index.store.vectors import segments
+from nmm.index.store.vectors.factory import open_vector_index
 
 QUICK = "--counts 50 --rounds 1 --layers 1"
 
@@ -133,7 +133,7 @@ def make_index(folder: IndexFolder, model: Model, count: int) -> IndexFolder:
             with writer.batch():
                 for path in paths[start : start + 5000]:
                     add(writer, adopted, root, path, chance.standard_normal(model.dimension))
-        segments.refresh(writer, folder, model.dimension)
+        open_vector_index(folder, writer).sync(writer)
         neutral = encoder.embed_texts(calibration.NEUTRAL_QUERIES, Task.QUERY)
         if measured := calibration.measure(writer, "text", neutral):
             writer.set_scale("text", measured)

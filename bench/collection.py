@@ -28,7 +28,7 @@ from nmm.index.store.catalog.types import Root
 from nmm.index.store.catalog.vacuum import optimize_fts, vacuum
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
-from nmm.index.store.vectors import segments
+from nmm.index.store.vectors.factory import open_vector_index
 
 VECTORS_PER_BATCH = 5000
 FILES_PER_FOLDER = 200
@@ -76,7 +76,7 @@ def fill(folder: IndexFolder, encoder: Encoder, count: int) -> None:
     with open_for_writing(folder) as writer:
         writer.set_settings(settings_of(encoder))
         adopted, _ = adopt_root(writer, root)
-        with segments.in_background(writer, folder, encoder.model.dimension) as poll:
+        with open_vector_index(folder, writer).background(writer) as poll:
             for start in range(0, count, VECTORS_PER_BATCH):
                 size = min(VECTORS_PER_BATCH, count - start)
                 with writer.batch():

@@ -29,7 +29,7 @@ from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.types import Root
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
-from nmm.index.store.vectors import segments
+from nmm.index.store.vectors.factory import open_vector_index
 
 QUICK = "--unchanged 500 --sizes 0 1000 --added 50 --rounds 1 --memory 50 100"
 NMM = Path(sys.executable).with_name("nmm")
@@ -74,7 +74,7 @@ def fill(folder: IndexFolder, root: Path, count: int) -> None:
             with writer.batch():
                 for path in paths[start : start + 5000]:
                     add(writer, adopted, root, path, chance.standard_normal(MINI.dimension))
-        segments.refresh(writer, folder, MINI.dimension)
+        open_vector_index(folder, writer).sync(writer)
 
 
 def add(

@@ -40,7 +40,7 @@ from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.media.base import Chunking, UnitRequest
 from nmm.index.media.identify import hash_file
 from nmm.index.media.image.decode import MAX_PIXELS, decode
-from nmm.index.store.catalog.types import Scale
+from nmm.index.store.catalog.types import Calibration
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,9 +57,9 @@ PASSAGE = 600
 # and queries, and off images.
 GAP = 0.7
 
-SCALES: dict[str, Callable[[Floats], Scale]] = {
-    "cosine": lambda _: Scale(0, 1),
-    "standard deviations": lambda neutral: Scale(float(neutral.mean()), float(neutral.std())),
+SCALES: dict[str, Callable[[Floats], Calibration]] = {
+    "cosine": lambda _: Calibration(0, 1),
+    "standard deviations": lambda neutral: Calibration(float(neutral.mean()), float(neutral.std())),
     "in use: one in a thousand": fit,
 }
 
@@ -250,11 +250,11 @@ def print_mixed(title: str, c: Collection) -> None:
 
 
 def both(
-    c: Collection, queries: Floats, of_images: Scale, of_texts: Scale
+    c: Collection, queries: Floats, of_images: Calibration, of_texts: Calibration
 ) -> tuple[Floats, Floats]:
     """Scores of images and of texts for queries."""
-    images = (queries @ c.images.T - of_images.centre) / of_images.unit
-    texts = (queries @ c.texts.T - of_texts.centre) / of_texts.unit
+    images = (queries @ c.images.T - of_images.median) / of_images.spread
+    texts = (queries @ c.texts.T - of_texts.median) / of_texts.spread
     return images, texts
 
 

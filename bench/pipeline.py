@@ -54,7 +54,7 @@ from nmm.index.encoders.registry import CLIP_VIT_B_16, MINI, PREPROCESSOR, TOKEN
 from nmm.index.encoders.resolve import find_model
 from nmm.index.encoders.runtime.devices import available_cpus
 from nmm.index.encoders.runtime.loader import load_encoder
-from nmm.index.indexing.batching import CHUNKS_PER_IMAGE
+from nmm.index.indexing.embed import TEXTS_PER_IMAGE
 from nmm.index.indexing.prepare import PreparedFile, ReadRequest, prepare_file
 from nmm.index.media.base import Chunking, UnitRequest
 from nmm.index.media.identify import hash_file
@@ -160,7 +160,7 @@ def texts_alone(paths: Sequence[Path], model: Model) -> tuple[Callable[[], objec
     for path in paths:
         units = hash_file(path).read(UnitRequest(1, 1, chunking)).units
         texts += [str(unit.payload) for unit in units]
-    size = encoder.batch_size * CHUNKS_PER_IMAGE
+    size = encoder.batch_size * TEXTS_PER_IMAGE
 
     def run() -> None:
         for start in range(0, len(texts), size):

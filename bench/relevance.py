@@ -48,7 +48,7 @@ from nmm.index.search.query import Query, SearchMode
 from nmm.index.search.request import SearchRequest
 from nmm.index.search.result import SearchResult
 from nmm.index.store.catalog.reader import Catalog
-from nmm.index.store.catalog.types import KINDS, Scale
+from nmm.index.store.catalog.types import KINDS, Calibration
 from nmm.index.store.layout import IndexFolder
 
 QUICK = "--no-emoji"
@@ -230,9 +230,9 @@ def answer(collection: Collection, mode: SearchMode) -> tuple[list[Answer], list
                 if item in seen or len(found.right) == FIRST:
                     continue
                 seen.add(item)
-                scale: Scale = scales[result.type]
+                scale: Calibration = scales[result.type]
                 found.right.append(item in right)
-                found.cosine.append(result.score * scale.unit + scale.centre)
+                found.cosine.append(result.score * scale.spread + scale.median)
                 found.score.append(result.score)
                 found.strong.append(not result.weak)
             return found

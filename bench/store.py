@@ -35,7 +35,8 @@ from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import segments
-from nmm.index.store.vectors.searcher import NearestVectors
+from nmm.index.store.vectors.factory import open_vector_index
+from nmm.index.store.vectors.segment_table import read_segments
 
 QUICK = "--sizes 5000 --no-both --no-peers"
 DIMENSION = 768
@@ -146,15 +147,22 @@ def of_nmm(folder: Path, vectors: Vectors, asked: Asked) -> Row:
     built = time.perf_counter() - started
     started = time.perf_counter()
     with Catalog.open(index.catalog) as catalog:
-        nearest = NearestVectors(catalog, index, "text")
-        nearest.search(asked.queries[0], NEIGHBOURS)
+        nearest = open_vector_index(index, catalog)
+        nearest.search(asked.queries[0], NEIGHBOURS, "text")
         opened = time.perf_counter() - started
 
         def search(query: Vectors) -> list[int]:
-            return [n - 1 for n in nearest.search(query, NEIGHBOURS).tolist()]
+            ids, _ = nearest.search(query, NEIGHBOURS, "text")
+            # As every result is scored again.
+            scores = {
+                int(n): float(vector @ query)
+                for some, vectors in catalog.vectors_of(ids.tolist())
+                for n, vector in zip(some, vectors, strict=True)
+            }
+            return [n - 1 for n in sorted(scores, key=lambda n: -scores[n])]
 
         figures = timed(search, asked)
-        (segment,) = catalog.segments("text") or [None]
+        (segment,) = read_segments(catalog, "text") or [None]
     form = f"nmm ({segment.form if segment else 'catalog alone'})"
     return Row(form, built, megabytes(folder), opened, *figures)
 

@@ -1,4 +1,4 @@
-"""One list of images and texts that is fair to both.
+"""Score calibration, so that images and texts can be ranked in one list.
 
 The cosines of a model's two kinds are not on one scale: those of two texts can lie far
 above those of a text and an image, relevant or not (the modality gap; Liang et al., 2022,
@@ -6,10 +6,10 @@ above those of a text and an image, relevant or not (the modality gap; Liang et 
 the right picture. So each kind is measured against queries that have nothing to do with
 the collection, and
 
-    score = (cosine - centre) / unit
+    score = (cosine - median) / spread
 
-where the centre is the median of their cosines with the items of that kind, and the unit
-reaches from there to the cosine that one in a thousand of these pairs exceeds. A score of
+where the median is that of their cosines with the items of the kind, and the spread reaches
+from there to the cosine that one in a thousand of these pairs exceeds. A score of
 1 says: unrelated queries fit an item of this kind so well once in a thousand times. The
 score is blind to any shift and stretch of a kind's cosines, and within a kind the order
 stays that of the cosine. It is what QB-Norm (Bogolin et al., 2022) does by item, done by
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 from nmm.index.common.array_cache import load_or_compute
 from nmm.index.encoders.base import Encoder, Task
 from nmm.index.store.catalog.reader import Catalog
-from nmm.index.store.catalog.types import Kind, Scale
+from nmm.index.store.catalog.types import Calibration, Kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,40 +104,40 @@ NEUTRAL_QUERIES = (
     "wifi password",
 )
 
-# Vectors that a scale is measured on, at most; more change its third digit.
-SAMPLE = 4096
+# Vectors that a calibration is measured on, at most; more change its third digit.
+CALIBRATION_SAMPLE = 4096
 # Of more vectors, so many must come or go, as a part of all, before one is measured again.
 DRIFT = 0.1
-# How rare a neutral pair is that scores 1.
+# One neutral pair in a thousand scores 1 or more.
 RARE = 0.001
-# For vectors that every query fits the same.
-LEAST_UNIT = 1e-3
+# For vectors that have the same cosine with every query.
+MIN_SPREAD = 1e-3
 
 
-def measure(catalog: Catalog, kind: Kind, neutral: NDArray[np.float32]) -> Scale | None:
-    """The scale of a kind's cosines with neutral queries; None if there are no vectors.
+def measure(catalog: Catalog, kind: Kind, neutral: NDArray[np.float32]) -> Calibration | None:
+    """Return the calibration of a kind from neutral queries; None if there are no vectors.
 
     `neutral` holds the query vectors, shape (queries, dimension).
     """
     import numpy as np
 
-    every = catalog.vector_count(kind) // SAMPLE + 1
+    every = catalog.vector_count(kind) // CALIBRATION_SAMPLE + 1
     cosines = [vectors @ neutral.T for _, vectors in catalog.vectors(kind, every=every)]
     if not cosines:
         return None
     return fit(np.concatenate(cosines))
 
 
-def fit(cosines: NDArray[np.float32]) -> Scale:
-    """The scale of a kind, from the cosines of its items with neutral queries."""
+def fit(cosines: NDArray[np.float32]) -> Calibration:
+    """Return the calibration of a kind, from the cosines of its items with neutral queries."""
     import numpy as np
 
-    centre, rare = np.quantile(cosines, (0.5, 1 - RARE))
-    return Scale(float(centre), max(float(rare - centre), LEAST_UNIT))
+    median, rare = np.quantile(cosines, (0.5, 1 - RARE))
+    return Calibration(float(median), max(float(rare - median), MIN_SPREAD))
 
 
 def neutral_vectors(encoder: Encoder) -> NDArray[np.float32]:
-    """The vectors of the neutral queries, shape (queries, dimension), kept beside their model.
+    """Return the vectors of the neutral queries, shape (queries, dimension), cached with the model.
 
     They are the same for every index that a model makes. So they are embedded once, and a run
     that finds nothing but images never opens the text tower.

@@ -94,9 +94,14 @@ def mini(model_cache: Path) -> OnnxEncoder:
 
 
 @pytest.fixture(scope="session")
-def tiny_pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_pair(once: Once, model_cache: Path) -> Path:
     """A pair with random weights, in a folder: a model with prefixes that is prepared quickly."""
-    return write_tiny_pair(tmp_path_factory.mktemp("tiny") / "pair")
+
+    def make(folder: Path) -> None:
+        write_tiny_pair(folder / "pair")
+
+    # Beside the compiled models, whose names are made of its path.
+    return once("tiny", make, below=model_cache / "pairs") / "pair"
 
 
 @pytest.fixture

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import platform
+import shutil
+import time
 from importlib.metadata import version
 from pathlib import Path
 
 from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.registry import MINI
 
+MONTH = 30 * 24 * 3600  # seconds
 ROOT = Path(__file__).parent.parent
 SOURCES = ("index/encoders/export", "index/encoders/families", "tests/pairs.py")
 PACKAGES = ("onnx", "onnxruntime", "onnxscript", "tokenizers", "torch")
@@ -49,5 +53,16 @@ def key() -> str:
     return digest.hexdigest()[:16]
 
 
+def delete_unused(folders: Path, used: Path) -> None:
+    """Delete the folders of other keys that no run has used for a month."""
+    for folder in folders.iterdir():
+        if folder != used and time.time() - folder.stat().st_mtime > MONTH:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 if __name__ == "__main__":
-    print(ROOT / ".cache" / "models" / key())
+    cache = ROOT / ".cache" / "models" / key()
+    cache.mkdir(parents=True, exist_ok=True)
+    os.utime(cache)
+    delete_unused(cache.parent, cache)
+    print(cache)

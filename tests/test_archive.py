@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support import Nmm
+from vector_search import nearest_chunks
 
 from nmm.index.common import atomic_files as replace_module
 from nmm.index.errors import ArchiveError, NoIndexError, OutputError, UsageError
@@ -28,11 +29,11 @@ from nmm.index.store.catalog import migrations as migrations_module
 from nmm.index.store.catalog.reader import SCHEMA, Catalog
 from nmm.index.store.catalog.removal import drop_orphans, forget
 from nmm.index.store.catalog.roots import adopt_root
-from nmm.index.store.catalog.types import KINDS, Scale, Settings
+from nmm.index.store.catalog.types import KINDS, Calibration, Settings
 from nmm.index.store.catalog.vacuum import fts_problem
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
-from nmm.index.store.vectors.searcher import NearestVectors
+from nmm.index.store.vectors.segment_table import read_segments
 
 DIMENSION = 32
 VECTORS = 60
@@ -68,7 +69,7 @@ def filled(folder: IndexFolder, tmp_path: Path, short_tail: None) -> IndexFolder
         root, _ = adopt_root(writer, tmp_path / "root")
         with writer.batch():
             writer.put_file(root, "broken.png", 1, 2, status="skipped", reason="It is broken.")
-        writer.set_scale("image", Scale(0.1, 0.2))
+        writer.set_scale("image", Calibration(0.1, 0.2))
         segments.refresh(writer, folder, DIMENSION)
     return folder
 
@@ -101,7 +102,7 @@ def dump(folder: IndexFolder, *, but: str = "segments") -> dict[str, list[tuple[
 
 def nearest(folder: IndexFolder, query: NDArray[np.float32]) -> list[list[int]]:
     with Catalog.open(folder.catalog) as catalog:
-        return [NearestVectors(catalog, folder, kind).search(query, 10).tolist() for kind in KINDS]
+        return [nearest_chunks(catalog, folder, kind, query, 10) for kind in KINDS]
 
 
 # Round trip
@@ -135,7 +136,7 @@ def test_an_index_that_was_compacted_can_be_imported(
 def test_what_is_derived_is_made_where_it_is_imported(archive: Path, target: IndexFolder) -> None:
     import_archive(archive, target)
     with Catalog.open(target.catalog) as catalog:
-        named = {segment.name for kind in KINDS for segment in catalog.segments(kind)}
+        named = {segment.name for kind in KINDS for segment in read_segments(catalog, kind)}
     assert named == {path.name for path in target.vectors.iterdir()}
     assert len(named) == 2
     assert sorted(path.name for path in target.path.iterdir() if path.is_dir()) == ["vectors"]

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,15 @@ from nmm.index.events import (
 )
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing import prepare as ready_module
-from nmm.index.indexing.batching import CHUNKS_PER_IMAGE, UNDERWAY, Batch, FileEntry
+from nmm.index.indexing.commit import commit_batches
+from nmm.index.indexing.diff import ChangedFile
+from nmm.index.indexing.embed import MAX_PENDING, TEXTS_PER_IMAGE, Embedder
 from nmm.index.indexing.indexer import build
-from nmm.index.indexing.pipeline import AHEAD, Options
+from nmm.index.indexing.options import IndexOptions
+from nmm.index.indexing.pipeline import BATCHES_AHEAD
 from nmm.index.indexing.prepare import PreparedFile, PreparedUnit
+from nmm.index.indexing.read import ReadFile
+from nmm.index.indexing.recorder import RunRecorder
 from nmm.index.maintenance.remove import remove
 from nmm.index.maintenance.status import status
 from nmm.index.media.base import Locator, MediaInfo
@@ -52,13 +57,13 @@ from nmm.index.search import engine as search_module
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.types import Settings
-from nmm.index.store.catalog.writer import open_for_writing
+from nmm.index.store.catalog.writer import CatalogWriter, open_for_writing
 from nmm.index.store.layout import IndexFolder
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and file modes")
 
 # Batches of 2 images or 8 chunks.
-SMALL = Options(batch_size=2)
+SMALL = IndexOptions(batch_size=2)
 
 pytestmark = pytest.mark.usefixtures("short_tail")
 
@@ -105,6 +110,18 @@ def write_long_text(path: Path, paragraphs: int = 40) -> None:
 
 def passage(line: int, text: str) -> PreparedUnit:
     return PreparedUnit("text", text, Locator(lines=(line, line)))
+
+
+def embed_and_commit(
+    writer: CatalogWriter, encoder: OnnxEncoder, files: Iterable[tuple[ChangedFile, PreparedFile]]
+) -> RunRecorder:
+    """The last two stages of a run, in batches of one image or four passages."""
+    recorder = RunRecorder("mini", lambda _: None)
+    embedder = Embedder(encoder, 1, writer.content_id, recorder, threading.Event())
+    batches = embedder.batches(ReadFile(*file) for file in files)
+    for committed in commit_batches(batches, writer):
+        recorder.committed(committed.changes)
+    return recorder
 
 
 def told(summary: Summary) -> dict[str, int]:
@@ -221,7 +238,7 @@ def test_a_run_tells_of_each_file(root: Path, folder: IndexFolder) -> None:
     write(root / "n.png", "no image")
     events: list[Event] = []
     summary = build(
-        [root], folder, model="mini", on_event=events.append, options=Options(count=True)
+        [root], folder, model="mini", on_event=events.append, options=IndexOptions(count=True)
     )
     assert sorted(map(repr, events)) == sorted(
         map(
@@ -413,7 +430,7 @@ def test_a_file_that_is_ignored_from_now_on_leaves(root: Path, folder: IndexFold
 
 def test_options_reach_the_walk(root: Path, folder: IndexFolder) -> None:
     write(root / ".hidden.txt", "A secret.")
-    options = Options(exclude=["*.png"], hidden=True)
+    options = IndexOptions(exclude=["*.png"], hidden=True)
     assert told(build([root], folder, options=options)) == {"added": 3}
     assert indexed(folder, root) == [".hidden.txt", "a.txt", "sub/b.txt"]
 
@@ -459,9 +476,9 @@ def test_a_file_that_breaks_leaves_until_it_is_mended(root: Path, folder: IndexF
 
 
 def test_an_option_may_let_a_skipped_file_in(root: Path, folder: IndexFolder) -> None:
-    few = Options(max_pixels=40 * 30 - 1)
+    few = IndexOptions(max_pixels=40 * 30 - 1)
     assert told(build([root], folder, options=few)) == {"added": 2, "skipped": 1}
-    enough = Options(max_pixels=40 * 30)
+    enough = IndexOptions(max_pixels=40 * 30)
     assert told(build([root], folder, options=enough)) == {"added": 1, "unchanged": 2}
 
 
@@ -672,7 +689,7 @@ def test_an_index_that_is_being_written_to_is_refused(root: Path, folder: IndexF
     holder = (
         "import sys; from pathlib import Path\n"
         "from nmm.index.store.layout import IndexFolder\n"
-        "from nmm.index.store.catalog.writer import open_for_writing\n"
+        "from nmm.index.store.catalog.writer import CatalogWriter, open_for_writing\n"
         "with open_for_writing(IndexFolder(Path(sys.argv[1]))):\n"
         "    print('held', flush=True)\n"
         "    sys.stdin.read()\n"
@@ -689,6 +706,15 @@ def test_an_index_that_is_being_written_to_is_refused(root: Path, folder: IndexF
             build([root], folder)
         process.communicate()
     assert told(build([root], folder)) == {"added": 3}
+
+
+def test_two_copies_can_change_in_one_run(root: Path, folder: IndexFolder) -> None:
+    shutil.copy(root / "a.txt", root / "copy.txt")
+    build([root], folder)
+    write(root / "a.txt", "A dog barks.")
+    write(root / "copy.txt", "A dog barks.")
+    assert told(build([root], folder)) == {"updated": 2, "unchanged": 2}
+    assert len(chunk_ids(folder)) == 3
 
 
 # A run that is stopped
@@ -714,7 +740,7 @@ def test_a_stopped_run_keeps_what_it_did_and_the_next_does_the_rest(
     done = first.added
     assert (told(first), first.interrupted) == ({"added": done}, True)
     # At least the batch that was first in turn, and no part of one that was not embedded.
-    assert min(files, CHUNKS_PER_IMAGE * 2 - 1) <= done <= files
+    assert min(files, TEXTS_PER_IMAGE * 2 - 1) <= done <= files
     assert kept == [f"{n:03}.txt" for n in range(done)]
     assert (told(second), second.interrupted) == ({"added": 20 - done, "unchanged": done}, False)
     assert len(found_by_search(folder, root)) == 20
@@ -735,7 +761,7 @@ import os, signal, sys
 from pathlib import Path
 from nmm.index.indexing.indexer import build
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
-from nmm.index.indexing.pipeline import Options
+from nmm.index.indexing.options import IndexOptions
 from nmm.index.store.layout import IndexFolder
 
 begin, batches = OnnxEncoder.submit_texts, int(sys.argv[3])
@@ -748,7 +774,7 @@ def begin_or_die(*arguments):
     return begin(*arguments)
 
 OnnxEncoder.submit_texts = begin_or_die
-build([Path(sys.argv[1])], IndexFolder(Path(sys.argv[2])), options=Options(batch_size=2))
+build([Path(sys.argv[1])], IndexFolder(Path(sys.argv[2])), options=IndexOptions(batch_size=2))
 """
 
 
@@ -800,17 +826,15 @@ def test_a_long_text_is_committed_in_parts_and_its_file_at_the_end(
                 seen.append((reader.vector_count(), reader.file_row(root, "long.txt") is None))
                 yield passage(n + 1, f"Part {n}.")
 
-        batch = Batch(writer, mini, 1, threading.Event())
         long = PreparedFile(b"hash", MediaInfo(), units())
-        complete = batch.add(FileEntry(root, "long.txt", 1, 2), long, "added")
-        batch.flush()
-        assert complete
+        recorder = embed_and_commit(writer, mini, [(ChangedFile(root, "long.txt", 1, 2), long)])
+        assert told(recorder.summary) == {"added": 1}
         assert all(without_file for _, without_file in seen)
         for n, (vectors, _) in enumerate(seen):
-            assert vectors % CHUNKS_PER_IMAGE == 0
+            assert vectors % TEXTS_PER_IMAGE == 0
             # Of the batches that were begun, two at most are not committed.
-            begun = n // CHUNKS_PER_IMAGE
-            assert begun - UNDERWAY <= vectors // CHUNKS_PER_IMAGE <= begun
+            begun = n // TEXTS_PER_IMAGE
+            assert begun - MAX_PENDING <= vectors // TEXTS_PER_IMAGE <= begun
         assert reader.vector_count() == 40
         assert reader.file_row(root, "long.txt") is not None
 
@@ -826,17 +850,18 @@ def test_a_text_that_breaks_off_leaves_nothing(
 
     with open_for_writing(folder) as writer:
         root, _ = adopt_root(writer, Path("/notes"))
-        batch = Batch(writer, mini, 1, threading.Event())
         before = PreparedFile(b"a", MediaInfo(), [passage(1, "Before it.")])
-        batch.add(FileEntry(root, "a.txt", 1, 2), before, "added")
         long = PreparedFile(b"long", MediaInfo(), units())
-        with pytest.raises(MediaError):
-            batch.add(FileEntry(root, "long.txt", 1, 2), long, "added")
-        holds = batch.holds(b"long")
-        batch.flush()
-        assert not holds
+        files = [
+            (ChangedFile(root, "a.txt", 1, 2), before),
+            (ChangedFile(root, "long.txt", 1, 2), long),
+        ]
+        recorder = embed_and_commit(writer, mini, files)
+        assert told(recorder.summary) == {"added": 1, "skipped": 1}
         assert writer.content_id(b"long") is None
-        assert writer.file_row(root, "long.txt") is None
+        row = writer.file_row(root, "long.txt")
+        assert row
+        assert (row.status, row.content_id) == ("skipped", None)
     assert rows(folder, "SELECT text FROM chunks") == [("Before it.",)]
 
 
@@ -905,7 +930,7 @@ def test_a_run_stopped_in_a_long_text_begins_it_again(
 def test_few_files_are_read_ahead(
     root: Path, folder: IndexFolder, reads: list[str], mini: OnnxEncoder
 ) -> None:
-    limit = AHEAD * mini.batch_size
+    limit = BATCHES_AHEAD * mini.batch_size
     for n in range(2 * limit):
         shutil.copy(root / "a.txt", root / f"{n}.txt")
     ahead: list[int] = []

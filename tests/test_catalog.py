@@ -26,7 +26,7 @@ from nmm.index.store.catalog.migrations import migrations
 from nmm.index.store.catalog.reader import SCHEMA, Catalog
 from nmm.index.store.catalog.removal import Changes, delete_unseen, drop_orphans, forget
 from nmm.index.store.catalog.roots import adopt_root
-from nmm.index.store.catalog.types import KINDS, FileRow, Hit, Root, Scale, Segment, Settings
+from nmm.index.store.catalog.types import KINDS, Calibration, FileRow, Hit, Root, Settings
 from nmm.index.store.catalog.vacuum import fts_problem
 from nmm.index.store.catalog.writer import (
     CatalogWriter,
@@ -37,6 +37,7 @@ from nmm.index.store.catalog.writer import (
 )
 from nmm.index.store.layout import IndexFolder, index_folder
 from nmm.index.store.lock import Holder, Wait
+from nmm.index.store.vectors.segment_table import Segment, read_segments, replace_segments
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX file modes")
 
@@ -359,7 +360,7 @@ def test_an_older_catalog_is_brought_up_to_date_and_kept_beside_it(folder: Index
     before = rows(folder, "SELECT * FROM files"), rows(folder, "SELECT * FROM vectors")
     with open_for_reading(folder) as catalog:
         assert catalog.vector_count("text") == 2
-        assert catalog.segments("text") == []
+        assert read_segments(catalog, "text") == []
         assert fts_problem(catalog) == ""
         for table, word, found in (("passage_words", "a", [1, 2]), ("name_words", "txt", [1])):
             sql = f"SELECT rowid FROM {table} WHERE {table} MATCH ? ORDER BY rowid"
@@ -508,18 +509,18 @@ def test_settings_are_read_as_written(folder: IndexFolder) -> None:
 def test_what_is_derived_is_read_as_written(folder: IndexFolder, kind: Any) -> None:
     with open_for_writing(folder) as writer:
         for n in (1, 2):
-            writer.set_scale(kind, Scale(0.25 * n, 0.5))
+            writer.set_scale(kind, Calibration(0.25 * n, 0.5))
         first, second, third = (
             Segment(f"{n}.faiss", "flat", n, 2, "ab", 3, 0, last_chunk=10 * n) for n in (1, 2, 3)
         )
-        writer.replace_segments(kind, [], second)
-        writer.replace_segments(kind, [], first)
-        writer.replace_segments(kind, [second], third)
+        replace_segments(writer, kind, [], second)
+        replace_segments(writer, kind, [], first)
+        replace_segments(writer, kind, [second], third)
     with Catalog.open(folder.catalog) as catalog:
-        assert catalog.scale(kind) == Scale(0.5, 0.5)
-        assert catalog.segments(kind) == [first, third]
+        assert catalog.scale(kind) == Calibration(0.5, 0.5)
+        assert read_segments(catalog, kind) == [first, third]
         (other,) = set(KINDS) - {kind}
-        assert (catalog.scale(other), catalog.segments(other)) == (None, [])
+        assert (catalog.scale(other), read_segments(catalog, other)) == (None, [])
 
 
 def test_a_file_is_read_as_written_and_replaced_in_its_place(folder: IndexFolder) -> None:

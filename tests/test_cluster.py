@@ -28,7 +28,7 @@ from nmm.index.encoders.base import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.store.catalog.roots import adopt_root
-from nmm.index.store.catalog.types import Kind, Scale, Settings
+from nmm.index.store.catalog.types import Calibration, Kind, Settings
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 
@@ -226,7 +226,7 @@ def index_of(
         adopt_root(writer, ROOT)
         (root,) = writer.roots()
         for kind in ("image", "text"):
-            writer.set_scale(kind, Scale(0.0, 1.0))
+            writer.set_scale(kind, Calibration(0.0, 1.0))
         contents: dict[str, int] = {}
         with writer.batch():
             for name, kind, vector, text in files:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support import Nmm
+from vector_search import nearest_chunks
 
 from nmm.index.errors import IndexLockedError, NoIndexError
 from nmm.index.maintenance.compact import compact
@@ -24,7 +25,8 @@ from nmm.index.store.catalog.types import Settings
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import segments
-from nmm.index.store.vectors.searcher import NearestVectors
+from nmm.index.store.vectors.factory import open_vector_index
+from nmm.index.store.vectors.segment_table import read_segments
 
 pytestmark = pytest.mark.usefixtures("short_tail")
 
@@ -63,7 +65,7 @@ def many(folder: IndexFolder) -> IndexFolder:
 
 def named(folder: IndexFolder) -> dict[str, int]:
     with Catalog.open(folder.catalog) as catalog:
-        return {segment.name: segment.total for segment in catalog.segments("image")}
+        return {segment.name: segment.total for segment in read_segments(catalog, "image")}
 
 
 def files(folder: IndexFolder) -> set[str]:
@@ -72,15 +74,15 @@ def files(folder: IndexFolder) -> set[str]:
 
 def answers(folder: IndexFolder) -> list[list[int]]:
     with Catalog.open(folder.catalog) as catalog:
-        search = NearestVectors(catalog, folder, "image")
-        return [search.search(query, 30).tolist() for query in unit_vectors(20, seed=99)]
+        queries = unit_vectors(20, seed=99)
+        return [nearest_chunks(catalog, folder, "image", query, 30) for query in queries]
 
 
 def damaged(folder: IndexFolder) -> list[str]:
     with Catalog.open(folder.catalog) as catalog:
-        search = NearestVectors(catalog, folder, "image")
-        search.search(unit_vectors(1, seed=99)[0], 10)
-        return search.damaged
+        index = open_vector_index(folder, catalog)
+        index.search(unit_vectors(1, seed=99)[0], 10, "image")
+        return index.damaged()
 
 
 # Compacting

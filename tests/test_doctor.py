@@ -25,10 +25,11 @@ from nmm.index.search import engine as search_module
 from nmm.index.store.catalog.connection import VECTOR_DTYPE
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.removal import drop_orphans, forget
-from nmm.index.store.catalog.types import KINDS, Kind, Segment
+from nmm.index.store.catalog.types import KINDS, Kind
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import faiss_files, segments
+from nmm.index.store.vectors.segment_table import Segment, read_segments, replace_segments
 
 PAGE = 4096
 TEXTS = 60
@@ -119,7 +120,7 @@ def ask(folder: IndexFolder, sql: str) -> list[tuple[object, ...]]:
 
 def segment(folder: IndexFolder, kind: Kind) -> Segment:
     with Catalog.open(folder.catalog) as catalog:
-        (found,) = catalog.segments(kind)
+        (found,) = read_segments(catalog, kind)
     return found
 
 
@@ -559,7 +560,7 @@ def write_instead(
     last = known.last_chunk
     new = faiss_files.write(index, path, form=known.form, trained=known.trained, last_chunk=last)
     with open_for_writing(folder) as writer:
-        writer.replace_segments("text", [known], new._replace(total=known.total))
+        replace_segments(writer, "text", [known], new._replace(total=known.total))
     (folder.vectors / known.name).unlink()
     return new.name
 

@@ -22,7 +22,7 @@ from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.events import Event, FileProcessed
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
-from nmm.index.indexing.pipeline import Options
+from nmm.index.indexing.options import IndexOptions
 from nmm.index.search import engine as search_module
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import segments
@@ -122,7 +122,7 @@ class Update:
             paths,
             folder,
             model="mini",
-            options=Options(batch_size=1),
+            options=IndexOptions(batch_size=1),
             on_event=_stopping(stop, self.stop_after),
             stop=stop,
         )

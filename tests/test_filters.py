@@ -26,7 +26,7 @@ from nmm.index.store.catalog.file_queries import passing_chunks
 from nmm.index.store.catalog.path_globs import check_glob, is_within
 from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.sql_filters import kilometres
-from nmm.index.store.catalog.types import KINDS, Kind, Scale, Settings
+from nmm.index.store.catalog.types import KINDS, Calibration, Kind, Settings
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import searcher, segments
@@ -75,7 +75,7 @@ class Index:
         with open_for_writing(folder) as writer:
             writer.set_settings(Settings("mini", mini.model.dimension, mini.weights))
             for kind in KINDS:
-                writer.set_scale(kind, Scale(0.0, 1.0))
+                writer.set_scale(kind, Calibration(0.0, 1.0))
             with writer.batch():
                 for file in files:
                     root, _ = adopt_root(writer, Path(file.root))

@@ -203,3 +203,16 @@ def test_no_module_touches_what_is_private_to_another(file: Path) -> None:
 def test_private_access_would_be_found() -> None:
     source = "class A:\n    def f(self, b):\n        self._x = b._x\n        return b._y, b.c._z\n"
     assert private_access(source) == ["b._y", "b.c._z"]
+
+
+def test_only_the_vector_index_knows_how_it_is_stored() -> None:
+    """The rest of the engine opens it with the factory, and knows the protocol."""
+    vectors = "nmm.index.store.vectors"
+    public = {vectors, f"{vectors}.base", f"{vectors}.factory"}
+    wrong = [
+        f"{module} imports {target}"
+        for module, targets in structure().imports(ROOT).items()
+        for target in targets
+        if target.startswith(vectors) and target not in public and not module.startswith(vectors)
+    ]
+    assert wrong == []

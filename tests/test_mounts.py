@@ -16,10 +16,11 @@ from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UsageError
 from nmm.index.events import Event, MountMissing, RootMissing
 from nmm.index.indexing import indexer as build_module
+from nmm.index.indexing.entries import FoundFile
 from nmm.index.indexing.indexer import build
-from nmm.index.indexing.pipeline import Options
+from nmm.index.indexing.options import IndexOptions
 from nmm.index.indexing.scopes import mount_point
-from nmm.index.indexing.walk import FoundFile, walk
+from nmm.index.indexing.walk import walk
 from nmm.index.maintenance.status import status
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.layout import IndexFolder
@@ -149,7 +150,12 @@ def test_a_disk_is_known_before_its_files_are(
             stop.set()
 
     summary = build(
-        [root], folder, model="mini", options=Options(batch_size=1), on_event=on_event, stop=stop
+        [root],
+        folder,
+        model="mini",
+        options=IndexOptions(batch_size=1),
+        on_event=on_event,
+        stop=stop,
     )
     assert (summary.interrupted, kept_mounts(folder)[0][2]) == (True, ["disk"])
 

@@ -170,12 +170,11 @@ def test_the_exported_vision_tower_is_the_reference_on_its_pixels(tmp_path: Path
 
 
 def test_an_index_has_texts_as_documents_and_is_asked_with_queries(
-    pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("NMM_CACHE", str(tmp_path / "cache"))
     note, folder = tmp_path / "note.txt", IndexFolder(tmp_path / "index")
     note.write_text("A cat sleeps.", "utf-8")
-    build([note], folder, model=str(pair))
+    build([note], folder, model=str(tiny_pair))
     prompts: list[str] = []
     real = OnnxEncoder.embed_prompts
 
@@ -185,7 +184,7 @@ def test_an_index_has_texts_as_documents_and_is_asked_with_queries(
 
     with Catalog.open(folder.catalog) as catalog:
         ((_, vectors),) = catalog.vectors("text")
-    encoder = load_encoder(model_in_folder(pair))
+    encoder = load_encoder(model_in_folder(tiny_pair))
     document, query = encoder.embed_prompts(
         ["search_document: A cat sleeps.", "search_query: A cat sleeps."]
     )

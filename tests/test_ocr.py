@@ -28,11 +28,11 @@ from nmm.index.events import Event, OcrFileProcessed, OcrStarted, OcrUnavailable
 from nmm.index.indexing import ocr as ocr_module
 from nmm.index.indexing.indexer import Kept, build
 from nmm.index.indexing.ocr import Ocr, clean, load_ocr, prepare, reading_order
-from nmm.index.indexing.pipeline import Options
+from nmm.index.indexing.options import IndexOptions
 from nmm.index.maintenance.archive import export_archive, import_archive
 from nmm.index.maintenance.status import status
 from nmm.index.media.image.decode import DecodedImage, decode
-from nmm.index.store.catalog.ocr_text import Line, put_words, reads_words, set_reads_words
+from nmm.index.store.catalog.ocr_text import Line, reads_words, save_ocr_text, set_reads_words
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
@@ -43,7 +43,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 installed = pytest.mark.skipif(
     importlib.util.find_spec("rapidocr") is None, reason="needs the extra ocr"
 )
-OCR = Options(ocr=True)
+OCR = IndexOptions(ocr=True)
 RECEIPT = ["CORNER BAKERY", "Receipt No. 48213", "Total 5.50 EUR"]
 
 
@@ -296,7 +296,7 @@ def test_an_index_stays_one_with_words_until_it_is_told_otherwise(
     build([], folder, kept=kept)
     assert words(folder)["exit.png"] == "Emergency exit"
     sign(root / "exit.png", "Way out")
-    summary = build([], folder, kept=kept, options=Options(ocr=False))
+    summary = build([], folder, kept=kept, options=IndexOptions(ocr=False))
     sign(root / "gate.png", "Gate 21")
     summary = build([], folder, kept=kept)
     assert summary.ocr is None
@@ -544,7 +544,7 @@ def test_a_box_that_cannot_be_is_refused_and_mended(
         (content,) = next(
             writer.connection.rows("SELECT min(id) FROM contents WHERE kind = 'image'")
         )
-        put_words(writer, content, [line])
+        save_ocr_text(writer, content, [line])
     export_archive(folder, tmp_path / "index.zip")
     with pytest.raises(ArchiveError, match=r"What is in its catalog is not right|of a wrong type"):
         import_archive(tmp_path / "index.zip", IndexFolder(tmp_path / "other"))

@@ -34,7 +34,7 @@ from nmm.index.search.query import Query, SearchMode, Term
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.sql_filters import Condition
-from nmm.index.store.catalog.types import KINDS, Kind, Scale
+from nmm.index.store.catalog.types import KINDS, Calibration, Kind
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import segments
@@ -109,7 +109,7 @@ def fill(folder: IndexFolder, mini: OnnxEncoder) -> None:
                 path = f"{name}.{'txt' if kind == 'text' else 'png'}"
                 writer.put_file(root, path, 1, 2, status="indexed", content_id=content)
         for kind in KINDS:
-            writer.set_scale(kind, Scale(0.1, 0.1))
+            writer.set_scale(kind, Calibration(0.1, 0.1))
         segments.refresh(writer, folder, mini.model.dimension)
 
 

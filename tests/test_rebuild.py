@@ -20,24 +20,25 @@ from nmm.index.encoders.runtime.batching import BatchedEncoder
 from nmm.index.errors import IndexLockedError, ModelError, UsageError
 from nmm.index.events import Event, FileProcessed, RebuildStarted, RebuildUnfinished
 from nmm.index.indexing.indexer import build
-from nmm.index.indexing.pipeline import Options
+from nmm.index.indexing.options import IndexOptions
 from nmm.index.maintenance.status import status
 from nmm.index.search.engine import open_search
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import KINDS
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
+from nmm.index.store.vectors.segment_table import read_segments
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
-ONE_BY_ONE = Options(batch_size=1)
+ONE_BY_ONE = IndexOptions(batch_size=1)
 
 pytestmark = pytest.mark.usefixtures("short_tail")
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> str:
+def pair(tiny_pair: Path) -> str:
     """The name of another model than the built-in one: a tiny pair in a folder."""
-    return str(write_tiny_pair(tmp_path_factory.mktemp("models") / "pair"))
+    return str(tiny_pair)
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def test_a_rebuilt_index_is_that_of_the_other_model(old: IndexFolder, pair: str)
         assert min(ids) > last, "an id was used twice"
         assert catalog.generation() > generation
         for kind in KINDS:
-            (segment,) = catalog.segments(kind)
+            (segment,) = read_segments(catalog, kind)
             assert segment.last_chunk == catalog.last_chunk(kind)
 
 
@@ -271,36 +272,33 @@ def test_a_rebuild_inside_the_folder_it_indexes_does_not_index_itself(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from nmm.index.indexing.indexer import build
-from nmm.index.store.catalog import transactions
+from nmm.index.indexing import indexer
 from nmm.index.store import layout
+from nmm.index.store.catalog import replacement
 from nmm.index.store.vectors import segments
-from nmm.index.store.catalog import writer
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
+replace_contents_with = indexer.replace_contents_with
+
+def replace_and_die(*arguments):
+    try:
+        replace_contents_with(*arguments)
+    finally:
+        die()
+
 where, folder, model = sys.argv[1:]
 if where == "before the files are moved":
-    segments.move = die
+    segments.move_files = die
 elif where == "before the catalog changes":
-    writer.CatalogWriter.become = die
+    indexer.replace_contents_with = die
 elif where == "while the catalog changes":
-    batches.MADE_AGAIN = (*batches.MADE_AGAIN[:5], "none such")
-    execute = writer.CatalogWriter.become
-    def become(self, new):
-        try:
-            execute(self, new)
-        except Exception:
-            die()
-    writer.CatalogWriter.become = become
+    replacement.REBUILT_TABLES = (*replacement.REBUILT_TABLES[:5], "none such")
+    indexer.replace_contents_with = replace_and_die
 elif where == "before what was beside is deleted":
-    take_over = writer.CatalogWriter.become
-    def become(self, new):
-        take_over(self, new)
-        die()
-    writer.CatalogWriter.become = become
-build([], location.IndexFolder(Path(folder)), model=model, rebuild=True)
+    indexer.replace_contents_with = replace_and_die
+indexer.build([], layout.IndexFolder(Path(folder)), model=model, rebuild=True)
 """
 
 

@@ -27,7 +27,7 @@ from nmm.index.search.result import SearchResult
 from nmm.index.store.catalog.comparison_data import sample
 from nmm.index.store.catalog.read_cache import States
 from nmm.index.store.catalog.reader import Catalog
-from nmm.index.store.catalog.types import KINDS, Scale
+from nmm.index.store.catalog.types import KINDS, Calibration
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 
@@ -234,10 +234,10 @@ def test_words_beside_an_image_bring_its_scale_nearer_to_that_of_words(
             terms = Term(image=b""), Term(weight, "at night")
             calibration = relevance.calibrate("image", Query(terms), both / np.linalg.norm(both))
             assert calibration
-            units.append(calibration.scale.unit)
+            units.append(calibration.scale.spread)
         kept = catalog.scale("image")
     assert kept
-    assert units[0] > units[1] > units[2] > kept.unit
+    assert units[0] > units[1] > units[2] > kept.spread
 
 
 @pytest.mark.parametrize("weights", [(1e300, -1e300), (5e-324, 1.0), (0.0, 0.0), (-1.0, -1.0)])
@@ -256,7 +256,7 @@ def test_weights_of_any_size_make_a_scale(
             assert np.isfinite(
                 [*calibration.scale, calibration.background, calibration.margin]
             ).all()
-            assert calibration.scale.unit > 0
+            assert calibration.scale.spread > 0
 
 
 def test_few_images_say_nothing_of_images_and_the_kept_scale_does(
@@ -317,7 +317,7 @@ def test_what_comes_into_an_open_index_is_in_the_sample(
     query = Query((Term(text="a cat"),))
     vector = photos["chelsea.jpg"]
     with open_for_writing(folder) as writer, Catalog.open(folder.catalog) as catalog:
-        writer.set_scale("image", Scale(0.0, 0.1))
+        writer.set_scale("image", Calibration(0.0, 0.1))
         levels = []
         states = States(catalog)
         relevance = relevance_of(catalog, mini, states)

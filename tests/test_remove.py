@@ -13,7 +13,7 @@ from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import IndexLockedError, NoIndexError, UsageError
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
-from nmm.index.indexing.pipeline import Options
+from nmm.index.indexing.options import IndexOptions
 from nmm.index.maintenance.remove import remove
 from nmm.index.maintenance.status import status
 from nmm.index.search import engine as search_module
@@ -21,6 +21,7 @@ from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import KINDS
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder
+from nmm.index.store.vectors.segment_table import read_segments
 
 FILES = ["a.txt", "ab.txt", "sub.txt", "sub/b.txt", "sub/c.txt"]
 
@@ -105,7 +106,7 @@ def test_a_copy_stays(root: Path, folder: IndexFolder) -> None:
 def test_the_derived_files_follow(root: Path, folder: IndexFolder) -> None:
     remove([root / "sub"], folder)
     with Catalog.open(folder.catalog) as catalog:
-        known = [catalog.segments(kind) for kind in KINDS]
+        known = [read_segments(catalog, kind) for kind in KINDS]
     assert [[file.total for file in of_kind] for of_kind in known] == [[], [3]]
     assert {path.name for path in folder.vectors.iterdir()} == {known[1][0].name}
 
@@ -140,7 +141,7 @@ def test_what_a_search_printed_through_a_link_can_be_removed(
     root.mkdir()
     (root / "real.txt").write_text("A note about tea.")
     (root / "alias.txt").symlink_to(root / "real.txt")
-    build([root], folder, options=Options(follow_symlinks=True))
+    build([root], folder, options=IndexOptions(follow_symlinks=True))
     assert remove([root / "alias.txt"], folder) == 1
     assert status(folder).files == 1
     with Catalog.open(folder.catalog) as catalog:

@@ -27,9 +27,9 @@ from nmm.index.indexing.indexer import Kept, build
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.layout import IndexFolder
 
-# Per file of one image or passage: what is known of its path (2) and of its content (3); the
-# rows of content, chunk, vector and file, and that it was met.
-STATEMENTS_PER_FILE = 10
+# Per file of one image or passage: whether its content is known, alone and with those that are
+# read at the same time; the rows of content, chunk, vector and file, and that it was met.
+STATEMENTS_PER_FILE = 7
 # Its beginning and end, the generation, and where the vectors are that FAISS has.
 STATEMENTS_PER_BATCH = 10
 # The schema, the roots and what is mounted, what a kill has left, the scales of both kinds.

@@ -26,10 +26,11 @@ from nmm.index.search.result import SearchResult
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.removal import drop_orphans, forget
 from nmm.index.store.catalog.roots import adopt_root
-from nmm.index.store.catalog.types import KINDS, Kind, Scale, Settings
+from nmm.index.store.catalog.types import KINDS, Calibration, Kind, Settings
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import segments
+from nmm.index.store.vectors.segment_table import read_segments
 
 pytestmark = pytest.mark.usefixtures("short_tail")
 
@@ -65,7 +66,7 @@ class Library:
         with open_for_writing(folder) as writer:
             writer.set_settings(Settings("mini", mini.model.dimension, mini.weights))
             for kind in KINDS:
-                writer.set_scale(kind, Scale(0.0, 1.0))
+                writer.set_scale(kind, Calibration(0.0, 1.0))
             adopt_root(writer, ROOT)
 
     def add(self, files: Mapping[str, Sequence[float]], kind: Kind = "text") -> None:
@@ -212,8 +213,8 @@ def test_kinds_are_merged_by_score_and_not_by_cosine(library: Library) -> None:
     library.add({"a.txt": [0.6], "b.txt": [0.45]})
     library.add({"a.png": [0.3], "b.png": [0.15]}, "image")
     with open_for_writing(library.folder) as writer:
-        writer.set_scale("text", Scale(0.4, 0.1))
-        writer.set_scale("image", Scale(0.1, 0.05))
+        writer.set_scale("text", Calibration(0.4, 0.1))
+        writer.set_scale("image", Calibration(0.1, 0.05))
     found = library.find(10)
     assert [Path(each.path).name for each in found] == ["a.png", "a.txt", "b.png", "b.txt"]
     assert [each.score for each in found] == pytest.approx([4, 2, 1, 0.5], abs=0.02)
@@ -224,7 +225,7 @@ def test_one_kind_alone_has_the_scores_of_both(library: Library, kind: Kind) -> 
     library.add({"a.txt": [0.6], "b.txt": [0.5]})
     library.add({"a.png": [0.3], "b.png": [0.1]}, "image")
     with open_for_writing(library.folder) as writer:
-        writer.set_scale("image", Scale(0.05, 0.1))
+        writer.set_scale("image", Calibration(0.05, 0.1))
     together = [(found.path, found.score) for found in library.find(10) if found.type == kind]
     alone = [(found.path, found.score) for found in library.find(10, [kind])]
     assert alone == together
@@ -247,7 +248,7 @@ def test_scores_come_from_the_catalog_though_the_derived_file_lies(library: Libr
     expected = library.find(10)
     with Catalog.open(library.folder.catalog) as catalog:
         ((ids, rows),) = catalog.vectors("text")
-        (known,) = catalog.segments("text")
+        (known,) = read_segments(catalog, "text")
     file = library.folder.vectors / known.name
     index = faiss.read_index(str(file))
     index.reset()

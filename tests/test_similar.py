@@ -27,7 +27,7 @@ from nmm.index.search.image_files import find_image
 from nmm.index.search.query import Query, Term, parse
 from nmm.index.search.query_embedding import QueryEmbedder
 from nmm.index.store.catalog.roots import adopt_root
-from nmm.index.store.catalog.types import Kind, Scale, Settings
+from nmm.index.store.catalog.types import Calibration, Kind, Settings
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 
@@ -48,7 +48,7 @@ def writer(folder: IndexFolder, mini: OnnxEncoder) -> Iterator[CatalogWriter]:
         opened.set_settings(Settings("mini", mini.model.dimension, mini.weights))
         adopt_root(opened, ROOT)
         for kind in ("image", "text"):
-            opened.set_scale(kind, Scale(0.0, 1.0))
+            opened.set_scale(kind, Calibration(0.0, 1.0))
         yield opened
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 import searching
-from pairs import write_tiny_pair
 from PIL import Image
 from support import SAMPLE_DATA, Nmm
 
@@ -156,9 +155,9 @@ def test_what_was_away_comes_back_with_its_tags(root: Path, index: IndexFolder) 
 
 
 def test_a_rebuild_with_another_model_keeps_them(
-    index: IndexFolder, tmp_path: Path, short_tail: None
+    index: IndexFolder, tiny_pair: Path, short_tail: None
 ) -> None:
-    build([], index, model=str(write_tiny_pair(tmp_path / "pair")), rebuild=True)
+    build([], index, model=str(tiny_pair), rebuild=True)
     assert both(index) == KEPT
 
 

@@ -13,15 +13,17 @@ import faiss
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from vector_search import nearest_chunks, open_searcher, rescored
 
 from nmm.index import calibration
 from nmm.index.store.catalog.reader import Catalog
-from nmm.index.store.catalog.types import KINDS, Kind, Scale
+from nmm.index.store.catalog.types import KINDS, Calibration, Kind
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import faiss_files, segments
 from nmm.index.store.vectors import searcher as nearest_module
-from nmm.index.store.vectors.searcher import NearestVectors, PendingSearch
+from nmm.index.store.vectors.searcher import PendingScan, SegmentSearcher
+from nmm.index.store.vectors.segment_table import read_segments
 
 pytestmark = pytest.mark.usefixtures("short_tail")
 
@@ -63,12 +65,12 @@ def derived(folder: IndexFolder, kind: Kind) -> Path:
 
 def derived_files(folder: IndexFolder, kind: Kind) -> list[Path]:
     with Catalog.open(folder.catalog) as catalog:
-        return [folder.vectors / segment.name for segment in catalog.segments(kind)]
+        return [folder.vectors / segment.name for segment in read_segments(catalog, kind)]
 
 
 def nearest(folder: IndexFolder, kind: Kind, count: int, query: Vectors = QUERY) -> list[int]:
     with Catalog.open(folder.catalog) as catalog:
-        found: list[int] = NearestVectors(catalog, folder, kind).search(query, count).tolist()
+        found: list[int] = nearest_chunks(catalog, folder, kind, query, count)
     return found
 
 
@@ -82,9 +84,9 @@ def brute_force(folder: IndexFolder, kind: Kind, count: int, query: Vectors = QU
 def uses_derived(folder: IndexFolder, kind: Kind) -> bool:
     """Whether there are derived files, and a search can use all of them."""
     with Catalog.open(folder.catalog) as catalog:
-        search = NearestVectors(catalog, folder, kind)
+        search = open_searcher(catalog, folder, kind)
         search.search(QUERY, 10)
-        return bool(catalog.segments(kind)) and not search.damaged
+        return bool(read_segments(catalog, kind)) and not search.damaged
 
 
 # A search is exact
@@ -119,7 +121,7 @@ def test_a_flat_file_is_compared_in_parts_by_threads_with_the_same_result(
     try:
         assert nearest(filled, "image", count) == expected
         with Catalog.open(filled.catalog) as catalog:
-            near = NearestVectors(catalog, filled, "image").search(QUERY, count, among).tolist()
+            near = nearest_chunks(catalog, filled, "image", QUERY, count, among)
         assert faiss.omp_get_max_threads() == 7
     finally:
         faiss.omp_set_num_threads(usual)
@@ -128,7 +130,7 @@ def test_a_flat_file_is_compared_in_parts_by_threads_with_the_same_result(
     assert set(parts) == {7}
 
 
-def submit(search: NearestVectors, queries: list[Vectors], count: int) -> list[PendingSearch]:
+def submit(search: SegmentSearcher, queries: list[Vectors], count: int) -> list[PendingScan]:
     """Submit many queries, which are looked for by codes: these are made by then."""
     search.submit(queries, count)
     assert [made.result() is not None for made in search._codes.values()] == [True]
@@ -141,10 +143,10 @@ def submit(search: NearestVectors, queries: list[Vectors], count: int) -> list[P
 def test_many_queries_are_looked_for_at_once_with_the_same_result(filled: IndexFolder) -> None:
     queries = [*unit_vectors(nearest_module.MANY, seed=5)]
     with Catalog.open(filled.catalog) as catalog:
-        search, alone = (NearestVectors(catalog, filled, "image") for _ in range(2))
+        search, alone = (open_searcher(catalog, filled, "image") for _ in range(2))
         for pending in submit(search, queries, 20):
-            ids, scores = search.nearest(pending, 20)
-            expected_ids, expected_scores = alone.nearest(pending.query, 20)
+            ids, scores = search.search(pending, 20)
+            expected_ids, expected_scores = alone.search(pending.query, 20)
             assert (ids.tolist(), scores.tolist()) == (
                 expected_ids.tolist(),
                 expected_scores.tolist(),
@@ -155,26 +157,26 @@ def test_many_queries_are_looked_for_at_once_with_the_same_result(filled: IndexF
 def test_codes_are_kept_when_others_are_added(filled: IndexFolder) -> None:
     queries = [*unit_vectors(nearest_module.MANY, seed=5)]
     with Catalog.open(filled.catalog) as catalog:
-        search = NearestVectors(catalog, filled, "image")
+        search = open_searcher(catalog, filled, "image")
         before = submit(search, queries, 20)
         with open_for_writing(filled) as writer:
             add(writer, "image", unit_vectors(60, seed=3), b"more")
             segments.refresh(writer, filled, DIMENSION)
-        later = NearestVectors(catalog, filled, "image", search)
+        later = open_searcher(catalog, filled, "image", search)
         assert later._codes == search._codes
         pending = later.submit(queries, 20)
         assert len(later._codes) == len(derived_files(filled, "image")) == 2
         for query in [*pending, *before]:  # what was found in a file serves as long as it is there
-            ids, _ = later.nearest(query, 20)
+            ids, _ = later.search(query, 20)
             assert ids.tolist() == brute_force(filled, "image", 20, query.query)
 
 
 def test_there_are_no_codes_for_few_queries(filled: IndexFolder) -> None:
     with Catalog.open(filled.catalog) as catalog:
-        search = NearestVectors(catalog, filled, "image")
+        search = open_searcher(catalog, filled, "image")
         for query in unit_vectors(nearest_module.MANY, seed=5):
             pending, _ = search.submit([query, QUERY], 20)
-            ids, _ = search.nearest(pending, 20)
+            ids, _ = search.search(pending, 20)
             assert ids.tolist() == brute_force(filled, "image", 20, query)
         assert not search._codes
 
@@ -182,11 +184,11 @@ def test_there_are_no_codes_for_few_queries(filled: IndexFolder) -> None:
 def test_the_next_query_is_begun_when_one_is_searched_with(filled: IndexFolder) -> None:
     queries = [*unit_vectors(4, seed=5)]
     with Catalog.open(filled.catalog) as catalog:
-        search = NearestVectors(catalog, filled, "image")
+        search = open_searcher(catalog, filled, "image")
         pending = search.submit(queries, 20)
         begun = [[one.batch is not None for one in pending]]
         for one in pending:
-            search.nearest(one, 20)
+            search.search(one, 20)
             begun.append([other.batch is not None for other in pending])
     assert [sum(some) for some in begun] == [2, 2, 3, 4, 4]
 
@@ -197,12 +199,12 @@ def test_pending_searches_may_be_asked_for_in_any_order_and_for_more(
 ) -> None:
     queries = [*unit_vectors(4, seed=5)]
     with Catalog.open(filled.catalog) as catalog:
-        search = NearestVectors(catalog, filled, "image")
+        search = open_searcher(catalog, filled, "image")
         pending = search.submit(queries, 20)
         for place in asked:
             for count in (5, 20, 100):
                 expected = brute_force(filled, "image", count, queries[place])
-                assert search.search(pending[place], count).tolist() == expected
+                assert rescored(catalog, search.search, pending[place], count) == expected
 
 
 def test_a_file_has_no_codes_if_they_were_too_many(
@@ -211,11 +213,11 @@ def test_a_file_has_no_codes_if_they_were_too_many(
     monkeypatch.setattr(nearest_module, "CODED", 299 * DIMENSION)
     queries = [*unit_vectors(nearest_module.MANY, seed=5)]
     with Catalog.open(filled.catalog) as catalog:
-        search = NearestVectors(catalog, filled, "image")
+        search = open_searcher(catalog, filled, "image")
         for place, query in enumerate(queries):
             pending = search.submit(queries[place:], 20)[0]
             assert not search._codes
-            ids, _ = search.nearest(pending, 20)
+            ids, _ = search.search(pending, 20)
             assert ids.tolist() == brute_force(filled, "image", 20, query)
 
 
@@ -229,10 +231,10 @@ def test_what_codes_propose_of_a_damaged_file_is_found_out(filled: IndexFolder) 
     os.utime(path, ns=(before.st_mtime_ns, before.st_mtime_ns))
     queries = [*unit_vectors(nearest_module.MANY, seed=5)]
     with Catalog.open(filled.catalog) as catalog:
-        search = NearestVectors(catalog, filled, "image")
+        search = open_searcher(catalog, filled, "image")
         for pending in submit(search, queries, 300):
             expected = brute_force(filled, "image", 300, pending.query)
-            assert search.search(pending, 300).tolist() == expected
+            assert rescored(catalog, search.search, pending, 300) == expected
         assert search.damaged == [path.name]
 
 
@@ -263,20 +265,20 @@ def test_the_pages_of_a_large_file_are_given_back(
         monkeypatch.setattr(faiss_files, "LARGE", large)
         monkeypatch.setattr(faiss_files, "AT_ONCE", 1 << 18)
         with Catalog.open(folder.catalog) as catalog:
-            search = NearestVectors(catalog, folder, "image")
+            search = open_searcher(catalog, folder, "image")
             for _ in range(2):  # they are read again
-                found, _ = search.nearest(query, 50)
+                found, _ = search.search(query, 50)
                 assert found.tolist() == expected
             assert least <= resident(path) <= most
             among = np.array(expected[::2], np.int64)
             monkeypatch.setattr(nearest_module, "EXACT", 0)
-            assert search.nearest(query, 9, among)[0].tolist() == expected[::2][:9]
+            assert search.search(query, 9, among)[0].tolist() == expected[::2][:9]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_empty_index_has_nothing_near(folder: IndexFolder, kind: Kind) -> None:
     with open_for_writing(folder) as writer:
-        before = NearestVectors(writer, folder, kind).search(QUERY, 5).tolist()
+        before = nearest_chunks(writer, folder, kind, QUERY, 5)
         segments.refresh(writer, folder, DIMENSION)
     assert (before, nearest(folder, kind, 5)) == ([], [])
 
@@ -388,7 +390,7 @@ def test_many_vectors_without_a_file_are_searched_block_by_block(folder: IndexFo
 
 def totals(folder: IndexFolder, kind: Kind = "image") -> list[int]:
     with Catalog.open(folder.catalog) as catalog:
-        return [segment.total for segment in catalog.segments(kind)]
+        return [segment.total for segment in read_segments(catalog, kind)]
 
 
 def grow(folder: IndexFolder, count: int, seed: int) -> None:
@@ -488,7 +490,7 @@ def test_a_file_that_was_copied_is_believed_once_it_was_read(filled: IndexFolder
     assert uses_derived(filled, "image")
     with open_for_writing(filled) as writer:
         segments.refresh(writer, filled, DIMENSION)
-        (segment,) = writer.segments("image")
+        (segment,) = read_segments(writer, "image")
     assert (segment.name, segment.mtime_ns) == (path.name, path.stat().st_mtime_ns)
 
 
@@ -519,7 +521,7 @@ def large(folder: IndexFolder, monkeypatch: pytest.MonkeyPatch) -> IndexFolder:
 
 def forms(folder: IndexFolder) -> list[tuple[str, int]]:
     with Catalog.open(folder.catalog) as catalog:
-        return [(segment.form, segment.total) for segment in catalog.segments("image")]
+        return [(segment.form, segment.total) for segment in read_segments(catalog, "image")]
 
 
 def recall(folder: IndexFolder) -> float:
@@ -555,7 +557,7 @@ def test_what_is_added_to_an_inverted_file_waits_beside_it_and_is_then_taken_in(
     grow(large, 450, 21)
     assert forms(large) == [("ivf", 3550)]
     with Catalog.open(large.catalog) as catalog:
-        (segment,) = catalog.segments("image")
+        (segment,) = read_segments(catalog, "image")
     assert segment.trained == 3000, "its lists were not learned again"
     assert recall(large) > 0.97
 
@@ -576,7 +578,7 @@ def test_lists_are_learned_anew_when_there_is_much_more(
     monkeypatch.setattr(segments, "GROWTH", 2)
     grow(large, 4000, 20)
     with Catalog.open(large.catalog) as catalog:
-        (segment,) = catalog.segments("image")
+        (segment,) = read_segments(catalog, "image")
     assert (segment.total, segment.trained) == (7000, 7000)
 
 
@@ -609,9 +611,9 @@ def test_a_search_among_some_is_exact(
         ids = catalog.chunk_ids("image")[::every]
         rows = np.concatenate([rows for _, rows in catalog.vectors_of(ids.tolist())])
         expected = ids[np.argsort(-(rows @ QUERY), kind="stable")[:20]].tolist()
-        search = NearestVectors(catalog, filled, "image")
-        assert search.search(QUERY, 20, among=ids).tolist() == expected
-        assert search.search(QUERY, 20, among=ids[:0]).tolist() == []
+        search = open_searcher(catalog, filled, "image")
+        assert rescored(catalog, search.search, QUERY, 20, ids) == expected
+        assert rescored(catalog, search.search, QUERY, 20, ids[:0]) == []
 
 
 def test_a_search_among_many_looks_into_all_lists(
@@ -621,10 +623,10 @@ def test_a_search_among_many_looks_into_all_lists(
     with Catalog.open(large.catalog) as catalog:
         ids = catalog.chunk_ids("image")[::50]
         rows = np.concatenate([rows for _, rows in catalog.vectors_of(ids.tolist())])
-        search = NearestVectors(catalog, large, "image")
+        search = open_searcher(catalog, large, "image")
         for query in clustered(20, seed=78):
             expected = ids[np.argsort(-(rows @ query), kind="stable")[:10]].tolist()
-            assert search.search(query, 10, among=ids).tolist() == expected
+            assert rescored(catalog, search.search, query, 10, ids) == expected
 
 
 def test_a_refresh_deletes_what_a_crash_left(filled: IndexFolder) -> None:
@@ -656,12 +658,12 @@ def test_noise_under_the_old_time_is_found_out_by_what_it_proposes(filled: Index
 def test_an_open_search_outlives_its_file(filled: IndexFolder) -> None:
     expected = brute_force(filled, "image", 20)
     with Catalog.open(filled.catalog) as catalog:
-        search = NearestVectors(catalog, filled, "image")
+        search = open_searcher(catalog, filled, "image")
         try:
             derived(filled, "image").unlink()
         except PermissionError:
             pytest.skip("this system deletes no file that is open")
-        assert search.search(QUERY, 20).tolist() == expected
+        assert rescored(catalog, search.search, QUERY, 20) == expected
 
 
 # Scales
@@ -669,21 +671,23 @@ def test_an_open_search_outlives_its_file(filled: IndexFolder) -> None:
 
 def test_a_scale_reaches_from_the_median_to_one_in_a_thousand() -> None:
     found = calibration.fit(np.linspace(0, 1, 1001, dtype=np.float32))
-    assert found == pytest.approx(Scale(centre=0.5, unit=0.499))
+    assert found == pytest.approx(Calibration(median=0.5, spread=0.499))
 
 
 @pytest.mark.parametrize(("shift", "stretch"), [(0.3, 1), (0, 0.2), (-0.5, 3)])
 def test_scores_are_blind_to_shift_and_stretch(shift: float, stretch: float) -> None:
     cosines = unit_vectors(100) @ unit_vectors(30, seed=1).T
     plain, moved = calibration.fit(cosines), calibration.fit(cosines * stretch + shift)
-    scores = (cosines - plain.centre) / plain.unit
+    scores = (cosines - plain.median) / plain.spread
     np.testing.assert_allclose(
-        (cosines * stretch + shift - moved.centre) / moved.unit, scores, atol=1e-4
+        (cosines * stretch + shift - moved.median) / moved.spread, scores, atol=1e-4
     )
 
 
 def test_items_that_every_query_fits_the_same_have_a_finite_score() -> None:
-    assert calibration.fit(np.full(100, 0.25, np.float32)) == Scale(0.25, calibration.LEAST_UNIT)
+    assert calibration.fit(np.full(100, 0.25, np.float32)) == Calibration(
+        0.25, calibration.MIN_SPREAD
+    )
 
 
 def test_a_scale_is_of_its_kind_alone(filled: IndexFolder) -> None:
@@ -700,7 +704,7 @@ def test_without_vectors_there_is_no_scale(folder: IndexFolder) -> None:
 
 
 def test_a_large_collection_is_sampled_whatever_its_ids(folder: IndexFolder) -> None:
-    rows = unit_vectors(calibration.SAMPLE + 1, dimension=8)
+    rows = unit_vectors(calibration.CALIBRATION_SAMPLE + 1, dimension=8)
     neutral = unit_vectors(10, seed=7, dimension=8)
     with open_for_writing(folder) as writer:
         with writer.batch():

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from nmm.index.errors import UsageError
-from nmm.index.indexing.walk import FoundFile, SkippedEntry, walk
+from nmm.index.indexing.entries import FoundFile, SkippedEntry
+from nmm.index.indexing.walk import walk
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX file system")
 undecodable = pytest.mark.skipif(

@@ -18,7 +18,7 @@ from nmm.index.events import Event, FileSkipped, RootMissing, Summary, WaitingFo
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing import prepare as ready_module
 from nmm.index.indexing.indexer import build
-from nmm.index.indexing.pipeline import Options
+from nmm.index.indexing.options import IndexOptions
 from nmm.index.indexing.watcher import watch
 from nmm.index.maintenance.status import status
 from nmm.index.media.identify import HashedFile, hash_file
@@ -134,7 +134,7 @@ def test_what_the_walk_leaves_out_is_left_out(root: Path, folder: IndexFolder) -
         (root / name / "deep").mkdir(parents=True)
     (root / "cache" / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55")
     (root / ".nmmignore").write_text("ignored/\n")
-    options = Options(exclude=["logs"])
+    options = IndexOptions(exclude=["logs"])
     with closing_watch(Watching(root, folder=folder, options=options)) as at_work:
         for name in (".git", "node_modules", "ignored", "cache", "logs"):
             (root / name / "deep" / "x.txt").write_text(f"Not wanted: {name}.")

@@ -33,7 +33,7 @@ from nmm.index.store.catalog.full_text import SHADOWS, WORD_TABLES
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.removal import drop_orphans, forget
 from nmm.index.store.catalog.roots import adopt_root, set_root_paths
-from nmm.index.store.catalog.types import KINDS, Kind, Scale, Settings
+from nmm.index.store.catalog.types import KINDS, Calibration, Kind, Settings
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 
@@ -254,7 +254,7 @@ class Library:
         with open_for_writing(folder) as writer:
             writer.set_settings(Settings("mini", DIMENSION, mini.weights))
             for kind in KINDS:
-                writer.set_scale(kind, Scale(0.0, 0.2))
+                writer.set_scale(kind, Calibration(0.0, 0.2))
             adopt_root(writer, Path("/library").absolute())
 
     def add(

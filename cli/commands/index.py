@@ -133,7 +133,7 @@ def index(
     """
     from nmm.cli.render.progress import Progress
     from nmm.index.indexing.indexer import build
-    from nmm.index.indexing.pipeline import Options
+    from nmm.index.indexing.options import IndexOptions
     from nmm.index.media.image.decode import MAX_PIXELS
     from nmm.index.store.layout import index_folder
 
@@ -149,7 +149,7 @@ def index(
             rebuild=rebuild,
             offline=offline,
             backend=backend,
-            options=Options(
+            options=IndexOptions(
                 exclude=exclude or (),
                 hidden=hidden,
                 follow_symlinks=follow_symlinks,

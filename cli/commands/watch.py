@@ -70,7 +70,7 @@ def watch(
     meanwhile; one that writes to the index has to wait only while a burst is written.
     """
     from nmm.cli.render.progress import Progress
-    from nmm.index.indexing.pipeline import Options
+    from nmm.index.indexing.options import IndexOptions
     from nmm.index.indexing.watcher import watch as follow
     from nmm.index.store.layout import index_folder
 
@@ -82,7 +82,7 @@ def watch(
             model=model,
             offline=offline,
             backend=Backend(device, threads, precision),
-            options=Options(
+            options=IndexOptions(
                 exclude=exclude or (),
                 hidden=hidden,
                 follow_symlinks=follow_symlinks,

@@ -17,7 +17,8 @@ from pathlib import Path, PurePath
 from nmm.index.analysis.clustering.imagenet import imagenet_names, imagenet_table
 from nmm.index.errors import UsageError
 from nmm.index.evaluation.line_reader import read_text
-from nmm.index.indexing.walk import SkippedEntry, walk
+from nmm.index.indexing.entries import SkippedEntry
+from nmm.index.indexing.walk import walk
 from nmm.index.media.registry import SIGNATURE_BYTES, is_image, is_image_name
 
 _WORDNET = re.compile(r"n\d{8}")

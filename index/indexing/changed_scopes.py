@@ -14,7 +14,7 @@ from nmm.index.indexing.scopes import Coverage, is_covered
 from nmm.index.indexing.walk import CACHE_TAG, is_met
 
 if TYPE_CHECKING:
-    from nmm.index.indexing.pipeline import Options
+    from nmm.index.indexing.options import IndexOptions
     from nmm.index.store.catalog.types import Root
     from nmm.index.store.catalog.writer import CatalogWriter
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 ONE_BY_ONE = 50
 
 
-def cover_changes(writer: CatalogWriter, changed: Collection[Path], options: Options) -> Coverage:
+def cover_changes(
+    writer: CatalogWriter, changed: Collection[Path], options: IndexOptions
+) -> Coverage:
     """What a run is about that follows some changes, see :func:`.build.build_changed`.
 
     What is gone is looked for in the index only. Roots that are not there, or whose disk is
@@ -55,7 +57,7 @@ class _Target:
     is_gone: bool = False
 
 
-def _target(root: Root, path: Path, options: Options) -> _Target:
+def _target(root: Root, path: Path, options: IndexOptions) -> _Target:
     """What a change at a path makes it necessary to look at."""
     if path.name in {IGNORE_FILE, CACHE_TAG} and path != root.path:
         # They say what is found in their folder; a tag, whether it is entered at all.

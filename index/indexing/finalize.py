@@ -10,7 +10,7 @@ from nmm.index.store.catalog.removal import drop_orphans
 from nmm.index.store.catalog.types import KINDS, Kind
 from nmm.index.store.catalog.writer import CatalogWriter
 from nmm.index.store.layout import IndexFolder
-from nmm.index.store.vectors import segments
+from nmm.index.store.vectors.factory import open_vector_index
 
 
 def derive(writer: CatalogWriter, folder: IndexFolder, encoder: Encoder) -> None:
@@ -22,7 +22,7 @@ def derive(writer: CatalogWriter, folder: IndexFolder, encoder: Encoder) -> None
         for kind in stale:
             if measured := calibration.measure(writer, kind, neutral):
                 writer.set_scale(kind, measured)
-    segments.refresh(writer, folder, encoder.model.dimension)
+    open_vector_index(folder, writer).sync(writer)
 
 
 def _is_stale(catalog: Catalog, kind: Kind) -> bool:
@@ -36,6 +36,6 @@ def _is_stale(catalog: Catalog, kind: Kind) -> bool:
     if measured is None or not count:
         return bool(count)
     generation, then = measured
-    if then <= calibration.SAMPLE or count <= calibration.SAMPLE:
+    if then <= calibration.CALIBRATION_SAMPLE or count <= calibration.CALIBRATION_SAMPLE:
         return generation != catalog.generation()
     return abs(count - then) > calibration.DRIFT * then

@@ -35,7 +35,8 @@ from nmm.index.indexing.changed_scopes import cover_changes
 from nmm.index.indexing.finalize import derive
 from nmm.index.indexing.metadata_backfill import read_missing_metadata
 from nmm.index.indexing.ocr_pass import read_words
-from nmm.index.indexing.pipeline import Options, Run
+from nmm.index.indexing.options import IndexOptions
+from nmm.index.indexing.pipeline import Pipeline
 from nmm.index.indexing.scopes import Coverage, Scope, cover, mount_point, resolve
 from nmm.index.store.catalog import ocr_text
 from nmm.index.store.catalog.reader import Catalog
@@ -45,7 +46,7 @@ from nmm.index.store.catalog.roots import adopt_root, set_mount
 from nmm.index.store.catalog.types import Settings, locate
 from nmm.index.store.catalog.writer import CatalogWriter, open_for_writing
 from nmm.index.store.lock import Wait
-from nmm.index.store.vectors import segments
+from nmm.index.store.vectors.factory import open_vector_index
 
 if TYPE_CHECKING:
     from nmm.index.store.layout import IndexFolder
@@ -68,7 +69,7 @@ def build(
     rebuild: bool = False,
     offline: bool = False,
     backend: Backend | None = None,
-    options: Options | None = None,
+    options: IndexOptions | None = None,
     on_event: Callable[[Event], None] = lambda _: None,
     stop: threading.Event | None = None,
     wait: bool = False,
@@ -110,7 +111,7 @@ def build(
         folder,
         offline,
         backend or Backend(),
-        options or Options(),
+        options or IndexOptions(),
         on_event,
         stop or threading.Event(),
         kept or Kept(),
@@ -148,7 +149,7 @@ def build_changed(
     *,
     kept: Kept,
     backend: Backend,
-    options: Options,
+    options: IndexOptions,
     on_event: Callable[[Event], None],
     stop: threading.Event,
 ) -> Summary:
@@ -225,7 +226,7 @@ class _Todo:
     folder: IndexFolder
     offline: bool
     backend: Backend
-    options: Options
+    options: IndexOptions
     on_event: Callable[[Event], None]
     stop: threading.Event
     kept: Kept = field(default_factory=Kept)
@@ -281,17 +282,17 @@ class _Todo:
                 adopt_root(new, root.path)
             summary = self._index(new, beside, encoder, [*roots, *self.present])
             if not summary.interrupted:
-                ocr_text.take_words(new, writer.file)
+                ocr_text.copy_ocr_text(new, writer.file)
         summary.rebuild = True
         if not summary.interrupted:
             sys.audit("nmm.store", "rebuild whole")
-            segments.move(beside, self.folder)
+            open_vector_index(self.folder, writer).adopt(beside)
             sys.audit("nmm.store", "rebuild to be taken over")
             replace_contents_with(writer, beside.catalog)
             sys.audit("nmm.store", "rebuild taken over")
             with suppress(CatalogError):  # the next run deletes it
                 beside.delete()
-            segments.refresh(writer, self.folder, row.dimension)
+            open_vector_index(self.folder, writer).sync(writer)
             covered = cover(writer, [], prune=self.prune)
             self._read_words(writer, covered.scopes, covered.unmounted, summary)
         return summary
@@ -325,30 +326,21 @@ class _Todo:
             self.on_event(MountMissing(locate(str(root.path), point)))
         for root in {root for root, _ in covered.scopes}:
             set_mount(writer, root, mount_point(root.path))
-        with (
-            Catalog.open(writer.file) as committed,
-            segments.in_background(writer, folder, encoder.model.dimension) as on_commit,
-        ):
-            run = Run(
-                writer,
-                committed,
-                self.folder,
-                encoder,
-                self.options,
-                self.on_event,
-                self.stop,
-                on_commit,
+        with open_vector_index(folder, writer).background(writer) as on_vectors:
+            pipeline = Pipeline(
+                writer, self.folder, encoder, self.options, self.on_event, self.stop, on_vectors
             )
-            run.index(covered.scopes, unseen=covered.unmounted, gone=covered.gone)
-            run.summary.removed += sum(forget(writer, path) for path in covered.deleted)
-            run.summary.removed += sum(empty_root(writer, root) for root in covered.emptied)
-        if not run.summary.interrupted:
+            summary = pipeline.recorder.summary
+            pipeline.run(covered.scopes, unseen=covered.unmounted, gone=covered.gone)
+            summary.removed += sum(forget(writer, path) for path in covered.deleted)
+            summary.removed += sum(empty_root(writer, root) for root in covered.emptied)
+        if not summary.interrupted:
             derive(writer, folder, encoder)
             through = read_missing_metadata(writer, self.on_event, self.stop)
-            run.summary.interrupted = not through
+            summary.interrupted = not through
             if through and folder == self.folder:  # no rebuild, which takes over what was read
-                self._read_words(writer, covered.scopes, run.unseen, run.summary)
-        return run.summary
+                self._read_words(writer, covered.scopes, pipeline.recorder.unseen, summary)
+        return summary
 
     def _read_words(
         self,

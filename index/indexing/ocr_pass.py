@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from nmm.index.errors import MediaError
 from nmm.index.events import Event, FileSkipped, OcrFileProcessed, OcrStarted, OcrSummary, Summary
 from nmm.index.indexing.ocr import SIDE, Ocr, Prepared, prepare
-from nmm.index.indexing.pipeline import ahead
 from nmm.index.media.image.files import decode_known
-from nmm.index.store.catalog.ocr_text import Line, Picture, pictures, put_words, unread
+from nmm.index.store.catalog.ocr_text import Line, Picture, pictures, save_ocr_text, unread
 
 if TYPE_CHECKING:
     from nmm.index.indexing.scopes import Scope
@@ -30,6 +30,9 @@ COMMIT_AFTER = 5.0
 BATCH = 32
 # Pictures decoded ahead.
 AHEAD = 2
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def read_words(
@@ -70,7 +73,7 @@ def read_words(
     batch = _Batch(writer, done)
     pool = ThreadPoolExecutor(AHEAD, "nmm-ocr-read")
     try:
-        waiting = ahead(
+        waiting = _ahead(
             pool, lambda picture: _prepared(picture, max_pixels), pictures(writer, ids), AHEAD
         )
         for picture, prepared in waiting:
@@ -88,6 +91,18 @@ def read_words(
     finally:
         pool.shutdown(cancel_futures=True)
         done.seconds = time.monotonic() - started
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterator[T], limit: int
+) -> Iterator[tuple[T, Future[R]]]:
+    """Yield each item with its work done or underway, in order, `limit` of them ahead."""
+    waiting: deque[tuple[T, Future[R]]] = deque()
+    for item in items:
+        waiting.append((item, pool.submit(work, item)))
+        if len(waiting) > limit:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def _prepared(picture: Picture, max_pixels: int) -> Prepared:
@@ -125,7 +140,7 @@ class _Batch:
     def commit(self) -> None:
         with self._writer.batch():
             for content_id, lines in self._read:
-                put_words(self._writer, content_id, lines)
+                save_ocr_text(self._writer, content_id, lines)
         self._done.read += len(self._read)
         self._done.left -= len(self._read)
         self._done.with_words += sum(1 for _, lines in self._read if lines)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
+from nmm.index.common.tracing import span
 from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.errors import MediaError
 from nmm.index.media.base import Chunking, Locator, MediaInfo, Modality, Unit, UnitRequest
@@ -96,18 +97,36 @@ class _StreamedUnits:
             yield _prepare_unit(unit, self.request)
 
 
-def hash_for_index(path: Path) -> HashedFile:
-    """Identify and hash a file; whatever else goes wrong becomes a MediaError.
+@dataclass(frozen=True)
+class ReadTask:
+    """A file to be decoded, which any process that sees it can do."""
 
-    Raises:
-        MediaError: See :func:`nmm.index.media.identify.hash_file`.
-    """
+    file: HashedFile
+    request: ReadRequest
+
+
+HashResult: TypeAlias = HashedFile | MediaError
+ReadResult: TypeAlias = PreparedFile | MediaError
+
+
+def hash_path(path: Path) -> HashResult:
+    """Identify and hash a file, the cheap task; an error is returned."""
     try:
-        return hash_file(path)
-    except MediaError:
-        raise
-    except Exception as error:  # a hostile file must not end a run
-        raise _unexpected(error) from error
+        with span("files read"):
+            return hash_file(path)
+    except MediaError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - a hostile file must not end a run
+        return _unexpected(error)
+
+
+def run_task(task: ReadTask) -> ReadResult:
+    """Decode a file, the costly task; an error is returned."""
+    try:
+        with span("files read"):
+            return prepare_file(task.file, task.request)
+    except MediaError as error:
+        return error
 
 
 def prepare_file(file: HashedFile, request: ReadRequest) -> PreparedFile:

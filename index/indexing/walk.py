@@ -19,6 +19,15 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from nmm.index.errors import UsageError
+from nmm.index.indexing.entries import (
+    FoundFile,
+    SkippedEntry,
+    describe_mode,
+    failure_reason,
+    found_or_skipped,
+    is_utf8,
+    skipped_entry,
+)
 from nmm.index.indexing.ignore import (
     IGNORE_FILE,
     Rule,
@@ -37,48 +46,6 @@ _LEFT_OUT_FOLDERS = frozenset(
 )
 CACHE_TAG = "CACHEDIR.TAG"
 _CACHE_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
-
-_KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a character device",
-    stat.S_IFBLK: "a block device",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class FoundFile:
-    """A regular file. Whether it can be read is for its reader to find out.
-
-    Attributes:
-        path: Relative to the root, "/" between parts; "" when the root is the file.
-        size: Bytes.
-        mtime_ns: Time of the last change, nanoseconds since the epoch.
-    """
-
-    path: str
-    size: int
-    mtime_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class SkippedEntry:
-    r"""Something that would have been found, or entered, and could not be.
-
-    Or an ignore file that was not understood in full; what was understood applies.
-
-    Attributes:
-        path: As in `FoundFile`, but bytes that are not UTF-8 are shown as ``\xff``.
-        reason: For a person, after the path.
-        is_dir: It is a folder, or a link that cannot be resolved and may have led to one
-            (on a disk that is not mounted): nothing below it was seen, which does not
-            mean that nothing is there.
-    """
-
-    path: str
-    reason: str
-    is_dir: bool
 
 
 class _Subfolder(NamedTuple):
@@ -159,8 +126,8 @@ def walk(
         exclude_rules(exclude), hidden, follow_symlinks, set(map(_identity, seen)), on_mount
     )
     path = "/".join(parts)
-    if not _is_utf8(path) or not stat.S_ISDIR(seen[-1].st_mode):
-        return iter([_found_or_skipped(path, seen[-1])])
+    if not is_utf8(path) or not stat.S_ISDIR(seen[-1].st_mode):
+        return iter([found_or_skipped(path, seen[-1])])
     return walker.walk(way, parts, seen[-1].st_dev)
 
 
@@ -237,7 +204,7 @@ class _Walker:
             with os.scandir(path) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
-            yield _skipped(relative, _reason(error), is_dir=True)
+            yield skipped_entry(relative, failure_reason(error), is_dir=True)
             return
         if not (self.hidden or asked_for) and any(map(_is_cache_tag, entries)):
             return
@@ -262,11 +229,11 @@ class _Walker:
         if is_excluded(path, is_dir, chain(self.exclude, rules)):
             return None
         try:
-            if is_dir and _is_utf8(entry.name):
+            if is_dir and is_utf8(entry.name):
                 return self._subfolder(entry, path, rules, device)
-            return _found_or_skipped(path, entry.stat())
+            return found_or_skipped(path, entry.stat())
         except OSError as error:
-            return _skipped(path, _reason(error, is_link), is_dir=is_dir or is_link)
+            return skipped_entry(path, failure_reason(error, is_link), is_dir=is_dir or is_link)
 
     def _subfolder(
         self, entry: os.DirEntry[str], path: str, rules: tuple[Rule, ...], device: int
@@ -277,7 +244,7 @@ class _Walker:
             itself = _identity(seen)
             if entry.is_symlink():
                 if itself in _lineage(folder.parent):
-                    return _skipped(path, "a link to a folder that it is in", is_dir=True)
+                    return skipped_entry(path, "a link to a folder that it is in", is_dir=True)
                 if not self.walked.isdisjoint(_lineage(folder)):
                     return None
                 self.walked.add(itself)
@@ -296,8 +263,8 @@ def _with_rules_of(
     try:
         own, problem = ignore_file_rules(_read_regular(folder / IGNORE_FILE), relative)
     except OSError as error:
-        return rules, _skipped(path, _reason(error), is_dir=False)
-    return own + rules, _skipped(path, problem, is_dir=False) if problem else None
+        return rules, skipped_entry(path, failure_reason(error), is_dir=False)
+    return own + rules, skipped_entry(path, problem, is_dir=False) if problem else None
 
 
 def is_left_out(name: str, *, is_dir: bool = True) -> bool:
@@ -321,7 +288,7 @@ def _is_tag(path: Path) -> bool:
 def _read_regular(path: Path, size: int = -1) -> bytes:
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, _not_a_file(mode))
+        raise OSError(errno.EINVAL, describe_mode(mode))
 
     def no_wait(name: str, flags: int) -> int:
         return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
@@ -329,31 +296,6 @@ def _read_regular(path: Path, size: int = -1) -> bytes:
     # Should a FIFO have taken the file's place since, opening it must not block.
     with open(path, "rb", opener=no_wait) as file:
         return file.read(size)
-
-
-def _found_or_skipped(path: str, info: os.stat_result) -> FoundFile | SkippedEntry:
-    is_dir = stat.S_ISDIR(info.st_mode)
-    if not _is_utf8(path):
-        return _skipped(path, "name is not valid UTF-8", is_dir=is_dir)
-    if not stat.S_ISREG(info.st_mode):
-        return _skipped(path, _not_a_file(info.st_mode), is_dir=is_dir)
-    return FoundFile(path, info.st_size, info.st_mtime_ns)
-
-
-def _skipped(path: str, reason: str, *, is_dir: bool) -> SkippedEntry:
-    return SkippedEntry(os.fsencode(path).decode("utf-8", "backslashreplace"), reason, is_dir)
-
-
-def _not_a_file(mode: int) -> str:
-    return f"{_KINDS.get(stat.S_IFMT(mode), 'something else')}, not a file"
-
-
-def _reason(error: OSError, is_link: bool = False) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "a broken link" if is_link else "no longer there"
-    if error.errno == errno.ELOOP:
-        return "a link that leads to itself"
-    return f"not readable: {error.strerror}"
 
 
 def _answer(question: Callable[[], bool]) -> bool:
@@ -371,14 +313,6 @@ def _lineage(folder: Path) -> set[tuple[int, int]]:
     """The identities of a folder and of all that it is really in."""
     real = Path(os.path.realpath(folder, strict=True))
     return {_identity(above.stat()) for above in (real, *real.parents)}
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _join(folder: str, name: str) -> str:

@@ -13,7 +13,7 @@ from nmm.index.encoders.backend import Backend
 from nmm.index.errors import StoppedError, UsageError
 from nmm.index.events import Event, FileSkipped, MountMissing, RootMissing, Summary, WaitingForLock
 from nmm.index.indexing.indexer import Kept, build, build_changed
-from nmm.index.indexing.pipeline import Options
+from nmm.index.indexing.options import IndexOptions
 from nmm.index.indexing.scopes import resolve
 from nmm.index.store.catalog.writer import open_for_reading
 
@@ -44,7 +44,7 @@ def watch(
     model: str | None = None,
     offline: bool = False,
     backend: Backend | None = None,
-    options: Options | None = None,
+    options: IndexOptions | None = None,
     on_event: Callable[[Event], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> Iterator[Summary]:
@@ -66,7 +66,7 @@ def watch(
         NoIndexError, ModelError, CatalogError: As of :func:`.build.build`.
     """
     stop = stop or threading.Event()
-    backend, options = backend or Backend(), options or Options()
+    backend, options = backend or Backend(), options or IndexOptions()
     kept, told, unsettled = Kept(), _Told(on_event), _Unsettled()
     places = [resolve(path) for path in paths] if paths else _roots(folder)
     with closing(_changes(places, folder, stop)) as changes:

@@ -34,7 +34,7 @@ from nmm.index.store.catalog.types import Settings
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder, not_within
 from nmm.index.store.recovery.untrusted import check_made, check_rows, damaged, newer, not_ours
-from nmm.index.store.vectors import segments
+from nmm.index.store.vectors.factory import open_vector_index
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -168,7 +168,7 @@ def import_archive(file: Path, folder: IndexFolder) -> Imported:
         roots = [str(root.path) for root in catalog.roots()]
     # What is derived can be written later, by the next run; the index is there without it.
     with suppress(CatalogError, IndexLockedError), open_for_writing(folder) as writer:
-        segments.refresh(writer, folder, manifest.dimension)
+        open_vector_index(folder, writer).sync(writer)
     away = [root for root in roots if not is_there(Path(root))]
     return Imported(str(folder.path), manifest, roots, away)
 

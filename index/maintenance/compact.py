@@ -9,7 +9,7 @@ from nmm.index.store.catalog import tags
 from nmm.index.store.catalog.removal import drop_orphans
 from nmm.index.store.catalog.vacuum import optimize_fts, vacuum
 from nmm.index.store.catalog.writer import open_for_writing
-from nmm.index.store.vectors import segments
+from nmm.index.store.vectors.factory import open_vector_index
 
 if TYPE_CHECKING:
     from nmm.index.store.layout import IndexFolder
@@ -35,8 +35,7 @@ def compact(folder: IndexFolder) -> Compacted:
     with open_for_writing(folder) as writer:
         drop_orphans(writer)
         tags.drop_unheld(writer)
-        if settings := writer.settings():
-            segments.refresh(writer, folder, settings.dimension, compact=True)
+        open_vector_index(folder, writer).sync(writer, compact=True)
         optimize_fts(writer)
         vacuum(writer)
     return Compacted(before, folder.size())

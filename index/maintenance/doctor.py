@@ -18,14 +18,14 @@ from nmm.index.indexing.scopes import is_there
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.removal import drop_orphans
 from nmm.index.store.catalog.transactions import connect_to_write
-from nmm.index.store.catalog.types import KINDS, locate
+from nmm.index.store.catalog.types import locate
 from nmm.index.store.catalog.vacuum import fts_problem, rebuild_fts
 from nmm.index.store.catalog.writer import CatalogWriter
 from nmm.index.store.lock import locked
 from nmm.index.store.recovery import integrity, row_repair
 from nmm.index.store.recovery.row_repair import counted
 from nmm.index.store.recovery.salvage import Salvaged, salvage
-from nmm.index.store.vectors import segments, verify
+from nmm.index.store.vectors.factory import open_vector_index
 
 if TYPE_CHECKING:
     from nmm.index.store.layout import IndexFolder
@@ -198,22 +198,21 @@ def _words(catalog: Catalog, _: IndexFolder) -> _Verdict:
 
 
 def _search_files(catalog: Catalog, folder: IndexFolder) -> _Verdict:
-    faults = verify.faults(catalog, folder)
-    count = sum(len(catalog.segments(kind)) for kind in KINDS)
-    wrong = [f"{name}: {fault}" for name, fault in faults.items()]
+    found = open_vector_index(folder, catalog).verify(catalog)
+    wrong = [f"{name}: {problem}" for name, problem in found.problems.items()]
     return _Verdict(
         _some(wrong, "; "),
-        f"{counted(count, 'file')}, as the catalog"
-        if count
+        f"{counted(found.parts, 'file')}, as the catalog"
+        if found.parts
         else "none, the catalog is small enough",
     )
 
 
 def _leftovers(catalog: Catalog, folder: IndexFolder) -> _Verdict:
-    paths = verify.unnamed(catalog, folder)
-    if not paths:
+    leftovers = open_vector_index(folder, catalog).leftovers(catalog)
+    if not leftovers:
         return _Verdict("", "none")
-    said = f"{counted(len(paths), 'search file')} that nothing names"
+    said = f"{counted(len(leftovers), 'search file')} that nothing names"
     return _Verdict("", said, "The next indexing run deletes them.", "finding-leftovers")
 
 
@@ -335,16 +334,12 @@ def _mend_rows(writer: CatalogWriter) -> dict[str, str]:
 
 def _mend_search_files(writer: CatalogWriter, folder: IndexFolder) -> dict[str, str]:
     done = {}
-    bad = verify.faults(writer, folder)
-    stray = verify.unnamed(writer, folder)
-    if bad:
-        segments.distrust(writer, folder, bad)
+    index = open_vector_index(folder, writer)
+    leftovers = index.leftovers(writer)
+    if problems := index.verify(writer).problems:
+        index.repair(writer, problems)
         done["search files"] = "They were written again from the catalog."
-    if settings := writer.settings():
-        segments.refresh(writer, folder, settings.dimension)
-    for path in verify.unnamed(writer, folder):
-        with suppress(OSError):
-            path.rmdir() if path.is_dir() else path.unlink()
-    if stray:
-        done["leftovers"] = f"{counted(len(stray), 'file')} deleted."
+    index.sync(writer)
+    if leftovers:
+        done["leftovers"] = f"{counted(len(leftovers), 'file')} deleted."
     return done

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nmm.index.errors import UsageError
 from nmm.index.store.catalog.removal import drop_orphans, forget, holds
 from nmm.index.store.catalog.writer import open_for_writing
-from nmm.index.store.vectors import segments
+from nmm.index.store.vectors.factory import open_vector_index
 
 if TYPE_CHECKING:
     from nmm.index.store.layout import IndexFolder
@@ -46,6 +46,5 @@ def remove(paths: Sequence[Path], folder: IndexFolder, *, wait: Wait | None = No
         for path in resolved:
             removed += forget(writer, path)
         drop_orphans(writer)
-        if settings := writer.settings():
-            segments.refresh(writer, folder, settings.dimension)
+        open_vector_index(folder, writer).sync(writer)
     return removed

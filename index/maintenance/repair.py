@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from nmm.index.errors import CatalogError, IndexLockedError, NoIndexError
 from nmm.index.store.catalog.vacuum import fts_problem, rebuild_fts
 from nmm.index.store.catalog.writer import open_for_writing
-from nmm.index.store.vectors import segments
+from nmm.index.store.vectors.factory import open_vector_index
 
 if TYPE_CHECKING:
     from nmm.index.store.layout import IndexFolder
@@ -21,13 +21,11 @@ def repair(folder: IndexFolder) -> bool:
     """
     try:
         with open_for_writing(folder.existing()) as writer:
-            settings = writer.settings()
-            if settings is None:
+            if writer.settings() is None:
                 return False
             if fts_problem(writer):
                 rebuild_fts(writer)
-            segments.distrust(writer, folder)
-            segments.refresh(writer, folder, settings.dimension)
+            open_vector_index(folder, writer).repair(writer)
     except (NoIndexError, IndexLockedError, CatalogError, OSError):
         return False
     return True

@@ -39,7 +39,7 @@ from nmm.index.search.response import (
 from nmm.index.search.semantic import NearestFiles
 from nmm.index.store.catalog.read_cache import States
 from nmm.index.store.catalog.reader import Catalog
-from nmm.index.store.catalog.types import Kind, Scale, Settings
+from nmm.index.store.catalog.types import Calibration, Kind, Settings
 from nmm.index.store.catalog.writer import open_for_reading
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from nmm.index.encoders.backend import Backend
     from nmm.index.search.result import SearchResult
     from nmm.index.store.layout import IndexFolder
-    from nmm.index.store.vectors.searcher import PendingSearch
+    from nmm.index.store.vectors.base import PendingSearch
 
 
 @contextmanager
@@ -248,7 +248,6 @@ class SearchEngine:
         self._settings = settings
         self._loaded = None
         self._neutral = None
-        self._nearest.forget()
         self._relevance.forget()
 
     def _encoder(self, *, grouped: bool = False) -> Encoder:
@@ -266,7 +265,7 @@ class SearchEngine:
             embedder = QueryEmbedder(self._encoder, self._settings, self._catalog, known)
             return embedder.embed(request.query, raw=request.raw_prompt)
 
-    def _scale(self, kind: Kind) -> Scale | None:
+    def _scale(self, kind: Kind) -> Calibration | None:
         """Return the stored calibration; measure it if the first run did not get that far."""
         if stored := self._states.last.scales[kind]:
             return stored

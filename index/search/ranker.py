@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from nmm.index.store.catalog.reader import Catalog
     from nmm.index.store.catalog.sql_filters import Condition
     from nmm.index.store.catalog.types import Hit, Kind
-    from nmm.index.store.vectors.searcher import PendingSearch
+    from nmm.index.store.vectors.base import PendingSearch
 
     Vector = NDArray[np.float32]
 

@@ -39,7 +39,7 @@ from nmm.index.common.linalg import normalize_rows
 from nmm.index.store.catalog.comparison_data import sample
 from nmm.index.store.catalog.read_cache import States
 from nmm.index.store.catalog.reader import Catalog
-from nmm.index.store.catalog.types import KINDS, Kind, Scale
+from nmm.index.store.catalog.types import KINDS, Calibration, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,13 +80,13 @@ class QueryCalibration(NamedTuple):
         height: What one that stands out has above it.
     """
 
-    scale: Scale
+    scale: Calibration
     background: float
     margin: float
 
     def score(self, cosine: float) -> float:
         """The score of a cosine."""
-        return (cosine - self.scale.centre) / self.scale.unit
+        return (cosine - self.scale.median) / self.scale.spread
 
     def is_weak(self, score: float) -> bool:
         """Whether nothing tells a result of that score from what the query fits anyway."""
@@ -121,7 +121,7 @@ class Relevance:
         self,
         catalog: Catalog,
         states: States,
-        scale_of: Callable[[Kind], Scale | None],
+        scale_of: Callable[[Kind], Calibration | None],
         neutral_texts: Callable[[], Floats],
     ) -> None:
         self._catalog = catalog
@@ -163,7 +163,7 @@ class Relevance:
         lower, upper = (count - 1) // 2, count // 2
         cosines = np.partition(items @ vector, (lower, upper))
         middle = float(cosines[lower] + cosines[upper]) / 2
-        median = (middle - kept.centre) / kept.unit
+        median = (middle - kept.median) / kept.spread
         measured = self._states.last.measured[kind]
         background = max(median, 0) * count / (count + PRIOR_ITEMS)
         return QueryCalibration(
@@ -180,7 +180,7 @@ class Relevance:
             self._samples[kind] = sample(self._catalog, kind, CALIBRATION_SAMPLE)
         return self._samples[kind]
 
-    def _scale_like(self, query: Query, vector: Floats, kind: Kind) -> Scale | None:
+    def _scale_like(self, query: Query, vector: Floats, kind: Kind) -> Calibration | None:
         """The scale of cosines with queries like one; None if the index cannot tell."""
         import numpy as np
 
@@ -206,7 +206,7 @@ class Relevance:
             return None
         centre, rare = np.quantile(cosines, (0.5, 1 - RARE_QUANTILE)).tolist()
         unit = min((rare - centre) * QUANTILE_RATIO, (1 - centre) * MAX_UNIT)
-        return Scale(centre, max(unit, calibration.LEAST_UNIT))
+        return Calibration(centre, max(unit, calibration.MIN_SPREAD))
 
     def _kind_of(self, term: Term, vector: Floats) -> Kind | None:
         """What a term is; None if it is in words. Of a file, what its vector lies nearer to."""

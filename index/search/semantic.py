@@ -10,14 +10,15 @@ from nmm.index.store.catalog.file_queries import passing_chunks
 from nmm.index.store.catalog.read_cache import States
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.sql_filters import Condition
-from nmm.index.store.catalog.types import Kind, Segment
-from nmm.index.store.vectors.searcher import NearestVectors, PendingSearch
+from nmm.index.store.catalog.types import Kind
+from nmm.index.store.vectors.factory import open_vector_index
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from nmm.index.store.layout import IndexFolder
+    from nmm.index.store.vectors.base import PendingSearch
 
 
 # Images that may be gone, or left out, of those that are looked for.
@@ -34,14 +35,13 @@ class NearestFiles:
 
     def __init__(self, catalog: Catalog, folder: IndexFolder, states: States) -> None:
         self._catalog = catalog
-        self._folder = folder
         self._states = states
-        self._nearest: dict[Kind, tuple[tuple[int, list[Segment]], NearestVectors]] = {}
+        self._index = open_vector_index(folder, catalog, version=lambda: states.last.version)
         self._passed: dict[Kind, tuple[tuple[int, Condition], NDArray[np.int64]]] = {}
 
     def submit(
         self, queries: Sequence[NDArray[np.float32]], limit: int, kind: Kind
-    ) -> list[PendingSearch]:
+    ) -> Sequence[PendingSearch]:
         """Begin to look for queries that :meth:`best` will be asked for next, without a filter.
 
         Args:
@@ -52,7 +52,7 @@ class NearestFiles:
         Returns:
             A handle for each query, in order, to be given to :meth:`best` as its query.
         """
-        return self._open(kind).submit(queries, _candidates(limit, kind))
+        return self._index.submit(queries, _candidates(limit, kind), kind)
 
     def best(
         self,
@@ -95,10 +95,9 @@ class NearestFiles:
         tries: int | None = None,
     ) -> list[Place] | None:
         """As of :meth:`best`; None if so many tries, each with more chunks, were too few."""
-        nearest = self._open(kind)
         candidates = _candidates(count, kind)
         while tries is None or tries > 0:
-            ids, scores = nearest.nearest(query, candidates, among)
+            ids, scores = self._index.search(query, candidates, kind, among=among)
             known = dict(zip(ids.tolist(), scores.tolist(), strict=True))
             best: dict[int, Place] = {}
             for place in sorted(places(self._catalog, kind, known, where), key=_order):
@@ -116,24 +115,7 @@ class NearestFiles:
 
     def damaged(self) -> list[str]:
         """Derived files that were met which are missing, or are not what was written."""
-        met = {name for _, nearest in self._nearest.values() for name in nearest.damaged}
-        if not met:
-            return []
-        named = {one.name for some in self._states.read().segments.values() for one in some}
-        return sorted(met & named)  # one that was replaced meanwhile was only deleted
-
-    def forget(self) -> None:
-        """Open all files anew: the index was made again with another model."""
-        self._nearest.clear()
-
-    def _open(self, kind: Kind) -> NearestVectors:
-        now = self._states.last
-        state = now.generation, now.segments[kind]
-        known, nearest = self._nearest.get(kind, (None, None))
-        if nearest is None or known != state:
-            nearest = NearestVectors(self._catalog, self._folder, kind, nearest)
-            self._nearest[kind] = state, nearest
-        return nearest
+        return self._index.damaged()
 
     def _known_to_pass(self, kind: Kind, where: Condition) -> NDArray[np.int64] | None:
         """Ids of the chunks that pass, if they were found for a query before; else None."""

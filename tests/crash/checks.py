@@ -23,6 +23,7 @@ from nmm.index.store.catalog.reader import SCHEMA, Catalog
 from nmm.index.store.catalog.types import KINDS
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import faiss_files
+from nmm.index.store.vectors.segment_table import read_segments
 
 QUERY = "a cat by the sea"
 ALL = 1000
@@ -132,7 +133,7 @@ def _check_segments(folder: IndexFolder) -> None:
     with Catalog.open(folder.catalog) as catalog:
         for kind in KINDS:
             after = 0
-            for segment in catalog.segments(kind):
+            for segment in read_segments(catalog, kind):
                 index = faiss_files.open_file(folder.vectors, segment)
                 assert index is not None, segment
                 assert faiss_files.is_sound(folder.vectors / segment.name, segment, thorough=True)

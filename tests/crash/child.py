@@ -29,7 +29,7 @@ from nmm.index.encoders.registry import MINI
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.indexing import indexer as build_module
-from nmm.index.indexing.pipeline import Options
+from nmm.index.indexing.options import IndexOptions
 from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors import segments
 
@@ -97,7 +97,7 @@ def do(job: dict[str, Any]) -> None:
         folder,
         model="mini",
         rebuild=job["rebuild"],
-        options=Options(batch_size=2),
+        options=IndexOptions(batch_size=2),
     )
 
 

@@ -27,7 +27,7 @@ from nmm.index.common.linalg import normalize_rows
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.hub.cache_dirs import cache_folder
 from nmm.index.errors import UsageError
-from nmm.index.store.catalog.file_vectors import spoken
+from nmm.index.store.catalog.file_vectors import content_texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -173,7 +173,9 @@ def _distinctive_words(collection: FileCollection, groups: Sequence[Ints]) -> li
     for group in groups:
         read = [collection.files[file] for file in group[:FILES_PER_CLUSTER].tolist()]
         said = dict(
-            spoken(collection.catalog, list({file.content for file in read}), PASSAGES_PER_FILE)
+            content_texts(
+                collection.catalog, list({file.content for file in read}), PASSAGES_PER_FILE
+            )
         )
         texts.append([f"{_path_words(file.path)}\n{said.pop(file.content, '')}" for file in read])
     count = max(min(DISTINCTIVE_WORDS, MAX_DISTINCTIVE_WORDS // len(groups)), 1)

@@ -42,7 +42,7 @@ def sample(catalog: Catalog, kind: Kind, count: int) -> Floats:
         # The first from each of so many numbers on, for to count the rows of a million takes
         # longer than to search them.
         first, last = (  # one by one, for only so does SQLite look them up
-            catalog.connection.scalar(f"SELECT {end}(id) FROM chunks WHERE kind = ?", (kind,))  # noqa: S608
+            catalog.connection.scalar(f"SELECT {end}(id) FROM chunks WHERE kind = ?", (kind,))
             for end in ("min", "max")
         )
         steps = np.linspace(first, last, count).astype(np.int64).tolist()

@@ -71,7 +71,7 @@ class CatalogConnection:
             sql: The query.
             parameters: For the question marks in it.
         """
-        one = f"SELECT json_group_array(json_array({columns})) FROM ({sql})"  # noqa: S608
+        one = f"SELECT json_group_array(json_array({columns})) FROM ({sql})"
         found = self.first(one, parameters)
         rows: list[list[Any]] = json.loads(found[0]) if found else []
         return rows

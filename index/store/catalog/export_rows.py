@@ -50,7 +50,7 @@ class VectorRow:
 
 def count_rows(catalog: Catalog) -> int:
     """How many rows :func:`vector_rows` gives."""
-    return catalog.connection.scalar(f"SELECT count(*) FROM chunks WHERE {HELD}")  # noqa: S608
+    return catalog.connection.scalar(f"SELECT count(*) FROM chunks WHERE {HELD}")
 
 
 def vector_rows(catalog: Catalog) -> Iterator[tuple[list[VectorRow], NDArray[np.float16]]]:
@@ -65,7 +65,7 @@ def vector_rows(catalog: Catalog) -> Iterator[tuple[list[VectorRow], NDArray[np.
     import numpy as np
 
     sql = (
-        "SELECT (SELECT json_group_array(json_array(roots.path, files.path)) FROM files "  # noqa: S608
+        "SELECT (SELECT json_group_array(json_array(roots.path, files.path)) FROM files "
         "JOIN roots ON roots.id = root_id WHERE files.content_id = chunks.content_id), "
         "chunks.kind, width, height, taken_at, latitude, longitude, camera, caption, "
         "line_start, line_end, text, vector "

@@ -43,7 +43,7 @@ def places(
     )
     rows = catalog.connection.json_rows(
         "file, content, chunk",
-        "SELECT files.id AS file, chunks.content_id AS content, chunks.id AS chunk "  # noqa: S608
+        "SELECT files.id AS file, chunks.content_id AS content, chunks.id AS chunk "
         "FROM json_each(?) CROSS JOIN chunks ON chunks.id = value "
         f"CROSS JOIN files ON files.content_id = chunks.content_id {more} WHERE {condition}",
         (json.dumps([*scores]), *parameters),

@@ -26,7 +26,7 @@ def passing_chunks(catalog: Catalog, kind: Kind, condition: Condition) -> NDArra
     import numpy as np
 
     sql = (
-        f"SELECT chunks.id FROM {FILES} CROSS JOIN chunks ON chunks.content_id = contents.id "  # noqa: S608
+        f"SELECT chunks.id FROM {FILES} CROSS JOIN chunks ON chunks.content_id = contents.id "
         f"WHERE contents.kind = ? AND ({condition.sql})"
     )
     rows = catalog.connection.rows(sql, (kind, *condition.parameters))
@@ -40,7 +40,7 @@ def any_file(catalog: Catalog, kinds: Sequence[Kind], condition: Condition) -> b
         CatalogError: SQLite cannot read the catalog.
     """
     sql = (
-        f"SELECT EXISTS (SELECT 1 FROM {FILES} "  # noqa: S608
+        f"SELECT EXISTS (SELECT 1 FROM {FILES} "
         f"WHERE contents.kind IN (SELECT value FROM json_each(?)) AND ({condition.sql}))"
     )
     return bool(catalog.connection.scalar(sql, (json.dumps(kinds), *condition.parameters)))
@@ -53,7 +53,7 @@ def count_files(catalog: Catalog, kinds: Sequence[Kind], condition: Condition) -
         CatalogError: SQLite cannot read the catalog.
     """
     sql = (
-        f"SELECT count(*) FROM {FILES} "  # noqa: S608
+        f"SELECT count(*) FROM {FILES} "
         f"WHERE contents.kind IN (SELECT value FROM json_each(?)) AND ({condition.sql})"
     )
     return catalog.connection.scalar(sql, (json.dumps(kinds), *condition.parameters))
@@ -66,7 +66,7 @@ def cameras(catalog: Catalog, count: int) -> list[str]:
         CatalogError: SQLite cannot read the catalog.
     """
     sql = (
-        f"SELECT contents.camera FROM {FILES} WHERE contents.camera NOT NULL "  # noqa: S608
+        f"SELECT contents.camera FROM {FILES} WHERE contents.camera NOT NULL "
         "GROUP BY contents.camera ORDER BY count(*) DESC, contents.camera LIMIT ?"
     )
     return [str(name) for (name,) in catalog.connection.rows(sql, (count,))]
@@ -79,7 +79,7 @@ def dates(catalog: Catalog, kinds: Sequence[Kind]) -> list[str]:
         CatalogError: SQLite cannot read the catalog.
     """
     sql = (
-        "SELECT min(day), max(day) FROM (SELECT ifnull(substr(contents.taken_at, 1, 10), "  # noqa: S608
+        "SELECT min(day), max(day) FROM (SELECT ifnull(substr(contents.taken_at, 1, 10), "
         f"date(files.mtime_ns / 1000000000, 'unixepoch', 'localtime')) AS day FROM {FILES} "
         "WHERE contents.kind IN (SELECT value FROM json_each(?)))"
     )

@@ -50,7 +50,7 @@ def items(catalog: Catalog, kinds: Sequence[Kind], where: Condition | None = Non
     """
     condition, parameters = where or Condition("TRUE")
     rows = catalog.connection.rows(
-        "SELECT files.id, contents.id, roots.path, files.path, contents.kind, hash, "  # noqa: S608
+        "SELECT files.id, contents.id, roots.path, files.path, contents.kind, hash, "
         f"ifnull(size, 0), ifnull(mtime_ns, 0), width, height, taken_at FROM {FILES} "
         "WHERE contents.kind IN (SELECT value FROM json_each(?)) AND EXISTS (SELECT 1 FROM chunks "
         "JOIN vectors ON chunk_id = chunks.id WHERE chunks.content_id = contents.id) "
@@ -125,7 +125,9 @@ def first_passages(catalog: Catalog, contents: Sequence[int]) -> Iterator[tuple[
     yield from catalog.connection.rows(sql, (json.dumps([*contents]),))
 
 
-def spoken(catalog: Catalog, contents: Sequence[int], passages: int) -> Iterator[tuple[int, str]]:
+def content_texts(
+    catalog: Catalog, contents: Sequence[int], passages: int
+) -> Iterator[tuple[int, str]]:
     """The id of each content that has words, and those: its caption, what is seen, its passages.
 
     Args:

@@ -67,7 +67,7 @@ LAST_PART = (
 )
 VIEWS = {
     "passages": "CREATE VIEW passages AS SELECT id, text FROM chunks WHERE text NOT NULL",
-    "names": "CREATE VIEW names AS SELECT files.id, root_id, files.path, "  # noqa: S608
+    "names": "CREATE VIEW names AS SELECT files.id, root_id, files.path, "
     f"CASE files.path WHEN '' THEN {LAST_PART} ELSE files.path END AS name "
     # Left, for a file of no root has a name until it is dropped.
     "FROM files LEFT JOIN roots ON roots.id = root_id WHERE status = 'indexed'",
@@ -101,7 +101,7 @@ TRIGGERS = {
     f"BEGIN {FORGET_PASSAGE}{KEEP_PASSAGE}END",
     "names_begin": f"AFTER INSERT ON files BEGIN {KEEP_NAME}END",
     "names_end": "AFTER DELETE ON files BEGIN DELETE FROM name_words WHERE rowid = old.id; END",
-    "names_change": "AFTER UPDATE OF id, root_id, path, status ON files "  # noqa: S608
+    "names_change": "AFTER UPDATE OF id, root_id, path, status ON files "
     f"BEGIN DELETE FROM name_words WHERE rowid = old.id; {KEEP_NAME}END",
     "names_move": "AFTER UPDATE OF path ON roots BEGIN DELETE FROM name_words WHERE rowid IN "
     "(SELECT id FROM files WHERE root_id = new.id AND path = ''); "
@@ -134,7 +134,7 @@ def make(connection: sqlite3.Connection) -> None:
     for table in WORD_TABLES:
         columns = ", ".join(table.columns)
         connection.execute(
-            f"INSERT INTO {table.name} (rowid, {columns}) "  # noqa: S608
+            f"INSERT INTO {table.name} (rowid, {columns}) "
             f"SELECT id, {columns} FROM {table.source} ORDER BY id"
         )
 
@@ -171,7 +171,7 @@ def _strike(connection: sqlite3.Connection, name: str) -> None:
 def optimize(connection: sqlite3.Connection) -> None:
     """Bring the tables into their smallest form, without anything of what was removed."""
     for table in WORD_TABLES:
-        connection.execute(f"INSERT INTO {table.name} ({table.name}) VALUES ('optimize')")  # noqa: S608
+        connection.execute(f"INSERT INTO {table.name} ({table.name}) VALUES ('optimize')")
 
 
 def problem(connection: sqlite3.Connection) -> str:
@@ -193,7 +193,7 @@ def problem(connection: sqlite3.Connection) -> str:
             f"USING fts5 ({columns}, content = '', {TOKENIZER})"
         )
         connection.execute(
-            f"INSERT INTO temp.true_{table.name} (rowid, {columns}) "  # noqa: S608
+            f"INSERT INTO temp.true_{table.name} (rowid, {columns}) "
             f"SELECT id, {columns} FROM {table.source} ORDER BY id"
         )
         try:
@@ -213,7 +213,7 @@ def _same_words(connection: sqlite3.Connection, table: WordTable) -> bool:
             f"CREATE VIRTUAL TABLE {terms} USING fts5vocab ({schema}, {words}, 'col')"
         )
         # In the order of the words, and within one of the columns.
-        found.append(connection.execute(f"SELECT term, col, doc, cnt FROM {terms}"))  # noqa: S608
+        found.append(connection.execute(f"SELECT term, col, doc, cnt FROM {terms}"))
     return all(
         ours == theirs and (number % SAMPLED or _is_found(connection, table, *ours[:2]))
         for number, (ours, theirs) in enumerate(zip_longest(*found))
@@ -228,7 +228,7 @@ def _is_found(connection: sqlite3.Connection, table: WordTable, term: str, colum
     """
     counts = {
         connection.execute(
-            f"SELECT count(*) FROM {words} WHERE {words.rpartition('.')[2]} MATCH ?",  # noqa: S608
+            f"SELECT count(*) FROM {words} WHERE {words.rpartition('.')[2]} MATCH ?",
             (f'{column}: "{term}"',),
         ).fetchone()
         for words in (f"main.{table.name}", f"temp.true_{table.name}")
@@ -241,8 +241,8 @@ def _same_rows(connection: sqlite3.Connection, table: WordTable) -> bool:
     if not table.stored:
         return True
     columns = ", ".join(table.columns)
-    kept = f"SELECT rowid, {columns} FROM {table.name}"  # noqa: S608
-    true = f"SELECT id, {columns} FROM {table.source}"  # noqa: S608
+    kept = f"SELECT rowid, {columns} FROM {table.name}"
+    true = f"SELECT id, {columns} FROM {table.source}"
     return not any(
         connection.execute(f"{one} EXCEPT {other} LIMIT 1").fetchone()
         for one, other in ((kept, true), (true, kept))

@@ -89,7 +89,7 @@ def look_up(
     # than SQLite, which keeps the best alone; and it would look every row up that it may find.
     among = "" if contents is None else f"AND +rowid IN ({ROWS[table]}) "
     sql = (
-        f"SELECT files.id AS file, {kind_of} AS kind, closeness, files.content_id AS content, row "  # noqa: S608
+        f"SELECT files.id AS file, {kind_of} AS kind, closeness, files.content_id AS content, row "
         f"FROM (SELECT rowid AS row, rank AS closeness FROM {table.name} "
         f"WHERE {table.name} MATCH ? {among}ORDER BY +rank LIMIT ?) AS found {joins} "
         f"WHERE {condition} LIMIT ?"
@@ -130,7 +130,7 @@ def marked(
     columns = ", ".join(
         f"highlight({table.name}, {place}, ?, ?)" for place in range(len(table.columns))
     )
-    sql = f"SELECT {columns} FROM {table.name} WHERE {table.name} MATCH ? AND rowid = ?"  # noqa: S608
+    sql = f"SELECT {columns} FROM {table.name} WHERE {table.name} MATCH ? AND rowid = ?"
     found = catalog.connection.first(sql, (*(begin, end) * len(table.columns), expression, row))
     return [_unmarked(text or "", begin, end) for text in found or ()]
 
@@ -147,5 +147,5 @@ def _unmarked(text: str, begin: str, end: str) -> tuple[str, list[Span]]:
 
 def fits(catalog: Catalog, table: WordTable, row: int, expression: str) -> bool:
     """Whether an expression fits a row."""
-    sql = f"SELECT 1 FROM {table.name} WHERE {table.name} MATCH ? AND rowid = ?"  # noqa: S608
+    sql = f"SELECT 1 FROM {table.name} WHERE {table.name} MATCH ? AND rowid = ?"
     return catalog.connection.first(sql, (expression, row)) is not None

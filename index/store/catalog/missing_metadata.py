@@ -35,7 +35,7 @@ def count_unread(writer: CatalogWriter) -> int:
     Raises:
         CatalogError: SQLite cannot read the file.
     """
-    sql = f"SELECT count(DISTINCT contents.id) FROM {_UNREAD}"  # noqa: S608
+    sql = f"SELECT count(DISTINCT contents.id) FROM {_UNREAD}"
     return writer.connection.scalar(sql, (0, DETAILS))
 
 
@@ -48,7 +48,7 @@ def unread(writer: CatalogWriter, after: int, count: int) -> dict[int, list[Copy
         CatalogError: SQLite cannot read the file.
     """
     rows = writer.connection.rows(
-        "SELECT contents.id, json_group_array(json_array(roots.path, files.path, size, mtime_ns)) "  # noqa: S608
+        "SELECT contents.id, json_group_array(json_array(roots.path, files.path, size, mtime_ns)) "
         f"FROM {_UNREAD} GROUP BY contents.id ORDER BY contents.id LIMIT ?",
         (after, DETAILS, count),
     )

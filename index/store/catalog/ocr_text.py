@@ -130,7 +130,7 @@ def pictures(catalog: Catalog, ids: Sequence[int]) -> Iterator[Picture]:
         yield from found.values()
 
 
-def put_words(writer: CatalogWriter, content_id: int, lines: Sequence[Line]) -> None:
+def save_ocr_text(writer: CatalogWriter, content_id: int, lines: Sequence[Line]) -> None:
     """Keep what was read in an image, in the order of reading."""
     words = "\n".join(line.text for line in lines)
     with writer.batch():
@@ -143,7 +143,7 @@ def put_words(writer: CatalogWriter, content_id: int, lines: Sequence[Line]) -> 
         )
 
 
-def take_words(new: CatalogWriter, old: Path) -> None:
+def copy_ocr_text(new: CatalogWriter, old: Path) -> None:
     """Take over what was read by the catalog that a new one will replace, for equal images.
 
     And whether words are read from now on.

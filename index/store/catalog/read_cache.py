@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from nmm.index.store.catalog.reader import Catalog
-from nmm.index.store.catalog.types import KINDS, Kind, Scale, Segment, Settings
+from nmm.index.store.catalog.types import KINDS, Calibration, Kind, Settings
 
 
 class State(NamedTuple):
@@ -16,16 +16,14 @@ class State(NamedTuple):
         version: As of :meth:`.Catalog.version`; the same as long as nobody has written.
         settings: None as long as nothing was embedded.
         generation, last_file: As of the methods of these names.
-        segments, scales, measured: By kind, as of :meth:`.Catalog.segments`,
-            :meth:`~.Catalog.scale` and :meth:`~.Catalog.scale_measured`.
+        scales, measured: By kind, see :meth:`.Catalog.scale` and :meth:`.Catalog.scale_measured`.
     """
 
     version: int
     settings: Settings | None
     generation: int
     last_file: int
-    segments: Mapping[Kind, list[Segment]]
-    scales: Mapping[Kind, Scale | None]
+    scales: Mapping[Kind, Calibration | None]
     measured: Mapping[Kind, tuple[int, int] | None]
 
 
@@ -58,7 +56,6 @@ class States:
                 catalog.settings(),
                 catalog.generation(),
                 catalog.last_file(),
-                {kind: catalog.segments(kind) for kind in KINDS},
                 {kind: catalog.scale(kind) for kind in KINDS},
                 {kind: catalog.scale_measured(kind) for kind in KINDS},
             )

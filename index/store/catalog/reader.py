@@ -20,7 +20,7 @@ from nmm.index.store.catalog.connection import (
     translated,
 )
 from nmm.index.store.catalog.sql_filters import Condition, register
-from nmm.index.store.catalog.types import FileRow, Hit, Kind, Root, Scale, Segment, Settings, locate
+from nmm.index.store.catalog.types import Calibration, FileRow, Hit, Kind, Root, Settings, locate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -206,6 +206,12 @@ class Catalog:
         row = self.connection.first("SELECT id FROM contents WHERE hash = ?", (digest,))
         return row[0] if row else None
 
+    def content_ids(self, digests: Collection[bytes]) -> dict[bytes, int]:
+        """Return the rows of some contents by their hashes, of those that are in the catalog."""
+        places = ", ".join("?" for _ in digests)
+        sql = f"SELECT hash, id FROM contents WHERE hash IN ({places})"
+        return dict(self.connection.rows(sql, tuple(digests)))
+
     def file_counts(self) -> dict[str, int]:
         """Number of files by status, and of indexed ones by kind."""
         by_status = self.connection.rows("SELECT status, count(*) FROM files GROUP BY status")
@@ -312,7 +318,7 @@ class Catalog:
 
         condition, parameters = where or ("TRUE", ())
         rows = self.connection.rows(
-            "SELECT roots.path, files.path, chunks.kind, vector, line_start, line_end, text, "  # noqa: S608
+            "SELECT roots.path, files.path, chunks.kind, vector, line_start, line_end, text, "
             "width, height, contents.id, chunks.id, files.id "
             "FROM json_each(?) CROSS JOIN chunks ON chunks.id = value "
             "JOIN vectors ON chunk_id = chunks.id JOIN contents ON contents.id = chunks.content_id "
@@ -332,10 +338,10 @@ class Catalog:
             for root, path, kind, vector, *rest in rows
         ]
 
-    def scale(self, kind: Kind) -> Scale | None:
+    def scale(self, kind: Kind) -> Calibration | None:
         """The scale of a kind's cosines, if it was measured."""
         row = self.connection.first("SELECT centre, unit FROM scales WHERE kind = ?", (kind,))
-        return Scale(*row) if row else None
+        return Calibration(*row) if row else None
 
     def scale_measured(self, kind: Kind) -> tuple[int, int] | None:
         """The generation that the scale of a kind was measured in, and of how many vectors."""
@@ -343,9 +349,3 @@ class Catalog:
             "SELECT generation, vectors FROM scales WHERE kind = ?", (kind,)
         )
         return (row[0], row[1]) if row else None
-
-    def segments(self, kind: Kind) -> list[Segment]:
-        """The derived files of a kind's vectors, in the order of their ranges."""
-        columns = ", ".join(Segment._fields)
-        sql = f"SELECT {columns} FROM segments WHERE kind = ? ORDER BY last_chunk"  # noqa: S608
-        return [Segment(*row) for row in self.connection.rows(sql, (kind,))]

@@ -43,7 +43,7 @@ def delete_unseen(
     for root, start in scopes:
         condition, parameters = _at_or_below(root, start)
         rows = writer.connection.rows(
-            f"SELECT id, path, content_id FROM files WHERE {condition} "  # noqa: S608
+            f"SELECT id, path, content_id FROM files WHERE {condition} "
             "AND id NOT IN (SELECT file_id FROM met)",
             parameters,
         )
@@ -85,7 +85,7 @@ def holds(catalog: Catalog, path: Path) -> bool:
 def holds_below(catalog: Catalog, root: Root, path: str) -> bool:
     """Return whether there is a file at a path relative to a root, or below it."""
     condition, parameters = _at_or_below(root, path)
-    sql = f"SELECT EXISTS (SELECT 1 FROM files WHERE {condition})"  # noqa: S608
+    sql = f"SELECT EXISTS (SELECT 1 FROM files WHERE {condition})"
     return bool(catalog.connection.scalar(sql, parameters))
 
 
@@ -125,7 +125,7 @@ def drop_orphans(writer: CatalogWriter) -> None:
         "AND NOT EXISTS (SELECT 1 FROM files WHERE content_id = contents.id)"
     )
     with writer.batch():
-        if connection.execute(f"DELETE FROM contents WHERE {orphaned}").rowcount:  # noqa: S608
+        if connection.execute(f"DELETE FROM contents WHERE {orphaned}").rowcount:
             connection.vectors_changed()
         connection.execute("DELETE FROM loose")
 
@@ -139,7 +139,7 @@ def _below(catalog: Catalog, root: Root, path: Path | None = None) -> list[tuple
     """Return the rows of a root's files at or below a path, each with its content."""
     start = relative_to(path or root.path, root)
     condition, parameters = _at_or_below(root, start)
-    sql = f"SELECT id, content_id FROM files WHERE {condition}"  # noqa: S608
+    sql = f"SELECT id, content_id FROM files WHERE {condition}"
     return [(row, content) for row, content in catalog.connection.rows(sql, parameters)]
 
 

@@ -80,8 +80,8 @@ def replace_contents_with(writer: CatalogWriter, new: Path) -> None:
             with connection.database.atomic():
                 full_text.drop(connection.sqlite)
                 for table in REBUILT_TABLES:
-                    connection.execute(f"DELETE FROM main.{table}")  # noqa: S608
-                    connection.execute(f"INSERT INTO main.{table} SELECT * FROM new.{table}")  # noqa: S608
+                    connection.execute(f"DELETE FROM main.{table}")
+                    connection.execute(f"INSERT INTO main.{table} SELECT * FROM new.{table}")
                 full_text.make(connection.sqlite)
                 sys.audit("nmm.store", "rebuild copied")
         finally:

@@ -35,10 +35,7 @@ def tags(catalog: Catalog, most: int = MAX_ID) -> list[Tag]:
     Raises:
         CatalogError: SQLite cannot read the catalog.
     """
-    sql = (
-        f"SELECT label, count(*) FROM {HELD} GROUP BY label "  # noqa: S608
-        "ORDER BY count(*) DESC, label LIMIT ?"
-    )
+    sql = f"SELECT label, count(*) FROM {HELD} GROUP BY label ORDER BY count(*) DESC, label LIMIT ?"
     return [Tag(*row) for row in catalog.connection.rows(sql, (most,))]
 
 
@@ -78,9 +75,9 @@ def take_away(writer: CatalogWriter, labels: Sequence[str]) -> int:
     chosen = "label IN (SELECT value FROM json_each(?))"
     named = (json.dumps(labels),)
     with writer.batch():
-        sql = f"SELECT count(DISTINCT files.id) FROM {HELD} WHERE {chosen}"  # noqa: S608
+        sql = f"SELECT count(DISTINCT files.id) FROM {HELD} WHERE {chosen}"
         files = writer.connection.scalar(sql, named)
-        writer.connection.execute(f"DELETE FROM tags WHERE {chosen}", named)  # noqa: S608
+        writer.connection.execute(f"DELETE FROM tags WHERE {chosen}", named)
     return files
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 Kind = Literal["image", "text"]
-Form = Literal["flat", "ivf"]
 KINDS: tuple[Kind, ...] = ("image", "text")
 
 
@@ -59,34 +58,11 @@ class Hit(NamedTuple):
     file: int = 0
 
 
-class Scale(NamedTuple):
-    """How a kind's cosines become scores, see :mod:`nmm.index.calibration`."""
+class Calibration(NamedTuple):
+    """Turns the cosines of a kind into scores, see :mod:`nmm.index.calibration`."""
 
-    centre: float
-    unit: float
-
-
-class Segment(NamedTuple):
-    """A derived file of vectors of one kind: those that there were in a range of chunks.
-
-    Attributes:
-        name: Of the file.
-        form: How it is searched, see :mod:`.faiss_files`.
-        bytes, mtime_ns: What the file system said when it was written.
-        sha256: In hexadecimal, of the whole file.
-        total: Vectors in it.
-        trained: Vectors that there were when its lists were learned; 0 if it has none.
-        last_chunk: The end of its range, which begins where that of the one before it ends.
-    """
-
-    name: str
-    form: Form
-    bytes: int
-    mtime_ns: int
-    sha256: str
-    total: int
-    trained: int
-    last_chunk: int
+    median: float
+    spread: float
 
 
 def locate(root: str, path: str) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +11,7 @@ from nmm.index.errors import OutdatedCatalogError
 from nmm.index.store.catalog.connection import VECTOR_DTYPE, translated
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.transactions import WriteConnection, connect_to_write
-from nmm.index.store.catalog.types import FileRow, Kind, Root, Scale, Segment, Settings
+from nmm.index.store.catalog.types import Calibration, FileRow, Kind, Root, Settings
 from nmm.index.store.lock import Wait, locked
 
 if TYPE_CHECKING:
@@ -120,7 +119,7 @@ class CatalogWriter(Catalog):
     def add_content(self, content: Content) -> int:
         """Add a content without chunks; its id."""
         cursor = self.connection.execute(
-            f"INSERT INTO contents ({CONTENT_COLUMNS}) VALUES ({CONTENT_PLACES})",  # noqa: S608
+            f"INSERT INTO contents ({CONTENT_COLUMNS}) VALUES ({CONTENT_PLACES})",
             astuple(content),
         )
         assert cursor.lastrowid is not None, "a row was inserted"
@@ -155,20 +154,32 @@ class CatalogWriter(Catalog):
         status: str,
         content_id: int | None = None,
         reason: str | None = None,
+        is_new: bool | None = None,
     ) -> None:
-        """Add a file, or replace its row, and mark it as seen."""
-        known = self.file_row(root, path)
+        """Add a file, or replace its row, and mark it as seen.
+
+        `is_new` says that the catalog has no row of the file; None if that is to be looked up.
+        """
+        if is_new is None:
+            is_new = self.file_row(root, path) is None
         row = (size, mtime_ns, status, reason, content_id, root.id, path)
-        self.connection.execute(
-            "INSERT INTO files (size, mtime_ns, status, reason, content_id, root_id, path) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (root_id, path) DO UPDATE SET "
-            "size = excluded.size, mtime_ns = excluded.mtime_ns, status = excluded.status, "
-            "reason = excluded.reason, content_id = excluded.content_id",
-            row,
-        )
+        if is_new:
+            self.connection.execute(
+                "INSERT INTO files (size, mtime_ns, status, reason, content_id, root_id, path) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
+        else:
+            # An upsert would fail for the second of two copies that change in one run: its way to
+            # handle conflicts takes the place of the trigger's, which ignores them.
+            self.connection.execute(
+                "UPDATE files SET size = ?, mtime_ns = ?, status = ?, reason = ?, content_id = ? "
+                "WHERE root_id = ? AND path = ?",
+                row,
+            )
         self.connection.execute(
             "INSERT OR REPLACE INTO met SELECT id, ? FROM files WHERE root_id = ? AND path = ?",
-            (known is None, root.id, path),
+            (is_new, root.id, path),
         )
 
     def mark_seen(self, files: Iterable[FileRow]) -> None:
@@ -178,7 +189,7 @@ class CatalogWriter(Catalog):
                 "INSERT OR IGNORE INTO met VALUES (?, 0)", [(file.id,) for file in files]
             )
 
-    def set_scale(self, kind: Kind, scale: Scale) -> None:
+    def set_scale(self, kind: Kind, scale: Calibration) -> None:
         """Store the scale of a kind's cosines."""
         row = (kind, *scale, self.generation(), self.vector_count(kind))
         with translated(self.file):
@@ -187,19 +198,3 @@ class CatalogWriter(Catalog):
                 "VALUES (?, ?, ?, ?, ?)",
                 row,
             )
-
-    def replace_segments(
-        self, kind: Kind, gone: Sequence[Segment], new: Segment | None = None
-    ) -> None:
-        """Keep which derived files hold a kind's vectors: one in place of some others."""
-        with self.batch():
-            for segment in gone:
-                self.connection.execute("DELETE FROM segments WHERE name = ?", (segment.name,))
-            if new:
-                names = ", ".join(("kind", *Segment._fields))
-                places = ", ".join("?" * (1 + len(new)))
-                self.connection.execute(
-                    f"INSERT INTO segments ({names}) VALUES ({places})",  # noqa: S608
-                    (kind, *new),
-                )
-            sys.audit("nmm.store", "segments to be named")

@@ -94,7 +94,7 @@ def contradictions(catalog: Catalog) -> dict[str, int]:
     """Return how often rows contradict each other, by the contradiction."""
     register_utf8(catalog)
     counts = {
-        name: catalog.connection.scalar(f"SELECT count(*) FROM ({sql})")  # noqa: S608
+        name: catalog.connection.scalar(f"SELECT count(*) FROM ({sql})")
         for name, sql in CONTRADICTIONS.items()
     }
     return {name: count for name, count in counts.items() if count}

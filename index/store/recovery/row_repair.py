@@ -82,7 +82,7 @@ def drop_contradictions(writer: CatalogWriter) -> str:
     scales = CONTRADICTIONS["scale without a unit"]
     tags = CONTRADICTIONS["tag without a name"]
     with writer.batch():
-        writer.connection.execute(f"DELETE FROM scales WHERE kind IN ({scales})")  # noqa: S608
+        writer.connection.execute(f"DELETE FROM scales WHERE kind IN ({scales})")
         writer.connection.execute(tags.replace("SELECT hash", "DELETE", 1))
         writer.connection.execute(DROP_BAD_FILES)
         return _dropped(*_drop_contents(writer, " UNION ".join(ids)))
@@ -110,8 +110,8 @@ def _drop_contents(writer: CatalogWriter, ids: str) -> tuple[int, int]:
     connection.vectors_changed()
     connection.execute(f"CREATE TEMP TABLE dropped AS {ids}")
     chosen = "(SELECT * FROM temp.dropped)"
-    files = connection.execute(f"DELETE FROM files WHERE content_id IN {chosen}")  # noqa: S608
-    contents = connection.execute(f"DELETE FROM contents WHERE id IN {chosen}")  # noqa: S608
+    files = connection.execute(f"DELETE FROM files WHERE content_id IN {chosen}")
+    contents = connection.execute(f"DELETE FROM contents WHERE id IN {chosen}")
     connection.execute("DROP TABLE temp.dropped")
     return contents.rowcount, files.rowcount
 

@@ -153,7 +153,7 @@ def _insert(target: sqlite3.Connection, table: str, columns: str, row: tuple[Any
     places = ", ".join("?" * len(row))
     try:
         done = target.execute(
-            f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({places})",  # noqa: S608
+            f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({places})",
             row,
         )
     except sqlite3.Error:  # a constraint that is not ignored
@@ -207,13 +207,13 @@ class _Reading:
             if first < last
             else ("rowid = ?", (first,))
         )
-        sql = f"SELECT rowid, {self._columns} FROM {self._table} WHERE {condition}"  # noqa: S608
+        sql = f"SELECT rowid, {self._columns} FROM {self._table} WHERE {condition}"
         with closing(self._source.execute(sql, ids)) as cursor:
             yield from cursor
 
     def _from_both_ends(self) -> Iterator[tuple[Any, ...]]:
         for order in ("ASC", "DESC"):
-            sql = f"SELECT {self._columns} FROM {self._table} ORDER BY 1 {order}"  # noqa: S608
+            sql = f"SELECT {self._columns} FROM {self._table} ORDER BY 1 {order}"
             try:
                 with closing(self._source.execute(sql)) as cursor:
                     yield from cursor
@@ -229,12 +229,9 @@ class _Reading:
         with suppress(sqlite3.Error):
             indexes = [row[1] for row in self._source.execute(f"PRAGMA index_list({self._table})")]
         queries = [
-            f"SELECT max(rowid) FROM {self._table}",  # noqa: S608
-            f"SELECT seq FROM sqlite_sequence WHERE name = '{counter}'",  # noqa: S608
-            *(
-                f"SELECT max(rowid) FROM {self._table} INDEXED BY {index}"  # noqa: S608
-                for index in indexes
-            ),
+            f"SELECT max(rowid) FROM {self._table}",
+            f"SELECT seq FROM sqlite_sequence WHERE name = '{counter}'",
+            *(f"SELECT max(rowid) FROM {self._table} INDEXED BY {index}" for index in indexes),
         ]
         found = []
         for sql in queries:

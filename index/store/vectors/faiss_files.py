@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any
 from nmm.index.common.atomic_files import fsync_path
 from nmm.index.common.hashing import file_sha256
 from nmm.index.errors import CatalogError
-from nmm.index.store.catalog.types import Form, Segment
+from nmm.index.store.vectors.base import Candidates
 from nmm.index.store.vectors.page_cache import give_back
+from nmm.index.store.vectors.segment_table import Form, Segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -215,7 +216,7 @@ def ids_of(index: Any) -> NDArray[np.int64]:
 
 def nearest(
     index: Any, query: NDArray[np.float32], count: int, among: NDArray[np.int64] | None = None
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+) -> Candidates:
     """Ids and inner products of the vectors nearest to a query, shape (dimension,).
 
     Of an inverted file, more than asked for, and by their codes. With `among`, ids, all lists are
@@ -239,12 +240,12 @@ def nearest(
         )
         scores, ids = _alone(index, query, min(count, index.ntotal), parameters)
     found = ids >= 0
-    return ids[found].astype(np.int64), scores[found]
+    return Candidates(ids[found].astype(np.int64), scores[found])
 
 
 def nearest_at(
     index: Any, query: NDArray[np.float32], count: int, places: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+) -> Candidates:
     """As of :func:`nearest`, among the vectors at some places in a flat file, in this thread."""
     import faiss
 
@@ -252,7 +253,7 @@ def nearest_at(
     scores, at = _alone(flat, query, count, faiss.SearchParameters(sel=_selector(places)))
     found = at >= 0
     ids = faiss.rev_swig_ptr(index.id_map.data(), index.ntotal)
-    return ids[at[found]], scores[found]
+    return Candidates(ids[at[found]], scores[found])
 
 
 def halves(index: Any) -> NDArray[np.float16]:

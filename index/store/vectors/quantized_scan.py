@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
-    Found = tuple[NDArray[np.int64], Floats]
+    from nmm.index.store.vectors.base import Candidates
 
 # Vectors that are coded, and multiplied, at once, so that what is computed of them stays in a
 # processor's caches.
@@ -63,7 +63,7 @@ class Codes:
     step: Floats
     error: float
 
-    def nearest(self, queries: Floats, count: int) -> list[Found]:
+    def nearest(self, queries: Floats, count: int) -> list[Candidates]:
         """Ids and inner products as of :func:`.faiss_files.nearest`, of each of some queries.
 
         `queries` has shape (n, dimension); each is of unit length.

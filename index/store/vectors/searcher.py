@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from nmm.index.store.catalog.connection import VECTORS_PER_BLOCK
 from nmm.index.store.catalog.reader import Catalog
-from nmm.index.store.catalog.types import Kind, Segment
+from nmm.index.store.catalog.types import Kind
+from nmm.index.store.vectors.base import Candidates, PendingSearch
+from nmm.index.store.vectors.exact import best_of, merge, restrict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from nmm.index.store.layout import IndexFolder
+    from nmm.index.store.vectors.base import ChunkIds, Vector
+    from nmm.index.store.vectors.exact import Block
     from nmm.index.store.vectors.quantized_scan import Codes
-
-    Vector = NDArray[np.float32]
-    Found = tuple[NDArray[np.int64], Vector]
+    from nmm.index.store.vectors.segment_table import Segment
 
 # What a product of the same halves may differ by, computed here and in FAISS.
 TOLERANCE = 1e-3
@@ -55,36 +54,30 @@ def _coder() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix="nmm-codes")
 
 
-@dataclass(slots=True, eq=False)
-class PendingSearch:
-    """A query that was submitted. Search with it, and what was computed already is used.
-
-    Whoever never searches with it has paid for no more than what was begun.
+@dataclass(eq=False)
+class PendingScan(PendingSearch):
+    """A query that was submitted, and the scans of flat files that were begun for it.
 
     Attributes:
-        query: Shape (dimension,), of unit length.
-        limit: Candidates at most; a search for more begins from the start.
         following: The query that was submitted after this one.
-        batch: The candidates of each flat file, by its name, for all queries of a batch; None if
-            no file is searched yet.
+        batch: The candidates from each flat file, by its name, for all queries of a batch; None
+            if no scan was begun.
         position: Of this query in its batch.
     """
 
-    query: Vector
-    limit: int
-    following: PendingSearch | None = None
-    batch: Mapping[str, Future[list[Found]]] | None = None
+    following: PendingScan | None = None
+    batch: Mapping[str, Future[list[Candidates]]] | None = None
     position: int = 0
 
-    def candidates(self, file: str, limit: int) -> Found | None:
+    def candidates(self, file: str, limit: int) -> Candidates | None:
         """Return the best candidates of a flat file; None if that many were not searched for."""
         if limit > self.limit or not self.batch or file not in self.batch:
             return None
         ids, scores = self.batch[file].result()[self.position]
-        return ids[:limit], scores[:limit]
+        return Candidates(ids[:limit], scores[:limit])
 
 
-class NearestVectors:
+class SegmentSearcher:
     """The vectors of one kind, ready to be searched. Made anew for another generation.
 
     Args:
@@ -103,14 +96,15 @@ class NearestVectors:
         catalog: Catalog,
         folder: IndexFolder,
         kind: Kind,
-        before: NearestVectors | None = None,
+        segments: Sequence[Segment],
+        before: SegmentSearcher | None = None,
     ) -> None:
         self._catalog = catalog
         self._kind: Kind = kind
         self._folder = folder
-        self._segments = catalog.segments(kind)
+        self._segments = segments
         self._last = self._segments[-1].last_chunk if self._segments else 0
-        self._tail: list[Found] | None = None
+        self._tail: list[Block] | None = None
         names = {one.name for one in self._segments}
         opened, coded = (before._open, before._codes) if before else ({}, {})
         self._open: dict[str, Any | None] = {
@@ -124,7 +118,7 @@ class NearestVectors:
     def damaged(self) -> list[str]:
         return [name for name, index in self._open.items() if index is None]
 
-    def submit(self, queries: Sequence[Vector], limit: int) -> list[PendingSearch]:
+    def submit(self, queries: Sequence[Vector], limit: int) -> list[PendingScan]:
         """Begin to look through flat files for queries that will be searched for next.
 
         The first two are begun at once, and another whenever one is asked for. Many queries are
@@ -132,12 +126,12 @@ class NearestVectors:
 
         Args:
             queries: In the order in which they will be asked for, each of shape (dimension,).
-            limit: Candidates of each, as of :meth:`nearest`.
+            limit: Candidates of each, as of :meth:`search`.
 
         Returns:
             A handle for each query, in order.
         """
-        pending = [PendingSearch(query, limit) for query in queries]
+        pending = [PendingScan(query, limit) for query in queries]
         for one, following in itertools.pairwise(pending):
             one.following = following
         self._encode_files(len(queries))
@@ -145,7 +139,7 @@ class NearestVectors:
             self._begin(one)
         return pending
 
-    def _begin(self, pending: PendingSearch) -> None:
+    def _begin(self, pending: PendingScan) -> None:
         """Begin the search of a query, unless it was begun; with codes, of all that follow, too."""
         if pending.batch is not None:
             return
@@ -192,26 +186,9 @@ class NearestVectors:
         ]
 
     def search(
-        self, query: Vector | PendingSearch, count: int, among: NDArray[np.int64] | None = None
-    ) -> NDArray[np.int64]:
-        """Ids of the chunks with the greatest inner products, as of :meth:`nearest`.
-
-        None of a vector that was removed; all of them are compared as the catalog has them.
-        """
-        wanted = count
-        vector = query.query if isinstance(query, PendingSearch) else query
-        while True:
-            ids, _ = self.nearest(query, wanted, among)
-            found, _ = _best(self._catalog.vectors_of(ids.tolist()), vector, count)
-            # What is gone has taken the place of others.
-            if len(found) >= count or len(ids) < wanted:
-                return found
-            wanted *= 4
-
-    def nearest(
-        self, query: Vector | PendingSearch, count: int, among: NDArray[np.int64] | None = None
-    ) -> Found:
-        """Ids of the chunks with the greatest inner products, and these, greatest first.
+        self, query: Vector | PendingSearch, count: int, among: ChunkIds | None = None
+    ) -> Candidates:
+        """Return the chunks with the greatest inner products, see :meth:`.VectorIndex.search`.
 
         Args:
             query: Shape (dimension,), or what :meth:`submit` returned for it.
@@ -225,27 +202,27 @@ class NearestVectors:
         pending = None
         if isinstance(query, PendingSearch):
             pending, query = query, query.query
-            if pending.following:
+            if isinstance(pending, PendingScan) and pending.following:
                 self._begin(pending.following)
         if among is not None and len(among) <= EXACT:
-            return _best(self._catalog.vectors_of(among.tolist()), query, count)
+            return best_of(self._catalog.vectors_of(among.tolist()), query, count)
         tail = self._read_tail()
         if among is not None:
-            tail = (_only(block, among) for block in tail)
-        parts = [_best(tail, query, count), self._from_flat(query, count, among, pending)]
+            tail = (restrict(block, among) for block in tail)
+        parts = [best_of(tail, query, count), self._from_flat(query, count, among, pending)]
         for place, segment in enumerate(self._segments):
             if segment.form != "flat" or self._index(segment) is None:
                 parts.append(self._from_segment(place, query, count, among))
         ids, scores = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        return _first(ids, scores, count)
+        return merge(ids, scores, count)
 
     def _from_flat(
         self,
         query: Vector,
         count: int,
-        among: NDArray[np.int64] | None,
+        among: ChunkIds | None,
         pending: PendingSearch | None,
-    ) -> Found:
+    ) -> Candidates:
         """The best in all flat files, by what these say: the first are compared with the catalog.
 
         A product of the same halves is the same, however it is added up, but for the last digits.
@@ -256,19 +233,19 @@ class NearestVectors:
             flat = self._flat()
             each = [self._propose(segment, query, count, among, pending) for segment in flat]
             if not each:
-                return np.empty(0, np.int64), np.empty(0, np.float32)
+                return Candidates(np.empty(0, np.int64), np.empty(0, np.float32))
             ids, said = (np.concatenate(columns) for columns in zip(*each, strict=True))
             order = np.lexsort((ids, -said))[:count]
             said_of = dict(zip(ids[order].tolist(), said[order].tolist(), strict=True))
             first = list(itertools.islice(said_of, CHECKED))
-            true = _best(self._catalog.vectors_of(first), query, CHECKED)
+            true = best_of(self._catalog.vectors_of(first), query, CHECKED)
             changed = {
                 number
                 for number, score in zip(*(column.tolist() for column in true), strict=True)
                 if not abs(said_of[number] - score) <= TOLERANCE  # nor is NaN
             }
             if not changed:
-                return ids[order], said[order]
+                return Candidates(ids[order], said[order])
             # Their bytes have changed under an unchanged time and size.
             for segment, (proposed, _) in zip(flat, each, strict=True):
                 if not changed.isdisjoint(proposed.tolist()):
@@ -279,19 +256,23 @@ class NearestVectors:
         segment: Segment,
         query: Vector,
         count: int,
-        among: NDArray[np.int64] | None,
+        among: ChunkIds | None,
         pending: PendingSearch | None,
-    ) -> Found:
+    ) -> Candidates:
         """The best in a flat file, with scores from there."""
         from nmm.index.store.vectors import faiss_files
 
-        if pending and among is None and (found := pending.candidates(segment.name, count)):
+        if (
+            isinstance(pending, PendingScan)
+            and among is None
+            and (found := pending.candidates(segment.name, count))
+        ):
             return found
         return faiss_files.nearest(self._index(segment), query, count, among)
 
     def _from_segment(
-        self, place: int, query: Vector, count: int, among: NDArray[np.int64] | None
-    ) -> Found:
+        self, place: int, query: Vector, count: int, among: ChunkIds | None
+    ) -> Candidates:
         """The best of the range of an inverted file, or of one that is damaged."""
         from nmm.index.store.vectors import faiss_files
 
@@ -299,16 +280,16 @@ class NearestVectors:
         index = self._index(segment)
         while index is not None:
             ids, _ = faiss_files.nearest(index, query, count, among)
-            found, exact = _best(self._catalog.vectors_of(ids.tolist()), query, len(ids))
+            found, exact = best_of(self._catalog.vectors_of(ids.tolist()), query, len(ids))
             # Vectors that were removed since have taken the place of others.
             if len(found) >= count or len(ids) < count or len(ids) >= segment.total:
-                return found[:count], exact[:count]
+                return Candidates(found[:count], exact[:count])
             count *= 4
         after = self._segments[place - 1].last_chunk if place else 0
         blocks = self._catalog.vectors(self._kind, after=after, upto=segment.last_chunk)
         if among is not None:
-            blocks = (_only(block, among) for block in blocks)
-        return _best(blocks, query, count)
+            blocks = (restrict(block, among) for block in blocks)
+        return best_of(blocks, query, count)
 
     def _index(self, segment: Segment) -> Any | None:
         """The index in a segment's file; None if it is damaged."""
@@ -318,7 +299,7 @@ class NearestVectors:
             self._open[segment.name] = faiss_files.open_file(self._folder.vectors, segment)
         return self._open[segment.name]
 
-    def _read_tail(self) -> Iterable[Found]:
+    def _read_tail(self) -> Iterable[Block]:
         """Vectors that are in no segment; kept in memory for the next search, unless many."""
         if self._tail is not None:
             return self._tail
@@ -338,7 +319,7 @@ def _encode(index: Any) -> Codes | None:
 
 def _look_through(
     codes: Codes | None, index: Any, queries: Sequence[Vector], count: int
-) -> list[Found]:
+) -> list[Candidates]:
     """The best in a flat file for each of some queries."""
     import numpy as np
 
@@ -347,31 +328,3 @@ def _look_through(
     if codes and len(queries) > 1:  # one is found sooner in the file, by all cores
         return codes.nearest(np.stack(queries), count)
     return [faiss_files.nearest(index, query, count) for query in queries]
-
-
-def _only(block: Found, among: NDArray[np.int64]) -> Found:
-    import numpy as np
-
-    ids, vectors = block
-    wanted = np.isin(ids, among)
-    return ids[wanted], vectors[wanted]
-
-
-def _best(blocks: Iterable[Found], query: Vector, count: int) -> Found:
-    """The ids with the greatest products with a query, and these, of blocks of vectors."""
-    import numpy as np
-
-    ids, scores = np.empty(0, np.int64), np.empty(0, np.float32)
-    for more, vectors in blocks:
-        # Not by BLAS, to which the same row is not the same in another place of a matrix.
-        products = np.einsum("ij,j->i", vectors, query)
-        ids, scores = _first(np.append(ids, more), np.append(scores, products), count)
-    return ids, scores
-
-
-def _first(ids: NDArray[np.int64], scores: Vector, count: int) -> Found:
-    """The greatest scores and their ids, greatest first; equal ones by id."""
-    import numpy as np
-
-    order = np.lexsort((ids, -scores))[:count]
-    return ids[order], scores[order]

@@ -22,17 +22,23 @@ from __future__ import annotations
 import re
 import secrets
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nmm.index.errors import CatalogError
 from nmm.index.store.catalog.reader import Catalog
-from nmm.index.store.catalog.types import KINDS, Form, Kind, Segment
+from nmm.index.store.catalog.types import KINDS, Kind
 from nmm.index.store.vectors import faiss_files
+from nmm.index.store.vectors.segment_table import (
+    Form,
+    Segment,
+    read_segments,
+    replace_segments,
+    segment_names,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,13 +85,18 @@ def refresh(
     for kind in KINDS:
         if change := write(writer, folder, kind, dimension, compact=compact):
             record(writer, folder, change)
-        for segment in writer.segments(kind):
-            _believe(writer, folder, kind, segment)
-    named = {segment.name for kind in KINDS for segment in writer.segments(kind)}
-    for path in folder.vectors.iterdir():
-        # Only what this module wrote: the folder may be one that somebody had before.
-        if FILE_NAME.fullmatch(path.name) and path.name not in named:
-            _delete(path)
+        for segment in read_segments(writer, kind):
+            _refresh_mtime(writer, folder, kind, segment)
+    for path in leftovers(writer, folder):
+        _delete(path)
+
+
+def leftovers(catalog: Catalog, folder: IndexFolder) -> list[Path]:
+    """Return the segment files that the catalog does not name, as a crash can leave them."""
+    named = segment_names(catalog)
+    found = sorted(folder.vectors.iterdir()) if folder.vectors.is_dir() else []
+    # By the pattern of their names, because the folder may hold files of somebody else.
+    return [path for path in found if FILE_NAME.fullmatch(path.name) and path.name not in named]
 
 
 def write(
@@ -102,7 +113,7 @@ def write(
         CatalogError: It cannot be written, or the catalog not be read.
     """
     with catalog.snapshot():
-        known = catalog.segments(kind)
+        known = read_segments(catalog, kind)
         stay = 0 if compact else _how_many_stay(catalog, folder, kind, known)
         if stay is None or (compact and _is_compact(catalog, folder, kind, known)):
             return None
@@ -131,13 +142,15 @@ def write(
 
 def record(writer: CatalogWriter, folder: IndexFolder, change: Change) -> None:
     """Have the catalog name a new segment, and delete the files of those before it."""
-    writer.replace_segments(change.kind, change.gone, change.new)
+    replace_segments(writer, change.kind, change.gone, change.new)
     sys.audit("nmm.store", "segment recorded")
     for segment in change.gone:
         _delete(folder.vectors / segment.name)
 
 
-def distrust(writer: CatalogWriter, folder: IndexFolder, bad: Collection[str] = ()) -> list[str]:
+def drop_invalid(
+    writer: CatalogWriter, folder: IndexFolder, bad: Collection[str] = ()
+) -> list[str]:
     """Have the catalog forget segments whose files are not what was written, and those in `bad`.
 
     Files are read whole. The segments after one go with it, for its range would become
@@ -145,7 +158,7 @@ def distrust(writer: CatalogWriter, folder: IndexFolder, bad: Collection[str] = 
     """
     found = []
     for kind in KINDS:
-        known = writer.segments(kind)
+        known = read_segments(writer, kind)
         unsound = [
             n
             for n, one in enumerate(known)
@@ -154,12 +167,18 @@ def distrust(writer: CatalogWriter, folder: IndexFolder, bad: Collection[str] = 
             or not _is_usable(folder, one)
         ]
         if unsound:
-            writer.replace_segments(kind, known[unsound[0] :])
+            replace_segments(writer, kind, known[unsound[0] :])
             found += [known[n].name for n in unsound]
     return found
 
 
-def move(source: IndexFolder, target: IndexFolder) -> None:
+def drop_all(writer: CatalogWriter, folder: IndexFolder) -> None:
+    """Delete all segments."""
+    for kind in KINDS:
+        record(writer, folder, Change(kind, read_segments(writer, kind), None))
+
+
+def move_files(source: IndexFolder, target: IndexFolder) -> None:
     """Move files beside those of another index, where their names are new.
 
     Raises:
@@ -178,63 +197,6 @@ def move(source: IndexFolder, target: IndexFolder) -> None:
             hint="Free some space on that disk, and try again. The rebuild resumes.",
             path=source.vectors,
         ) from error
-
-
-@contextmanager
-def in_background(
-    writer: CatalogWriter, folder: IndexFolder, dimension: int
-) -> Iterator[Callable[[int], None]]:
-    """Write segments in a thread while an index grows, so that its tail stays short.
-
-    Yields what is to be called between batches, with the number of vectors that were added.
-    """
-    with Catalog.open(writer.file) as catalog:
-        background = _Background(writer, catalog, folder, dimension)
-        try:
-            yield background.poll
-        finally:
-            background.close()
-
-
-class _Background:
-    """What :func:`in_background` does; `catalog` is for its thread alone."""
-
-    def __init__(
-        self, writer: CatalogWriter, catalog: Catalog, folder: IndexFolder, dimension: int
-    ) -> None:
-        self._writer = writer
-        self._catalog = catalog
-        self._folder = folder
-        self._dimension = dimension
-        self._pool = ThreadPoolExecutor(1, "nmm-segments")
-        self._work: Future[list[Change]] | None = None
-        self._added = 0
-
-    def poll(self, added: int) -> None:
-        """Record what is written, and begin what is to be written."""
-        self._added += added
-        if self._work and self._work.done():
-            self._record(self._work)
-            self._work = None
-        if not self._work and self._added >= 2 * TAIL:
-            self._added = 0
-            self._work = self._pool.submit(self._write)
-
-    def close(self) -> None:
-        """Wait for what is being written, and record it."""
-        self._pool.shutdown()
-        if self._work:
-            self._record(self._work)
-
-    def _write(self) -> list[Change]:
-        made = (write(self._catalog, self._folder, kind, self._dimension) for kind in KINDS)
-        return [change for change in made if change]
-
-    def _record(self, work: Future[list[Change]]) -> None:
-        # What cannot be written now is tried again at the end of the run, and said then.
-        with suppress(CatalogError):
-            for change in work.result():
-                record(self._writer, self._folder, change)
 
 
 def _how_many_stay(
@@ -264,13 +226,15 @@ def _how_many_stay(
     return 0 if live + tail >= IVF_FROM else stay
 
 
-def _believe(writer: CatalogWriter, folder: IndexFolder, kind: Kind, segment: Segment) -> None:
+def _refresh_mtime(
+    writer: CatalogWriter, folder: IndexFolder, kind: Kind, segment: Segment
+) -> None:
     """Keep the time of a file that was copied, which is sound, so that it is not read again."""
     with suppress(OSError):
         found = (folder.vectors / segment.name).stat()
         if found.st_mtime_ns != segment.mtime_ns:
             now = segment._replace(mtime_ns=found.st_mtime_ns)
-            writer.replace_segments(kind, [segment], now)
+            replace_segments(writer, kind, [segment], now)
 
 
 def _is_usable(folder: IndexFolder, segment: Segment) -> bool:
@@ -338,4 +302,4 @@ def _delete(path: Path) -> None:
     sys.audit("nmm.store", "segment to be deleted")
     # A search on Windows may hold it open; a later refresh tries again.
     with suppress(OSError):
-        path.unlink()
+        path.rmdir() if path.is_dir() else path.unlink()

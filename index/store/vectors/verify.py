@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nmm.index.store.catalog.reader import Catalog
-from nmm.index.store.catalog.types import KINDS, Kind, Segment
+from nmm.index.store.catalog.types import KINDS, Kind
 from nmm.index.store.vectors import faiss_files
-from nmm.index.store.vectors.segments import FILE_NAME
+from nmm.index.store.vectors.segment_table import Segment, read_segments, segment_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +25,7 @@ LIKE = 0.5
 TOLERANCE = 1e-3
 
 
-def faults(catalog: Catalog, folder: IndexFolder) -> dict[str, str]:
+def problems(catalog: Catalog, folder: IndexFolder) -> dict[str, str]:
     """What is wrong with each derived file that the catalog names and that is not sound.
 
     Raises:
@@ -36,23 +35,18 @@ def faults(catalog: Catalog, folder: IndexFolder) -> dict[str, str]:
     for kind in KINDS:
         after = 0
         with catalog.snapshot():
-            for segment in catalog.segments(kind):
-                if fault := _fault(catalog, folder, kind, segment, after):
-                    found[segment.name] = fault
+            for segment in read_segments(catalog, kind):
+                if problem := _problem(catalog, folder, kind, segment, after):
+                    found[segment.name] = problem
                 after = segment.last_chunk
     # A writer may have put another in the place of one, and deleted it.
-    named = {segment.name for kind in KINDS for segment in catalog.segments(kind)}
-    return {name: fault for name, fault in found.items() if name in named}
+    named = segment_names(catalog)
+    return {name: problem for name, problem in found.items() if name in named}
 
 
-def unnamed(catalog: Catalog, folder: IndexFolder) -> list[Path]:
-    """Derived files that the catalog does not name, as a crash can leave them."""
-    there = sorted(folder.vectors.iterdir()) if folder.vectors.is_dir() else []
-    named = {segment.name for kind in KINDS for segment in catalog.segments(kind)}
-    return [path for path in there if FILE_NAME.fullmatch(path.name) and path.name not in named]
-
-
-def _fault(catalog: Catalog, folder: IndexFolder, kind: Kind, segment: Segment, after: int) -> str:
+def _problem(
+    catalog: Catalog, folder: IndexFolder, kind: Kind, segment: Segment, after: int
+) -> str:
     path = folder.vectors / segment.name
     if not path.is_file():
         return "missing"
