@@ -21,8 +21,8 @@ from nmm.index.store.layout import IndexFolder
 
 
 @pytest.fixture(scope="module")
-def samples(indexed: tuple[Nmm, Path]) -> IndexFolder:
-    return IndexFolder(indexed[1].parent / "index")
+def samples(sample_home: Path) -> IndexFolder:
+    return IndexFolder(sample_home / "index")
 
 
 def test_all_files_are_there_in_the_order_of_their_paths(samples: IndexFolder) -> None:

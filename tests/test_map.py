@@ -140,7 +140,7 @@ def test_what_projects_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPa
         project(groups_of(40, 2)[0])
     assert "pip install 'nmm[map]'" in hint_of(raised.value)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ModelError, match="The map cannot be drawn"):
+    with pytest.raises(ModelError, match="A map cannot be drawn"):
         projector.check_installed()
 
 
@@ -708,7 +708,7 @@ def test_a_picture_has_points_thumbnails_and_names(tmp_path: Path) -> None:
     picture = map_png.render(page.drawn, kinds, page.sprites)
     assert picture.size == map_png.SIZE
     colours = palette(2)
-    at = [(x / 2, y / 2) for x, y in map_png._pixels(page.drawn)]
+    at = [(x / 2, y / 2) for x, y in map_png._to_pixels(page.drawn)]
 
     def colour(place: int) -> tuple[int, ...]:
         return picture.getpixel((round(at[place][0]), round(at[place][1])))  # type: ignore[return-value]
@@ -728,7 +728,7 @@ def test_thumbnails_of_a_picture_do_not_overlap() -> None:
     kept = map_png.select_without_overlap(drawn, range(500))
     assert kept[0] == 0
     assert len(kept) > 40
-    at = np.array(map_png._pixels(drawn))[kept]
+    at = np.array(map_png._to_pixels(drawn))[kept]
     apart = np.abs(at[:, None] - at[None]).max(axis=2) + 1e9 * np.eye(len(kept))
     assert apart.min() >= 2 * map_png.THUMBNAIL_SIDE
 
@@ -790,7 +790,7 @@ def test_wrong_uses_are_told(indexed: tuple[Nmm, Path], tmp_path: Path) -> None:
     for arguments, status, says in (
         (["-o", str(foreign)], 2, "is no page that nmm wrote"),
         (["--png", str(tmp_path / "a.jpg")], 2, "is no name for a PNG"),
-        (["--json", "-o", "-"], 2, "both are standard output"),
+        (["--json", "-o", "-"], 2, "both use standard output"),
         (["--json", "--open"], 2, "There is no page to open"),
         (["--in", "nowhere"], 1, "No file passes --in nowhere"),
     ):
