@@ -766,7 +766,7 @@ def test_roots_that_are_elsewhere_are_named(nmm: Nmm, tmp_path: Path) -> None:
     done = nmm("import", "index.nmm", "--index", "other")
     assert done.returncode == 0
     assert done.stderr == (
-        f"Not on this machine: {notes}\nSay where they are now with: nmm roots move OLD NEW\n"
+        f"Not on this machine: {notes}\nTell nmm where they are now: nmm roots move OLD NEW\n"
     )
     row = json.loads(nmm("import", "index.nmm", "--index", "third", "--json").stdout)
     assert (row["index"], row["roots"], row["away"], row["files"], row["model"]) == (

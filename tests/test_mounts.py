@@ -277,6 +277,7 @@ def test_the_command_says_what_is_kept_and_how_to_insist(nmm: Nmm, tmp_path: Pat
     kept = nmm("index")
     assert (kept.returncode, kept.stderr) == (
         0,
-        f"{root} is not there: its files are kept. Remove them with: nmm index --prune\n",
+        f"{root} is not available. Its files stay in the index. "
+        "Remove them with: nmm index --prune\n",
     )
     assert nmm("index", "--prune").stdout.startswith("0 added, 0 updated, 0 unchanged, 0 moved, 1 ")

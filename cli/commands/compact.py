@@ -1,4 +1,4 @@
-"""`nmm compact`: the index in its smallest and fastest form."""
+"""`nmm compact`: make the index smaller and faster."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Examples:
 
 
 def compact(index_path: IndexOption = None, as_json: JsonOption = False) -> None:
-    """Make the index smaller and its searches faster, after much was added or removed.
+    """Make the index smaller and its searches faster, after many changes.
 
-    An index takes care of itself; this does at once what it would do in time. Searches go
-    on meanwhile. As much room as the index takes may be needed while it is done.
+    Indexing does this gradually. This command does all of it at once. Searches work in the
+    meantime. It may temporarily need as much disk space as the index.
     """
     from nmm.index.maintenance.compact import compact as make_compact
     from nmm.index.store.layout import index_folder

@@ -1,4 +1,4 @@
-"""`nmm config`: what options are set to for good."""
+"""`nmm config`: the default values of options."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ Examples:
   nmm config set index.exclude '*.log' build/
   nmm config
 """
-# Environment variables that are no options of a command.
+# Environment variables that do not belong to an option.
 VARIABLES = frozenset({"NMM_CACHE", "NMM_CONFIG", "NMM_DEBUG", "NMM_TIMING"})
 TEMPLATE = """\
-# What options of nmm are when the command line does not say.
+# Default values of the options of nmm.
 #
-# [defaults]                 # of all commands
+# [defaults]                 # for all commands
 # index = "~/my-index"
 #
-# [search]                   # of one command
+# [search]                   # for one command
 # k = 20
 """
 
@@ -56,13 +56,13 @@ KeyArgument = Annotated[
     str,
     typer.Argument(
         metavar="KEY",
-        help="As in search.k, or quiet for all commands: nmm config list --all.",
+        help="Setting name, for example search.k, or quiet for all commands.",
         autocompletion=keys,
     ),
 ]
 
 app = typer.Typer(
-    help="See and set what options are when the command line does not say.",
+    help="View and change the default values of options.",
     epilog=EXAMPLES,
     invoke_without_command=True,
     rich_markup_mode=None,
@@ -72,7 +72,7 @@ app = typer.Typer(
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """What an option is set to, and by what."""
+    """A default value in effect, and where it comes from."""
 
     key: str
     value: Any
@@ -81,9 +81,9 @@ class InForce:
 
 @app.callback()
 def config(context: typer.Context, as_json: JsonOption = False) -> None:
-    """See and set what options are when the command line does not say.
+    """View and change the default values of options.
 
-    Without a command: nmm config list.
+    Without a command, this is nmm config list.
     """
     if context.invoked_subcommand is None:
         list_(context, as_json=as_json)
@@ -97,7 +97,7 @@ def list_(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List what is set, and by what: the environment goes before the file."""
+    """List the values that are set and their source. The environment overrides the file."""
     root = _root(context)
     known = all_settings(root)
     if every:
@@ -125,7 +125,7 @@ def list_(
 
 @app.command()
 def get(context: typer.Context, key: KeyArgument, as_json: JsonOption = False) -> None:
-    """Print what an option is: set, or built in. Status 1 if it is neither."""
+    """Print the value of an option, set or built in. Status 1 if it has none."""
     root = _root(context)
     known = all_settings(root)
     setting = _known(key, known)
@@ -148,16 +148,18 @@ def set_(
     key: KeyArgument,
     value: Annotated[
         list[str],
-        typer.Argument(metavar="VALUE", help="What it is; several of what can be repeated."),
+        typer.Argument(
+            metavar="VALUE", help="The value. Give several for an option that can be repeated."
+        ),
     ],
 ) -> None:
-    """Set an option in the configuration file, which is made if it is not there."""
+    """Set an option in the configuration file, which is created if needed."""
     setting = _known(key, all_settings(_root(context)))
     option = setting.option
     if len(value) > 1 and not option.multiple:
         raise UsageError(
             f"{setting.key} has one value, and {len(value)} are given.",
-            hint="Put what has spaces in it in quotes.",
+            hint="Quote a value that contains spaces.",
         )
     try:
         taken = native(option.process_value(context, value if option.multiple else value[0]))
@@ -183,10 +185,13 @@ def set_(
 @app.command()
 def unset(
     key: Annotated[
-        str, typer.Argument(metavar="KEY", help="As in search.k.", autocompletion=keys_in_file)
+        str,
+        typer.Argument(
+            metavar="KEY", help="Setting name, for example search.k.", autocompletion=keys_in_file
+        ),
     ],
 ) -> None:
-    """Take an option out of the configuration file. Status 1 if it is not in there."""
+    """Remove an option from the configuration file. Status 1 if it is not set there."""
     words = _full(key).split(".")
     was_there = False
 
@@ -208,7 +213,7 @@ def unset(
 
 @app.command()
 def path() -> None:
-    """Print where the configuration file is, or would be."""
+    """Print the path of the configuration file, which may not exist."""
     emit(f"{config_file()}\n")
 
 
@@ -229,7 +234,7 @@ def edit(context: typer.Context) -> None:
         raise UsageError(
             f"The editor {editor} cannot be run.",
             why=str(error),
-            hint=f"Name one in EDITOR, or open the file yourself: {file}",
+            hint=f"Set EDITOR to another editor, or open the file yourself: {file}",
         ) from error
     if status:
         raise OutputError(f"The editor {editor} ended with status {status}.")
@@ -275,7 +280,7 @@ def _checked(
 
 
 def _all_in_force(context: typer.Context, known: Mapping[str, Setting]) -> list[InForce]:
-    """What is set: each key in the file or the environment, with what goes before it."""
+    """Return the value in effect of each key in the file or the environment."""
     values = _checked(context, read(config_file()), known)
     return [found for s in _sorted(known) if (found := _in_force([s], values))]
 
@@ -291,7 +296,7 @@ def _in_force(settings: list[Setting], values: Mapping[str, Any]) -> InForce | N
 
 
 def _narrow_to_wide(root: TyperGroup, wanted: Setting) -> list[Setting]:
-    """A key, and those that hold where it is not set."""
+    """Return a setting and the more general ones that it overrides."""
     for words, command in commands(root):
         for settings in settings_of(words, command):
             keys_of = [setting.key for setting in settings]
@@ -305,7 +310,7 @@ def _sorted(known: Mapping[str, Setting]) -> list[Setting]:
 
 
 def _name_unknown_variables(known: Mapping[str, Setting]) -> None:
-    """Name variables that look like one of nmm's and are none, on stderr."""
+    """Print on stderr the variables that begin with NMM_ but set nothing."""
     from difflib import get_close_matches
 
     own = {*VARIABLES, *(s.variable for s in known.values())}

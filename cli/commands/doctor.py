@@ -1,4 +1,4 @@
-"""`nmm doctor`: whether the index is sound."""
+"""`nmm doctor`: check the index for damage."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ Examples:
 
 
 def doctor(
-    repair: Annotated[bool, typer.Option("--repair", help="Put right what is wrong.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Repair the damage.")] = False,
     index_path: IndexOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check all of the index: the catalog, its vectors, the search files, files on disk.
+    """Check the whole index: the catalog, its vectors, the search files, the files on disk.
 
-    Ends with status 3 if something is wrong still. A repair drops what cannot be right,
-    and the next nmm index embeds those files again; it writes search files again; and of a
-    catalog that is damaged it saves what can be read, and keeps the damaged file.
+    Ends with status 3 if damage remains. A repair drops invalid entries, and the next nmm
+    index embeds those files again. It also rewrites damaged search files. From a damaged
+    catalog it saves the readable part, and keeps the damaged file.
     """
     from nmm.index.maintenance.doctor import doctor as examine
     from nmm.index.store.layout import index_folder

@@ -1,4 +1,4 @@
-"""`nmm export`: an index as one file, to keep, to take elsewhere, or for other tools."""
+"""`nmm export`: write an index to one file, for backup, another machine or other tools."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Examples:
 
 
 class Format(str, Enum):
-    """What is written."""
+    """The format of the file."""
 
     ARCHIVE = "archive"
     PARQUET = "parquet"
@@ -33,7 +33,7 @@ class Format(str, Enum):
 
 
 class Dtype(str, Enum):
-    """What the numbers of a matrix are."""
+    """The type of the numbers."""
 
     FLOAT16 = "float16"
     FLOAT32 = "float32"
@@ -42,23 +42,26 @@ class Dtype(str, Enum):
 def export(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="It appears, or is replaced, when all of it is there."),
+        typer.Argument(
+            metavar="FILE",
+            help="The file to write. An existing file is replaced once the export is complete.",
+        ),
     ],
     form: Annotated[
         Format | None,
         typer.Option(
             "--format",
-            help="archive: the whole index, for nmm import. parquet, npy, jsonl: the vectors, and "
-            "which file or passage each is of, for other tools; with npy, in a second file, "
-            "FILE.jsonl. If not given, what FILE ends in, else archive.",
+            help="archive: the whole index, for nmm import. parquet, npy, jsonl: the vectors with "
+            "their files and passages, for other tools; npy writes those to a second file, "
+            "FILE.jsonl. Default: by the suffix of FILE, else archive.",
         ),
     ] = None,
     dtype: Annotated[
         Dtype,
         typer.Option(
             "--dtype",
-            help="Of the numbers in parquet and npy: float16, as the index keeps them, or "
-            "float32, which more tools read.",
+            help="Number type in parquet and npy: float16, as in the index, or float32, which "
+            "more tools can read.",
         ),
     ] = Dtype.FLOAT16,
     index_path: IndexOption = None,
@@ -66,8 +69,8 @@ def export(
 ) -> None:
     """Write the index to a file: an archive, or a table of its vectors.
 
-    An archive holds what the index knows, with names and passages of the files, and none of
-    the files themselves. Another process may be writing to the index meanwhile.
+    An archive contains the whole index, including names and passages of the files, but not
+    the files themselves. Another process may write to the index in the meantime.
     """
     from nmm.index.maintenance.archive import export_archive
     from nmm.index.maintenance.export_vectors import Dtype as TableDtype
@@ -98,6 +101,6 @@ def export(
 
 
 def _by_suffix(file: Path) -> Format:
-    """The format that a file's name says."""
+    """Return the format for a file's suffix."""
     suffixes = {f".{form.value}": form for form in Format if form is not Format.ARCHIVE}
     return suffixes.get(file.suffix.lower(), Format.ARCHIVE)

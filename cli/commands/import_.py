@@ -1,4 +1,4 @@
-"""`nmm import`: make an index of an archive that `nmm export` made."""
+"""`nmm import`: create an index from an archive that `nmm export` wrote."""
 
 from __future__ import annotations
 
@@ -24,15 +24,14 @@ ROOTS_SHOWN = 5
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="An archive that nmm export made.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An archive that nmm export wrote.")],
     index_path: IndexOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an index of an archive; one that is there is never replaced.
+    """Create an index from an archive. An existing index is never replaced.
 
-    The archive need not be trusted: one that is anything else than nmm export writes is
-    refused. Files stay known by the paths that they had. Where they are elsewhere on this
-    machine, say so with nmm roots move.
+    The archive may come from an untrusted source: an invalid one is refused. Files keep
+    the paths that they had. If they are elsewhere on this machine, use nmm roots move.
     """
     from nmm.index.maintenance.archive import import_archive
     from nmm.index.store.layout import index_folder
@@ -53,9 +52,9 @@ def import_(
 
 
 def _say_away(away: list[str]) -> None:
-    """Name on stderr what is not on this machine, and what to do about it."""
+    """Print on stderr which roots are not on this machine, and what to do about it."""
     lines = [f"Not on this machine: {printable(root)}" for root in away[:ROOTS_SHOWN]]
     if len(away) > ROOTS_SHOWN:
         lines.append(f"and {len(away) - ROOTS_SHOWN} more: nmm status --json")
-    lines.append("Say where they are now with: nmm roots move OLD NEW")
+    lines.append("Tell nmm where they are now: nmm roots move OLD NEW")
     print("\n".join(lines), file=sys.stderr)  # noqa: T201

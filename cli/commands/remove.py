@@ -22,16 +22,20 @@ Examples:
 def remove(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATH", help="Files and folders.", autocompletion=roots_or_files),
+        typer.Argument(
+            metavar="PATH",
+            help="Files and folders to remove from the index.",
+            autocompletion=roots_or_files,
+        ),
     ],
     index_path: IndexOption = None,
     wait: WaitOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Take files or whole folders out of the index; on disk they stay.
+    """Remove files or folders from the index. The files stay on the disk.
 
-    The next nmm index of a folder that holds them takes them in again: to keep them out
-    for good, name them in a file called .nmmignore.
+    The next nmm index of a folder that contains them adds them again. To exclude them
+    permanently, list them in a file named .nmmignore.
     """
     from nmm.index.maintenance.remove import remove as take_out
     from nmm.index.store.layout import index_folder

@@ -1,4 +1,4 @@
-"""`nmm roots`: the folders that an index is made of."""
+"""`nmm roots`: the indexed folders."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Examples:
 """
 
 app = typer.Typer(
-    help="List the folders that the index is made of, add, move and forget them.",
+    help="List, add, move and remove the indexed folders.",
     epilog=EXAMPLES,
     invoke_without_command=True,
     rich_markup_mode=None,
@@ -37,9 +37,9 @@ app = typer.Typer(
 def roots(
     context: typer.Context, index_path: IndexOption = None, as_json: JsonOption = False
 ) -> None:
-    """List the folders that the index is made of, add, move and forget them.
+    """List, add, move and remove the indexed folders.
 
-    Without a command: nmm roots list.
+    Without a command, this is nmm roots list.
     """
     if context.invoked_subcommand is None:
         list_(index_path, as_json)
@@ -47,7 +47,7 @@ def roots(
 
 @app.command("list")
 def list_(index_path: IndexOption = None, as_json: JsonOption = False) -> None:
-    """List the roots: files in the index, and whether the folder is there."""
+    """List the roots with their number of files, and whether the folder is available."""
     from nmm.index.indexing.scopes import State
     from nmm.index.maintenance.roots import list_roots
     from nmm.index.store.layout import index_folder
@@ -67,12 +67,12 @@ def list_(index_path: IndexOption = None, as_json: JsonOption = False) -> None:
 
 @app.command()
 def add(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders and files.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders and files to add.")],
     index_path: IndexOption = None,
     wait: WaitOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Add roots without indexing them yet: nmm index without a path does."""
+    """Add roots without indexing them. The next nmm index without a path does that."""
     from nmm.index.maintenance.roots import add_roots
     from nmm.index.store.layout import index_folder
     from nmm.index.store.lock import Wait
@@ -92,18 +92,20 @@ def move(
     old: Annotated[
         Path,
         typer.Argument(
-            metavar="OLD", help="Where roots were, or lay below.", autocompletion=completion.roots
+            metavar="OLD",
+            help="The former root, or a folder above several roots.",
+            autocompletion=completion.roots,
         ),
     ],
-    new: Annotated[Path, typer.Argument(metavar="NEW", help="Where that is now.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The new place of OLD.")],
     index_path: IndexOption = None,
     wait: WaitOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell the index that folders are at another place now, as of a disk mounted elsewhere.
+    """Tell the index that folders have moved, for example to another mount point.
 
-    All roots at OLD or below are at the same place below NEW from now on. Nothing is
-    embedded again, and nothing is moved on disk.
+    All roots at or below OLD are moved to the same place below NEW. Nothing is embedded
+    again, and no files are moved on the disk.
     """
     from nmm.index.maintenance.roots import move_roots
     from nmm.index.store.layout import index_folder
@@ -124,14 +126,16 @@ def remove(
     path: Annotated[
         Path,
         typer.Argument(
-            metavar="PATH", help="A root, or a folder above some.", autocompletion=completion.roots
+            metavar="PATH",
+            help="A root, or a folder above several roots.",
+            autocompletion=completion.roots,
         ),
     ],
     index_path: IndexOption = None,
     wait: WaitOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Forget a root and its files; on disk they stay."""
+    """Remove a root and its files from the index. The files stay on the disk."""
     from nmm.index.maintenance.roots import remove_root
     from nmm.index.store.layout import index_folder
     from nmm.index.store.lock import Wait

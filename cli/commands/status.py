@@ -1,4 +1,4 @@
-"""`nmm status`: what an index holds."""
+"""`nmm status`: the contents of an index."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ ROOTS_SHOWN = 20
 def status(
     index_path: IndexOption = None,
     errors: Annotated[
-        bool, typer.Option("--errors", help="List each skipped file and why.")
+        bool, typer.Option("--errors", help="List each skipped file with the reason.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show where the index is and what it holds."""
+    """Show where the index is and what it contains."""
     from nmm.index.maintenance.status import status as look
     from nmm.index.store.layout import index_folder
 
@@ -65,7 +65,7 @@ def status(
 
 
 def _words(found: Status) -> dict[str, str]:
-    """How far the words in pictures are read, if they are at all."""
+    """Return how many images have been searched for text, if any have."""
     if not found.pictures_read:
         return {}
     said = f"seen in {found.pictures_with_words} of {found.pictures_read} images"
@@ -75,7 +75,7 @@ def _words(found: Status) -> dict[str, str]:
 
 
 def _roots(roots: list[str]) -> str:
-    """The first roots, a line each: there can be thousands, if files were named one by one."""
+    """Return the first roots, one per line. There can be thousands if single files were indexed."""
     shown = roots[:ROOTS_SHOWN]
     if more := len(roots) - len(shown):
         shown.append(f"and {more} more: nmm status --json")

@@ -1,7 +1,6 @@
-"""`--preview`: thumbnails in the terminal, by textual-image.
+"""`--preview`: thumbnails in the terminal, drawn by textual-image.
 
-It asks the terminal what it can: kitty's protocol, else Sixel, which iTerm2 understands too,
-else half blocks in colour.
+It queries the terminal, and uses kitty's protocol, else Sixel (also in iTerm2), else half blocks.
 """
 
 from __future__ import annotations
@@ -25,24 +24,24 @@ WIDE_SIDE = 1600
 
 
 class Preview:
-    """Draws thumbnails of results, where the terminal that is there can show them."""
+    """Draws thumbnails of results, as well as the terminal can show them."""
 
     def __init__(self) -> None:
         import logging
 
-        # It logs, with a traceback, that a terminal does not tell how large its letters are.
+        # It logs a traceback if a terminal does not report the size of its characters.
         logger = logging.getLogger("textual_image")
         logger.addHandler(logging.NullHandler())
         logger.propagate = False
-        # Looks at the terminal and talks to it while it is imported.
+        # Importing this queries the terminal.
         from textual_image.renderable import Image, TGPImage
 
         self._image: Any = Image
-        # In kitty's protocol the colour of a letter is the number of an image, to the bit.
+        # In kitty's protocol the colour of a character is the exact number of an image.
         self._colours: Any = "truecolor" if Image is TGPImage else "auto"
 
     def draw(self, result: SearchResult, indent: int, width: int) -> str:
-        """The thumbnail of an image for that many columns, with those to its left left free.
+        """Return the thumbnail of an image, indented, within `width` columns.
 
         Empty for a text, or if the file cannot be read.
         """
@@ -59,10 +58,7 @@ class Preview:
         return self._drawn(image, columns, indent, width)
 
     def draw_file(self, file: Path, width: int) -> str:
-        """A picture over that many columns.
-
-        Empty if the file cannot be read.
-        """
+        """Return an image across `width` columns; empty if it cannot be read."""
         from nmm.index.media.image.thumbnail import thumbnail
 
         try:
@@ -88,10 +84,10 @@ class Preview:
 
 
 def open_preview() -> Preview | None:
-    """What draws thumbnails, or None where standard input and output are no terminal.
+    """Return the preview, or None if stdin or stdout is not a terminal.
 
-    Both must be one: it is asked on the one, and answers on the other. One that does not tell
-    how large it is cannot tell how large a letter is either.
+    Both are needed, because the terminal is queried on stdout and answers on stdin. A terminal
+    that does not report its size does not report the size of its characters either.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
         return None

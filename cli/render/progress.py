@@ -1,4 +1,4 @@
-"""What a person sees on stderr while an index is being made or a model downloaded."""
+"""Progress on stderr while nmm indexes or downloads a model."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ PRUNE = "Remove them with: nmm index --prune"
 
 
 class Progress:
-    """Prints notes and skipped files, and on a terminal bars with what is done, rate and time.
+    """Prints notes and skipped files, and on a terminal also a progress bar.
 
     Args:
-        quiet: Print none of that.
-        index: The index that was named, which commands to type have to name too.
+        quiet: Print nothing.
+        index: The index given on the command line, for the commands to suggest.
     """
 
     def __init__(self, *, quiet: bool, index: Path | None = None) -> None:
@@ -63,8 +63,8 @@ class Progress:
             case e.FallbackModelUsed(model, wanted, why):
                 self._paragraph(
                     f"The model {wanted} is not on this machine and cannot be downloaded now. "
-                    f"{why.rstrip('.')}. This index is made with {model}, which is built in and "
-                    f"knows less. To make it again with {wanted} later, type:",
+                    f"{why.rstrip('.')}. This index uses {model}, which is built in and less "
+                    f"accurate. To rebuild it with {wanted} later, type:",
                     self._rebuild("--model", wanted),
                 )
             case e.DownloadStarted(model, size, missing):
@@ -103,33 +103,33 @@ class Progress:
                 self.note(f"To stop reading it: {self._index_command('--no-ocr')}")
 
     def _sentence(self, event: Event) -> str:
-        """What an event says that is a note and nothing else."""
+        """Return the sentence for an event that only prints a note."""
         from nmm.index import events as e
 
         match event:
             case e.IndexCreated(model):
-                return f"Making a new index with the model {model}: {_title(model)}."
+                return f"Creating an index with the model {model}: {_title(model)}."
             case e.RebuildStarted(model, old):
                 return (
-                    f"Making the index again with the model {model}; until that is done, it "
-                    f"answers with {old}."
+                    f"Rebuilding the index with the model {model}. Until that is done, searches "
+                    f"use {old}."
                 )
             case e.RebuildUnfinished(model, dimension):
-                # Of another dimension it would begin anew.
+                # With another dimension it would start again.
                 again = self._rebuild("--model", model, "--dim", str(dimension))
-                return f"A rebuild with the model {model} is not finished. Go on with it: {again}"
+                return f"A rebuild with the model {model} is not finished. Resume it with: {again}"
             case e.WaitingForLock(holder):
                 return f"Waiting for another nmm: {holder or 'it writes to this index'}."
             case e.RootMissing(path, mount):
-                why = f", for nothing is mounted on {mount}" if mount else ""
-                return f"{path} is not there{why}: its files are kept. {PRUNE}"
+                why = f", because nothing is mounted on {mount}" if mount else ""
+                return f"{path} is not available{why}. Its files stay in the index. {PRUNE}"
             case e.MountMissing(path):
-                return f"Nothing is mounted on {path}: its files are kept. {PRUNE}"
+                return f"Nothing is mounted on {path}. Its files stay in the index. {PRUNE}"
             case _:
                 raise AssertionError(event)
 
     def note(self, text: str) -> None:
-        """Print a line, above the bar if there is one."""
+        """Print a line, above the progress bar if there is one."""
         if self._quiet:
             return
         if self._bars:
@@ -143,11 +143,11 @@ class Progress:
             self.note(line)
 
     def _rebuild(self, *options: str) -> str:
-        """The command that makes this index again."""
+        """Return the command that rebuilds this index."""
         return self._index_command(*options, last="--rebuild")
 
     def _index_command(self, *options: str, last: str | None = None) -> str:
-        # Not if it is the one that is meant without saying so, as by NMM_INDEX.
+        # Without --index if it is the default index.
         is_meant = index_folder(self._index) == index_folder()
         where = () if is_meant else ("--index", str(self._index))
         return shlex.join(("nmm", "index", *options, *where, *([last] if last else [])))
@@ -155,7 +155,7 @@ class Progress:
     def advance(
         self, about: str, by: int = 1, total: int | None = None, *, unit: str = "files"
     ) -> None:
-        """Count what is done of something."""
+        """Advance the progress bar of an activity."""
         if self._bars:
             bar = self._bar_of(self._bars, about, unit=unit)
             self._bars.update(bar, advance=by)
@@ -170,7 +170,7 @@ class Progress:
     def _bar_of(
         self, bars: Bars, about: str, *, in_bytes: bool = False, unit: str = "files"
     ) -> TaskID:
-        """The bar of what is going on, which takes the place of that of what was before."""
+        """Return the bar of the current activity, which replaces that of the previous one."""
         if self._bar is None or about != self._about:
             self._end_bar()
             self._about = about

@@ -1,4 +1,4 @@
-"""The table of results, for people: it fits the terminal, and its paths can be clicked."""
+"""The table of results. It fits the terminal, and its paths are links."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nmm.index.search.result import SearchResult
 
 PASSAGE_LINES = 2
-# Of a pipe or a file the width is not known.
+# The width of a pipe or a file, which have none.
 UNKNOWN_WIDTH = 160
 LEAST_ROOM = 20
 # VTE and iTerm2 drop longer ones: https://gist.github.com/egmontkob/eb114294efbcd5adb1944c9f3cb5feda
@@ -32,11 +32,11 @@ LONGEST_LINK = 2083
 
 
 class Table:
-    """Rank, score and path, with the lines of a text and its passage, or an image's size.
+    """Writes rank, score and path, with the passage and lines of a text or the size of an image.
 
     Args:
-        several: Whether there are queries to tell apart.
-        preview: What draws thumbnails, if anything does.
+        several: Whether there are several queries, so that each table names its own.
+        preview: Draws thumbnails, if given.
     """
 
     def __init__(self, several: bool, preview: Preview | None = None) -> None:
@@ -84,7 +84,7 @@ class Table:
         return captured.get()
 
     def _found(self, result: SearchResult, room: int) -> Iterator[Text]:
-        """What stands beside the score, line by line."""
+        """Yield the lines beside the score."""
         from rich.style import Style
         from rich.text import Text
 
@@ -104,7 +104,7 @@ class Table:
             yield from self._passage(result, room)
 
     def _passage(self, result: SearchResult, room: int) -> list[Text]:
-        """What a passage says about the query, in few lines."""
+        """Return the part of a passage that matches the query, in a few lines."""
         from rich.text import Text
 
         shown, spans = excerpt(result.text or "", result.spans, PASSAGE_LINES * room)
@@ -126,7 +126,7 @@ class Table:
 
 
 def _notes(result: SearchResult) -> Iterator[str]:
-    """What is said about a file beside its path."""
+    """Yield the notes beside a path."""
     if result.lines:
         yield "lines {}–{}".format(*result.lines)
     elif result.width:
@@ -138,9 +138,9 @@ def _notes(result: SearchResult) -> Iterator[str]:
 
 
 def uri(path: str) -> str | None:
-    """The file URI of a path, with the host, for the terminal may show another machine's.
+    """Return the file URI of a path, or None if it is too long or of another system.
 
-    None if it is too long, or is a path of another system, where the index was made.
+    It names the host, because the terminal may be on another machine.
     """
     try:
         uri = Path(path).as_uri()

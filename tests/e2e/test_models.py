@@ -131,7 +131,7 @@ def test_the_first_index_downloads_the_default_model_and_says_its_size_before(
     size = sum(f.stat().st_size for files in hub.repositories.values() for f in files.values())
     assert done.stderr.splitlines() == [
         f"Downloading the model nomic-v1.5, once: {size / 1e6:.0f} MB.",
-        "Making a new index with the model nomic-v1.5: images and long texts in one latent space.",
+        "Creating an index with the model nomic-v1.5: images and long texts in one latent space.",
         "Preparing the model nomic-v1.5 for this machine, once.",
     ]
     status = json.loads(nmm("status", "--json", **environ).stdout)
@@ -151,7 +151,7 @@ def test_without_a_hub_a_new_index_falls_back_and_says_how_to_change_it(
     said = " ".join(done.stderr.split())
     assert said.startswith("The model nomic-v1.5 is not on this machine and cannot be downloaded")
     assert "The model hub at http://127.0.0.1:9 cannot be reached." in said
-    assert "refused. This index is made with mini, which is built in" in said
+    assert "refused. This index uses mini, which is built in" in said
     assert "  nmm index --model nomic-v1.5 --rebuild\n" in done.stderr
     assert json.loads(nmm("status", "--json").stdout)["model"] == "mini"
     # The index has a model now: nobody is asked, and nothing is said.
@@ -232,8 +232,7 @@ def test_an_index_of_the_fallback_is_upgraded(cache: Path, nmm: Nmm) -> None:
     done = nmm("index", "--model", "nomic-v1.5", "--rebuild", NMM_CACHE=str(cache))
     assert done.returncode == 0, done.stderr
     assert done.stderr == (
-        "Making the index again with the model nomic-v1.5; until that is done, it answers with "
-        "mini.\n"
+        "Rebuilding the index with the model nomic-v1.5. Until that is done, searches use mini.\n"
     )
     answer = json.loads(nmm("search", "a cat", "--json", NMM_CACHE=str(cache)).stdout)
     assert (answer["model"], len(answer["results"])) == ("nomic-v1.5", 2)
@@ -258,7 +257,7 @@ def test_a_rebuild_that_was_stopped_is_gone_on_with_by_the_command_that_is_named
     command = "nmm index --model nomic-v1.5 --dim 64 --rebuild"
     said = nmm("index").stderr
     assert said == (
-        f"A rebuild with the model nomic-v1.5 is not finished. Go on with it: {command}\n"
+        f"A rebuild with the model nomic-v1.5 is not finished. Resume it with: {command}\n"
     )
     done = json.loads(nmm(*command.split()[1:], "--json").stdout)
     # What was embedded is not again; the note, in several batches, may not have come to its end.
