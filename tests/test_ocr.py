@@ -401,9 +401,9 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from nmm.index import events
-from nmm.index.indexing import indexer
 from nmm.index.indexing import ocr_pass
-from nmm.index.indexing import pipeline
+from nmm.index.indexing.indexer import build
+from nmm.index.indexing.options import IndexOptions
 from nmm.index.store.layout import IndexFolder
 
 ocr_pass.COMMIT_AFTER = 0
@@ -415,8 +415,8 @@ def on_event(event):
     if passed == 2:
         os.kill(os.getpid(), signal.SIGKILL)
 
-options = run.Options(ocr=True)
-build.build(
+options = IndexOptions(ocr=True)
+build(
     [Path(sys.argv[1])], IndexFolder(Path(sys.argv[2])), model="mini", options=options,
     on_event=on_event,
 )

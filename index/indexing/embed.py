@@ -132,7 +132,7 @@ class Embedder:
                 if not added and self._stop.is_set():
                     return False
                 if not added:
-                    raise NotMediaError("no text in it")
+                    raise NotMediaError("no text in it", code="text-empty")
         change: Change = "updated"
         if file.row is None or file.row.content_id is None:
             change = "added"
