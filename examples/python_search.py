@@ -13,6 +13,8 @@ from pathlib import Path
 
 from nmm.index.indexing.indexer import build
 from nmm.index.search.engine import open_search
+from nmm.index.search.query import Query
+from nmm.index.search.request import SearchRequest
 from nmm.index.store.layout import IndexFolder
 
 
@@ -21,8 +23,9 @@ def main(folder: str, query: str) -> None:
         index = IndexFolder(Path(temporary))
         summary = build([Path(folder)], index, model="mini", offline=True)
         print(f"{summary.added} files indexed")
-        with open_search(index) as search:
-            for result in search.find(query, 3):
+        request = SearchRequest(query=Query.of_text(query), limit=3)
+        with open_search(index) as engine:
+            for result in engine.search(request).results:
                 print(f"{result.score:.2f}  {result.path}")
 
 
