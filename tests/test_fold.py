@@ -42,7 +42,7 @@ def find(
     folder: IndexFolder, query: str, count: int = 50, *, fold: bool = True
 ) -> list[SearchResult]:
     with open_search(folder) as search:
-        return searching.find(search, query, count, fold=fold)
+        return searching.find(search, query, count, collapse_duplicates=fold)
 
 
 def rows(results: list[SearchResult]) -> list[set[str]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
+import searching
 from PIL import Image
 from support import SAMPLE_DATA
 
@@ -274,6 +275,6 @@ def test_a_registered_medium_is_indexed_and_found(
     assert [skipped.reason for skipped in summary.skipped] == ["a pages file of more than 1 MiB"]
     assert status(folder).files == 2
     with open_search(folder) as search:
-        results = search.find("when does the train leave?", 2)
+        results = searching.find(search, "when does the train leave?", 2)
     assert [Path(result.path).name for result in results] == ["a.pages", "b without suffix"]
     assert {result.lines for result in results} == {(3, 3)}

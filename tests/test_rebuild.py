@@ -112,7 +112,7 @@ def test_another_model_is_refused_with_what_it_would_take(
 ) -> None:
     with pytest.raises(UsageError) as raised:
         build([root], old, model=pair)
-    assert str(raised.value).splitlines() == [
+    assert lines_of(raised.value) == [
         f"This index was made with the model mini, not {pair}.",
         "1 images and 3 texts (3 passages) would be embedded again. Until that is done, the "
         "index answers as before.",

@@ -291,10 +291,11 @@ SearchRequest.from_dict(json.loads(sys.argv[1])).to_dict()  # what is imported l
 seen = []
 sys.addaudithook(lambda event, _: seen.append(event) if event.startswith(("open", "os.")) else None)
 real = {name: getattr(os, name) for name in ("stat", "lstat", "scandir", "readlink")}
+def watched(name, function):
+    return lambda *given, **named: (seen.append(name), function(*given, **named))[1]
+
 for name, function in real.items():
-    setattr(
-        os, name, lambda *a, name=name, real=function, **k: (seen.append(name), real(*a, **k))[1]
-    )
+    setattr(os, name, watched(name, function))
 request = SearchRequest.from_dict(json.loads(sys.argv[1]))
 request.to_dict()
 lines = sys.argv[2:]

@@ -470,7 +470,7 @@ def test_words_are_looked_for_among_files_that_pass_a_condition(library: Library
     where = ("files.path GLOB ? AND contents.kind != ?", ("in/*", "nothing"))
     with Catalog.open(library.folder.catalog) as catalog:
         found = find_keywords(catalog, ["red", "boat"], KINDS, where)
-        found.complete(catalog, [1, 2, 3, 4])
+        found.extend(catalog, [1, 2, 3, 4])
         paths = paths_of(catalog, found.best)
     root = Path("/library").absolute()
     assert {*paths.values()} == {str(root / "in" / name) for name in ("red boat.jpg", "a.txt")}

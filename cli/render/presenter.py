@@ -136,7 +136,7 @@ class ResultPresenter:
         return file.absolute()
 
     def _put(self, results: Sequence[SearchResult], folder: Path, *, link: bool) -> None:
-        """Put the files into a folder, and say what came of it."""
+        """Copy or link the files into a folder, and report the counts."""
         from nmm.index.organize.copy_files import copy_into
 
         done = copy_into([result.path for result in results], folder, link=link)

@@ -77,7 +77,13 @@ def naming(path: str) -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        raise UsageError(f"{path}: {error.what}", why=error.why, hint=error.hint) from error
+        raise UsageError(
+            f"{path}: {error.what}",
+            code=error.code,
+            why=error.why,
+            hint=error.hint,
+            **error.params,
+        ) from error
 
 
 def text(value: Any, path: str) -> str:
