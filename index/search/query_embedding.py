@@ -270,7 +270,9 @@ def _mean(blocks: Iterable[Vector]) -> list[Vector]:
 
 
 def _unusable(kind: str, name: str, reason: str) -> UsageError:
-    code = "query-not-an-image" if reason.startswith("not an image") else "query-file-unusable"
+    code = "query-file-unusable"
+    if reason.startswith("not an image"):
+        code = "query-not-an-image"
     reason = reason.removesuffix(" (max_pixels)")  # an option of indexing, not of a search
     return UsageError(
         f"The {kind} {name} cannot be looked for: {reason}",
