@@ -67,7 +67,8 @@ LAYERS = {
     "cli.app": "framework console",
     "cli.__main__": "",
     "cli": "app framework",
-    "index": "",
+    "index.api": "encoders events indexing maintenance search store",
+    "index": "api",
 }
 
 

@@ -66,7 +66,7 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     pages = {page.relative_to(ROOT / "docs").with_suffix(".html") for page in DOCS}
     assert [page for page in pages if not (tmp_path / page).exists()] == []
     # The example is inserted from its file.
-    assert "open_search" in (tmp_path / "reference" / "python.html").read_text("utf-8")
+    assert "TemporaryDirectory" in (tmp_path / "reference" / "python.html").read_text("utf-8")
     home = (tmp_path / "index.html").read_text("utf-8")
     loaded = re.findall(r"<(?:script|link|img)\b[^>]*(?:src|href)=\"(\w+://[^\"]+)", home)
     assert loaded == []
