@@ -268,7 +268,10 @@ def test_scores_come_from_the_catalog_though_the_derived_file_lies(library: Libr
 def test_an_empty_query_is_refused(library: Library, text: str) -> None:
     with open_search(library.folder) as search, pytest.raises(UsageError) as raised:
         searching.find(search, text, 10)
-    assert str(raised.value) == 'The query is empty.\nSay what to look for: nmm search "a cat"'
+    assert lines_of(raised.value) == [
+        "The query is empty.",
+        'Give a text or an image. For example: nmm search "a cat"',
+    ]
 
 
 def test_where_there_is_no_index_none_is_made(folder: IndexFolder) -> None:
@@ -282,9 +285,10 @@ def test_an_index_that_was_never_filled_says_so(folder: IndexFolder) -> None:
         pass
     with pytest.raises(NoIndexError) as raised, open_search(folder):
         pass
-    assert str(raised.value) == (
-        f"The index in {folder.path} is empty.\nFill it with: nmm index FOLDER"
-    )
+    assert lines_of(raised.value) == [
+        f"The index in {folder.path} is empty.",
+        "Fill it with: nmm index FOLDER",
+    ]
 
 
 def test_an_index_of_other_weights_is_not_searched(folder: IndexFolder) -> None:

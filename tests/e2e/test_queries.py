@@ -169,7 +169,7 @@ def test_an_image_that_cannot_be_used_is_named(indexed: Indexed, tmp_path: Path)
             f"The image {huge} cannot be looked for: too large: 10000 x 10000 is 100.0 "
             "megapixels, the limit is 89.5\n",
         ),
-        (["--image", "no.jpg"], "There is no file no.jpg\nIs it spelled right?"),
+        (["--image", "no.jpg"], "There is no file no.jpg\nCheck its spelling."),
     ]:
         assert refused(indexed, "search", *arguments).startswith(f"nmm: {said}")
 
