@@ -1,4 +1,4 @@
-"""The grammar of queries: what a line means, what is refused, and that it can be written again."""
+"""The grammar of queries: the meaning of a line, errors, and the way back to a line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nmm.index.search.image_files import find_image
 from nmm.index.search.keyword_query import keywords_of
 from nmm.index.search.query import Query, Term, check_query, format_terms
 
-# As a command line reads and writes them: with the image files that are there.
+# As a command line reads and writes them, with these image files on disk.
 parse = partial(q.parse, find_image=find_image)
 parse_term = partial(q.parse_term, find_image=find_image)
 join = partial(format_terms, find_image=find_image)
@@ -226,7 +226,7 @@ def test_an_empty_term_is_refused(text: str) -> None:
         parse_term(text)
 
 
-# What a program makes
+# Queries that a program builds
 
 
 def test_words_are_those_that_count_for_something() -> None:
@@ -257,7 +257,7 @@ def test_a_query_of_nothing_is_refused(terms: tuple[Term, ...]) -> None:
 
 
 class Trickle(io.RawIOBase):
-    """A pipe that brings some bytes at a time."""
+    """A pipe that delivers a few bytes at a time."""
 
     def __init__(self, data: bytes, size: int) -> None:
         self._rest, self._size = data, size
@@ -275,7 +275,7 @@ class Trickle(io.RawIOBase):
 def asked(
     monkeypatch: pytest.MonkeyPatch, *words: str, stdin: bytes = b"", size: int = 4096, **more: Any
 ) -> list[Query]:
-    """The queries of a command line."""
+    """A function that returns the queries of a command line."""
     reader = io.BufferedReader(Trickle(stdin, size))
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(reader))
     given = {"images": [], "add": [], "minus": [], **more}
@@ -390,7 +390,7 @@ TERMS = st.builds(
 
 
 def refusal(read: Callable[[str], object], text: str) -> str | None:
-    """The hint of the error that a text is refused with."""
+    """Return the hint of the error that a text is refused with."""
     try:
         read(text)
     except UsageError as error:

@@ -17,21 +17,21 @@ Indexed = tuple[Nmm, Path]
 
 
 def names(indexed: Indexed, *arguments: str | Path, **options: Any) -> list[str]:
-    """The file names of the results."""
+    """A function that returns the file names of the results."""
     done = indexed[0](*arguments, "--paths", **options)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return [Path(line).name for line in done.stdout.splitlines()]
 
 
 def refused(indexed: Indexed, *arguments: str | Path, **options: Any) -> str:
-    """What is said of a query that is refused."""
+    """A function that returns the error for a query that is refused."""
     done = indexed[0](*arguments, **options)
     assert (done.returncode, done.stdout) == (2, "")
     return str(done.stderr)
 
 
 def of_bytes(indexed: Indexed, stdin: bytes, *arguments: str) -> dict[str, Any]:
-    """The answer to a search with these bytes on stdin."""
+    """Return the answer to a search with these bytes on stdin."""
     home = indexed[1].parent
     done = subprocess.run(
         [Path(sys.executable).with_name("nmm"), "search", *arguments, "--json"],
