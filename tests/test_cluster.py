@@ -401,11 +401,11 @@ def test_it_says_what_is_wrong(indexed: tuple[Nmm, Path], tmp_path: Path) -> Non
     cases = {
         ("-k", "0"): "-k",
         ("-k", "3", "--method", "hdbscan"): "HDBSCAN finds the number of groups itself",
-        ("--json", "--csv"): "Only one form of output",
-        ("--json", "--gallery", "-"): "Only one form of output",
+        ("--json", "--csv"): "Only one output format",
+        ("--json", "--gallery", "-"): "Only one output format",
         ("--vocabulary", str(tmp_path / "none")): "cannot be read",
         ("--vocabulary", str(empty)): "has no words",
-        ("--vocabulary", str(binary)): "not a text in UTF-8",
+        ("--vocabulary", str(binary)): "not UTF-8 text",
     }
     for arguments, said in cases.items():
         done = nmm("cluster", *arguments)

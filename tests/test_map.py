@@ -695,7 +695,7 @@ def test_only_a_page_or_picture_of_nmm_is_overwritten(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(picture)
     with pytest.raises(UsageError, match="no map that nmm drew"):
         map_png.check_writable(picture)
-    with pytest.raises(UsageError, match="no name for a PNG"):
+    with pytest.raises(UsageError, match="not a name for a PNG file"):
         map_png.check_writable(tmp_path / "map.jpg")
 
 
@@ -789,7 +789,7 @@ def test_wrong_uses_are_told(indexed: tuple[Nmm, Path], tmp_path: Path) -> None:
     foreign.write_text("mine")
     for arguments, status, says in (
         (["-o", str(foreign)], 2, "is no page that nmm wrote"),
-        (["--png", str(tmp_path / "a.jpg")], 2, "is no name for a PNG"),
+        (["--png", str(tmp_path / "a.jpg")], 2, "is not a name for a PNG file"),
         (["--json", "-o", "-"], 2, "both use standard output"),
         (["--json", "--open"], 2, "There is no page to open"),
         (["--in", "nowhere"], 1, "No file passes --in nowhere"),

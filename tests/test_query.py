@@ -362,8 +362,8 @@ def test_a_file_to_be_like_is_left_out_by_all_its_names(
     ("words", "more", "what"),
     [
         ([], {}, "The query is empty."),
-        (["-"], {"images": [Path("-")]}, "Standard input can be read once only."),
-        (["cat"], {"images": [Path("-")] * 2}, "Standard input can be read once only."),
+        (["-"], {"images": [Path("-")]}, "Standard input can be read only once."),
+        (["cat"], {"images": [Path("-")] * 2}, "Standard input can be read only once."),
         ([str(CAT)] * 3, {}, "3 images need + or - between them."),
         (["cat"], {"add": [" "]}, "The added or subtracted term is empty."),
         ([str(CAT), "+", "a/no.jpg"], {}, "There is no image file a/no.jpg"),

@@ -12,21 +12,20 @@ A program builds a :class:`Query` from terms. A person writes one, and :func:`pa
     text   = ? anything else, up to the next sign between spaces, or the end ? ;
 
 The syntax is that of rclip: ``horse + stripes``, ``2*beach - people``, ``house.jpg + at night``.
-A sign is one only as a word of its own. So t-shirt, C++ and 2023-05-01 are texts as they stand,
-and so is every query without signs, quotes or weights. Quotes make anything a text:
-``"rock + roll" - crowd``. They stand around a whole term and are ordinary characters elsewhere: a
-space or the end follows a closing quote. A backslash before the quote makes it a character;
-before a quote, two backslashes are one; elsewhere they are ordinary characters.
+A + or - is a sign only if it is a separate word. So t-shirt, C++ and 2023-05-01 are texts, and so
+is every query without signs, quotes or weights. Quotes make any term a text:
+``"rock + roll" - crowd``. They surround a whole term, so a space or the end follows a closing
+quote; elsewhere they are ordinary characters. A backslash escapes the quote, and before a quote
+two backslashes mean one; elsewhere backslashes are ordinary characters.
 
-Parsing touches no disk. Whether a text is the path of an image file is the answer of a function
-that the caller passes: :func:`nmm.index.search.image_files.find_image` looks for the file, which a
-command line wants. By default only URLs with the scheme file are images.
+Parsing does not read the disk. The caller passes a function that decides whether a text is the
+path of an image file. The command line uses :func:`nmm.index.search.image_files.find_image`, which
+looks for the file. By default, only URLs with the scheme file are images.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -35,53 +34,37 @@ from enum import Enum
 from pathlib import Path
 
 from nmm.index.errors import UsageError
+from nmm.index.search.image_urls import image_url
+from nmm.index.search.quoting import QUOTES, closing_quote, quoted, shown, unquoted
 
 _SIGN = re.compile(r"(?:(?<=\s)|^)[+-](?=\s|\Z)")
 _WEIGHT = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)\*(?=\S)", re.IGNORECASE)
 _SPACE = re.compile(r"\s*")
-_URL = re.compile(r"[a-z][a-z0-9+.-]+://\S+", re.IGNORECASE)
-_QUOTES = ("'", '"')
-# Characters of a query that an error shows.
-_MAX_SHOWN = 80
 
 ImageLookup = Callable[[str], Path | None]
 """Returns the image file that a text names, or None if it names none."""
 
 
 class SearchMode(str, Enum):
-    """What ranks files: their vectors, the words in them, or both."""
+    """How files are ranked: by their vectors, by the words in them, or by both."""
 
     HYBRID = "hybrid"
     SEMANTIC = "semantic"
     KEYWORD = "keyword"
 
 
-def image_url(text: str) -> Path | None:
-    """Return the image file that a text names by a URL with the scheme file, or None.
-
-    Raises:
-        UsageError: The text is the URL of an image elsewhere.
-    """
-    return _image_at(text) if is_url(text) else None
-
-
-def is_url(text: str) -> bool:
-    """Return whether a text is a URL and nothing else."""
-    return bool(_URL.fullmatch(text))
-
-
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A part of a query: a text, an image or a file, of which it has exactly one.
+    """A part of a query: either a text, an image or a file.
 
     Attributes:
-        weight: How much it counts. A negative weight subtracts it. Finite.
-        text: Words; empty if it is none.
-        image: An image file, or its bytes; None if it is none.
-        file: A file, image or text, with all its content; None if it is none. A text file is
-            compared as a document, by the mean of its passages.
-        phrase: Whether the text was quoted, so that its words are searched for in this order. It
-            makes no difference to the vector.
+        weight: A finite factor. A negative weight subtracts the term.
+        text: Words; empty for other terms.
+        image: An image file, or its bytes; None for other terms.
+        file: An image or text file; None for other terms. A text file is compared as a whole, by
+            the mean of its passages.
+        phrase: Whether the text was quoted. Keyword search then finds its words only in this order.
+            The vector does not depend on it.
     """
 
     weight: float = 1.0
@@ -97,12 +80,12 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to search for.
+    """A query: terms that make one vector.
 
     Attributes:
         terms: At least one.
         label: The name of the query in results.
-        exclude: Absolute paths of files that are not to be results.
+        exclude: Absolute paths of files to leave out of the results.
     """
 
     terms: tuple[Term, ...]
@@ -111,12 +94,12 @@ class Query:
 
     @classmethod
     def of_text(cls, text: str) -> Query:
-        """Return the query for a text as it stands, without the syntax of :func:`parse`."""
+        """Return the query for a literal text, without the syntax of :func:`parse`."""
         return cls((Term(text=text),), text)
 
     @property
     def words(self) -> str:
-        """The words to search for in files: those of texts with a positive weight.
+        """The words for keyword search: those of texts with a positive weight.
 
         A phrase stands in double quotes, see :mod:`nmm.index.search.keyword_query`.
         """
@@ -152,8 +135,8 @@ def format_term(term: Term, find_image: ImageLookup = image_url) -> str:
     meant = replace(term, weight=size)
     plain = term.text if term.image is None else str(term.image)
     with suppress(UsageError):
-        # A quote at its beginning could be closed in the next term.
-        is_plain = plain[:1] not in _QUOTES and not term.phrase
+        # The next term could close a quote at the beginning of this one.
+        is_plain = plain[:1] not in QUOTES and not term.phrase
         if is_plain and _terms(weight + plain, find_image) == (meant,):
             return weight + plain
     if term.image is None:
@@ -166,7 +149,7 @@ def check_query(query: Query) -> None:
 
     Raises:
         UsageError: It has only blank terms, a weight that is not a finite number, or a term that
-            is several things.
+            is several things at once.
     """
     if not any(term.text.strip() or term.image or term.file for term in query.terms):
         raise _empty()
@@ -185,17 +168,17 @@ def check_query(query: Query) -> None:
 
 
 def parse(text: str, find_image: ImageLookup = image_url) -> Query:
-    """Read a query; the module's docstring has the grammar.
+    """Parse a query; the module's docstring has the grammar.
 
     Args:
-        text: What a person wrote.
+        text: The typed query.
         find_image: Returns the image file that a part of it names, see :data:`ImageLookup`.
 
     Raises:
-        UsageError: It is empty or malformed; the error names the place. Or a term names an image
-            that cannot be read, as `find_image` says.
+        UsageError: It is empty or malformed; the error names the place. Or `find_image` refuses a
+            term.
     """
-    with suppress(UsageError):  # it is raised again below, with its place
+    with suppress(UsageError):  # raised again below, with its position
         if image := find_image(text.strip()):
             return Query((Term(image=image),), text)
     return Query(_terms(text, find_image), text)
@@ -235,16 +218,16 @@ def _terms(text: str, find_image: ImageLookup) -> tuple[Term, ...]:
 
 
 def parse_term(text: str, find_image: ImageLookup = image_url) -> Term:
-    """Read one term, in which signs are ordinary characters.
+    """Parse one term, in which signs are ordinary characters.
 
     Raises:
         UsageError: See :func:`parse`.
     """
     text = text.strip()
     weight, start = _read_weight(text, 0)
-    closing = _closing_quote(text, start)
+    closing = closing_quote(text, start)
     if closing == len(text) - 1:
-        term = Term(weight, _unquoted(text[start : closing + 1]), phrase=True)
+        term = Term(weight, unquoted(text[start : closing + 1]), phrase=True)
     else:
         term = _plain(weight, text[start:], find_image)
     if not (term.text.strip() or term.image):
@@ -257,19 +240,19 @@ def parse_term(text: str, find_image: ImageLookup = image_url) -> Term:
 
 
 def _read_term(text: str, start: int, find_image: ImageLookup) -> tuple[Term, int]:
-    """Return the term that begins at a place, and the place of the next sign or the end."""
+    """Return the term that begins at `start`, and the position of the next sign or the end."""
     weight, start = _read_weight(text, start)
-    closing = _closing_quote(text, start)
+    closing = closing_quote(text, start)
     if closing is not None:
         end = _skip_space(text, closing + 1)
         if end == len(text) or _SIGN.match(text, end):
-            return Term(weight, _unquoted(text[start : closing + 1]), phrase=True), end
-    # An apostrophe may begin a word and close nothing, a quotation mark does not.
+            return Term(weight, unquoted(text[start : closing + 1]), phrase=True), end
+    # An apostrophe may begin a word without closing; a quotation mark may not.
     elif text[start : start + 1] == "'":
         closing = start
     sign = _SIGN.search(text, start)
     end = sign.start() if sign else len(text)
-    if sign and text[start] in _QUOTES and (closing is None or sign.start() < closing):
+    if sign and text[start] in QUOTES and (closing is None or sign.start() < closing):
         problem = (
             f"The quote at character {start + 1} is not closed"
             if closing is None
@@ -288,7 +271,7 @@ def _read_term(text: str, start: int, find_image: ImageLookup) -> tuple[Term, in
 
 
 def _read_weight(text: str, start: int) -> tuple[float, int]:
-    """Return the weight at a place, and where the rest of the term begins."""
+    """Return the weight at `start`, and where the rest of the term begins."""
     found = _WEIGHT.match(text, start)
     if found is None:
         return 1.0, start
@@ -305,69 +288,15 @@ def _read_weight(text: str, start: int) -> tuple[float, int]:
     return weight, found.end()
 
 
-def _closing_quote(text: str, start: int) -> int | None:
-    """Return where the quote that begins at a place ends; None if there is none or no end."""
-    quote = text[start : start + 1]
-    if quote not in _QUOTES:
-        return None
-    for found in re.finditer(rf"(\\*){quote}(?=\s|\Z)", text[start + 1 :]):
-        if len(found[1]) % 2 == 0:
-            return start + found.end()
-    return None
-
-
-def _unquoted(quoted: str) -> str:
-    quote = quoted[0]
-    inner = re.sub(rf"(\\*){quote}", lambda m: m[1][: len(m[1]) // 2] + quote, quoted[1:])
-    return inner[:-1]
-
-
-def quoted(text: str) -> str:
-    """Return a text in quotes, as :func:`parse` reads it."""
-    escaped = re.sub(r'(\\*)("|\Z)', lambda m: 2 * m[1] + ("\\" + m[2] if m[2] else ""), text)
-    return f'"{escaped}"'
-
-
 def _plain(weight: float, text: str, find_image: ImageLookup) -> Term:
     """Return the term for a part without quotes: an image if it names one, else a text."""
     image = find_image(text)
     return Term(weight, text) if image is None else Term(weight, image=image)
 
 
-def _image_at(url: str) -> Path | None:
-    from urllib.parse import unquote_to_bytes, urlsplit
-    from urllib.request import url2pathname
-
-    from nmm.index.media.registry import is_image_name
-
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return None
-    if not is_image_name(Path(parts.path)) and parts.scheme != "file":
-        return None  # an address may stand in a text that is looked for
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        name = shown(url)
-        raise UsageError(
-            f"The image {name} is not on this machine.",
-            code="query-image-remote",
-            why="nmm does not download images.",
-            hint="Download it first, and give the name of the file.",
-            name=name,
-        )
-    if os.name == "nt":
-        return Path(url2pathname(parts.path))
-    return Path(os.fsdecode(unquote_to_bytes(parts.path)))
-
-
 def _skip_space(text: str, at: int) -> int:
     found = _SPACE.match(text, at)
     return found.end() if found else at
-
-
-def shown(text: str) -> str:
-    """Return a text for an error, cut if it is long."""
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} …"
 
 
 def _empty() -> UsageError:

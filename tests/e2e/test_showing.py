@@ -244,9 +244,9 @@ def test_a_page_is_not_indexed(nmm: Nmm, tmp_path: Path, sample_data: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["-", "--open"], "--open takes the results of one query."),
-        (["-", "--gallery"], "--gallery takes the results of one query."),
-        (["cat", "--gallery=-", "--json"], "Only one form of output"),
+        (["-", "--open"], "--open works with one query only."),
+        (["-", "--gallery"], "--gallery works with one query only."),
+        (["cat", "--gallery=-", "--json"], "Only one output format"),
         (["cat", "--format={scor}"], "The fields are: rank, score"),
     ],
 )
