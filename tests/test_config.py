@@ -127,7 +127,12 @@ def test_options_for_all_commands_and_those_never_set_are_options_that_there_are
         ("[defaults]\nk = 3\n", 2, "there is no option defaults.k", "Did you mean search.k?"),
         ("[index]\nrebuild = true\n", 2, "there is no option index.rebuild", "config list"),
         ("[search]\nk = 0\n", 2, "search.k: ", "nmm config edit"),
-        ("[search]\nk = true\n", 2, "search.k is one value", "nmm config edit"),
+        (
+            "[search]\nk = true\n",
+            2,
+            "search.k has to be a single text or number",
+            "nmm config edit",
+        ),
         ("[search]\n\n'k' = 'many'\n", 3, "search.k: ", "nmm config edit"),
         ("[defaults]\nquiet = 'yes'\n", 2, "defaults.quiet has to be true or false", ""),
         ("[search]\nin = 'photos'\n", 2, 'search.in has to be a list, such as in = ["…"]', ""),
