@@ -24,8 +24,9 @@ from nmm.index.media.image.decode import decode
 from nmm.index.search import engine as search_module
 from nmm.index.search.engine import open_search
 from nmm.index.search.image_files import find_image
-from nmm.index.search.query import Query, Term, parse
+from nmm.index.search.query import Query, Term
 from nmm.index.search.query_embedding import QueryEmbedder
+from nmm.index.search.query_syntax import parse
 from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.types import Calibration, Kind, Settings
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
