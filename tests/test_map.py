@@ -563,7 +563,7 @@ def test_kinds_can_be_left_out_and_give_the_colour(chromium: Browser, tmp_path: 
 
 
 @in_browser
-def test_no_name_or_passage_is_more_than_text(chromium: Browser, tmp_path: Path) -> None:
+def test_names_and_passages_are_escaped(chromium: Browser, tmp_path: Path) -> None:
     page = a_page(tmp_path, *NAMES, text=f"It says {OWNED} \x1b[2J\u202e\u2028.")
     file = open_page(chromium, tmp_path, page)
     chromium.evaluate("document.getElementById('query').value = ' '")
@@ -610,7 +610,7 @@ def test_names_with_line_ends_are_saved_ended_by_nul(chromium: Browser, tmp_path
 
 
 @in_browser
-def test_the_policy_lets_no_script_run_that_came_in_somehow(
+def test_the_content_security_policy_blocks_injected_scripts(
     chromium: Browser, tmp_path: Path
 ) -> None:
     page = a_page(tmp_path, "a.jpg")
@@ -646,7 +646,7 @@ def test_the_page_fits_every_window(width: int, chromium: Browser, tmp_path: Pat
 
 
 @in_browser
-def test_letters_stand_out_from_the_ground(chromium: Browser, tmp_path: Path) -> None:
+def test_text_has_enough_contrast(chromium: Browser, tmp_path: Path) -> None:
     """By WCAG 2.2's contrast of 4.5, https://www.w3.org/TR/WCAG22/#contrast-minimum."""
     open_page(chromium, tmp_path, a_page(tmp_path, "a.jpg", "b.jpg"))
     chromium.evaluate("nmmMap.selection.set([0])")
