@@ -124,7 +124,7 @@ def test_an_index_that_was_never_filled_can_be_compacted(folder: IndexFolder) ->
     assert files(folder) == set()
 
 
-def test_where_there_is_no_index_none_is_made(folder: IndexFolder) -> None:
+def test_a_missing_index_is_not_created(folder: IndexFolder) -> None:
     with pytest.raises(NoIndexError):
         compact(folder)
     assert not folder.path.exists()

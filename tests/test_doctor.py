@@ -675,7 +675,7 @@ def test_files_changed_on_disk_are_reported_and_no_damage(
 # Ownership and access
 
 
-def test_where_there_is_no_index_none_is_made(folder: IndexFolder) -> None:
+def test_a_missing_index_is_not_created(folder: IndexFolder) -> None:
     for repair in (False, True):
         with pytest.raises(NoIndexError):
             doctor(folder, repair=repair)
