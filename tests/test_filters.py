@@ -420,7 +420,7 @@ def test_scores_are_those_without_a_filter(mixed: Index) -> None:
 
 @pytest.mark.parametrize("moment", ["", "soon", "2023-13-01", "2023-05-01T25:00:00"])
 def test_a_time_that_is_none_is_refused(mixed: Index, moment: str) -> None:
-    with pytest.raises(UsageError, match="is no time"):
+    with pytest.raises(UsageError, match="is not a time"):
         mixed.find(after=moment)
 
 

@@ -151,7 +151,7 @@ def test_results_below_the_minimum_score_are_excluded(search: SearchEngine, leas
 def test_a_minimum_score_that_is_no_number_is_refused(search: SearchEngine) -> None:
     with pytest.raises(UsageError) as raised:
         searching.find(search, "a cat", min_score=float("nan"))
-    assert raised.value.hint == "Scores are about 0 to 3; 1 is where weak ones end: --min-score 1"
+    assert raised.value.hint == "Scores are about 0 to 3; results below 1 are weak."
 
 
 @pytest.mark.parametrize("count", [151, 5000, 100_000, 10_000_000])
