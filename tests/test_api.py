@@ -69,7 +69,7 @@ def test_many_queries_have_the_responses_of_single_ones(tmp_path: Path, notes: P
         assert [one.request.query.label for one in together] == queries
 
 
-def test_an_index_that_is_not_there_is_an_error_and_is_not_made(tmp_path: Path) -> None:
+def test_a_missing_index_is_an_error_and_is_not_created(tmp_path: Path) -> None:
     index = Index(tmp_path / "index")
     with pytest.raises(NoIndexError):
         index.search("cat")
