@@ -8,8 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from nmm.index.errors import UsageError
 from nmm.index.media.registry import SIGNATURE_BYTES, is_image, is_image_name
-from nmm.index.search.image_urls import image_url, is_url
-from nmm.index.search.quoting import quoted, shown
+from nmm.index.search.query_syntax import image_url, is_url, quoted, shown
 
 # Maximum length of a path in bytes.
 _MAX_PATH = 4096
@@ -22,8 +21,8 @@ def find_image(text: str) -> Path | None:
     folder in it is taken as a path.
 
     Raises:
-        UsageError: It is the path of an image file that does not exist, or the URL of an image on
-            another machine.
+        UsageError: It is the path of an image file that does not exist, or the URL of an image
+            elsewhere.
     """
     if is_url(text):
         return image_url(text)

@@ -1,48 +1,13 @@
-r"""Queries: texts and images with weights and signs, which make one vector.
-
-A program builds a :class:`Query` from terms. A person writes one, and :func:`parse` reads it::
-
-    query  = image | [ sign space ] term { space sign space term } ;
-    sign   = "+" | "-" ;
-    term   = [ weight ] ( quoted | image | text ) ;
-    weight = number "*" ;                   (* a term follows at once: 5* hotel is a text *)
-    number = [ "+" | "-" ] digits [ "." digits ] [ "e" [ "+" | "-" ] digits ] ;
-    quoted = '"' characters '"' | "'" characters "'" ;
-    image  = ? the path of an existing image file, or its URL with the scheme file ? ;
-    text   = ? anything else, up to the next sign between spaces, or the end ? ;
-
-The syntax is that of rclip: ``horse + stripes``, ``2*beach - people``, ``house.jpg + at night``.
-A + or - is a sign only if it is a separate word. So t-shirt, C++ and 2023-05-01 are texts, and so
-is every query without signs, quotes or weights. Quotes make any term a text:
-``"rock + roll" - crowd``. They surround a whole term, so a space or the end follows a closing
-quote; elsewhere they are ordinary characters. A backslash escapes the quote, and before a quote
-two backslashes mean one; elsewhere backslashes are ordinary characters.
-
-Parsing does not read the disk. The caller passes a function that decides whether a text is the
-path of an image file. The command line uses :func:`nmm.index.search.image_files.find_image`, which
-looks for the file. By default, only URLs with the scheme file are images.
-"""
+"""Queries: texts and images with weights and signs, which make one vector."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
 from nmm.index.errors import UsageError
-from nmm.index.search.image_urls import image_url
-from nmm.index.search.quoting import QUOTES, closing_quote, quoted, shown, unquoted
-
-_SIGN = re.compile(r"(?:(?<=\s)|^)[+-](?=\s|\Z)")
-_WEIGHT = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)\*(?=\S)", re.IGNORECASE)
-_SPACE = re.compile(r"\s*")
-
-ImageLookup = Callable[[str], Path | None]
-"""Returns the image file that a text names, or None if it names none."""
 
 
 class SearchMode(str, Enum):
@@ -73,10 +38,6 @@ class Term:
     file: Path | None = None
     phrase: bool = field(default=False, compare=False)
 
-    def __str__(self) -> str:
-        """Return the term as :func:`parse` reads it by default, without its sign."""
-        return format_term(self)
-
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -94,7 +55,7 @@ class Query:
 
     @classmethod
     def of_text(cls, text: str) -> Query:
-        """Return the query for a literal text, without the syntax of :func:`parse`."""
+        """Return the query for a literal text, in which signs are ordinary characters."""
         return cls((Term(text=text),), text)
 
     @property
@@ -109,40 +70,6 @@ class Query:
             for term in positive
         )
 
-    def __str__(self) -> str:
-        """Return the query as :func:`parse` reads it by default."""
-        return format_terms(self.terms)
-
-
-def format_terms(terms: tuple[Term, ...], find_image: ImageLookup = image_url) -> str:
-    """Return terms with their signs, as :func:`parse` reads them with the same lookup."""
-    signs = ("- " if math.copysign(1, term.weight) < 0 else "+ " for term in terms)
-    each = (format_term(term, find_image) for term in terms)
-    return " ".join(map("".join, zip(signs, each, strict=True))).removeprefix("+ ")
-
-
-def format_term(term: Term, find_image: ImageLookup = image_url) -> str:
-    """Return a term without its sign, as :func:`parse` reads it with the same lookup.
-
-    An image in memory is ``-``.
-    """
-    size = abs(term.weight)
-    weight = "" if size == 1 else f"{repr(size).removesuffix('.0')}*"
-    if term.file is not None:
-        return weight + str(term.file)
-    if isinstance(term.image, bytes):
-        return weight + "-"
-    meant = replace(term, weight=size)
-    plain = term.text if term.image is None else str(term.image)
-    with suppress(UsageError):
-        # The next term could close a quote at the beginning of this one.
-        is_plain = plain[:1] not in QUOTES and not term.phrase
-        if is_plain and _terms(weight + plain, find_image) == (meant,):
-            return weight + plain
-    if term.image is None:
-        return weight + quoted(term.text)
-    return weight + term.image.absolute().as_uri()
-
 
 def check_query(query: Query) -> None:
     """Refuse a query that searches for nothing.
@@ -152,7 +79,7 @@ def check_query(query: Query) -> None:
             is several things at once.
     """
     if not any(term.text.strip() or term.image or term.file for term in query.terms):
-        raise _empty()
+        raise empty_query()
     for term in query.terms:
         if not math.isfinite(term.weight):
             raise UsageError(
@@ -167,137 +94,6 @@ def check_query(query: Query) -> None:
             )
 
 
-def parse(text: str, find_image: ImageLookup = image_url) -> Query:
-    """Parse a query; the module's docstring has the grammar.
-
-    Args:
-        text: The typed query.
-        find_image: Returns the image file that a part of it names, see :data:`ImageLookup`.
-
-    Raises:
-        UsageError: It is empty or malformed; the error names the place. Or `find_image` refuses a
-            term.
-    """
-    with suppress(UsageError):  # raised again below, with its position
-        if image := find_image(text.strip()):
-            return Query((Term(image=image),), text)
-    return Query(_terms(text, find_image), text)
-
-
-def _terms(text: str, find_image: ImageLookup) -> tuple[Term, ...]:
-    terms: list[Term] = []
-    at = _skip_space(text, 0)
-    while at < len(text) or not terms:
-        found = _SIGN.match(text, at)
-        start = _skip_space(text, found.end()) if found else at
-        if found and (start == len(text) or _SIGN.match(text, start)):
-            sign, position, query = found[0], found.start() + 1, shown(text)
-            raise UsageError(
-                f"Nothing follows the {sign} at character {position} of: {query}",
-                code="query-sign-without-term",
-                hint="A + or - between spaces adds or subtracts.",
-                sign=sign,
-                position=position,
-                query=query,
-                quoted=quoted(shown(text.strip())),
-            )
-        term, at = _read_term(text, start, find_image)
-        if not (term.text.strip() or term.image):
-            if not text.strip():
-                raise _empty()
-            position, query = start + 1, shown(text)
-            raise UsageError(
-                f"The term at character {position} of the query is empty: {query}",
-                code="query-term-empty",
-                hint="Give a text or an image.",
-                position=position,
-                query=query,
-            )
-        terms.append(replace(term, weight=-term.weight) if found and found[0] == "-" else term)
-    return tuple(terms)
-
-
-def parse_term(text: str, find_image: ImageLookup = image_url) -> Term:
-    """Parse one term, in which signs are ordinary characters.
-
-    Raises:
-        UsageError: See :func:`parse`.
-    """
-    text = text.strip()
-    weight, start = _read_weight(text, 0)
-    closing = closing_quote(text, start)
-    if closing == len(text) - 1:
-        term = Term(weight, unquoted(text[start : closing + 1]), phrase=True)
-    else:
-        term = _plain(weight, text[start:], find_image)
-    if not (term.text.strip() or term.image):
-        raise UsageError(
-            "The added or subtracted term is empty.",
-            code="query-term-blank",
-            hint="Give a text or an image.",
-        )
-    return term
-
-
-def _read_term(text: str, start: int, find_image: ImageLookup) -> tuple[Term, int]:
-    """Return the term that begins at `start`, and the position of the next sign or the end."""
-    weight, start = _read_weight(text, start)
-    closing = closing_quote(text, start)
-    if closing is not None:
-        end = _skip_space(text, closing + 1)
-        if end == len(text) or _SIGN.match(text, end):
-            return Term(weight, unquoted(text[start : closing + 1]), phrase=True), end
-    # An apostrophe may begin a word without closing; a quotation mark may not.
-    elif text[start : start + 1] == "'":
-        closing = start
-    sign = _SIGN.search(text, start)
-    end = sign.start() if sign else len(text)
-    if sign and text[start] in QUOTES and (closing is None or sign.start() < closing):
-        problem = (
-            f"The quote at character {start + 1} is not closed"
-            if closing is None
-            else f"Text follows the quote that ends at character {closing + 1}"
-        )
-        query = shown(text)
-        raise UsageError(
-            f"{problem}, of: {query}",
-            code="query-quote-misplaced",
-            why=f"So it is not clear what the {sign[0]} at character {sign.start() + 1} means.",
-            hint="Put quotes around the whole text between two signs.",
-            problem=problem,
-            query=query,
-        )
-    return _plain(weight, text[start:end].rstrip(), find_image), end
-
-
-def _read_weight(text: str, start: int) -> tuple[float, int]:
-    """Return the weight at `start`, and where the rest of the term begins."""
-    found = _WEIGHT.match(text, start)
-    if found is None:
-        return 1.0, start
-    weight = float(found[1])
-    if not math.isfinite(weight):
-        number, position = shown(found[1]), start + 1
-        raise UsageError(
-            f"The weight {number} at character {position} is too large.",
-            code="query-weight-too-large",
-            hint="Weights are relative to each other, for example: 2*beach - people",
-            number=number,
-            position=position,
-        )
-    return weight, found.end()
-
-
-def _plain(weight: float, text: str, find_image: ImageLookup) -> Term:
-    """Return the term for a part without quotes: an image if it names one, else a text."""
-    image = find_image(text)
-    return Term(weight, text) if image is None else Term(weight, image=image)
-
-
-def _skip_space(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
-
-
-def _empty() -> UsageError:
+def empty_query() -> UsageError:
+    """Return the error for a query that searches for nothing."""
     return UsageError("The query is empty.", code="query-empty", hint="Give a text or an image.")
