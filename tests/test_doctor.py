@@ -51,7 +51,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, mini: OnnxEncoder) -> tuple[
         Image.new("RGB", (64, 64), (20 * n, 255 - 20 * n, 128)).save(root / f"{n:02}.png")
     folder = IndexFolder(home / "index")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segments, "TAIL", 1)
+        patch.setattr(segments, "MIN_SEGMENT_SIZE", 1)
         patch.setattr(build_module, "load_encoder", lambda *_, **__: mini)
         patch.setattr(build_module, "prepare", lambda *_, **__: None)
         build([root], folder, model="mini")

@@ -29,7 +29,7 @@ class Job:
         folder: The index.
         paths: What to index; if empty, the roots that there are.
         rebuild: Embed everything again.
-        tail: :data:`nmm.index.store.vectors.segments.TAIL` of the run.
+        tail: :data:`nmm.index.store.vectors.segments.MIN_SEGMENT_SIZE` of the run.
         kill_after: Seconds after which it is killed.
         kill_at: A label of the store, and at which passing of it, from 1, it kills itself.
         labels: A file that is told the labels that are passed; it can be the trace.
