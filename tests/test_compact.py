@@ -241,7 +241,8 @@ def test_a_search_answers_first_and_repairs_then(
     met = nmm("search", "a cat", "--json")
     assert (met.returncode, met.stdout) == (0, expected)
     assert met.stderr == (
-        "A search file was missing or damaged. Results came from the catalog; rebuilding the file.\n"
+        "A search file was missing or damaged. Results came from the catalog; "
+        "rebuilding the file.\n"
     )
     after = nmm("search", "a cat", "--json")
     assert (after.stdout, after.stderr) == (expected, "")
