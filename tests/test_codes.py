@@ -71,7 +71,7 @@ SHAPES = [lambda vectors: vectors, bursts, lopsided, constant, tight]
 @pytest.mark.parametrize("shape", SHAPES, ids=["random", "bursts", "lopsided", "constant", "tight"])
 @pytest.mark.parametrize(("count", "dimension"), [(5000, 64), (700, 384), (3000, 768)])
 @pytest.mark.parametrize("wanted", [1, 60])
-def test_what_is_found_by_codes_is_what_the_file_finds(
+def test_searches_with_codes_equal_those_of_the_file(
     shape: Any, count: int, dimension: int, wanted: int
 ) -> None:
     vectors = shape(random(count, dimension))
@@ -100,7 +100,7 @@ def test_whatever_the_vectors_and_the_query(seed: int, count: int, wanted: int) 
     assert scores == pytest.approx(products[::-1][:wanted], abs=1e-5)
 
 
-def test_few_are_compared_as_they_stand() -> None:
+def test_few_vectors_are_compared_exactly() -> None:
     """Otherwise the codes would be useless."""
     index = flat(random(20_000, 384))
     candidates = encoded(index)._candidates(random(8, 384, 1), 20)
@@ -113,7 +113,7 @@ def test_no_query_is_nothing() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_of_what_is_no_number_there_are_no_codes(bad: float) -> None:
+def test_vectors_that_are_not_finite_have_no_codes(bad: float) -> None:
     vectors = random(600, 16)
     vectors[333, 7] = bad
     assert encode(flat(vectors)) is None

@@ -422,7 +422,7 @@ def test_what_is_added_is_a_segment_of_its_own_until_it_is_as_large_as_the_one_b
     }
 
 
-def test_a_tail_that_is_short_stays_in_the_catalog(
+def test_a_short_tail_stays_in_the_catalog(
     filled: IndexFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(segments, "MIN_SEGMENT_SIZE", 30)
@@ -448,7 +448,7 @@ def test_a_damaged_segment_takes_only_those_after_it_along(filled: IndexFolder) 
     assert nearest(filled, "image", 500) == brute_force(filled, "image", 500)
 
 
-def test_many_vectors_that_are_gone_leave_the_segments(filled: IndexFolder) -> None:
+def test_many_removed_vectors_are_dropped_from_the_segments(filled: IndexFolder) -> None:
     grow(filled, 90, 10)
     for gone, left in (("more 10", [300, 90]), ("image", [90])):
         with open_for_writing(filled) as writer:
@@ -561,7 +561,7 @@ def test_what_is_added_to_an_inverted_file_waits_beside_it_and_is_then_taken_in(
     assert recall(large) > 0.97
 
 
-def test_what_is_gone_leaves_an_inverted_file_when_it_is_extended(large: IndexFolder) -> None:
+def test_removed_vectors_are_dropped_when_an_inverted_file_is_extended(large: IndexFolder) -> None:
     grow(large, 100, 20)
     with open_for_writing(large) as writer:
         writer.drop_content(b"more 20")
@@ -697,7 +697,7 @@ def test_a_scale_is_of_its_kind_alone(filled: IndexFolder) -> None:
     assert measured == pytest.approx(calibration.fit(texts @ neutral.T))
 
 
-def test_without_vectors_there_is_no_scale(folder: IndexFolder) -> None:
+def test_without_vectors_there_is_no_calibration(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
         assert calibration.measure(writer, "image", unit_vectors(10)) is None
 
@@ -716,7 +716,7 @@ def test_a_large_collection_is_sampled_whatever_its_ids(folder: IndexFolder) -> 
     assert measured == [expected, expected]
 
 
-def test_what_was_in_the_folder_before_is_left_alone(filled: IndexFolder) -> None:
+def test_other_files_in_the_folder_are_left_alone(filled: IndexFolder) -> None:
     (filled.vectors / "logo.svg").write_text("<svg/>")
     (filled.vectors / "my.faiss").write_text("somebody's own")
     with open_for_writing(filled) as writer:
