@@ -317,7 +317,7 @@ def test_words_of_pictures_can_change(library: Library) -> None:
     assert names(find(library.folder, "blue sea")) == ["a.jpg"]
     library.change("UPDATE contents SET words = NULL, caption = NULL")
     assert find(library.folder, "blue sea") == []
-    assert doctor_of_words(library.folder) == "all words are found where they stand"
+    assert doctor_of_words(library.folder) == "the full-text tables match the catalog"
 
 
 def test_the_passage_in_which_the_words_stand_is_shown_with_the_files_score(
@@ -587,8 +587,8 @@ def test_the_doctor_reads_words_while_others_write(copied: IndexFolder) -> None:
     """It compares them in SQLite's temporary files; rows committed meanwhile stay."""
     with open_for_writing(copied) as writer, writer.batch():
         writer.connection.execute("UPDATE contents SET caption = 'new'")
-        assert doctor_of_words(copied) == "all words are found where they stand"
-    assert doctor_of_words(copied) == "all words are found where they stand"
+        assert doctor_of_words(copied) == "the full-text tables match the catalog"
+    assert doctor_of_words(copied) == "the full-text tables match the catalog"
 
 
 def test_the_command_ranks_by_words_and_meaning(indexed: tuple[Nmm, Path]) -> None:
