@@ -337,7 +337,7 @@ def print_kept(folder: Path) -> None:
         for some in originals.values():
             if len(some) > 1:
                 units = [unit for units in check_files(some).files.values() for unit in units]
-                best, _ = judge.best(units)
+                best, _ = judge.choose(units)
                 kept[Path(best.paths[0]).name.split("~")[1]] += 1
     told = ", ".join(f"{c} {n}" for c, n in kept.most_common() if c != ORIGINAL) or "none"
     print(f"the original is kept {kept[ORIGINAL]} times of {kept.total()}, else: {told}")
