@@ -75,7 +75,7 @@ def details(folder: IndexFolder) -> dict[str, tuple[Any, ...]]:
     rows = query(
         folder,
         "SELECT path, latitude, longitude, camera, caption, details FROM files "
-        "JOIN contents ON contents.id = content_id WHERE kind = 'image'",
+        "JOIN contents ON contents.id = content_id WHERE medium = 'image'",
     )
     return {path: tuple(rest) for path, *rest in rows}
 

@@ -211,8 +211,8 @@ def test_what_halves_lose_is_no_damage(index: IndexFolder) -> None:
             1,
         ),
         (
-            "UPDATE chunks SET kind = 'image' WHERE id = (SELECT max(id) FROM chunks "
-            "WHERE kind = 'text')",
+            "UPDATE chunks SET modality = 'image' WHERE id = (SELECT max(id) FROM chunks "
+            "WHERE modality = 'text')",
             {"rows": "1 times: chunk of another kind than its content"},
             1,
         ),

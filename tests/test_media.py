@@ -278,3 +278,4 @@ def test_a_registered_medium_is_indexed_and_found(
         results = searching.find(search, "when does the train leave?", 2)
     assert [Path(result.path).name for result in results] == ["a.pages", "b without suffix"]
     assert {result.lines for result in results} == {(3, 3)}
+    assert {result.locator for result in results} == {Locator(page=2, lines=(3, 3))}

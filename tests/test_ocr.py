@@ -105,7 +105,7 @@ def rows(folder: IndexFolder, sql: str) -> list[tuple[Any, ...]]:
 
 WORDS = (
     "SELECT path, words FROM files JOIN contents ON contents.id = content_id "
-    "WHERE kind = 'image' ORDER BY path"
+    "WHERE medium = 'image' ORDER BY path"
 )
 
 
@@ -542,7 +542,7 @@ def test_a_box_that_cannot_be_is_refused_and_mended(
     build([root], folder, model="mini", kept=Kept(mini))
     with open_for_writing(folder) as writer:
         (content,) = next(
-            writer.connection.rows("SELECT min(id) FROM contents WHERE kind = 'image'")
+            writer.connection.rows("SELECT min(id) FROM contents WHERE medium = 'image'")
         )
         save_ocr_text(writer, content, [line])
     export_archive(folder, tmp_path / "index.zip")

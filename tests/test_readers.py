@@ -111,7 +111,7 @@ SQL = (
     "SELECT roots.path || '/' || files.path, contents.id, text, vector FROM files "
     "JOIN roots ON roots.id = root_id JOIN contents ON contents.id = files.content_id "
     "JOIN chunks ON chunks.content_id = contents.id LEFT JOIN vectors ON chunk_id = chunks.id "
-    "WHERE contents.kind = ? ORDER BY chunks.id"
+    "WHERE contents.medium = ? ORDER BY chunks.id"
 )
 
 
