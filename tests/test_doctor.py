@@ -131,7 +131,7 @@ def test_a_sound_index_is_found_sound_and_left_as_it_is(index: IndexFolder) -> N
         report = doctor(index, repair=repair)
         assert report.sound
         assert [(finding.check, finding.found) for finding in report.findings] == [
-            ("catalog", "schema 4"),
+            ("catalog", "schema 5"),
             ("integrity", "SQLite finds nothing wrong"),
             ("references", "all rows have what they refer to"),
             ("rows", "no rows contradict each other"),
