@@ -1,4 +1,4 @@
-"""Archives: what is exported is imported, and what nmm did not write is refused."""
+"""Archives: an exported index can be imported, and files nmm did not write are refused."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Edit = Callable[[sqlite3.Connection], object]
 def add_files(
     writer: CatalogWriter, root: Path, count: int = VECTORS, seed: int = 0, name: str = "a"
 ) -> None:
-    """Add files in one batch, images and texts in turn, each with a vector of its own."""
+    """Add files in one batch, alternately images and texts, each with a vector of its own."""
     numbers = np.random.default_rng(seed).normal(size=(count, DIMENSION)).astype(np.float32)
     numbers /= np.linalg.norm(numbers, axis=1, keepdims=True)
     where, _ = adopt_root(writer, root)
@@ -82,12 +82,12 @@ def archive(filled: IndexFolder, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def target(tmp_path: Path) -> IndexFolder:
-    """Where an archive is imported to: not there yet, nor is the folder that it is in."""
+    """The destination of an import: neither it nor its parent folder exists yet."""
     return IndexFolder(tmp_path / "new" / "target")
 
 
 def dump(folder: IndexFolder, *, but: str = "segments") -> dict[str, list[tuple[Any, ...]]]:
-    """All rows of a catalog by table, but those of what is derived."""
+    """Return all rows of a catalog by table, except derived data."""
     with closing(sqlite3.connect(folder.catalog)) as connection:
         tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
         return {
@@ -123,7 +123,7 @@ def test_what_is_imported_is_what_was_exported(
 def test_an_index_that_was_compacted_can_be_imported(
     filled: IndexFolder, target: IndexFolder, tmp_path: Path
 ) -> None:
-    """SQLite then keeps counts in a table of its own, which no migration makes."""
+    """SQLite then keeps statistics in a table of its own, which no migration creates."""
     with open_for_writing(filled) as writer:
         writer.connection.execute("ANALYZE")
     assert "sqlite_stat1" in dump(filled)
@@ -235,7 +235,7 @@ def test_an_export_while_a_batch_is_being_written_is_of_before(
     before = dump(filled)
     with open_for_writing(filled) as writer:
         with writer.batch():
-            # So many that what is not committed yet is in the log already.
+            # Enough rows that uncommitted ones are already in the write-ahead log.
             writer.connection.execute("PRAGMA cache_size = 10")
             add_files(writer, tmp_path / "root", 500, seed=1, name="b")
             log = filled.catalog.with_name("catalog.db-wal").stat().st_size
@@ -304,7 +304,7 @@ def parts(archive: Path) -> tuple[dict[str, Any], bytes]:
 
 
 def pack(file: Path, catalog: bytes, manifest: dict[str, Any]) -> None:
-    """Write an archive whose manifest fits its catalog, but for what is given otherwise."""
+    """Write an archive whose manifest matches its catalog, except for the given values."""
     true = {
         "format": 1,
         "nmm": "0.1.0",
@@ -317,7 +317,7 @@ def pack(file: Path, catalog: bytes, manifest: dict[str, Any]) -> None:
 
 
 def refused(file: Path, target: IndexFolder, why: str) -> None:
-    """Importing says why not, and leaves nothing, not even in a folder that was there."""
+    """Check that an import fails with this reason and leaves nothing, even in an old folder."""
     with pytest.raises(ArchiveError) as raised:
         import_archive(file, target)
     assert why in raised.value.why
@@ -420,7 +420,7 @@ def test_a_catalog_that_is_packed_can_be_imported(archive: Path, target: IndexFo
 def test_a_bomb_is_stopped_at_the_size_that_its_directory_says(
     archive: Path, target: IndexFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fifty million zeros, said to be a few in the manifest and in the zip's own directory."""
+    """Fifty million zeros, declared as a few in the manifest and in the zip's directory."""
     manifest, catalog = parts(archive)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("manifest.json", json.dumps(manifest))
@@ -476,7 +476,7 @@ def test_an_archive_cut_short_or_changed_anywhere_is_refused(
         archive.write_bytes(whole[:length])
         with pytest.raises(ArchiveError):
             import_archive(archive, target)
-    # Where the zip's own words are, its names among them, and now and then in the catalog.
+    # The structures of the zip itself, including its names, and some places in the catalog.
     words = [*range(0, 80, 3), *range(300, 700, 9), *range(700, len(whole), 9999)]
     accepted = []
     for place in [*words, *range(len(whole) - 200, len(whole), 3)]:
@@ -489,7 +489,7 @@ def test_an_archive_cut_short_or_changed_anywhere_is_refused(
             assert not (tmp_path / "any" / str(place)).exists()
         else:
             accepted.append(place)
-    # Dates and versions do not matter: then the index is the one that was exported.
+    # Dates and versions do not matter: the index then equals the exported one.
     for place in accepted:
         assert dump(IndexFolder(tmp_path / "any" / str(place))) == dump(filled)
 
@@ -540,7 +540,7 @@ def test_a_manifest_that_says_what_is_not_so_is_refused(
 
 
 def edited(archive: Path, edit: Edit) -> None:
-    """Change the catalog in an archive, and its manifest with it."""
+    """Change the catalog in an archive, and update its manifest."""
     manifest, catalog = parts(archive)
     database = archive.with_suffix(".db")
     database.write_bytes(catalog)
@@ -560,7 +560,7 @@ def edited(archive: Path, edit: Edit) -> None:
         "CREATE TABLE evil (x)",
         "CREATE INDEX evil ON files (reason)",
         "CREATE VIRTUAL TABLE evil USING fts5 (x)",
-        # Tables of words, made as nmm makes them: what FTS5 keeps in them is not believed.
+        # Full-text tables as nmm creates them: their FTS5 content is not trusted.
         "CREATE VIRTUAL TABLE name_words USING fts5 (name, "
         "tokenize = 'unicode61 remove_diacritics 2')",
         ";".join(full_text.MADE.values()),

@@ -1,4 +1,4 @@
-"""Where a model computes: the device is chosen, and every one embeds alike."""
+"""Devices and precisions: which one is chosen, and that all produce the same embeddings."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def pixels() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def in_torch(mini: OnnxEncoder) -> TorchEncoder:
-    """The CPU stands in for a GPU: the same code, another device."""
+    """Use the CPU in place of a GPU: the same code, another device."""
     return TorchEncoder(MINI, compiled_folder(MINI), Device.CPU, torch.float32)
 
 
@@ -63,7 +63,7 @@ def test_torch_embeds_as_onnx_runtime_does(
     least: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Building the towers takes half a minute, and is the same for all.
+    # Building the encoders takes half a minute and is the same for all.
     monkeypatch.setattr(in_torch, "_dtype", dtype)
     assert in_torch.weights == mini.weights
     images = in_torch.embed_images(pixels)
@@ -121,11 +121,11 @@ def test_threads_are_those_that_were_asked_for(mini: OnnxEncoder) -> None:
         (encoder._parallel_runs, encoder._text_session.get_session_options().intra_op_num_threads)
         for encoder in (one, mini, queries)
     ]
-    # Many items: a run to a core. Queries, one after the other: all cores at one run.
+    # Many items: one run per core. Single queries: all cores for one run.
     assert runs_and_threads == [(1, 1), (available_cpus(), 1), (1, available_cpus())]
 
 
-# ONNX Runtime has this provider in every build; it takes no part of a graph to itself.
+# Every build of ONNX Runtime has this provider; it accepts no part of a graph.
 AZURE = "AzureExecutionProvider"
 
 
@@ -148,7 +148,7 @@ def test_an_accelerator_that_embeds_otherwise_is_not_used(
     real = encoder._open
 
     def open_another(file: Path, provider: str = onnx_encoder.CPU) -> object:
-        # Of other weights: the text tower, which does not even take pixels.
+        # Other weights: the text encoder, which does not even accept pixels.
         return real(compiled_folder(MINI) / "text.onnx") if provider == AZURE else real(file)
 
     monkeypatch.setattr(encoder, "_open", open_another)
@@ -167,13 +167,13 @@ def test_in_8_bits_a_model_embeds_nearly_alike(
     ):
         cosines = (ours * theirs).sum(1)
         assert 0.99 <= cosines.mean() < 0.999_999, "or it is not in 8 bits at all"
-    # What was made for it does not take the place of the other.
+    # The files of one precision do not replace those of the other.
     assert compiled_folder(MINI, Precision.INT8) != compiled_folder(MINI)
     assert is_compiled(MINI)
 
 
 AUTO = Backend(device=Device.CPU, precision=Precision.AUTO)
-# As Linux names them in /proc/cpuinfo.
+# The names that Linux uses in /proc/cpuinfo.
 BYTE_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"}
 
 

@@ -1,4 +1,4 @@
-"""The indexing run: what it counts, what it does not do twice, and what a stop leaves."""
+"""Indexing runs: their counts, the work they avoid, and the state after an interruption."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ pytestmark = pytest.mark.usefixtures("short_tail")
 
 @pytest.fixture(autouse=True)
 def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model is loaded once for all tests, which takes longer than most of them."""
+    """Load the model once for all tests; loading takes longer than most tests."""
     for module in (build_module, search_module):
         monkeypatch.setattr(module, "load_encoder", lambda *_, **__: mini)
     monkeypatch.setattr(build_module, "prepare", lambda *_, **__: None)
@@ -78,7 +78,7 @@ def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder to be indexed, with two notes and a picture."""
+    """A folder to index, with two notes and an image."""
     root = tmp_path.resolve() / "root"
     write(root / "a.txt", "A cat sleeps on the piano.")
     write(root / "sub" / "b.txt", "The train to Vienna leaves at nine.")
@@ -103,7 +103,7 @@ def write_notes(root: Path, count: int) -> None:
 
 
 def write_long_text(path: Path, paragraphs: int = 40) -> None:
-    """A text that is streamed, and yet has few chunks: most of it is white space."""
+    """Write a text long enough to be streamed, with few chunks: most of it is white space."""
     gap = "\n" + " " * (SMALL_TEXT // (paragraphs - 1)) + "\n"
     write(path, gap.join(f"Paragraph {n}. {'The sea is blue. ' * 9}" for n in range(paragraphs)))
 
@@ -115,7 +115,7 @@ def passage(line: int, text: str) -> PreparedUnit:
 def embed_and_commit(
     writer: CatalogWriter, encoder: OnnxEncoder, files: Iterable[tuple[ChangedFile, PreparedFile]]
 ) -> RunRecorder:
-    """The last two stages of a run, in batches of one image or four passages."""
+    """Run the last two stages, in batches of one image or four passages."""
     recorder = RunRecorder("mini", lambda _: None)
     embedder = Embedder(encoder, 1, writer.content_id, recorder, threading.Event())
     batches = embedder.batches(ReadFile(*file) for file in files)
@@ -125,7 +125,7 @@ def embed_and_commit(
 
 
 def told(summary: Summary) -> dict[str, int]:
-    """The numbers of a run that are not zero."""
+    """Return the counts of a run that are not zero."""
     names = ("added", "updated", "unchanged", "moved", "removed")
     numbers = {name: getattr(summary, name) for name in names}
     numbers["skipped"] = len(summary.skipped)
@@ -138,7 +138,7 @@ def rows(folder: IndexFolder, sql: str) -> list[tuple[Any, ...]]:
 
 
 def indexed(folder: IndexFolder, root: Path) -> list[str]:
-    """The files that can be found, relative to a folder."""
+    """Return the indexed files, relative to a folder."""
     found = rows(
         folder,
         "SELECT roots.path, files.path FROM files JOIN roots ON roots.id = root_id "
@@ -158,7 +158,7 @@ def found_by_search(folder: IndexFolder, root: Path, query: str = "a cat") -> li
 
 
 def keep_times(path: Path, change: Callable[[], object]) -> None:
-    """Change a file in a way that its time stamps do not tell."""
+    """Change a file without changing its time stamps."""
     before = path.stat()
     change()
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -166,7 +166,7 @@ def keep_times(path: Path, change: Callable[[], object]) -> None:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the files that are read, as they are."""
+    """Record the names of the files that are read."""
     seen: list[str] = []
 
     def read(path: Path) -> HashedFile:
@@ -179,7 +179,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is embedded to be kept, as it is: each text, and "image" for an image."""
+    """Record what is embedded for the index: each text, and "image" for an image."""
     seen: list[str] = []
     submit_texts, submit_images = OnnxEncoder.submit_texts, OnnxEncoder.submit_images
 
@@ -201,7 +201,7 @@ AtBatch = Callable[[int, Callable[[], object]], None]
 
 @pytest.fixture
 def at_batch(monkeypatch: pytest.MonkeyPatch) -> AtBatch:
-    """Have something happen when a batch of texts, counted from 1, is to be embedded."""
+    """A function that sets an action to run before batch number N of texts is embedded."""
     submit_texts = OnnxEncoder.submit_texts
 
     def arrange(number: int, act: Callable[[], object]) -> None:
@@ -219,7 +219,7 @@ def at_batch(monkeypatch: pytest.MonkeyPatch) -> AtBatch:
     return arrange
 
 
-# What a run counts
+# Counts of a run
 
 
 def test_a_first_run_adds_all(root: Path, folder: IndexFolder, embedded: list[str]) -> None:
@@ -739,7 +739,7 @@ def test_a_stopped_run_keeps_what_it_did_and_the_next_does_the_rest(
     second = build([root], folder, options=SMALL)
     done = first.added
     assert (told(first), first.interrupted) == ({"added": done}, True)
-    # At least the batch that was first in turn, and no part of one that was not embedded.
+    # At least the first batch is committed, and no part of one that was not embedded.
     assert min(files, TEXTS_PER_IMAGE * 2 - 1) <= done <= files
     assert kept == [f"{n:03}.txt" for n in range(done)]
     assert (told(second), second.interrupted) == ({"added": 20 - done, "unchanged": done}, False)
@@ -786,7 +786,7 @@ def test_a_killed_run_loses_only_what_was_underway(tmp_path: Path, folder: Index
     kept = found_by_search(folder, root)
     summary = build([root], folder)
     assert done.returncode == -signal.SIGKILL
-    # Whole batches of 8 chunks, all but two at least of those that were begun; the file of a
+    # Whole batches of 8 chunks, at least all but the last two that were begun; the file of a
     # batch's last chunk comes with the next one.
     assert len(kept) in {7, 15, 23}
     assert kept == [f"{n:03}.txt" for n in range(len(kept))]
@@ -832,7 +832,7 @@ def test_a_long_text_is_committed_in_parts_and_its_file_at_the_end(
         assert all(without_file for _, without_file in seen)
         for n, (vectors, _) in enumerate(seen):
             assert vectors % TEXTS_PER_IMAGE == 0
-            # Of the batches that were begun, two at most are not committed.
+            # At most two of the batches that were begun are not committed.
             begun = n // TEXTS_PER_IMAGE
             assert begun - MAX_PENDING <= vectors // TEXTS_PER_IMAGE <= begun
         assert reader.vector_count() == 40
@@ -937,7 +937,7 @@ def test_few_files_are_read_ahead(
 
     def on_event(event: Event) -> None:
         if isinstance(event, FileProcessed) and not ahead:
-            time.sleep(0.5)  # for the threads to read what they may
+            time.sleep(0.5)  # so that the threads read as much as they are allowed to
             ahead.append(len(reads))
 
     summary = build([root], folder, on_event=on_event)
@@ -969,7 +969,7 @@ def test_a_run_that_embeds_nothing_writes_no_vectors(tmp_path: Path, folder: Ind
 def test_files_given_one_by_one_are_roots_until_a_folder_takes_them_in(
     tmp_path: Path, folder: IndexFolder
 ) -> None:
-    """Each file is a root of its own; a folder above them takes them all in."""
+    """Each file is a root of its own; a folder above them replaces them all."""
     notes = tmp_path / "notes"
     notes.mkdir()
     files = [notes / f"{number}.txt" for number in range(1000)]
@@ -1030,7 +1030,7 @@ def test_a_root_that_goes_away_in_mid_run_ends_nothing(tmp_path: Path, folder: I
     build([second], folder)
 
     class Leaving(threading.Event):
-        """Takes the second root away when the walk of the first is looked at."""
+        """Removes the second root when the walk of the first starts."""
 
         def is_set(self) -> bool:
             if second.exists():
@@ -1076,7 +1076,7 @@ def test_a_file_that_cannot_be_read_now_keeps_what_it_held(
     root.mkdir()
     note = root / "note.txt"
     note.write_text("A note about tea.")
-    # Modules that a run imports may lie where only root can read them.
+    # A run may import modules from folders that only root can read.
     build([root], IndexFolder(public_path / "warmed up"))
     with as_plain_user():
         build([root], folder)
@@ -1093,7 +1093,7 @@ def test_a_file_that_cannot_be_read_now_keeps_what_it_held(
 
 
 def test_an_index_above_what_it_indexes_leaves_out_only_itself(tmp_path: Path) -> None:
-    """As on a disk that carries its own index."""
+    """For example a disk that carries its own index."""
     photos = tmp_path / "photos"
     photos.mkdir()
     (photos / "note.txt").write_text("A note about tea.")
@@ -1149,8 +1149,8 @@ def test_the_scale_follows_what_was_removed(tmp_path: Path, folder: IndexFolder)
 def test_a_second_run_over_images_embeds_no_text(
     tmp_path: Path, folder: IndexFolder, mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neutral queries are embedded to measure a scale, and there is no new one to measure."""
-    monkeypatch.setattr(mini, "folder", tmp_path)  # where they are not kept yet
+    """Calibration embeds neutral queries, and no new calibration is needed."""
+    monkeypatch.setattr(mini, "folder", tmp_path)  # the cached vectors are not there yet
     photos = tmp_path / "photos"
     photos.mkdir()
     Image.new("RGB", (40, 30), "red").save(photos / "red.png")

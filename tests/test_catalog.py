@@ -1,4 +1,4 @@
-"""The catalog: what is written is read, in whole batches, and nobody else's file is touched."""
+"""The catalog: written rows can be read, in whole batches, and foreign files are left alone."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def rows(folder: IndexFolder, sql: str) -> list[tuple[Any, ...]]:
 def add_text(
     writer: CatalogWriter, root: Root, path: str, content: bytes = b"", *, chunks: int = 1
 ) -> int:
-    """Add a file, in a batch of its own; a content of that name is added once."""
+    """Add a file in a batch of its own; a content with that name is added once."""
     content = content or path.encode()
     with writer.batch():
         content_id = writer.content_id(content)
@@ -80,7 +80,7 @@ def test_the_schema_is_the_number_of_the_migrations() -> None:
     assert len(migrations.pending(Database(memory=True))) == SCHEMA
 
 
-# Where it lies
+# Its path
 
 
 def test_the_index_that_is_named_comes_before_the_environment(
@@ -187,7 +187,7 @@ def test_a_catalog_that_is_refused_is_not_kept_open(
         connection.execute(f"PRAGMA user_version = {SCHEMA + 1}")
     with pytest.raises(CatalogError) as raised:
         opener(folder)
-    # `raised` keeps alive what the failed call left behind.
+    # `raised` keeps objects of the failed call alive.
     files = [link.readlink() for link in descriptors.iterdir() if link.is_symlink()]
     assert [file for file in files if file.is_relative_to(folder.path)] == []
     assert raised.value.what == f"The index in {folder.path} was written by a newer nmm."
@@ -233,7 +233,7 @@ with open_for_writing(IndexFolder(Path(sys.argv[1]))) as writer:
 def test_what_a_killed_writer_left_in_a_folder_that_is_read_only_can_be_read(
     public_path: Path, as_plain_user: Callable[[], AbstractContextManager[None]]
 ) -> None:
-    """As in a snapshot of a disk: what was committed waits in the write-ahead log."""
+    """For example on a snapshot of a disk: committed rows are in the write-ahead log."""
     folder = IndexFolder(public_path / "index")
     subprocess.run([sys.executable, "-c", LEFT, folder.path], check=False)
     wal = folder.path / "catalog.db-wal"
@@ -257,7 +257,7 @@ def test_an_index_that_cannot_be_made_says_why(
     public_path: Path, as_plain_user: Callable[[], AbstractContextManager[None]]
 ) -> None:
     folder = IndexFolder(public_path / "index")
-    open_to_write(IndexFolder(public_path / "other"))  # imports what that user may not reach
+    open_to_write(IndexFolder(public_path / "other"))  # imports modules that this user cannot read
     public_path.chmod(0o555)
     try:
         with as_plain_user(), pytest.raises(CatalogError) as raised:
@@ -329,11 +329,11 @@ def test_the_lock_of_a_process_that_was_killed_is_taken_over(folder: IndexFolder
     assert not folder.holder.exists()
 
 
-# What an older nmm wrote
+# Catalogs of older releases
 
 
 def older(folder: IndexFolder) -> None:
-    """An index as schema 1 has it, with a text, a content that no file holds, and no scale."""
+    """An index in schema 1, with a text, a content without a file, and no calibration."""
     folder.path.mkdir()
     with closing(sqlite3.connect(folder.catalog)) as connection:
         database = Database(connection)
@@ -575,7 +575,7 @@ def test_vectors_after_an_id_and_a_sample_of_them(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer, writer.batch():
         text = writer.add_content(Content(b"t", "text"))
         image = writer.add_content(Content(b"i", "image"))
-        for _ in range(6):  # ids of texts are odd, those of images even
+        for _ in range(6):  # ids of texts are odd, those of images are even
             writer.add_chunk(text, "text", ChunkRow(1, 1, ""), VECTOR)
             writer.add_chunk(image, "image", ChunkRow(), VECTOR)
     with Catalog.open(folder.catalog) as catalog:

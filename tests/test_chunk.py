@@ -1,4 +1,4 @@
-"""Lines become chunks that fit, end where a reader would pause, and lose nothing."""
+"""Chunks of lines: they fit the context, end at natural breaks, and lose no text."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ def minilm() -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def bpe() -> Tokenizer:
-    """Byte-level BPE, in which white space is tokens, a character may be several, and tokens
-    of one line join with those of the next."""
+    """Byte-level BPE: tokens include white space, can be parts of characters, and cross lines."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -51,7 +50,7 @@ def bpe() -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def words() -> Tokenizer:
-    """A token is what white space sets apart."""
+    """One token per word between white space."""
     tokenizer = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return tokenizer
@@ -214,7 +213,7 @@ def test_chunks_fit_and_lose_nothing(
     for seed in range(20):
         text = random_text(seed)
         source, lines = without_space(text), text.split("\n")
-        # Where the chunks seen so far may end: what they hold may stand in several places.
+        # Possible ends of the chunks seen so far: their text may occur in several places.
         ends = {0}
         for chunk in chunks_of(text, tokenizer, size, overlap):
             assert count(chunk.text, tokenizer) <= size

@@ -1,4 +1,4 @@
-"""Zero-shot labels: known answers on the sample data, what they are made of, and the command."""
+"""Zero-shot classification: known answers on the sample data, its prompts, and the command."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ WRITINGS = {
 
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory: pytest.TempPathFactory, mini: OnnxEncoder) -> IndexFolder:
-    """An index of the sample data, only to be read."""
+    """An index of the sample data. Read-only."""
     del mini  # it is prepared
     folder = IndexFolder(tmp_path_factory.mktemp("classify") / "index")
     build([SAMPLE_DATA], folder, model="mini")
@@ -136,7 +136,7 @@ def test_labels_about_nothing_in_the_index_are_mostly_refused(collection: FileCo
 
 
 def test_none_does_not_hang_on_which_files_are_looked_at(samples: IndexFolder) -> None:
-    """A folder of recipes only is still held against all of the index."""
+    """Files in a folder of recipes are still compared with the whole index."""
     from nmm.index.search.filters import Filters
 
     asked = labels("recipe", "poem")
@@ -150,11 +150,11 @@ def test_none_does_not_hang_on_which_files_are_looked_at(samples: IndexFolder) -
         np.testing.assert_allclose(row, by_path[item.path], rtol=1e-4)
 
 
-# What labels are made of
+# Prompts for labels
 
 
 class Listening:
-    """An encoder that says what it was asked to embed."""
+    """An encoder that records the texts it embeds."""
 
     def __init__(self, model: Any) -> None:
         self.model = model

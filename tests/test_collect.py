@@ -1,4 +1,4 @@
-"""Results put into a folder: nothing is overwritten, nothing leaves it."""
+"""Collecting results in a folder: no file is overwritten, and nothing is written outside it."""
 
 from __future__ import annotations
 

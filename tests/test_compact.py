@@ -1,4 +1,4 @@
-"""Compacting, and repairing after a search: smaller or sound again, with the same answers."""
+"""Compacting, and repair after a search: the index gets smaller or sound, with the same answers."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_what_was_removed_leaves_the_disk(many: IndexFolder) -> None:
     done = compact(many)
     assert (done.before, done.after) == (before, many.size())
     assert list(named(many).values()) == [127]
-    # Tables that hold nothing any more take up pages, too.
+    # Empty tables take up pages, too.
     assert done.after < done.before * 0.6
 
 
@@ -152,7 +152,7 @@ def test_the_command_says_what_it_came_to(nmm: Nmm, tmp_path: Path, many: IndexF
 
 
 def flip(path: Path) -> None:
-    """Change bytes in the middle, under the old size and time."""
+    """Change bytes in the middle, and keep size and time."""
     before = path.stat()
     content = bytearray(path.read_bytes())
     middle = len(content) // 2
@@ -241,7 +241,8 @@ def test_a_search_answers_first_and_repairs_then(
     met = nmm("search", "a cat", "--json")
     assert (met.returncode, met.stdout) == (0, expected)
     assert met.stderr == (
-        "A search file was missing or damaged; the catalog answered. It is made again.\n"
+        "A search file was missing or damaged. Results came from the catalog; rebuilding the "
+        "file.\n"
     )
     after = nmm("search", "a cat", "--json")
     assert (after.stdout, after.stderr) == (expected, "")

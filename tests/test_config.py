@@ -1,4 +1,4 @@
-"""What options are for good: the file, the environment, what goes before what, nmm config."""
+"""Configured defaults: the file, the environment, their precedence, and nmm config."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def in_force(nmm: Nmm, key: str, **environ: str) -> str:
     return done.stdout.rstrip("\n")
 
 
-# What goes before what.
+# Precedence.
 
 
 def test_the_command_line_goes_before_the_environment_and_that_before_the_file(
@@ -107,7 +107,7 @@ def test_no_two_settings_share_a_variable_and_none_is_taken() -> None:
 def test_options_for_all_commands_and_those_never_set_are_options_that_there_are() -> None:
     root = typer.main.get_command(app)
     found = {o for _, c in commands(root) for p in c.params for o in p.opts}  # type: ignore[arg-type]
-    # Commands that are being made elsewhere may bring these.
+    # Commands under development may add these.
     to_come = {"copy-to", "link-to", "list", "remove"}
     assert {f"--{name}" for name in (SHARED | NOT_SETTABLE) - to_come} <= found
     settable = all_settings(root)  # type: ignore[arg-type]
@@ -115,7 +115,7 @@ def test_options_for_all_commands_and_those_never_set_are_options_that_there_are
     assert all(list(settings_of(words, c)) for words, c in commands(root) if c.params)  # type: ignore[arg-type]
 
 
-# What is wrong is named.
+# Errors are reported with their place.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What an older nmm did not read of pictures is read at the next run, and nothing else is done."""
+"""Image details that an older nmm did not read are read at the next run, without other work."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ NOTHING = (None, None, None, None, 0)
 
 @pytest.fixture(autouse=True)
 def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model is loaded once for all tests, which takes longer than most of them."""
+    """Load the model once for all tests; loading takes longer than most tests."""
     monkeypatch.setattr(build_module, "load_encoder", lambda *_, **__: mini)
     monkeypatch.setattr(build_module, "prepare", lambda *_, **__: None)
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder with three photos that say where they were taken, a bare one and a note."""
+    """A folder with three photos with GPS positions, one without, and a note."""
     root = tmp_path.resolve() / "root"
     root.mkdir()
     for number in range(3):
@@ -71,7 +71,7 @@ def query(folder: IndexFolder, sql: str) -> list[tuple[Any, ...]]:
 
 
 def details(folder: IndexFolder) -> dict[str, tuple[Any, ...]]:
-    """What is known of each picture, by the path of a file."""
+    """Return the details of each image, by the path of a file."""
     rows = query(
         folder,
         "SELECT path, latitude, longitude, camera, caption, details FROM files "
@@ -81,7 +81,7 @@ def details(folder: IndexFolder) -> dict[str, tuple[Any, ...]]:
 
 
 def make_old(folder: IndexFolder) -> None:
-    """Put the catalog into the schema that knew nothing of details, as the nmm of then did."""
+    """Convert the catalog to the schema without details, as an older nmm would have made it."""
     old = folder.catalog.with_name("old")
     with closing(sqlite3.connect(old, isolation_level=None)) as connection:
         migrations.apply(Database(connection), stop_before=["m003_pictures"])
@@ -181,7 +181,7 @@ def test_a_header_that_went_bad_is_not_read_for_ever(root: Path, folder: IndexFo
 
 @contextmanager
 def gone_after_the_walk(file: Path) -> Iterator[Path]:
-    """A run inside meets the file, and then it is at another place, which this gives."""
+    """Move the file, which this yields, after the walk of a run inside has found it."""
     away = file.parent.parent / "away"
     unread = details_module.unread
 

@@ -1,4 +1,4 @@
-"""What the doctor finds in an index that was really damaged, and what is left after a repair."""
+"""The doctor: what it finds in damaged indexes, and their state after a repair."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DIMENSION = 384
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, mini: OnnxEncoder) -> tuple[Path, IndexFolder]:
-    """Sixty notes and twelve pictures, and their index with search files: only to be read."""
+    """Sixty notes and twelve images, and their index with search files. Read-only."""
     home = tmp_path_factory.mktemp("whole").resolve()
     root = home / "root"
     root.mkdir()
@@ -74,7 +74,7 @@ def index(
 
 
 def answers(folder: IndexFolder) -> list[tuple[str, float]]:
-    """All results of two queries; scores to the digits that hold when a vector is made again."""
+    """Return the results of two queries, with scores rounded against re-embedding errors."""
     with search_module.open_search(folder) as search:
         return [
             (result.path, round(result.score, 3))
@@ -84,7 +84,7 @@ def answers(folder: IndexFolder) -> list[tuple[str, float]]:
 
 
 def wrong(folder: IndexFolder) -> dict[str, str]:
-    """What the doctor finds wrong, by check."""
+    """Return the problems that the doctor finds, by check."""
     report = doctor(folder)
     found = {finding.check: finding.found for finding in report.findings if not finding.ok}
     assert report.sound == (not found)
@@ -92,7 +92,7 @@ def wrong(folder: IndexFolder) -> dict[str, str]:
 
 
 def repaired(folder: IndexFolder) -> dict[str, Finding]:
-    """Repair; what was put right, by check. Nothing is wrong then."""
+    """Repair; return the repaired problems, by check, and check that none is left."""
     report = doctor(folder, repair=True)
     assert report.sound, report.findings
     assert wrong(folder) == {}
@@ -100,7 +100,7 @@ def repaired(folder: IndexFolder) -> dict[str, Finding]:
 
 
 def change(folder: IndexFolder, *statements: str) -> None:
-    """Change the catalog as nobody should."""
+    """Change the catalog in a way that nmm never does."""
     with closing(sqlite3.connect(folder.catalog, isolation_level=None)) as connection:
         connection.execute("PRAGMA foreign_keys = OFF")
         for name in ("contents_begin", "contents_end", "files_end", "files_change"):
@@ -176,7 +176,7 @@ def test_vectors_that_cannot_be_right_are_dropped_and_made_again(
 
 
 def test_what_halves_lose_is_no_damage(index: IndexFolder) -> None:
-    """All components are off by as much as they can be, and in one direction."""
+    """All components are off by the largest possible rounding error, in one direction."""
     largest = np.float16(DIMENSION**-0.5)
     off = np.full(DIMENSION, np.nextafter(largest, np.float16(1)))
     change(index, f"UPDATE vectors SET vector = x'{off.tobytes().hex()}' WHERE chunk_id = 3")
@@ -306,7 +306,7 @@ A_VECTOR = "SELECT vector FROM vectors ORDER BY abs(chunk_id - 20) LIMIT 1"
 
 
 def lose_an_index_entry(folder: IndexFolder) -> None:
-    """Move a file while SQLite does not know of the index that holds where it is."""
+    """Move a file while SQLite does not know the index of its paths."""
     name = "files_by_content"
     with closing(sqlite3.connect(folder.catalog)) as connection:
         connection.execute("PRAGMA writable_schema = ON")
@@ -331,7 +331,7 @@ def test_an_index_of_sqlite_is_made_again(index: IndexFolder) -> None:
 
 
 def pages_with(folder: IndexFolder, needle: bytes) -> list[int]:
-    """The pages that hold some bytes."""
+    """Return the pages that contain these bytes."""
     content = folder.catalog.read_bytes()
     return [at // PAGE for at in range(0, len(content), PAGE) if needle in content[at : at + PAGE]]
 
@@ -355,7 +355,7 @@ def noise_over_texts(folder: IndexFolder) -> None:
 
 
 def noise_over_file_names(folder: IndexFolder) -> None:
-    """Over the table and over its index."""
+    """Overwrite the table and its index."""
     for page in pages_with(folder, b"note 20.txt"):
         overwrite(folder, page * PAGE, np.random.default_rng(1).bytes(PAGE))
 
@@ -394,7 +394,7 @@ def half_a_page_at_the_end(folder: IndexFolder) -> None:
         (half_a_page_at_the_end, True),
         (zeros_over_hashes, True),
         (cut_short, False),
-        # There are so few files here that the page holds all of them.
+        # The page holds all of the few files.
         (noise_over_file_names, False),
     ],
 )
@@ -419,7 +419,8 @@ def test_what_can_be_read_of_a_damaged_catalog_is_saved(
 def test_only_the_pages_that_are_lost_are_lost(index: IndexFolder) -> None:
     ((blob,),) = ask(index, A_VECTOR)
     assert isinstance(blob, bytes)
-    pages = len(pages_with(index, blob))  # some may hold what was there before it was moved
+    # Some may still contain rows that were moved elsewhere.
+    pages = len(pages_with(index, blob))
     noise_over_vectors(index)
     repaired(index)
     assert 1 <= build([], index).added <= pages * PAGE // (2 * DIMENSION)
@@ -428,7 +429,7 @@ def test_only_the_pages_that_are_lost_are_lost(index: IndexFolder) -> None:
 def test_what_waits_in_the_write_ahead_log_is_saved(
     index: IndexFolder, whole: tuple[Path, IndexFolder], tmp_path: Path
 ) -> None:
-    """As after a crash: the log holds a batch that the catalog does not."""
+    """As after a crash: the log contains a batch that the catalog does not."""
     more = tmp_path / "more"
     more.mkdir()
     (more / "late.txt").write_text("A note that came late.")
@@ -548,7 +549,7 @@ def test_a_damaged_inverted_file_is_written_again(
 def write_instead(
     folder: IndexFolder, known: Segment, ids: list[int], rows: np.ndarray[tuple[int, int]]
 ) -> str:
-    """Have the catalog name a file that is whole and holds what it should not; its name."""
+    """Make the catalog name a valid file with wrong content; return its name."""
     old = faiss_files.read_whole(folder.vectors / known.name)
     if known.form == "flat":
         index = faiss_files.new_flat(DIMENSION)
@@ -611,7 +612,7 @@ def test_a_file_with_other_ids_than_the_catalog_is_found_out(
 
 
 def test_a_file_that_lacks_vectors_is_found_out(index: IndexFolder) -> None:
-    """An image's id, that lies within the range, stands where a text's should."""
+    """The id of an image, within the range, takes the place of a text's id."""
     known = segment(index, "text")
     ids, rows = texts_of(index)
     with Catalog.open(index.catalog) as catalog:
@@ -673,7 +674,7 @@ def test_files_that_changed_on_disk_are_told_and_no_damage(
     )
 
 
-# Whose index it is
+# Ownership and access
 
 
 def test_where_there_is_no_index_none_is_made(folder: IndexFolder) -> None:

@@ -1,4 +1,4 @@
-"""Which files are of one picture or text, and which of them is kept."""
+"""Duplicates: which files show the same image or text, and which of them is kept."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PHOTOS = sorted((SAMPLE_DATA / "photos").glob("*.jpg"))
 
 @pytest.fixture(autouse=True)
 def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model is loaded once for all tests."""
+    """Load the model once for all tests."""
     monkeypatch.setattr(build_module, "load_encoder", lambda *_, **__: mini)
     monkeypatch.setattr(build_module, "prepare", lambda *_, **__: None)
 
@@ -65,7 +65,7 @@ def taken(when: str, model: str = "X100") -> Image.Exif:
 def find(
     files: Path, folder: IndexFolder, *matches: MatchKind, **thresholds: Any
 ) -> DuplicateReport:
-    """What is found of some files, which are indexed before."""
+    """Index some files, and return the duplicates among them."""
     build([files], folder, model="mini", offline=True)
     return again(folder, *matches, **thresholds)
 
@@ -76,7 +76,7 @@ def again(folder: IndexFolder, *matches: MatchKind, **thresholds: Any) -> Duplic
 
 
 def shown(found: DuplicateReport) -> list[tuple[str, str, set[str]]]:
-    """Of each group its kind, the name that is kept, and the others."""
+    """Return for each group its kind, the name of the kept file, and the others."""
     return sorted(
         (
             group.kind.value,
@@ -87,7 +87,7 @@ def shown(found: DuplicateReport) -> list[tuple[str, str, set[str]]]:
     )
 
 
-# What is one picture
+# Near-duplicate images
 
 
 def test_a_hash_is_that_of_imagehash_of_the_kept_pixels() -> None:
@@ -191,7 +191,7 @@ def test_texts_of_the_same_words_are_near_and_other_amounts_are_not(
 
 
 def test_a_group_is_what_is_like_the_file_that_is_kept(files: Path, folder: IndexFolder) -> None:
-    """A pair of pictures fade into one another: neighbours are alike, the ends are not."""
+    """Two images fade into one another: neighbours are similar, the ends are not."""
     one, other = (photo(name).resize((400, 300)) for name in ("chelsea.jpg", "espresso.jpg"))
     for step in range(11):
         Image.blend(one, other, step / 10).save(files / f"{step:02}.png")
@@ -243,7 +243,7 @@ def test_of_near_pictures_pixels_count_before_sharpness_and_that_before_format(
     assert reasons["cup blurred.png"] == "less sharp"
     assert reasons["wall.jpg"] == "a format that loses more"
     assert reasons["space web.jpg"] == "a smaller file"
-    assert found.thumbnails == 6  # where pixels decide, nothing is read
+    assert found.thumbnails == 6  # if the number of pixels decides, no file is read
 
 
 def test_a_burst_is_of_one_camera_and_of_few_seconds(files: Path, folder: IndexFolder) -> None:
@@ -274,7 +274,7 @@ def test_runs_go_on_as_long_as_the_pauses_are_short() -> None:
     assert sorted(split_into_runs(seen, Thresholds())) == [[3], [4, 0, 1, 2]]
 
 
-# What is on disk
+# Files on disk
 
 
 def test_who_is_gone_or_changed_keeps_nobody_out(files: Path, folder: IndexFolder) -> None:

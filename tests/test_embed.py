@@ -1,4 +1,4 @@
-"""Embedding in Python, in the shape of the hosted client."""
+"""Embedding in Python, with the interface of the hosted client."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PHOTOS = SAMPLE_DATA / "photos"
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A folder with a tiny pair that has prefixes, and reads 32 tokens."""
+    """A folder with a tiny pair that has prefixes and reads 32 tokens."""
     folder = write_tiny_pair(tmp_path_factory.mktemp("models") / "pair")
     file = folder / "text" / "config.json"
     config = json.loads(file.read_text("utf-8"))
@@ -216,7 +216,7 @@ def test_another_model_never_takes_the_place_of_one_that_cannot_be_had() -> None
 
 
 def test_what_is_too_long_is_cut_off_or_read_in_windows(mini: OnnxEncoder) -> None:
-    """Every word is one token, and 254 of them fit the context with [CLS] and [SEP]."""
+    """Every word is one token, and 254 of them fit into the context with [CLS] and [SEP]."""
     words = ["cat", "dog", "house", "river", "night", "train", "bread"] * 80
     whole = " ".join(words)
     windows = [words[start : start + 254] for start in (0, 246, 492)]
@@ -231,7 +231,7 @@ def test_what_is_too_long_is_cut_off_or_read_in_windows(mini: OnnxEncoder) -> No
 
 
 def test_every_window_has_the_prefix(pair: str) -> None:
-    """18 of 32 tokens are the prefix, [CLS] and [SEP]: 14 letters fit, of which 8 come again."""
+    """The prefix, [CLS] and [SEP] take 18 of 32 tokens: 14 letters fit, of which 8 are repeated."""
     letters = list("abcdefghijklmnopqrstuvwxyz")
     windows = [" ".join(letters[start : start + 14]) for start in (0, 6, 12)]
     encoder = load_encoder(find_model(pair))

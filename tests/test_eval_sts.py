@@ -1,4 +1,4 @@
-"""`nmm eval sts`, and the encoder in mteb: both say the same of the same pairs."""
+"""`nmm eval sts`, and the encoder in mteb: both get the same result for the same pairs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of filters as people type them, and what the command says when they leave nothing."""
+"""Filter options as people type them, and the message when no file passes."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
     monkeypatch.chdir(photos)
 
     def inside(text: str) -> tuple[bool, bool, bool]:
-        """Whether it takes in a picture, a note beside it, and a picture elsewhere."""
+        """Return whether it matches an image, a note beside it, and an image elsewhere."""
         glob = parse_path_glob(text)
         return (
             is_within(str(photos), "a.jpg", glob),
@@ -247,7 +247,7 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
     assert inside("./nothing") == (False, False, False)
 
 
-# What is said when nothing is left
+# The message when no file is left
 
 
 @pytest.mark.parametrize(

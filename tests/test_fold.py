@@ -1,4 +1,4 @@
-"""Copies become one result, and nothing else does."""
+"""Near-duplicate results are merged, and no others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DATE_TIME_ORIGINAL, EXIF_IFD = 0x9003, 0x8769
 
 @pytest.fixture(autouse=True)
 def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model is loaded once for all tests."""
+    """Load the model once for all tests."""
     for module in (build_module, search_module):
         monkeypatch.setattr(module, "load_encoder", lambda *_, **__: mini)
     monkeypatch.setattr(build_module, "prepare", lambda *_, **__: None)
@@ -46,7 +46,7 @@ def find(
 
 
 def rows(results: list[SearchResult]) -> list[set[str]]:
-    """The names in each row: of the file that stands for it, and of its copies."""
+    """Return the names in each row: of the representative file, and of its copies."""
     return [{Path(path).name for path in (one.path, *one.copies)} for one in results]
 
 
@@ -282,7 +282,7 @@ def changed(seed: int, share: float) -> tuple[str, str]:
 
 
 def test_what_tells_passages_apart_soon_tells_them_apart_rightly() -> None:
-    """As the definition has it, word by word."""
+    """Compared with the definition, word by word."""
     found = Counter[bool]()
     for seed in range(400):
         one, other = changed(seed, share=random.Random(seed).choice((0, 0.02, 0.05, 0.1, 0.4)))

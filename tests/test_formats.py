@@ -1,4 +1,4 @@
-"""The forms of output: what is in them, whatever the names of files are."""
+"""Output formats: their content, for any file names."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Terminal(io.TextIOWrapper):
 
 
 def on_terminal(results: list[SearchResult], width: int, **environ: str) -> str:
-    """What the table writes to a terminal of that width."""
+    """Return what the table writes to a terminal of that width."""
     out = io.BytesIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", Terminal(out, encoding="utf-8"))
@@ -67,7 +67,7 @@ def on_terminal(results: list[SearchResult], width: int, **environ: str) -> str:
 
 @pytest.fixture
 def printed(capsysbinary: pytest.CaptureFixture[bytes]) -> Printed:
-    """What a form prints of some results."""
+    """A function that returns the output of a format for some results."""
 
     def write(form: formats.ResultWriter, *results: SearchResult) -> bytes:
         form.write("a cat", "mini", results)
@@ -205,13 +205,13 @@ def test_the_table_fits_the_terminal(names: list[str], text: str, width: int, sc
     lines = ESCAPES.sub("", on_terminal(results, width)).split("\n")
     assert max(cell_len(line) for line in lines) <= width
     for name in names:
-        # All of the path is shown, over as many lines as it takes.
+        # The whole path is shown, over as many lines as needed.
         shown = "".join(c for c in Path(f"/a/{name}").name if not c.isspace() and c.isprintable())
         assert set(shown) <= set("".join(lines))
 
 
 def test_wide_characters_are_two_columns() -> None:
-    """Counted here by Unicode's own table."""
+    """Counted here with Unicode's own table."""
     lines = ESCAPES.sub("", on_terminal([replace(IMAGE, path="/" + "写" * 60)], 40)).splitlines()
     widths = [sum(2 if c == "写" else 1 for c in line) for line in lines]
     assert max(widths) in (39, 40)

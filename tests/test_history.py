@@ -1,4 +1,4 @@
-"""The history of searches: what is written down, where, for whom, and what is not."""
+"""The search history: what is recorded, where, who can read it, and what is not recorded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOW = "2026-11-25T15:03:27+01:00"
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Where a history will be."""
+    """The path of the history file."""
     return tmp_path / "state" / "history.jsonl"
 
 

@@ -1,4 +1,4 @@
-"""Weights from a hub, through the real client and over real HTTP."""
+"""Downloads from a hub, with the real client and over real HTTP."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 
 
 def pull(hub: HubServer, command: Sequence[str] = CLIENT, **environ: str) -> subprocess.Popen[str]:
-    """Download the tiny model in another process, which says its folder or its error."""
+    """Download the tiny model in another process, which prints its folder or its error."""
     return subprocess.Popen(
         command,
         env={**hub.environ, **environ},
@@ -64,14 +64,14 @@ def pull(hub: HubServer, command: Sequence[str] = CLIENT, **environ: str) -> sub
 
 
 def result(process: subprocess.Popen[str]) -> Any:
-    """What it says on stdout, if it says nothing on stderr."""
+    """Return the stdout of a process, and check that its stderr is empty."""
     said, complaint = process.communicate(timeout=60)
     assert complaint == ""
     return json.loads(said)
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """All files of a folder but the manifest, by their path in it."""
+    """Return all files of a folder except the manifest, by relative path."""
     return {
         str(file.relative_to(folder)): file.read_bytes()
         for file in sorted(folder.rglob("*"))
@@ -80,7 +80,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def vision_weights(hub: HubServer) -> str:
-    """The end of the path of the first file that is downloaded."""
+    """Return the end of the path of the first file downloaded."""
     return f"/vision/resolve/{hub.commit('tiny/vision')}/model.safetensors"
 
 
@@ -166,7 +166,7 @@ def test_a_cut_connection_is_taken_up_where_it_was_cut(hub: HubServer) -> None:
 
 
 def break_off(hub: HubServer, found: DownloadPlan) -> HubError:
-    """Download 60,000 bytes of the first file and no more."""
+    """Download 60,000 bytes of the first file, then break off."""
     hub.fail("model.safetensors", cut=60_000, times=1)
     hub.fail("model.safetensors", status=503)
     with pytest.raises(HubError) as raised:
@@ -525,7 +525,7 @@ def test_what_cannot_fit_is_not_begun(hub: HubServer) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A disk of 2 MB for the cache, which only root can mount."""
+    """A disk of 2 MB for the cache; only root can mount it."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk]
@@ -564,7 +564,7 @@ def test_a_disk_that_gets_full_keeps_what_is_on_it(hub: HubServer, small_disk: P
 
 
 def test_a_file_that_cannot_grow_keeps_what_is_in_it(hub: HubServer) -> None:
-    """What a full disk does, for users who may not mount a small one."""
+    """The effect of a full disk, for users who may not mount a small one."""
     limited = (
         "import resource, runpy\n"
         "most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"

@@ -1,4 +1,4 @@
-"""A whole index with a vector for each file, as the commands that look at all of it take it."""
+"""A whole index with one vector per file, as the analysis commands use it."""
 
 from __future__ import annotations
 

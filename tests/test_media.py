@@ -1,4 +1,4 @@
-"""The contract of media readers, which every registered medium fulfils; and a medium of its own."""
+"""The contract of media readers, which every registered medium fulfils; and a custom medium."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def turned() -> bytes:
     return encoded("JPEG", exif=exif)
 
 
-# Files of every medium, by its kind: a new one adds its own.
+# Files of every medium, by kind: a new medium adds its own.
 SAMPLES: dict[str, dict[str, bytes]] = {
     "image": {
         "photo.jpg": (SAMPLE_DATA / "photos" / "chelsea.jpg").read_bytes(),

@@ -1,4 +1,4 @@
-"""Disks that are not mounted: what was on them is kept until somebody insists."""
+"""Disks that are not mounted: their files stay in the index unless the user forces removal."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ Mount = Callable[[Path], None]
 
 @pytest.fixture(autouse=True)
 def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model is loaded once for all tests."""
+    """Load the model once for all tests."""
     monkeypatch.setattr(build_module, "load_encoder", lambda *_, **__: mini)
     monkeypatch.setattr(build_module, "prepare", lambda *_, **__: None)
 
 
 @pytest.fixture
 def mount() -> Iterator[Mount]:
-    """Mounts a small disk on a folder, as only root can; what is left is unmounted at the end."""
+    """A function that mounts a small disk on a folder (root only); it is unmounted at the end."""
     mounted: list[Path] = []
 
     def on(folder: Path) -> None:
@@ -76,7 +76,7 @@ def kept_mounts(folder: IndexFolder) -> list[tuple[Path, Path | None, list[str]]
         return [(root.path, catalog.mount(root), catalog.mounts(root)) for root in catalog.roots()]
 
 
-# With a disk that is really mounted
+# With a real mount
 
 
 def test_a_root_on_a_disk_that_is_unmounted_is_kept(
@@ -134,7 +134,7 @@ def test_a_disk_mounted_below_a_root_is_noted_and_kept(
 def test_a_disk_is_known_before_its_files_are(
     tmp_path: Path, folder: IndexFolder, mount: Mount
 ) -> None:
-    """A run that is cut short after its first batch has said where the files lie."""
+    """A run that is interrupted after its first batch has recorded the mount points."""
     root = tmp_path.resolve() / "root"
     mount(root / "disk")
     for number in range(20):
@@ -176,7 +176,7 @@ def test_the_walk_tells_of_a_disk_before_what_is_on_it(tmp_path: Path, mount: Mo
     assert told == []
 
 
-# With what the catalog remembers of one
+# With the mount points that the catalog recorded
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_the_mount_point_of_a_root_is_kept(root: Path, folder: IndexFolder) -> N
     assert not any(
         os.path.ismount(between) for between in root.parents if between.is_relative_to(mount / "x")
     )
-    change(folder, "UPDATE roots SET mount = NULL")  # as of an index that is older
+    change(folder, "UPDATE roots SET mount = NULL")  # as in an older index
     assert build([], folder).unchanged == 2
     assert kept_mounts(folder) == [(root, mount, [])]
 

@@ -1,4 +1,4 @@
-"""Words in pictures: read where they were drawn, once, in a pass that can be cut short."""
+"""Text recognition in images: read where it was drawn, once, in a pass that can be interrupted."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ RECEIPT = ["CORNER BAKERY", "Receipt No. 48213", "Total 5.50 EUR"]
 
 @pytest.fixture(scope="module")
 def engine() -> Ocr:
-    """What reads words, loaded once."""
+    """The text recognition engine, loaded once."""
     return load_ocr()
 
 
@@ -60,7 +60,7 @@ def kept(engine: Ocr, mini: OnnxEncoder) -> Kept:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder with a receipt, a copy of it, a picture without words, and a note."""
+    """A folder with a receipt, a copy of it, an image without words, and a note."""
     root = tmp_path.resolve() / "root"
     root.mkdir()
     draw_lines(RECEIPT, (400, 300))[0].save(root / "receipt.png")
@@ -85,7 +85,7 @@ def texts(lines: list[Line]) -> list[str]:
 
 
 def far_off(lines: list[Line], boxes: list[Box], tolerance: float) -> list[tuple[Line, Box]]:
-    """Lines with an edge farther from the drawn one than so many pixels."""
+    """Return the lines with an edge farther from the drawn one than so many pixels."""
     return [
         (line, box)
         for line, box in zip(lines, boxes, strict=True)
@@ -118,7 +118,7 @@ def test_lines_are_read_where_they_were_drawn(engine: Ocr) -> None:
     image, boxes = draw_lines(RECEIPT, (400, 300))
     lines = engine.read(prepare(png(image)))
     assert texts(lines) == RECEIPT
-    # The detector leaves room around the letters.
+    # The detector leaves a margin around the letters.
     assert far_off(lines, boxes, 12) == []
     assert all(line.confidence >= ocr_module.CONFIDENCE for line in lines)
 
@@ -262,7 +262,7 @@ def test_words_and_boxes_are_kept_and_read_once(
     told: list[Event] = []
     first = build([root], folder, model="mini", options=OCR, kept=kept, on_event=told.append)
     assert first.ocr
-    # The receipt and its copy are one content.
+    # The receipt and its copy have the same content.
     assert (first.ocr.read, first.ocr.with_words, first.ocr.left) == (2, 1, 0)
     assert told[-3] == OcrStarted(2)
     assert {

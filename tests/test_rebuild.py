@@ -1,4 +1,4 @@
-"""Another model for an index: said what it takes, made beside the old one, put in its place."""
+"""Changing the model of an index: its cost is reported, and the new index replaces the old one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("short_tail")
 
 @pytest.fixture(scope="module")
 def pair(tiny_pair: Path) -> str:
-    """The name of another model than the built-in one: a tiny pair in a folder."""
+    """The name of a model other than the built-in one: a tiny pair in a folder."""
     return str(tiny_pair)
 
 
@@ -61,7 +61,7 @@ def old(root: Path, folder: IndexFolder) -> IndexFolder:
 
 @pytest.fixture
 def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The models that embedded a passage or an image, once for each."""
+    """Record which models embedded a passage or an image, once for each."""
     models: list[str] = []
 
     def counting(name: str) -> None:
@@ -79,7 +79,7 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def answer(folder: IndexFolder) -> tuple[str, list[str]]:
-    """The model that answers, and the names of what it finds."""
+    """Return the model that answers, and the names of the files found."""
     with open_search(folder) as search:
         found = searching.find(search, "a cat", 10)
         return Path(search.model).name, sorted(Path(result.path).name for result in found)
@@ -89,13 +89,13 @@ ALL = ["a.txt", "b.txt", "c.txt", "red.png"]
 
 
 def files_of(folder: IndexFolder) -> list[str]:
-    """What an index is made of, its derived files by their kind."""
+    """Return the files of an index, with derived files by kind."""
     paths = (p for p in folder.path.rglob("*") if p.is_file() and not p.name.endswith("-shm"))
     return sorted(p.name.partition("-")[0] for p in paths if p.stat().st_size)
 
 
 def stop_after(files: int) -> tuple[threading.Event, Callable[[Event], None]]:
-    """An event, and a listener that sets it once so many files are done."""
+    """Return an event, and a listener that sets it once so many files are done."""
     stop, passed = threading.Event(), 0
 
     def on_event(event: Event) -> None:
@@ -267,8 +267,8 @@ def test_a_rebuild_inside_the_folder_it_indexes_does_not_index_itself(
     assert (root / "index" / "rebuild" / "mine.txt").exists()
 
 
-# What follows the embedding: the derived files are moved, the catalog becomes the new one,
-# and what was beside it is deleted.
+# After the embedding, the derived files are moved, the new catalog replaces the old one, and
+# leftovers are deleted.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -320,7 +320,7 @@ def test_a_killed_rebuild_is_the_old_index_or_the_new_one(
     assert answer(old) == (model, ALL)
     embedded.clear()
     build([], old, model=pair, rebuild=True)
-    # Unless it was in its place already, all of it was there to be taken.
+    # Unless the new index was already in place, all of it was there to be adopted.
     assert (embedded, answer(old)) == (["pair"] * 4 if model == "pair" else [], ("pair", ALL))
     assert files_of(old) == ["catalog.db", "image", "text"]
 

@@ -1,4 +1,4 @@
-"""What is weak, what is left out, and what a score says of a query with an image."""
+"""Low-confidence results, cut-offs, and scores of queries with an image."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NONSENSE = ("asdf qwer zxcv", "blorptang frimbulous", "8f3a9c 77be01", "treaty o
 
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory: pytest.TempPathFactory, mini: OnnxEncoder) -> IndexFolder:
-    """An index of the sample data, only to be read."""
+    """An index of the sample data. Read-only."""
     del mini  # it is prepared
     folder = IndexFolder(tmp_path_factory.mktemp("relevance") / "index")
     build([SAMPLE_DATA], folder, model="mini")
@@ -53,7 +53,7 @@ def name(result: SearchResult) -> str:
     return Path(result.path).relative_to(SAMPLE_DATA.resolve()).as_posix()
 
 
-# Weak
+# Low-confidence results
 
 
 @pytest.mark.parametrize("query", NONSENSE)
@@ -79,7 +79,7 @@ def test_of_a_query_about_nothing_in_the_index_all_is_weak(
     ],
 )
 def test_what_is_meant_is_not_weak(search: SearchEngine, query: str, right: set[str]) -> None:
-    # What has the words is never weak, be it seven texts in which there is a cat.
+    # A result that contains the words is never low-confidence, even among seven texts about cats.
     found = searching.find(search, query, 100, mode=SearchMode.SEMANTIC)
     strong = {name(one) for one in found if not one.weak}
     assert right <= strong
@@ -145,7 +145,7 @@ def test_a_few_files_are_enough_to_tell(tmp_path: Path, folder: IndexFolder) -> 
 
 @pytest.mark.parametrize("least", [-5.0, 0.5, 1.0, 1.5, 99.0])
 def test_what_scores_less_than_asked_is_left_out(search: SearchEngine, least: float) -> None:
-    # By meaning alone: what is found by its words may have any score, in any place.
+    # By meaning alone: a keyword match may have any score, at any rank.
     every = searching.find(search, "a cat", 100, mode=SearchMode.SEMANTIC)
     found = searching.find(search, "a cat", 100, min_score=least, mode=SearchMode.SEMANTIC)
     assert found == [one for one in every if one.score >= least]
@@ -155,7 +155,7 @@ def test_what_scores_less_than_asked_is_left_out(search: SearchEngine, least: fl
 def test_a_least_score_that_is_no_number_is_refused(search: SearchEngine) -> None:
     with pytest.raises(UsageError) as raised:
         searching.find(search, "a cat", min_score=float("nan"))
-    assert raised.value.hint == "Scores are about 0 to 3; 1 is where weak ones end: --min-score 1"
+    assert raised.value.hint == "Scores are about 0 to 3; results below 1 are weak."
 
 
 @pytest.mark.parametrize("count", [151, 5000, 100_000, 10_000_000])
@@ -329,7 +329,7 @@ def test_what_comes_into_an_open_index_is_in_the_sample(
             calibration = relevance.calibrate("image", query, vector)
             assert calibration
             levels.append(calibration.background)
-    # Of one item the level counts for 1 / 11, of two for 2 / 12.
+    # The level counts 1 / 11 for one item, 2 / 12 for two.
     assert levels == pytest.approx([10 / 11, 20 / 12], rel=0.01)
 
 

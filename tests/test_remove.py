@@ -1,4 +1,4 @@
-"""Taking files out of an index: what goes, what stays, and what is refused."""
+"""Removing files from an index: what is removed, what stays, and what is refused."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("short_tail")
 
 @pytest.fixture(autouse=True)
 def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model is loaded once for all tests, which takes longer than most of them."""
+    """Load the model once for all tests; loading takes longer than most tests."""
     for module in (build_module, search_module):
         monkeypatch.setattr(module, "load_encoder", lambda *_, **__: mini)
     monkeypatch.setattr(build_module, "prepare", lambda *_, **__: None)
@@ -38,7 +38,7 @@ def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path, folder: IndexFolder) -> Path:
-    """A folder of five notes, and one image that is broken; it is indexed."""
+    """A folder of five notes and one broken image; it is indexed."""
     root = tmp_path.resolve() / "root"
     (root / "sub").mkdir(parents=True)
     for name in FILES:

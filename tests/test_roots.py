@@ -34,7 +34,7 @@ from nmm.index.store.layout import IndexFolder
 
 @pytest.fixture(autouse=True)
 def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model is loaded once for all tests."""
+    """Load the model once for all tests."""
     for module in (build_module, search_module):
         monkeypatch.setattr(module, "load_encoder", lambda *_, **__: mini)
     monkeypatch.setattr(build_module, "prepare", lambda *_, **__: None)
@@ -44,7 +44,7 @@ def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
 def disk(tmp_path: Path, folder: IndexFolder) -> Path:
     """A folder, `disk`, with the roots `disk/notes`, `disk/photos` and `disk/photos/.hidden`.
 
-    Beside it stands the root `diskette`, whose name begins alike.
+    Beside it is the root `diskette`, whose name begins in the same way.
     """
     disk = tmp_path.resolve() / "disk"
     roots = [disk / "notes", disk / "photos", disk / "photos" / ".hidden", disk.parent / "diskette"]
@@ -114,7 +114,7 @@ def test_a_disk_that_is_mounted_elsewhere_takes_its_roots_along(
     disk: Path, folder: IndexFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new = disk.parent / "media" / "other"
-    shutil.copytree(disk, new)  # with other inodes, as a copy or another disk has
+    shutil.copytree(disk, new)  # with other inodes, as on a copy or another disk
     before = found(folder)
     shutil.rmtree(disk)
     assert move_roots(disk, new, folder) == [

@@ -1,4 +1,4 @@
-"""Saved queries: under which names, with which options, how they are asked and changed."""
+"""Saved queries: their names and options, how they are run and changed."""
 
 from __future__ import annotations
 

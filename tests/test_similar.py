@@ -1,4 +1,4 @@
-"""A query's vector, of texts, images and whole files; and what is like a file."""
+"""The vector of a query of texts, images and whole files; and files similar to a file."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from nmm.index.store.catalog.types import Calibration, Kind, Settings
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 
-# Parameters of a search that say in words, or how, to search.
+# Parameters of a search about words and ranking modes.
 ONLY_SEARCH = ("words", "images", "mode", "raw_prompt", "like")
 CAT = SAMPLE_DATA / "photos" / "chelsea.jpg"
 DIARY = SAMPLE_DATA / "notes" / "garden_diary.md"
 ROOT = Path("/library").absolute()
 
-# What a component of a vector loses in halves.
+# Error of a vector's component from half precision.
 TOLERANCE = 1e-3
 
 
@@ -70,7 +70,7 @@ def put(
     vectors: list[NDArray[np.float32]],
     *names: str,
 ) -> None:
-    """Put the content of a file into an index, with these vectors, under these names."""
+    """Add the content of a file to an index, with these vectors, under these names."""
     (root,) = writer.roots()
     with writer.batch():
         number = writer.add_content(Content(hashlib.sha256(file.read_bytes()).digest(), kind))

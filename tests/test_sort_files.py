@@ -1,4 +1,4 @@
-"""Files sorted into folders: nothing is overwritten or lost, and all can be put back."""
+"""Sorting files into folders: no file is overwritten or lost, and everything can be undone."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def planned(root: Path, to: Path, action: Action = "move") -> Plan:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """All files below a folder, those that are hidden left out, with what is in them."""
+    """Return all files below a folder, except hidden ones, with their content."""
     return {
         path.relative_to(folder).as_posix(): path.read_text("utf-8")
         for path in sorted(folder.rglob("[!.]*"))
@@ -65,7 +65,7 @@ BEFORE = {name: f"I am {name}" for name in LABELS}
 
 
 def moved(todo: Plan) -> Path:
-    """Carry a plan out to the end; the log, which is told before anything is touched."""
+    """Execute a plan completely; return the log, which is written before any file is touched."""
     told: list[Path] = []
 
     def on_log(log: Path) -> None:
@@ -79,7 +79,7 @@ def moved(todo: Plan) -> Path:
     return told[0]
 
 
-# Done and undone
+# Execute and undo
 
 
 def test_a_plan_touches_nothing(root: Path, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_links_are_made_once_and_removed(root: Path, tmp_path: Path) -> None:
     assert contents(root) == BEFORE
 
 
-# Nothing is overwritten
+# No file is overwritten
 
 
 def test_a_name_that_is_taken_gets_a_number(root: Path, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_what_took_the_old_name_is_left_alone(root: Path, tmp_path: Path) -> Non
 
 @posix
 def test_a_link_in_the_old_place_is_not_taken_for_the_file(root: Path, tmp_path: Path) -> None:
-    """One that somebody made, so that what was moved is found: the file must not be deleted."""
+    """It could be a link that a user made to find the moved file: the file must not be deleted."""
     log = moved(planned(root, tmp_path / "to"))
     (root / "one" / "b.txt").symlink_to(tmp_path / "to" / "dog" / "b.txt")
     assert len(undo(log).failed) == 1
@@ -228,7 +228,7 @@ def test_a_folder_that_is_none_is_refused(root: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def other_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on another file system, where there is one."""
+    """A folder on another file system, if there is one."""
     memory = Path("/dev/shm")
     if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("needs a second file system")
@@ -273,7 +273,7 @@ else:
 
 
 def killed(at: str, count: int, *doing: str | Path) -> bool:
-    """Do something in a process that dies the nth time that it passes a label; whether it did."""
+    """Run an action in a process killed at the nth passage of a label; return whether it died."""
     command = [sys.executable, "-c", KILLED, at, str(count), *doing]
     done = subprocess.run(command, check=False)
     assert done.returncode in {0, -signal.SIGKILL}
@@ -281,7 +281,7 @@ def killed(at: str, count: int, *doing: str | Path) -> bool:
 
 
 def in_both(root: Path, to: Path) -> list[str]:
-    """What there is, in both places: a file with two names is there twice."""
+    """Return the files in both places: a file with two names appears twice."""
     return sorted([*contents(root).values(), *contents(to).values()])
 
 
@@ -383,7 +383,7 @@ def test_a_log_that_is_not_there_is_told(tmp_path: Path) -> None:
         undo(tmp_path / "nowhere")
 
 
-# Labels as names of folders
+# Labels as folder names
 
 
 def test_a_label_becomes_one_folder_that_is_seen() -> None:
@@ -437,7 +437,7 @@ def test_files_of_hostile_names_are_moved_and_put_back(tmp_path: Path) -> None:
 
 
 def known(folder: IndexFolder) -> dict[bytes, int]:
-    """The id of each content by its hash; one that was embedded again would have another."""
+    """Return the id of each content by its hash; an id changes if a content is embedded again."""
     with open_collection(folder) as collection:
         return {item.hash: item.content for item in collection.files}
 

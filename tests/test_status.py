@@ -1,4 +1,4 @@
-"""An index in numbers."""
+"""The numbers that describe an index."""
 
 from __future__ import annotations
 

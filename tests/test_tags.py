@@ -1,4 +1,4 @@
-"""Tags: given, found by, listed, taken away; and that nothing but a person takes them away."""
+"""Tags: assigned, searched, listed, removed; and only a user removes them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NOTES = {"a": "A cat sleeps.", "b": "Trains to Vienna.", "c": "Tea at five."}
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder with three notes and a picture."""
+    """A folder with three notes and an image."""
     root = tmp_path.resolve() / "root"
     root.mkdir()
     for name, text in NOTES.items():
@@ -65,7 +65,7 @@ def tag(folder: IndexFolder, labels: dict[str, str | None], *choice: str) -> Non
 
 
 def tagged(folder: IndexFolder, *labels: str) -> set[str]:
-    """The names of the files that have one of those tags."""
+    """Return the names of the files that have one of those tags."""
     with open_collection(folder, filters=Filters(tags=labels)) as collection:
         return {Path(item.path).name for item in collection.files}
 
@@ -77,7 +77,7 @@ def both(folder: IndexFolder) -> tuple[set[str], set[str]]:
 KEPT = {"a.txt"}, {"red.png"}
 
 
-# Given and found by
+# Assigning and searching
 
 
 def test_a_filter_finds_what_has_one_of_some_tags(index: IndexFolder) -> None:
@@ -124,7 +124,7 @@ def test_tags_are_taken_away_by_name(index: IndexFolder) -> None:
     assert remove_tags(["Größe"], index) == 1
 
 
-# Nothing else takes them away
+# Nothing else removes them
 
 
 def test_a_name_is_not_what_a_tag_hangs_on(root: Path, index: IndexFolder) -> None:

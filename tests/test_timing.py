@@ -32,7 +32,7 @@ def test_nothing_is_recorded_before_it_is_started() -> None:
     with span("a"):
         pass
     assert (tracing.rows(), tracing.whole()) == ([], 0.0)
-    # One object for all, so that a span costs nothing.
+    # One shared object, so that a span costs nothing.
     assert span("a") is span("b")
 
 
@@ -119,7 +119,7 @@ def test_the_table_goes_to_stderr_and_the_results_are_as_ever(indexed: tuple[Nmm
     assert names[-2:] == ["the rest", "until here"]
     shown = ["import numpy", "catalog opened", "query embedded", "model run", "nearest"]
     assert [name for name in names if name in shown] == shown
-    # What stands at the margin, and the rest, are the whole.
+    # The rows at the margin and the rest add up to the whole.
     top = [float(line[:8]) for line in lines[1:-1] if line[20] != " "]
     assert sum(top) == pytest.approx(float(lines[-1][:8]), abs=0.1 * len(top))
 

@@ -1,4 +1,4 @@
-"""Options become what Typer makes of them, without pydantic where that is plain."""
+"""Conversion of options: equal to Typer's, and without pydantic for simple types."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Colour(str, Enum):
 
 
 def parameters(group: Any, words: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Every parameter of every command, with its name and its command's context."""
+    """Return every parameter of every command, with its name and its command's context."""
     for name, command in group.commands.items():
         context = typer.Context(command, info_name=name)
         for parameter in command.get_params(context):
@@ -44,7 +44,7 @@ def test_every_default_becomes_what_typer_makes_of_it() -> None:
 
 
 def option(annotation: Any, **constraints: Any) -> Any:
-    """An option of that type, as Typer makes it."""
+    """Return an option of that type, as Typer makes it."""
     one = typer.Typer()
 
     def command(value: Any = None) -> None: ...

@@ -1,4 +1,4 @@
-"""What is opened, and what only might be run."""
+"""Opening files: documents are opened, files that could be run are not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a program of xdg-open's name writes what it is asked to open."""
+    """The file in which a fake xdg-open records what it is asked to open."""
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin/xdg-open"
     program.write_text(f'#!/bin/sh\nprintf "%s\\0" "$@" > "{tmp_path / "seen"}"\n')

@@ -1,4 +1,4 @@
-"""Watching: what a change makes a run look at, and what it leaves alone."""
+"""Watching folders: which changes start a run, and which do not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from nmm.index.store.layout import IndexFolder
 
 @pytest.fixture(autouse=True)
 def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The model is loaded once for all tests; the names that were asked for."""
+    """Load the model once for all tests; return the requested names."""
     asked: list[str] = []
 
     def load(model: Any, **_: Any) -> OnnxEncoder:
@@ -53,7 +53,7 @@ def root(tmp_path: Path) -> Path:
 
 
 class Watching:
-    """A watch at work. `burst` waits for the next one, and fails after a while."""
+    """A running watch. `burst` waits for the next summary, and fails after a while."""
 
     def __init__(self, *paths: Path, folder: IndexFolder, **more: Any) -> None:
         self.events: list[Event] = []
@@ -64,7 +64,7 @@ class Watching:
         self.first = self.burst()
 
     def burst(self, seconds: float = 20) -> Summary | None:
-        """The next summary; None if there is none for so long, and then the watch has ended."""
+        """Return the next summary. After so many seconds, stop the watch and return None."""
         timer = threading.Timer(seconds, self.stop.set)
         timer.start()
         try:
@@ -193,7 +193,7 @@ def test_a_file_that_is_still_being_written_is_told_only_once_it_is_at_rest(
 def test_a_file_that_could_not_be_read_is_tried_again_without_a_further_change(
     root: Path, folder: IndexFolder, watching: Watching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As one is whose writer held it shut, or that changed while it was read."""
+    """For example a file that its writer had locked, or that changed while it was read."""
     from nmm.index.errors import UnreadableError
 
     tries: list[str] = []
@@ -238,7 +238,7 @@ def test_a_root_that_goes_and_comes_back_keeps_its_files_and_is_watched_again(
     (other / "c.txt").write_text("A dog barks.")
     with closing_watch(Watching(root, other, folder=folder)) as at_work:
         root.rename(root.parent / "unplugged")
-        time.sleep(3)  # longer than it takes to be noticed
+        time.sleep(3)  # longer than detection takes
         (other / "d.txt").write_text("A bird sings.")
         assert told(at_work.burst()) == {"added": 1}
         assert status(folder).files == 4

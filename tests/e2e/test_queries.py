@@ -17,21 +17,21 @@ Indexed = tuple[Nmm, Path]
 
 
 def names(indexed: Indexed, *arguments: str | Path, **options: Any) -> list[str]:
-    """The file names of the results."""
+    """A function that returns the file names of the results."""
     done = indexed[0](*arguments, "--paths", **options)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return [Path(line).name for line in done.stdout.splitlines()]
 
 
 def refused(indexed: Indexed, *arguments: str | Path, **options: Any) -> str:
-    """What is said of a query that is refused."""
+    """A function that returns the error for a query that is refused."""
     done = indexed[0](*arguments, **options)
     assert (done.returncode, done.stdout) == (2, "")
     return str(done.stderr)
 
 
 def of_bytes(indexed: Indexed, stdin: bytes, *arguments: str) -> dict[str, Any]:
-    """The answer to a search with these bytes on stdin."""
+    """Return the answer to a search with these bytes on stdin."""
     home = indexed[1].parent
     done = subprocess.run(
         [Path(sys.executable).with_name("nmm"), "search", *arguments, "--json"],
@@ -169,7 +169,7 @@ def test_an_image_that_cannot_be_used_is_named(indexed: Indexed, tmp_path: Path)
             f"The image {huge} cannot be looked for: too large: 10000 x 10000 is 100.0 "
             "megapixels, the limit is 89.5\n",
         ),
-        (["--image", "no.jpg"], "There is no file no.jpg\nIs it spelled right?"),
+        (["--image", "no.jpg"], "There is no file no.jpg\nCheck its spelling."),
     ]:
         assert refused(indexed, "search", *arguments).startswith(f"nmm: {said}")
 

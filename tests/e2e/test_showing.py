@@ -1,4 +1,4 @@
-"""What becomes of results: the real command, on a terminal and off it, with odd names."""
+"""Showing results: the real command, on a terminal and off it, with odd names."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from terminal import KITTY, PLAIN, SIXEL, nmm_on_terminal
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Nmm, Path]:
-    """The command, and a folder of pictures with odd names that it has indexed."""
+    """The command, and a folder of images with odd names that it has indexed."""
     home = tmp_path_factory.mktemp("odd")
     folder = home / "pictures"
     folder.mkdir()
     for number, name in enumerate(NAMES):
-        # Near enough in size, and different to the eye, so that none is folded into another.
+        # Similar enough to match, and different enough not to be merged.
         picture = Image.effect_mandelbrot((96, 64), (-2 + number / 9, -1.5, 1, 1), 20 + number)
         picture.convert("RGB").rotate(37 * number).save(folder / name, "JPEG")
     nmm = command_in(home, start)
@@ -45,7 +45,7 @@ def expected(folder: Path) -> set[str]:
 
 @pytest.fixture
 def viewer(tmp_path: Path) -> tuple[dict[str, str], Path]:
-    """A viewer of this system's name, that writes down what it was asked to open."""
+    """A fake viewer for this system that records the file it is asked to open."""
     folder, seen = tmp_path / "bin", tmp_path / "seen"
     folder.mkdir()
     name = "open" if sys.platform == "darwin" else "xdg-open"
@@ -103,7 +103,7 @@ def test_thumbnails_are_drawn_as_the_terminal_can(
 
 
 def test_the_number_of_a_picture_is_a_colour_to_the_bit(indexed: tuple[Nmm, Path]) -> None:
-    """Kitty finds a picture by the colour of its letters, which 256 colours cannot say."""
+    """Kitty identifies an image by the colour of its cells, which 256 colours cannot encode."""
     _, samples = indexed
     search = ("search", "a cat", "--type=image", "-k1", "--preview")
     run = nmm_on_terminal(samples.parent, *search, answers=KITTY, NO_COLOR="1")

@@ -1,4 +1,4 @@
-"""What stands around the command: pipes, streams that are closed or full, odd bytes."""
+"""The command's surroundings: pipes, closed or full streams, odd bytes."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from nmm.index.media.base import FileContent, Locator, MediaInfo, Modality, Unit
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from nmm.index.media.base import UnitRequest
 
 
-@dataclass(frozen=True)
 class ImageReader:
     """Reads image files; see :class:`nmm.index.media.base.MediaReader`."""
 

@@ -6,7 +6,6 @@ What reads a text is imported where it is used: a search imports this module for
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from nmm.index.errors import NotMediaError
@@ -27,7 +26,6 @@ SMALL_TEXT = 1 << 20
 _HTML_LINES = 20
 
 
-@dataclass(frozen=True)
 class TextReader:
     """Reads texts in any encoding; see :class:`nmm.index.media.base.MediaReader`.
 
