@@ -294,12 +294,14 @@ class IllustratedReader(PagesReader):
 
     def read(self, source: Source, request: UnitRequest) -> FileContent:
         def units() -> Iterator[Unit]:
-            with source.open() as file:
-                text = file.read().decode(source.form).removeprefix("PAGES\n")
+            with source.open() as opened:
+                text = opened.read().decode(source.form).removeprefix("PAGES\n")
             for number, page in enumerate(text.split("\f"), start=1):
                 place = Locator(page=number, time_ms=1000 * number)
-                colour, _, passage = page.partition(":")
-                yield Unit("image", Image.new("RGB", (64, 64), colour), place)
+                name, _, passage = page.partition(":")
+                with Image.open(SAMPLE_DATA / "photos" / name) as file:
+                    photo = file.convert("RGB")
+                yield Unit("image", photo, place)
                 yield Unit("text", passage, place)
 
         return FileContent(MediaInfo(), units())
@@ -310,19 +312,23 @@ def test_a_medium_with_images_and_texts_is_stored_found_and_moved(
 ) -> None:
     root = tmp_path.resolve() / "root"
     root.mkdir()
-    pages = b"PAGES\nred:A recipe for apple pie.\fblue:The train to Vienna leaves at nine."
-    (root / "a.pages").write_bytes(pages)
+    pages = "bricks.jpg:A recipe for apple pie.\fespresso.jpg:The train to Vienna leaves at nine."
+    (root / "a.pages").write_text(f"PAGES\n{pages}", newline="")
     monkeypatch.setattr(registry, "READERS", (IllustratedReader(), *READERS))
     assert build([root], folder, model="mini", kept=Kept(mini)).added == 1
     export_archive(folder, tmp_path / "index.nmm")
     imported = IndexFolder(tmp_path / "imported")
     import_archive(tmp_path / "index.nmm", imported)
     second = Locator(page=2, time_ms=2000)
+    queries: dict[Modality, str] = {"text": "when does the train leave?", "image": "a coffee"}
     for index in (folder, imported):
         with Catalog.open(index.catalog) as catalog:
             assert catalog.file_counts() == {"indexed": 1, "image": 1, "text": 1}
         with open_search(index) as search:
-            for modality, query in (("text", "when does the train leave?"), ("image", "blue")):
+            for modality, query in (
+                ("text", "when does the train leave?"),
+                ("image", "a cup of coffee"),
+            ):
                 (result,) = searching.find(search, query, kinds=[modality])
                 assert (result.type, result.locator) == (modality, second)
                 found = result.to_dict()
