@@ -325,10 +325,7 @@ def test_a_medium_with_images_and_texts_is_stored_found_and_moved(
         with Catalog.open(index.catalog) as catalog:
             assert catalog.file_counts() == {"indexed": 1, "image": 1, "text": 1}
         with open_search(index) as search:
-            for modality, query in (
-                ("text", "when does the train leave?"),
-                ("image", "a cup of coffee"),
-            ):
+            for modality, query in queries.items():
                 (result,) = searching.find(search, query, kinds=[modality])
                 assert (result.type, result.locator) == (modality, second)
                 found = result.to_dict()
