@@ -29,7 +29,7 @@ from store import Space
 
 from nmm.index.common.linalg import normalize_rows
 from nmm.index.search.prefetch import GROUP
-from nmm.index.store.vectors import faiss_files
+from nmm.index.store.vectors import faiss_files, faiss_search
 from nmm.index.store.vectors.quantized_scan import encode
 
 QUICK = "--count 3000 --dimensions 64 --rounds 1"
@@ -76,7 +76,7 @@ def measure(name: str, index: Any, queries: Vectors, rounds: int) -> None:
     print(f"\n{name}: codes of {codes.codes.nbytes / 1e6:.0f} MB made in {making / 1000:.2f} s")
     alone = []
     for query in queries[: rounds * TOGETHER[-1]]:
-        spent, found = worked(lambda query=query: faiss_files.nearest(index, query, NEAREST))
+        spent, found = worked(lambda query=query: faiss_search.nearest(index, query, NEAREST))
         alone.append((spent, found))
     one_by_one = median(spent for spent, _ in alone)
     print(f"{'':24}{'ms a query':>11}{'x file':>8}{'compared':>10}")

@@ -142,7 +142,7 @@ def test_a_long_line_is_cut_between_words_and_some_are_repeated(words: Tokenizer
     ]
 
 
-def test_a_tiny_remainder_is_shared_out(words: Tokenizer) -> None:
+def test_a_tiny_remainder_is_distributed(words: Tokenizer) -> None:
     sizes = [count(chunk.text, words) for chunk in chunks_of(numbered(1, 65), words, 64)]
 
     assert sizes == [40, 25]
@@ -230,7 +230,7 @@ def test_chunks_fit_and_lose_nothing(
         assert len(source) in ends
 
 
-def test_what_is_repeated_is_no_more_than_the_overlap(minilm: Tokenizer) -> None:
+def test_the_overlap_is_limited(minilm: Tokenizer) -> None:
     text = "\n".join(numbered(at, at + 5) for at in range(0, 3_000, 6))
     chunks = chunks_of(text, minilm, 128, overlap=40)
 

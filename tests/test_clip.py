@@ -158,7 +158,7 @@ def test_compiled_text_embeddings_are_those_of_transformers(
     np.testing.assert_allclose(embedded, theirs.texts(texts), atol=TOLERANCE)
 
 
-def test_of_a_long_text_the_beginning_is_embedded(encoder: BatchedEncoder) -> None:
+def test_a_long_text_is_truncated(encoder: BatchedEncoder) -> None:
     """LONG has one token per word, so 75 words and two special tokens are read."""
     read = " ".join(LONG.split()[: 77 - SPECIALS])
     more, all_that_is_read, less = encoder.embed_texts([LONG, read, read[:-4]], Task.DOCUMENT)
@@ -246,7 +246,7 @@ def cut(folder: Path) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_not_that_clip_is_refused(
+def test_other_models_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Change, said: str
 ) -> None:
     monkeypatch.setenv("NMM_CACHE", str(tmp_path))

@@ -66,7 +66,7 @@ def rand(truth: Ints, labels: Ints) -> float:
 # The modality gap
 
 
-def test_kinds_that_lie_apart_are_brought_together() -> None:
+def test_closing_the_gap_brings_the_kinds_together() -> None:
     vectors, truth, kinds = generated(600, 6, gap=2.0)
     images = np.array([kind == "image" for kind in kinds])
     assert rand(images, kmeans.cluster_vectors(vectors, 2).labels) == 1
@@ -87,7 +87,7 @@ def test_one_kind_is_centred_on_its_mean() -> None:
     )
 
 
-def test_one_text_among_images_keeps_what_tells_it_from_them() -> None:
+def test_a_single_text_among_images_keeps_its_direction() -> None:
     """Centred on its own mean, it would become zero."""
     vectors, _, _ = generated(50, 5)
     kinds: list[Kind] = ["text", *["image"] * 49]
@@ -96,7 +96,7 @@ def test_one_text_among_images_keeps_what_tells_it_from_them() -> None:
     assert float(moved[0] @ alone[0]) > 0.99
 
 
-def test_vectors_that_are_their_mean_or_nothing_point_nowhere() -> None:
+def test_vectors_equal_to_their_mean_become_zero() -> None:
     vectors, _, _ = generated(10, 2)
     same = np.repeat(vectors[:1], 5, axis=0)
     assert not remove_modality_gap(same, ["image"] * 5).any()
@@ -110,14 +110,14 @@ def test_vectors_that_are_their_mean_or_nothing_point_nowhere() -> None:
 
 @pytest.mark.parametrize("groups", [2, 3, 7, 12, 20])
 @pytest.mark.parametrize("cosine", [0.8, 0.6])
-def test_it_finds_how_many_groups_there_are(groups: int, cosine: float) -> None:
+def test_the_number_of_clusters_is_found(groups: int, cosine: float) -> None:
     vectors, truth, kinds = generated(50 * groups, groups, cosine=cosine, gap=1.0)
     found = kmeans.cluster_vectors(remove_modality_gap(vectors, kinds))
     assert abs(len(found.centres) - groups) <= 1
     assert rand(truth, found.labels) > 0.9
 
 
-def test_of_many_vectors_a_sample_says_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_clusters_is_chosen_on_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kmeans, "MAX_SAMPLE", 300)
     vectors, truth, _ = generated(3000, 9)
     found = kmeans.cluster_vectors(vectors)
@@ -173,7 +173,7 @@ def test_the_silhouette_is_that_of_scikit_learn() -> None:
 
 
 @pytest.mark.parametrize("sample", [10_000, 400])
-def test_hdbscan_leaves_out_what_lies_alone(sample: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hdbscan_leaves_outliers_out(sample: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hdbscan, "MAX_SAMPLE", sample)
     vectors, truth, _ = generated(800, 4, cosine=0.9)
     alone = unit(np.random.default_rng(9).standard_normal((24, 128)))
@@ -186,7 +186,7 @@ def test_hdbscan_leaves_out_what_lies_alone(sample: int, monkeypatch: pytest.Mon
     assert (hdbscan.cluster_vectors(vectors[:6]).labels == -1).all()
 
 
-def test_hdbscan_tells_many_groups_apart_by_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hdbscan_finds_many_clusters_on_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hdbscan, "MAX_SAMPLE", 2000)
     vectors, truth, _ = generated(5000, 72, cosine=0.6)
     found = hdbscan.cluster_vectors(vectors)
@@ -199,7 +199,7 @@ def test_hdbscan_tells_many_groups_apart_by_a_sample(monkeypatch: pytest.MonkeyP
 # Keywords
 
 
-def test_telling_words_are_those_of_one_group() -> None:
+def test_keywords_are_specific_to_one_cluster() -> None:
     cats = ["The cat purrs at home.", "A cat sleeps at home, IMG_0042."]
     bread = ["Bake the bread at home.", "Flour and bread, at home 2021."]
     assert distinctive_words([cats, bread, [], ["123 4 the and"]], 2) == [
@@ -267,7 +267,7 @@ def groups_of(collection: FileCollection, found: Sequence[Cluster]) -> set[froze
     }
 
 
-def test_files_are_grouped_by_what_they_say_and_named_after_it(subjects: FileCollection) -> None:
+def test_files_are_clustered_and_named_by_subject(subjects: FileCollection) -> None:
     found = cluster(subjects)
     copies = {f"copy{number}.txt" for number in range(3)}
     first = frozenset({"00.txt", "01.txt", "02.txt", "03.txt"} | copies)
@@ -333,7 +333,7 @@ def test_one_file_is_one_group_and_none_are_none(folder: IndexFolder, mini: Onnx
         assert cluster(nothing) == []
 
 
-def test_a_vector_that_says_nothing_is_in_no_group(folder: IndexFolder, mini: OnnxEncoder) -> None:
+def test_a_zero_vector_is_in_no_cluster(folder: IndexFolder, mini: OnnxEncoder) -> None:
     vectors = mini.embed_texts(["bread", "flour"], Task.DOCUMENT)
     files: list[tuple[str, Kind, Floats, str]] = [
         ("a.txt", "text", vectors[0], "bread"),
@@ -392,7 +392,7 @@ def test_the_table_fits_the_terminal(indexed: tuple[Nmm, Path]) -> None:
     assert all(line.startswith(" " * 22) and line.strip() for line in shown[2::2])
 
 
-def test_it_says_what_is_wrong(indexed: tuple[Nmm, Path], tmp_path: Path) -> None:
+def test_invalid_uses_are_reported(indexed: tuple[Nmm, Path], tmp_path: Path) -> None:
     nmm, _ = indexed
     words, empty, binary = (tmp_path / name for name in ("words", "empty", "binary"))
     words.write_text("food\nphotos\n", "utf-8")

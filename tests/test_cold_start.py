@@ -98,7 +98,7 @@ def test_a_search_imports_what_embeds_a_query_and_nothing_else_that_is_heavy(
         ("--json",),
     ],
 )
-def test_no_option_brings_in_what_would_convert_it(
+def test_no_option_imports_a_conversion_library(
     at: dict[str, str], options: tuple[str, ...]
 ) -> None:
     form = () if "--json" in options else ("--paths",)
@@ -115,7 +115,7 @@ def test_what_an_index_lists_is_listed_without_a_model(at: dict[str, str]) -> No
         assert NEEDED & Watched(*arguments, **at).heavy == set(), arguments
 
 
-def test_a_command_imports_its_own_module_and_help_of_all_imports_none(at: dict[str, str]) -> None:
+def test_a_command_imports_its_own_module_only_and_help_none(at: dict[str, str]) -> None:
     assert Watched("--version", **at).commands == set()
     assert Watched("search", "a cat", "--paths", **at).commands == {"search"}
     assert Watched("--help", **at).commands == set()

@@ -223,7 +223,7 @@ def test_a_compiled_model_is_that_of_torch(compiled: Path, tiny: Path) -> None:
         pytest.param(NOT_NUMBERS, r"text\.onnx: .* is only nan, ", id="not numbers"),
     ],
 )
-def test_what_cannot_be_compiled_leaves_nothing(cache: Path, model: Any, why: str) -> None:
+def test_a_failed_compilation_leaves_no_files(cache: Path, model: Any, why: str) -> None:
     with pytest.raises(ModelError, match=f"The model {model.name} could not be compiled") as raised:
         ensure_compiled(model)
     assert raised.match(why)
@@ -267,7 +267,7 @@ def blank(file: Path) -> None:
 
 @pytest.mark.parametrize("name", ["vision.onnx", "text.onnx", "tokenizer.json", MANIFEST])
 @pytest.mark.parametrize("damage", [remove, shorten])
-def test_a_damaged_model_is_not_taken_for_compiled(
+def test_a_damaged_model_does_not_count_as_compiled(
     compiled: Path, name: str, damage: Callable[[Path], None]
 ) -> None:
     assert is_compiled(TINY)
@@ -275,7 +275,7 @@ def test_a_damaged_model_is_not_taken_for_compiled(
     assert not is_compiled(TINY)
 
 
-def test_a_form_of_an_older_kind_is_made_again_with_the_same_vectors(compiled: Path) -> None:
+def test_an_older_compiled_form_is_recompiled_with_the_same_vectors(compiled: Path) -> None:
     manifest = json.loads(compiled.joinpath(MANIFEST).read_text("utf-8"))
     older = {name: value for name, value in manifest.items() if name != "form"}
     compiled.joinpath(MANIFEST).write_text(json.dumps(older), "utf-8")
@@ -287,7 +287,7 @@ def test_a_form_of_an_older_kind_is_made_again_with_the_same_vectors(compiled: P
 @pytest.mark.parametrize(
     "content", ["", "{}", f'{{"form": {FORMAT_VERSION}, "sizes": {{"more.onnx": 1}}}}']
 )
-def test_a_model_without_a_right_manifest_is_not_taken_for_compiled(
+def test_a_model_without_a_valid_manifest_does_not_count_as_compiled(
     compiled: Path, content: str
 ) -> None:
     compiled.joinpath(MANIFEST).write_text(content)

@@ -107,7 +107,7 @@ def told(summary: Summary) -> tuple[int, int, int, int, bool]:
     )
 
 
-def test_a_run_reads_what_pictures_say(root: Path, folder: IndexFolder) -> None:
+def test_a_run_reads_image_details(root: Path, folder: IndexFolder) -> None:
     build([root], folder)
     bare = (None, None, None, None, DETAILS)
     assert details(folder) == {
@@ -118,9 +118,7 @@ def test_a_run_reads_what_pictures_say(root: Path, folder: IndexFolder) -> None:
     }
 
 
-def test_what_an_older_nmm_did_not_read_is_read_and_nothing_embedded(
-    root: Path, folder: IndexFolder
-) -> None:
+def test_missing_details_are_read_without_embedding(root: Path, folder: IndexFolder) -> None:
     build([root], folder)
     new = details(folder)
     make_old(folder)
@@ -137,7 +135,7 @@ def test_what_an_older_nmm_did_not_read_is_read_and_nothing_embedded(
     ]
 
 
-def test_only_what_the_run_met_is_read(root: Path, folder: IndexFolder, tmp_path: Path) -> None:
+def test_only_files_of_the_run_are_read(root: Path, folder: IndexFolder, tmp_path: Path) -> None:
     other = tmp_path.resolve() / "other"
     other.mkdir()
     photo(other / "9.jpg", 250)
@@ -168,7 +166,7 @@ def test_a_stop_keeps_what_was_read_and_the_next_run_goes_on(
     assert {said[-1] for said in details(folder).values()} == {DETAILS}
 
 
-def test_a_header_that_went_bad_is_not_read_for_ever(root: Path, folder: IndexFolder) -> None:
+def test_a_damaged_header_is_read_once(root: Path, folder: IndexFolder) -> None:
     build([root], folder)
     make_old(folder)
     file = root / "1.jpg"
@@ -207,7 +205,7 @@ def test_a_file_that_cannot_be_read_now_is_read_later(root: Path, folder: IndexF
     assert details(folder)["1.jpg"] == WHOLE
 
 
-def test_of_two_files_of_one_content_one_is_enough(root: Path, folder: IndexFolder) -> None:
+def test_one_of_two_copies_is_read(root: Path, folder: IndexFolder) -> None:
     shutil.copy2(root / "1.jpg", root / "copy.jpg")
     build([root], folder)
     make_old(folder)
@@ -216,7 +214,7 @@ def test_of_two_files_of_one_content_one_is_enough(root: Path, folder: IndexFold
     assert details(folder)["copy.jpg"] == WHOLE
 
 
-def test_a_changed_file_says_nothing_of_what_was_indexed(root: Path) -> None:
+def test_a_changed_file_gives_no_details_of_its_old_content(root: Path) -> None:
     file = root / "bare.png"
     before = file.stat()
     with pytest.raises(UnreadableError):

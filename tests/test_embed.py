@@ -155,7 +155,7 @@ def test_a_pillow_image_whose_pixels_cannot_be_read_is_named() -> None:
         (lambda: embed.image([None]), "images[0] cannot be of the type NoneType"),  # type: ignore[list-item]
     ],
 )
-def test_what_is_no_list_is_a_type_error(call: Any, said: str) -> None:
+def test_an_argument_that_is_no_list_is_a_type_error(call: Any, said: str) -> None:
     with pytest.raises(TypeError) as raised:
         call()
     assert str(raised.value) == said
@@ -206,7 +206,7 @@ def test_either_tower_names_the_pair(model: str) -> None:
         embed.text([], model=model, dimensionality=100)
 
 
-def test_another_model_never_takes_the_place_of_one_that_cannot_be_had() -> None:
+def test_an_unavailable_model_is_never_replaced() -> None:
     with pytest.raises(ModelError, match="nothing-like-it"):
         embed.text(["a"], model="nothing-like-it")
     with pytest.raises(ModelError):
@@ -215,7 +215,7 @@ def test_another_model_never_takes_the_place_of_one_that_cannot_be_had() -> None
         embed.image([PHOTOS / "chelsea.jpg"])
 
 
-def test_what_is_too_long_is_cut_off_or_read_in_windows(mini: OnnxEncoder) -> None:
+def test_long_texts_are_truncated_or_read_in_windows(mini: OnnxEncoder) -> None:
     """Every word is one token, and 254 of them fit into the context with [CLS] and [SEP]."""
     words = ["cat", "dog", "house", "river", "night", "train", "bread"] * 80
     whole = " ".join(words)

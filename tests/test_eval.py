@@ -130,7 +130,7 @@ def test_the_table_says_what_a_person_asks_for(here: Nmm, index: Path, samples: 
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
 
 
-def test_copies_are_one_thing(here: Nmm, tmp_path: Path, sample_data: Path) -> None:
+def test_copies_count_as_one_relevant_item(here: Nmm, tmp_path: Path, sample_data: Path) -> None:
     """Nothing distinguishes a copy from its original, whichever of them a caption names."""
     shutil.copy(sample_data / "photos" / "chelsea.jpg", sample_data / "photos" / "a_first.jpg")
     build([sample_data], IndexFolder(tmp_path / "index"), model="mini")
@@ -148,7 +148,7 @@ def test_copies_are_one_thing(here: Nmm, tmp_path: Path, sample_data: Path) -> N
     assert answers[0][0]["ranks"] == [1]
 
 
-def test_lines_of_one_query_are_one(tmp_path: Path) -> None:
+def test_lines_with_the_same_query_are_merged(tmp_path: Path) -> None:
     file = tmp_path / "captions.jsonl"
     file.write_text(
         '\ufeff{"query": "a", "relevant": "x.jpg"}\r\n\r\n'
@@ -160,7 +160,7 @@ def test_lines_of_one_query_are_one(tmp_path: Path) -> None:
     assert found.bad == []
 
 
-def test_what_is_wrong_is_named_and_counted(here: Nmm, index: Path, samples: Path) -> None:
+def test_invalid_lines_are_reported_and_counted(here: Nmm, index: Path, samples: Path) -> None:
     file = write(samples / "captions.jsonl", {"a cat": ["photos/chelsea.jpg"]})
     hostile = [name for name in NAMES if "/" not in name and name.strip()]
     with file.open("a", encoding="utf-8") as lines:
@@ -220,7 +220,7 @@ def test_a_link_to_where_the_files_are_will_do(
     assert said(here("eval", "retrieval", file, "--json"))["results"][0]["unknown"] == []
 
 
-def test_a_limit_that_is_not_reached_is_a_status(here: Nmm, index: Path, samples: Path) -> None:
+def test_a_missed_limit_is_a_status(here: Nmm, index: Path, samples: Path) -> None:
     file = write(samples / "captions.jsonl", CAPTIONS)
     command = ("eval", "retrieval", file, "--json", "-q", "--fail-under")
     reached = here(*command, "recall@10=0.5", "--fail-under", "MRR=0.1")
@@ -238,7 +238,7 @@ def test_a_limit_that_is_not_reached_is_a_status(here: Nmm, index: Path, samples
         assert "The figures are: recall@1, recall@5, recall@10, mrr, ndcg@10." in refused.stderr
 
 
-def test_filters_that_leave_nothing_are_named(here: Nmm, index: Path, samples: Path) -> None:
+def test_filters_without_results_are_reported(here: Nmm, index: Path, samples: Path) -> None:
     file = write(samples / "captions.jsonl", CAPTIONS)
     done = here("eval", "retrieval", file, "--before", "1970")
     assert done.returncode == 1

@@ -83,7 +83,7 @@ def test_a_class_is_the_mean_of_its_sentences(mini: OnnxEncoder) -> None:
     assert embed_classes(mini, [], CLIP_7).shape == (0, 384)
 
 
-def test_names_are_told_of_in_blocks(mini: OnnxEncoder) -> None:
+def test_names_are_embedded_in_blocks(mini: OnnxEncoder) -> None:
     done: list[int] = []
     embed_classes(mini, ["cat", "dog", "cat", "owl"], CLIP_7, on_embedded=done.append)
     assert sum(done) == 3

@@ -34,7 +34,7 @@ def each_alone(right: Sequence[int]) -> list[TieGroup]:
 # Rankings
 
 
-def test_recall_is_the_part_of_what_is_right_that_is_among_the_first() -> None:
+def test_recall_is_the_share_of_relevant_items_among_the_first() -> None:
     ranking = each_alone([1, 0, 1, 0, 0, 1])
     # One of the four relevant items was not found at all.
     assert [recall(ranking, 4, count) for count in (1, 2, 3, 5, 10)] == [
@@ -47,14 +47,14 @@ def test_recall_is_the_part_of_what_is_right_that_is_among_the_first() -> None:
     assert recall([], 2, 5) == 0
 
 
-def test_the_reciprocal_rank_is_of_the_first_that_is_right() -> None:
+def test_the_reciprocal_rank_is_that_of_the_first_relevant_item() -> None:
     assert reciprocal_rank(each_alone([0, 0, 1, 1])) == 1 / 3
     assert reciprocal_rank(each_alone([1])) == 1
     assert reciprocal_rank(each_alone([0, 0])) == 0
     assert reciprocal_rank([]) == 0
 
 
-def test_ndcg_is_what_the_definition_says() -> None:
+def test_ndcg_follows_its_definition() -> None:
     # Relevant at ranks 1 and 3, a third one not found: (1 + 1/2) / (1 + 1/log2(3) + 1/2).
     gained = 1 + 1 / 2
     best = 1 + 1 / math.log2(3) + 1 / 2
@@ -114,7 +114,7 @@ def test_with_ties_a_figure_is_the_mean_over_all_orders(
     ("ahead", "equal", "count", "chance"),
     [(0, 1, 1, 1), (1, 1, 1, 0), (0, 2, 1, 0.5), (0, 3, 5, 1), (4, 4, 5, 0.25), (5, 1, 5, 0)],
 )
-def test_who_is_as_good_as_others_is_among_the_first_by_chance(
+def test_tied_items_share_the_first_ranks_by_chance(
     ahead: int, equal: int, count: int, chance: float
 ) -> None:
     assert probability_in_top(ahead, equal, count) == chance
@@ -218,7 +218,7 @@ def test_equal_seeds_give_equal_intervals() -> None:
     assert estimate(statistics, Sampling(200)) != estimate(statistics, Sampling(200, seed=1))
 
 
-def test_where_all_is_alike_there_is_no_interval() -> None:
+def test_equal_observations_have_no_interval() -> None:
     assert estimate(mean_statistics(np.ones((20, 1))), Sampling(200)) == [Estimate(1.0, None, None)]
     assert estimate(mean_statistics(np.array([[0.3]])), Sampling(200)) == [
         Estimate(0.3, None, None)

@@ -96,7 +96,9 @@ def test_a_file_that_says_nothing_has_no_details() -> None:
         ({GPS.GPSLatitude: (0.0, 0.0, 0.0)}, (0.0, 16.37)),
     ],
 )
-def test_a_place_is_signed_degrees(changes: dict[int, Any], place: tuple[float, float]) -> None:
+def test_a_position_is_in_signed_degrees(
+    changes: dict[int, Any], place: tuple[float, float]
+) -> None:
     details = of(gps={**VIENNA, **changes})
     assert (details.latitude, details.longitude) == pytest.approx(place)
 
@@ -118,7 +120,7 @@ def test_a_place_is_signed_degrees(changes: dict[int, Any], place: tuple[float, 
         {GPS.GPSLatitude: (0.0, 0.0, 0.0), GPS.GPSLongitude: (0.0, 0.0, 0.0)},
     ],
 )
-def test_nonsense_is_no_place(changes: dict[int, Any]) -> None:
+def test_invalid_positions_are_ignored(changes: dict[int, Any]) -> None:
     gps = {tag: value for tag, value in {**VIENNA, **changes}.items() if value is not None}
     details = of(gps=gps, tags={Base.Model: "X100"})
     assert details == Metadata(camera="X100")
@@ -166,7 +168,7 @@ def test_a_camera_is_its_make_and_model(make: str, model: str, camera: str | Non
         ("\0\0\0", None),
     ],
 )
-def test_a_caption_is_what_somebody_wrote(written: str | bytes, caption: str | None) -> None:
+def test_a_caption_is_text_that_a_person_wrote(written: str | bytes, caption: str | None) -> None:
     found = of(tags={Base.ImageDescription: written}).caption
     assert found == caption
     (found or "").encode()
@@ -194,7 +196,7 @@ def test_windows_title_is_one() -> None:
     assert of(tags={XP_TITLE: "Hütte\0".encode("utf-16-le")}).caption == "Hütte"
 
 
-def test_what_a_camera_writes_into_every_picture_hides_no_caption() -> None:
+def test_default_texts_of_cameras_hide_no_caption() -> None:
     details = of(
         tags={Base.ImageDescription: "OLYMPUS DIGITAL CAMERA"},
         photo={Base.UserComment: b"ASCII\0\0\0Anna on the swing"},

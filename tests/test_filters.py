@@ -135,7 +135,7 @@ Make = Callable[[Sequence[File]], Index]
 def make(mini: OnnxEncoder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
     """A function that makes indexes with FAISS files; the model is loaded once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segments, "TAIL", 1)
+        patch.setattr(segments, "MIN_SEGMENT_SIZE", 1)
         patch.setattr(search_module, "load_encoder", lambda *_, **__: mini)
         opened = []
 
@@ -221,7 +221,7 @@ def test_a_root_may_be_a_file_or_all_there_is() -> None:
     assert is_within("/", "etc/hosts", "/etc")
 
 
-def test_what_is_no_pattern_is_named() -> None:
+def test_an_invalid_pattern_is_reported() -> None:
     with pytest.raises(UsageError, match=r"'\[z-a\]' is not a valid name pattern"):
         check_glob("[z-a]")
     with pytest.raises(UsageError, match="is not a valid name pattern"):
@@ -379,7 +379,7 @@ def mixed(make: Make) -> Index:
         ({"path_globs": ("/disk",), "extensions": ("md",), "min_bytes": 11}, {"2023.md"}),
     ],
 )
-def test_a_filter_leaves_what_passes(
+def test_a_filter_keeps_files_that_pass(
     mixed: Index, filters: dict[str, object], names: set[str]
 ) -> None:
     assert {Path(path).name for path in mixed.paths(**filters)} == names
@@ -396,11 +396,11 @@ def test_a_filter_leaves_what_passes(
         {"has_text": True},
     ],
 )
-def test_no_text_passes_what_is_asked_of_images(mixed: Index, filters: dict[str, object]) -> None:
+def test_no_text_passes_a_filter_for_images(mixed: Index, filters: dict[str, object]) -> None:
     assert mixed.find(kinds=["text"], **filters) == []
 
 
-def test_only_chunks_of_files_that_pass_are_looked_among(mixed: Index) -> None:
+def test_only_chunks_of_files_that_pass_are_searched(mixed: Index) -> None:
     catalog = mixed.search._catalog
     every = catalog.chunk_ids("text").tolist()
     assert len(every) == 3
@@ -437,7 +437,7 @@ def test_of_one_content_only_the_file_that_passes_is_found(make: Make) -> None:
     assert index.paths(extensions=("png",), min_bytes=6) == set()
 
 
-def test_what_another_process_changes_is_seen_at_the_next_query(make: Make, tmp_path: Path) -> None:
+def test_changes_of_other_processes_are_seen_at_the_next_query(make: Make, tmp_path: Path) -> None:
     file = File("/disk/old/a.jpg")
     index = make([file])
     assert index.paths(extensions=("png",)) == set()
@@ -567,7 +567,7 @@ def test_a_filtered_search_is_that_of_all_files_that_pass(
     )
     with pytest.MonkeyPatch.context() as patch:
         if through_files:  # as in an index with more vectors than are compared one by one
-            patch.setattr(searcher, "EXACT", 0)
+            patch.setattr(searcher, "MAX_EXACT_SUBSET", 0)
         found = searching.find(library.search, QUERY, count, filters=filters)
     assert len(found) == min(count, len(expected))
     assert {each.path for each in found} <= {path for _, path in expected}
@@ -630,7 +630,7 @@ def assert_needed(library: Index, filters: Filters, emptied: EmptyFilter) -> Non
         ),
     ],
 )
-def test_what_left_nothing_is_named(
+def test_the_filter_that_excluded_everything_is_named(
     mixed: Index, filters: Filters, kinds: Sequence[Kind], emptied: list[EmptyFilter]
 ) -> None:
     response = mixed.search.search(searching.request(QUERY, kinds=kinds, filters=filters))

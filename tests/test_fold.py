@@ -162,7 +162,7 @@ def test_pictures_of_an_older_index_fold_by_their_vectors(
 
 
 @pytest.mark.parametrize("wrong", ["text", b"", b"short", b"x" * (BYTES + 1), 7])
-def test_what_is_no_fingerprint_is_passed_over(
+def test_invalid_fingerprints_are_ignored(
     tmp_path: Path, folder: IndexFolder, wrong: object
 ) -> None:
     pictures = tmp_path / "pictures"
@@ -233,7 +233,7 @@ def test_different_pictures_have_different_fingerprints(images: list[Image.Image
     ]
 
 
-def test_what_is_no_fingerprint_is_like_none() -> None:
+def test_invalid_fingerprints_match_nothing() -> None:
     print_ = fingerprint(photo("chelsea.jpg"))
     assert copies([b"", print_, print_[1:], print_, b""]) == [[], [], [], [1], []]
 
@@ -281,7 +281,7 @@ def changed(seed: int, share: float) -> tuple[str, str]:
     return " ".join(one), " ".join(other)
 
 
-def test_what_tells_passages_apart_soon_tells_them_apart_rightly() -> None:
+def test_the_early_exit_for_different_passages_is_exact() -> None:
     """Compared with the definition, word by word."""
     found = Counter[bool]()
     for seed in range(400):
@@ -313,7 +313,7 @@ def test_two_programs_with_one_licence_are_two(tmp_path: Path, folder: IndexFold
 # The command
 
 
-def test_the_command_folds_and_all_unfolds(tmp_path: Path, nmm: Nmm) -> None:
+def test_the_command_merges_near_duplicates_unless_all(tmp_path: Path, nmm: Nmm) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     photo("chelsea.jpg").save(pictures / "cat.png")

@@ -438,7 +438,7 @@ def test_other_formats_ignore_the_side() -> None:
         (b"\x89PNG\r\n\x1a\n" + bytes(64), "damaged or incomplete PNG: it cannot be decoded"),
     ],
 )
-def test_what_cannot_be_read_has_a_reason(data: bytes, reason: str) -> None:
+def test_unreadable_images_have_a_reason(data: bytes, reason: str) -> None:
     with pytest.raises(MediaError) as caught:
         decode(data)
 

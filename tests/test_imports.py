@@ -197,7 +197,7 @@ def private_access(source: str) -> list[str]:
 @pytest.mark.parametrize(
     "file", sorted((ROOT / "index").rglob("*.py")), ids=lambda f: str(f.relative_to(ROOT))
 )
-def test_no_module_touches_what_is_private_to_another(file: Path) -> None:
+def test_no_module_uses_private_attributes_of_another(file: Path) -> None:
     assert {*private_access(file.read_text("utf-8"))} <= PRIVATE_OF_LIBRARIES
 
 

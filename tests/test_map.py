@@ -110,7 +110,7 @@ def test_few_files_are_a_map_too(count: int) -> None:
     assert len(np.unique(points, axis=0)) == count
 
 
-def test_files_that_are_all_the_same_lie_in_one_place() -> None:
+def test_identical_files_lie_in_one_place() -> None:
     assert not project(np.ones((50, 8), np.float32)).any()
 
 
@@ -134,7 +134,7 @@ def test_images_and_texts_mix_once_the_gap_is_closed() -> None:
     assert np.mean(group[near] == group[:, None]) > 0.95
 
 
-def test_what_projects_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_projection_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pacmap", None)
     with pytest.raises(ModelError) as raised:
         project(groups_of(40, 2)[0])
@@ -147,7 +147,7 @@ def test_what_projects_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPa
 # --- quality of a layout ---
 
 
-def test_measures_of_a_picture_that_is_true_and_of_one_that_is_not() -> None:
+def test_quality_metrics_of_a_good_and_a_bad_layout() -> None:
     chance = np.random.default_rng(0)
     vectors = chance.standard_normal((300, 2)).astype(np.float32)
     assert neighbour_preservation(vectors, 3 * vectors) == 1
@@ -157,7 +157,7 @@ def test_measures_of_a_picture_that_is_true_and_of_one_that_is_not() -> None:
     assert trustworthiness(vectors, other) == pytest.approx(0.5, abs=0.05)
 
 
-def test_trust_is_what_scikit_learn_says() -> None:
+def test_trustworthiness_is_that_of_scikit_learn() -> None:
     from sklearn.manifold import trustworthiness as theirs
 
     vectors, _ = groups_of(200, 4)
@@ -166,7 +166,7 @@ def test_trust_is_what_scikit_learn_says() -> None:
     assert trustworthiness(vectors, points) == pytest.approx(expected, abs=1e-3)
 
 
-def test_neighbours_of_copies_are_others() -> None:
+def test_copies_are_not_their_own_neighbours() -> None:
     points = np.zeros((30, 2), np.float32)
     near = find_neighbours(points, np.arange(30), 5)
     assert near.shape == (30, 5)
@@ -201,7 +201,7 @@ def test_files_of_one_content_lie_beside_each_other() -> None:
 @pytest.mark.parametrize(
     ("count", "side"), [(1, 256), (256, 256), (257, 192), (4096, 64), (7225, 48), (100_000, 48)]
 )
-def test_a_thumbnail_is_as_large_as_there_is_room(count: int, side: int) -> None:
+def test_thumbnails_shrink_as_their_number_grows(count: int, side: int) -> None:
     assert side_for(count) == side
 
 
@@ -414,7 +414,7 @@ def test_pointing_shows_what_a_file_is_and_a_click_opens_it(
 
 
 @in_browser
-def test_words_of_names_and_texts_are_found(chromium: Browser, tmp_path: Path) -> None:
+def test_names_and_texts_can_be_searched(chromium: Browser, tmp_path: Path) -> None:
     open_page(chromium, tmp_path, a_page(tmp_path, "ant.jpg", "bee.jpg", "ant_bee.jpg"))
     names = "[...document.querySelectorAll('#results .name')].map(e => e.textContent)"
     chromium.press("/")
@@ -439,7 +439,7 @@ def test_words_of_names_and_texts_are_found(chromium: Browser, tmp_path: Path) -
 
 
 @in_browser
-def test_files_that_are_drawn_around_are_a_list_of_paths(chromium: Browser, tmp_path: Path) -> None:
+def test_a_lasso_selects_a_list_of_paths(chromium: Browser, tmp_path: Path) -> None:
     page = a_page(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg")
     open_page(chromium, tmp_path, page)
     x, y = place_of(chromium, 1)  # above
@@ -541,7 +541,7 @@ def test_keys_move_point_select_and_open(chromium: Browser, tmp_path: Path) -> N
 
 
 @in_browser
-def test_the_theme_can_be_turned(chromium: Browser, tmp_path: Path) -> None:
+def test_the_theme_can_be_switched(chromium: Browser, tmp_path: Path) -> None:
     open_page(chromium, tmp_path, a_page(tmp_path, "a.jpg"))
     grounds = []
     for _ in range(2):
@@ -553,7 +553,7 @@ def test_the_theme_can_be_turned(chromium: Browser, tmp_path: Path) -> None:
 
 
 @in_browser
-def test_kinds_can_be_left_out_and_give_the_colour(chromium: Browser, tmp_path: Path) -> None:
+def test_kinds_can_be_hidden_and_coloured(chromium: Browser, tmp_path: Path) -> None:
     open_page(chromium, tmp_path, a_page(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg"))
     chromium.evaluate("document.getElementById('text').click()")
     mouse(chromium, "mouseMoved", *place_of(chromium, 4))
@@ -563,7 +563,7 @@ def test_kinds_can_be_left_out_and_give_the_colour(chromium: Browser, tmp_path: 
 
 
 @in_browser
-def test_no_name_or_passage_is_more_than_text(chromium: Browser, tmp_path: Path) -> None:
+def test_names_and_passages_are_escaped(chromium: Browser, tmp_path: Path) -> None:
     page = a_page(tmp_path, *NAMES, text=f"It says {OWNED} \x1b[2J\u202e\u2028.")
     file = open_page(chromium, tmp_path, page)
     chromium.evaluate("document.getElementById('query').value = ' '")
@@ -610,7 +610,7 @@ def test_names_with_line_ends_are_saved_ended_by_nul(chromium: Browser, tmp_path
 
 
 @in_browser
-def test_the_policy_lets_no_script_run_that_came_in_somehow(
+def test_the_content_security_policy_blocks_injected_scripts(
     chromium: Browser, tmp_path: Path
 ) -> None:
     page = a_page(tmp_path, "a.jpg")
@@ -646,7 +646,7 @@ def test_the_page_fits_every_window(width: int, chromium: Browser, tmp_path: Pat
 
 
 @in_browser
-def test_letters_stand_out_from_the_ground(chromium: Browser, tmp_path: Path) -> None:
+def test_text_has_enough_contrast(chromium: Browser, tmp_path: Path) -> None:
     """By WCAG 2.2's contrast of 4.5, https://www.w3.org/TR/WCAG22/#contrast-minimum."""
     open_page(chromium, tmp_path, a_page(tmp_path, "a.jpg", "b.jpg"))
     chromium.evaluate("nmmMap.selection.set([0])")
@@ -783,7 +783,7 @@ def test_a_page_can_go_to_standard_output(indexed: tuple[Nmm, Path]) -> None:
     assert done.stderr == ""
 
 
-def test_wrong_uses_are_told(indexed: tuple[Nmm, Path], tmp_path: Path) -> None:
+def test_invalid_uses_are_reported(indexed: tuple[Nmm, Path], tmp_path: Path) -> None:
     nmm, _ = indexed
     foreign = tmp_path / "mine.html"
     foreign.write_text("mine")
@@ -812,7 +812,7 @@ def test_files_that_are_gone_are_points_without_a_picture(nmm: Nmm, tmp_path: Pa
     assert '"b.jpg"' in html
 
 
-def test_an_empty_index_is_told(nmm: Nmm) -> None:
+def test_an_empty_index_is_reported(nmm: Nmm) -> None:
     done = nmm("map")
     assert done.returncode == 4
     assert "nmm index FOLDER" in done.stderr
@@ -821,7 +821,7 @@ def test_an_empty_index_is_told(nmm: Nmm) -> None:
 # --- the bundled script ---
 
 
-def test_the_committed_script_is_what_its_sources_give(tmp_path: Path) -> None:
+def test_the_committed_bundle_equals_its_build(tmp_path: Path) -> None:
     if not shutil.which("npm"):
         pytest.skip("needs Node.js and npm: apt-get install npm")
     sources = tmp_path / "web/map"

@@ -243,7 +243,7 @@ def test_a_tensor_that_does_not_fit_is_named(change: Any, said: str, pair: Path)
         ("vision/preprocessor_config.json", {"resample": 2}, "must resize (bicubic)"),
     ],
 )
-def test_what_is_not_computed_is_refused(
+def test_unsupported_configurations_are_refused(
     file: str, change: dict[str, Any], said: str, pair: Path
 ) -> None:
     config = json.loads((pair / file).read_text("utf-8"))

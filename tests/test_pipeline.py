@@ -117,7 +117,7 @@ def test_a_known_content_is_not_decoded_and_many_are_asked_about_at_once(
     assert sum(asked) == len(names), "each is asked about once"
 
 
-def test_a_text_under_the_name_of_an_image_is_not_taken_for_known(
+def test_a_text_with_an_image_suffix_does_not_count_as_known(
     tmp_path: Path, read_request: ReadRequest
 ) -> None:
     root = Root(1, tmp_path.resolve())

@@ -212,7 +212,7 @@ def test_queries_that_wait_are_answered_as_single_ones(
         assert same(ours, theirs)
 
 
-def test_what_makes_no_sense_is_refused_when_those_before_it_are_answered(
+def test_an_invalid_query_is_refused_after_those_before_it_are_answered(
     indexed: tuple[Nmm, Path],
 ) -> None:
     done = indexed[0]("search", "-", "--json", "-k1", stdin='cat\ndog\n"a + b\nboat\n')
@@ -234,7 +234,7 @@ def test_a_query_of_nothing_is_refused_when_it_is_its_turn(filled: IndexFolder) 
         searching.request(Query(()))
 
 
-def test_what_is_indexed_meanwhile_is_found(nmm: Nmm, tmp_path: Path) -> None:
+def test_files_indexed_meanwhile_are_found(nmm: Nmm, tmp_path: Path) -> None:
     """The next query sees it, even if it was sent together with others."""
     notes = tmp_path / "notes"
     notes.mkdir()

@@ -91,7 +91,7 @@ def test_each_recipe_is_tested() -> None:
     assert len(recipes()) == len(re.findall("^##+ ", RECIPES, re.MULTILINE)) > 10
 
 
-def test_what_is_found_is_copied(kitchen: Kitchen) -> None:
+def test_results_are_copied(kitchen: Kitchen) -> None:
     kitchen.cook("Pass results to another command")
     copied = sorted(p.name for p in (kitchen.folder / "picked").iterdir())
     assert copied == sorted(kitchen.names("boats", "--type", "image", "-k", "5"))
@@ -107,13 +107,13 @@ def test_the_best_is_opened(kitchen: Kitchen) -> None:
     assert opened == f"1|{kitchen.samples / 'photos' / 'chelsea.jpg'}|"
 
 
-def test_words_are_looked_for_in_what_was_found(kitchen: Kitchen) -> None:
+def test_results_are_searched_for_words(kitchen: Kitchen) -> None:
     shown = kitchen.cook("Search for words in the results").splitlines()
     assert any("winter_harbour.txt" in line and "the ice is gone!" in line for line in shown)
 
 
 @needs("tar")
-def test_what_is_found_is_packed(kitchen: Kitchen) -> None:
+def test_results_are_archived(kitchen: Kitchen) -> None:
     recipe = "Pack results into an archive"
     done = subprocess.run(
         ["sh", "-e", "-c", recipes()[recipe][0]],
@@ -151,7 +151,7 @@ def test_many_questions_are_answered_in_order(kitchen: Kitchen) -> None:
         assert [Path(path).name] == kitchen.names(query, "-k", "1")
 
 
-def test_a_script_learns_what_came_of_it(kitchen: Kitchen) -> None:
+def test_a_script_uses_the_exit_status(kitchen: Kitchen) -> None:
     said = kitchen.cook("Search in a script")
     (best,) = kitchen.names("the launch of a rocket", "-k", "1")
     assert re.fullmatch(f"The best is {kitchen.samples}/.+/{re.escape(best)}\n", said)
@@ -199,7 +199,7 @@ def test_the_line_for_cron_indexes_what_is_new(nmm: Nmm, tmp_path: Path) -> None
     assert nmm("search", "a ship", "-k", "1", "--paths").stdout == f"{notes / 'two.txt'}\n"
 
 
-def test_the_unit_for_systemd_calls_what_there_is(nmm: Nmm) -> None:
+def test_the_systemd_unit_calls_an_existing_command(nmm: Nmm) -> None:
     unit = configparser.ConfigParser(interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read_string(recipes()["Keep the index current with systemd"][0])

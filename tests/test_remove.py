@@ -66,7 +66,7 @@ def found(folder: IndexFolder, root: Path) -> list[str]:
         ([".."], FILES),
     ],
 )
-def test_what_is_named_and_what_is_below_it_goes(
+def test_given_paths_and_files_below_them_are_removed(
     root: Path, folder: IndexFolder, names: list[str], gone: list[str]
 ) -> None:
     assert remove([root / name for name in names], folder) == len(gone)
@@ -91,7 +91,7 @@ def test_a_folder_of_a_root_leaves_the_root(root: Path, folder: IndexFolder) -> 
     assert build([], folder).added == 2
 
 
-def test_what_is_gone_from_disk_can_be_removed(root: Path, folder: IndexFolder) -> None:
+def test_files_deleted_from_disk_can_be_removed(root: Path, folder: IndexFolder) -> None:
     shutil.rmtree(root)
     assert remove([root], folder) == 5
 
@@ -112,7 +112,7 @@ def test_the_derived_files_follow(root: Path, folder: IndexFolder) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing.txt", "sub/d", "a", "a.txt/below", "../other"])
-def test_what_is_not_held_is_refused_and_nothing_goes(
+def test_unknown_paths_are_refused_and_nothing_is_removed(
     root: Path, folder: IndexFolder, name: str
 ) -> None:
     with pytest.raises(UsageError) as raised:
@@ -122,7 +122,7 @@ def test_what_is_not_held_is_refused_and_nothing_goes(
     assert found(folder, root) == FILES
 
 
-def test_where_there_is_no_index_none_is_made(tmp_path: Path, folder: IndexFolder) -> None:
+def test_a_missing_index_is_not_created(tmp_path: Path, folder: IndexFolder) -> None:
     with pytest.raises(NoIndexError):
         remove([tmp_path], folder)
     assert not folder.path.exists()
@@ -134,9 +134,7 @@ def test_an_index_that_is_being_written_to_is_refused(root: Path, folder: IndexF
     assert found(folder, root) == FILES
 
 
-def test_what_a_search_printed_through_a_link_can_be_removed(
-    tmp_path: Path, folder: IndexFolder
-) -> None:
+def test_paths_printed_through_a_link_can_be_removed(tmp_path: Path, folder: IndexFolder) -> None:
     root = tmp_path / "links"
     root.mkdir()
     (root / "real.txt").write_text("A note about tea.")

@@ -172,15 +172,13 @@ def test_a_place_that_another_root_has_is_refused(
     assert paths(folder) == before
 
 
-def test_a_hidden_folder_below_a_root_is_no_place_that_it_has(
-    disk: Path, folder: IndexFolder
-) -> None:
+def test_a_root_can_move_to_a_hidden_folder_below_another(disk: Path, folder: IndexFolder) -> None:
     assert move_roots(disk / "notes", disk / "photos" / ".notes", folder)
     assert str(disk / "photos" / ".notes") in paths(folder)
 
 
 @pytest.mark.parametrize("name", ["disk/notes/a.txt", "dis", "disk/photos/sub"])
-def test_what_is_no_root_is_refused(disk: Path, folder: IndexFolder, name: str) -> None:
+def test_paths_that_are_no_roots_are_refused(disk: Path, folder: IndexFolder, name: str) -> None:
     what = f"The index has no root at {disk.parent / name} or below."
     with pytest.raises(UsageError) as moved:
         move_roots(disk.parent / name, disk.parent / "new", folder)
@@ -198,7 +196,7 @@ def test_a_root_is_forgotten_with_its_files(disk: Path, folder: IndexFolder) -> 
     assert (disk / "notes" / "a.txt").is_file()
 
 
-def test_where_there_is_no_index_there_are_no_roots(tmp_path: Path, folder: IndexFolder) -> None:
+def test_a_missing_index_has_no_roots(tmp_path: Path, folder: IndexFolder) -> None:
     for ask in (
         lambda: list_roots(folder),
         lambda: move_roots(tmp_path, tmp_path / "new", folder),

@@ -197,7 +197,7 @@ def test_a_file_of_many_chunks_does_not_crowd_out_others(library: Library) -> No
     assert library.ranking(3) == [("long.txt", 0.9), ("b.txt", 0.5), ("c.txt", 0.4)]
 
 
-def test_chunks_that_are_gone_do_not_crowd_out_others(library: Library) -> None:
+def test_removed_chunks_do_not_crowd_out_others(library: Library) -> None:
     library.add({"gone.txt": [0.9] * 300, "b.txt": [0.5], "c.txt": [0.4]})
     library.refresh()
     with open_for_writing(library.folder) as writer:
@@ -232,7 +232,7 @@ def test_one_kind_alone_has_the_scores_of_both(library: Library, kind: Kind) -> 
     assert len(alone) == 2
 
 
-def test_of_no_kind_nothing_is_found(library: Library) -> None:
+def test_a_search_without_kinds_finds_nothing(library: Library) -> None:
     library.add({"a.txt": [0.6]})
     assert library.find(10, ["image"]) == []
 
@@ -240,7 +240,7 @@ def test_of_no_kind_nothing_is_found(library: Library) -> None:
 # The state of the index
 
 
-def test_scores_come_from_the_catalog_though_the_derived_file_lies(library: Library) -> None:
+def test_scores_come_from_the_catalog_if_the_derived_file_is_wrong(library: Library) -> None:
     import faiss
 
     library.add({f"{n}.txt": [n / 10, n / 20] for n in range(10)})
@@ -275,7 +275,7 @@ def test_an_empty_query_is_refused(library: Library, text: str) -> None:
     ]
 
 
-def test_where_there_is_no_index_none_is_made(folder: IndexFolder) -> None:
+def test_a_missing_index_is_not_created(folder: IndexFolder) -> None:
     with pytest.raises(NoIndexError), open_search(folder):
         pass
     assert not folder.path.exists()
@@ -350,7 +350,7 @@ def test_an_index_whose_first_run_was_cut_short_answers(
     )
 
 
-def test_what_is_meant_is_found_first_of_its_kind(sample_data: Path, folder: IndexFolder) -> None:
+def test_the_expected_file_is_first_of_its_kind(sample_data: Path, folder: IndexFolder) -> None:
     names = ["photos/bricks.jpg", "photos/espresso.jpg", "notes/chelsea.md"]
     build([sample_data / name for name in [*names, "recipes/lentil_soup.txt"]], folder)
     with open_search(folder) as search:

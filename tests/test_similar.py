@@ -24,8 +24,9 @@ from nmm.index.media.image.decode import decode
 from nmm.index.search import engine as search_module
 from nmm.index.search.engine import open_search
 from nmm.index.search.image_files import find_image
-from nmm.index.search.query import Query, Term, parse
+from nmm.index.search.query import Query, Term
 from nmm.index.search.query_embedding import QueryEmbedder
+from nmm.index.search.query_syntax import parse
 from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.types import Calibration, Kind, Settings
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
@@ -122,9 +123,7 @@ def test_an_image_is_embedded_as_it_is_indexed(writer: CatalogWriter, mini: Onnx
         assert (embed_query(Query((term,)), mini, writer) == expected).all()
 
 
-def test_what_is_in_the_index_is_not_embedded_again(
-    writer: CatalogWriter, mini: OnnxEncoder
-) -> None:
+def test_indexed_files_are_not_embedded_again(writer: CatalogWriter, mini: OnnxEncoder) -> None:
     dimension = mini.model.dimension
     put(writer, CAT, "image", [unit(dimension, 3)], "cat.jpg")
     put(writer, DIARY, "text", [unit(dimension, n) for n in (5, 6)], "a.md", "b.md")
@@ -135,7 +134,7 @@ def test_what_is_in_the_index_is_not_embedded_again(
     assert found == pytest.approx(unit(dimension, 5, 6), abs=TOLERANCE)
 
 
-def test_what_no_file_has_any_more_is_embedded(writer: CatalogWriter, mini: OnnxEncoder) -> None:
+def test_a_content_without_a_file_is_embedded(writer: CatalogWriter, mini: OnnxEncoder) -> None:
     other = unit(mini.model.dimension, 3)
     expected = embed_query(Query((Term(image=CAT),)), mini, writer)
     put(writer, CAT, "image", [other])
@@ -188,7 +187,7 @@ def test_a_file_that_cannot_be_read_is_named(
     assert str(raised.value).startswith(f"The file {path} cannot be looked for: {reason}")
 
 
-def test_what_is_in_the_index_needs_no_model(writer: CatalogWriter, mini: OnnxEncoder) -> None:
+def test_indexed_files_need_no_model(writer: CatalogWriter, mini: OnnxEncoder) -> None:
     put(writer, CAT, "image", [unit(mini.model.dimension, 3)], "cat.jpg")
     settings = Settings("mini", mini.model.dimension, mini.weights)
 

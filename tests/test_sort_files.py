@@ -164,7 +164,7 @@ def test_a_name_that_was_taken_meanwhile_is_left_alone(
     assert (root / "one" / "b.txt").read_text() == "I am one/b.txt"
 
 
-def test_what_took_the_old_name_is_left_alone(root: Path, tmp_path: Path) -> None:
+def test_a_file_that_took_the_old_name_is_left_alone(root: Path, tmp_path: Path) -> None:
     log = moved(planned(root, tmp_path / "to"))
     (root / "one" / "b.txt").write_text("new")
     done = undo(log)
@@ -179,7 +179,7 @@ def test_what_took_the_old_name_is_left_alone(root: Path, tmp_path: Path) -> Non
 
 
 @posix
-def test_a_link_in_the_old_place_is_not_taken_for_the_file(root: Path, tmp_path: Path) -> None:
+def test_a_link_at_the_old_path_is_not_the_file(root: Path, tmp_path: Path) -> None:
     """It could be a link that a user made to find the moved file: the file must not be deleted."""
     log = moved(planned(root, tmp_path / "to"))
     (root / "one" / "b.txt").symlink_to(tmp_path / "to" / "dog" / "b.txt")
@@ -187,7 +187,7 @@ def test_a_link_in_the_old_place_is_not_taken_for_the_file(root: Path, tmp_path:
     assert (tmp_path / "to" / "dog" / "b.txt").read_text() == "I am one/b.txt"
 
 
-def test_what_was_deleted_after_all_is_told(root: Path, tmp_path: Path) -> None:
+def test_files_deleted_meanwhile_are_reported(root: Path, tmp_path: Path) -> None:
     log = moved(planned(root, tmp_path / "to"))
     (tmp_path / "to" / "dog" / "b.txt").unlink()
     done = undo(log)
@@ -196,7 +196,7 @@ def test_what_was_deleted_after_all_is_told(root: Path, tmp_path: Path) -> None:
     assert reason == "it is neither there nor where it was"
 
 
-def test_what_is_not_as_it_was_indexed_stays(root: Path, tmp_path: Path) -> None:
+def test_files_changed_since_indexing_stay(root: Path, tmp_path: Path) -> None:
     files = [filed(root / name, label) for name, label in LABELS.items()]
     (root / "one" / "a.txt").write_text("changed since")
     (root / "one" / "b.txt").unlink()
@@ -370,7 +370,7 @@ def test_a_copy_that_a_kill_cut_short_is_tidied_up(root: Path, other_disk: Path)
         "caf\u00e9",
     ],
 )
-def test_what_is_no_log_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_invalid_log_is_refused(tmp_path: Path, text: str) -> None:
     log = tmp_path / "log"
     log.write_text(text, "utf-8")
     with pytest.raises(UsageError):
@@ -378,7 +378,7 @@ def test_what_is_no_log_is_refused(tmp_path: Path, text: str) -> None:
     assert log.read_text("utf-8") == text
 
 
-def test_a_log_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_log_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         undo(tmp_path / "nowhere")
 
@@ -442,7 +442,7 @@ def known(folder: IndexFolder) -> dict[bytes, int]:
         return {item.hash: item.content for item in collection.files}
 
 
-def test_what_was_moved_is_not_embedded_again(root: Path, folder: IndexFolder) -> None:
+def test_moved_files_are_not_embedded_again(root: Path, folder: IndexFolder) -> None:
     build([root], folder, model="mini")
     before = known(folder)
     assert len(before) == 4
@@ -455,7 +455,7 @@ def test_what_was_moved_is_not_embedded_again(root: Path, folder: IndexFolder) -
     assert known(folder) == before
 
 
-def test_the_command_says_first_what_it_would_do(nmm: Nmm, sample_data: Path) -> None:
+def test_the_command_prints_its_plan_first(nmm: Nmm, sample_data: Path) -> None:
     assert nmm("index", sample_data, "--model", "mini").returncode == 0
     photos = sample_data / "photos"
     there = sorted(path.name for path in photos.iterdir())
@@ -494,7 +494,7 @@ def test_the_command_says_first_what_it_would_do(nmm: Nmm, sample_data: Path) ->
     assert not (sample_data / "by").exists()
 
 
-def test_the_command_tells_what_could_not_be_moved(nmm: Nmm, sample_data: Path) -> None:
+def test_the_command_reports_files_that_could_not_be_moved(nmm: Nmm, sample_data: Path) -> None:
     assert nmm("index", sample_data, "--model", "mini").returncode == 0
     (sample_data / "photos" / "chelsea.jpg").unlink()
     asked = ["classify", "--labels", "cat,rocket", "--only", "cat", "--type", "image",

@@ -192,7 +192,7 @@ def test_memory_is_bounded(
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_file_is_replaced_when_all_is_there(
+def test_a_file_is_replaced_by_a_complete_one_only(
     filled: IndexFolder, tmp_path: Path, form: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
@@ -215,7 +215,7 @@ def test_a_file_is_replaced_when_all_is_there(
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_where_nothing_can_be_written_it_is_said(
+def test_an_unwritable_destination_is_an_error(
     filled: IndexFolder, tmp_path: Path, form: Table
 ) -> None:
     with pytest.raises(OutputError, match="No such file or directory"):
@@ -250,7 +250,7 @@ def test_without_pyarrow_the_extra_is_named(
         (["x.jsonl", "--format", "archive"], "archive", b"PK"),
     ],
 )
-def test_the_form_is_what_is_asked_for_else_what_the_name_says(
+def test_the_format_is_the_given_one_or_that_of_the_suffix(
     filled: IndexFolder, nmm: Nmm, tmp_path: Path, arguments: list[str], form: str, start: bytes
 ) -> None:
     done = nmm("export", *arguments, "--json")

@@ -141,7 +141,7 @@ def test_it_is_off_unless_asked_for(indexed: tuple[Nmm, Path], value: str) -> No
         (["search", "a cat", "--index", "nowhere"], 4),
     ],
 )
-def test_it_is_said_however_a_command_ends(
+def test_the_times_are_printed_however_a_command_ends(
     indexed: tuple[Nmm, Path], arguments: list[str], status: int
 ) -> None:
     nmm, _ = indexed
@@ -153,7 +153,7 @@ def test_it_is_said_however_a_command_ends(
     assert json.loads(last)["spans"][0]["span"] == ["start of Python"]
 
 
-def test_it_is_said_after_a_pipe_was_closed(indexed: tuple[Nmm, Path]) -> None:
+def test_the_times_are_printed_after_a_closed_pipe(indexed: tuple[Nmm, Path]) -> None:
     import subprocess
 
     _, samples = indexed

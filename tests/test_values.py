@@ -77,7 +77,7 @@ def option(annotation: Any, **constraints: Any) -> Any:
         (list[Path], ["a"], {}),
     ],
 )
-def test_what_is_plain_becomes_the_same(
+def test_plain_types_become_the_same(
     annotation: Any, value: Any, constraints: dict[str, Any]
 ) -> None:
     parameter = option(annotation, **constraints)
@@ -104,14 +104,14 @@ def test_what_is_plain_becomes_the_same(
         (Path, ".", {"exists": True}),
     ],
 )
-def test_what_is_not_plain_is_left_to_typer(
+def test_other_types_are_left_to_typer(
     annotation: Any, value: Any, constraints: dict[str, Any]
 ) -> None:
     info = option(annotation, **constraints).type_descriptor.parameter_info
     assert convert(value, annotation, info) is NOT_CONVERTED
 
 
-def test_what_is_wrong_typer_says_as_ever(here: Nmm) -> None:
+def test_errors_are_those_of_typer(here: Nmm) -> None:
     said = here("search", "a cat", "-k", "0").stderr
     assert "Invalid value for '-k'" in said
     assert "1" in said

@@ -35,7 +35,7 @@ def test_a_file_is_opened_by_its_whole_path(name: str, seen: Path, tmp_path: Pat
     assert seen.read_bytes() == os.fsencode(tmp_path / name) + b"\0"
 
 
-def test_what_may_start_a_program_is_not_opened(seen: Path, tmp_path: Path) -> None:
+def test_files_that_could_start_a_program_are_not_opened(seen: Path, tmp_path: Path) -> None:
     (tmp_path / "a.DESKTOP").touch()
     assert viewer.view(tmp_path / "a.DESKTOP") == "it may start a program"
     assert not seen.exists()

@@ -98,7 +98,7 @@ def test_a_relative_root_is_walked(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("start", ["", "below"])
-def test_what_does_not_exist_is_a_usage_error(tmp_path: Path, start: str) -> None:
+def test_a_missing_path_is_a_usage_error(tmp_path: Path, start: str) -> None:
     root = tmp_path / "gone"
     with pytest.raises(UsageError) as raised:
         walk(root, start)
@@ -189,7 +189,7 @@ def test_a_tag_that_is_no_regular_file_is_no_tag(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [".hidden", "node_modules", "cache", "drafts"])
-def test_what_is_asked_for_is_walked_whatever_its_name(tmp_path: Path, name: str) -> None:
+def test_an_explicit_start_is_walked_whatever_its_name(tmp_path: Path, name: str) -> None:
     write(tmp_path / ".nmmignore", "drafts/")
     plant(tmp_path, f"{name}/x", f"{name}/.y")
     write(tmp_path / "cache" / "CACHEDIR.TAG", CACHE_TAG)
@@ -200,7 +200,7 @@ def test_what_is_asked_for_is_walked_whatever_its_name(tmp_path: Path, name: str
     assert found(tmp_path, f"{name}/.y") == [f"{name}/.y"]
 
 
-def test_no_rule_applies_to_a_file_that_is_asked_for(tmp_path: Path) -> None:
+def test_no_rule_applies_to_an_explicit_file(tmp_path: Path) -> None:
     plant(tmp_path, "a.gif", "b.gif")
     write(tmp_path / ".nmmignore", "a.gif")
 
@@ -546,7 +546,7 @@ def test_a_start_that_is_not_utf8_is_skipped(tmp_path: Path) -> None:
     assert shown(tmp_path / name) == ["x"]
 
 
-def test_what_vanishes_during_the_walk_is_skipped(tmp_path: Path) -> None:
+def test_entries_deleted_during_the_walk_are_skipped(tmp_path: Path) -> None:
     plant(tmp_path, "a", "b", "c/x", "d")
     entries = walk(tmp_path)
     first = next(entries)
@@ -605,7 +605,7 @@ def test_a_root_that_cannot_be_read_is_skipped(here: Path) -> None:
 
 
 @posix
-def test_what_cannot_be_looked_at_is_skipped(here: Path) -> None:
+def test_inaccessible_entries_are_skipped(here: Path) -> None:
     plant(here, "a/file", "a/folder/x")
     with locked(here / "a", 0o444):  # its names can be listed, but the entries cannot be accessed
         entries = shown(here)

@@ -103,7 +103,7 @@ def files(folder: IndexFolder) -> list[str]:
         return [locate(*row) for row in rows]
 
 
-def test_what_changes_is_indexed_and_nothing_else_is_looked_at(
+def test_only_changed_files_are_indexed(
     root: Path, folder: IndexFolder, watching: Watching, loaded: list[str]
 ) -> None:
     assert told(watching.first) == {"added": 2}
@@ -129,7 +129,7 @@ def test_an_index_among_what_is_watched_causes_no_burst(root: Path) -> None:
         assert at_work.burst(2) is None
 
 
-def test_what_the_walk_leaves_out_is_left_out(root: Path, folder: IndexFolder) -> None:
+def test_files_excluded_by_the_walk_are_not_watched(root: Path, folder: IndexFolder) -> None:
     for name in (".git", "node_modules", "ignored", "cache", "logs"):
         (root / name / "deep").mkdir(parents=True)
     (root / "cache" / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55")
@@ -278,7 +278,7 @@ def test_an_index_that_is_deleted_is_not_made_again(
 
 
 @pytest.mark.parametrize("name", ["missing", None])
-def test_what_cannot_be_watched_is_refused(
+def test_paths_that_cannot_be_watched_are_refused(
     root: Path, folder: IndexFolder, name: str | None
 ) -> None:
     refuse: type[Exception] = UsageError if name else NoIndexError

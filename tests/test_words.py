@@ -317,7 +317,7 @@ def test_words_of_pictures_can_change(library: Library) -> None:
     assert names(find(library.folder, "blue sea")) == ["a.jpg"]
     library.change("UPDATE contents SET words = NULL, caption = NULL")
     assert find(library.folder, "blue sea") == []
-    assert doctor_of_words(library.folder) == "all words are found where they stand"
+    assert doctor_of_words(library.folder) == "the full-text tables match the catalog"
 
 
 def test_the_passage_in_which_the_words_stand_is_shown_with_the_files_score(
@@ -365,7 +365,7 @@ def test_marks_do_not_depend_on_what_a_text_is_made_of(library: Library) -> None
 # The order
 
 
-def test_what_fits_both_ways_comes_before_what_fits_one_way_better(library: Library) -> None:
+def test_matching_by_both_beats_matching_better_by_one(library: Library) -> None:
     library.add("meaning.txt", 0.6, "a scarlet ship")
     library.add("both.txt", 0.5, "a red boat and other things that make this passage longer")
     library.add("words.txt", -0.2, "red boat red boat")
@@ -493,7 +493,7 @@ def test_words_alone_need_no_model(kept: IndexFolder, monkeypatch: pytest.Monkey
     assert names(find(kept, "INV-2023-004")) == ["invoice.txt"]
 
 
-def test_words_are_to_be_there_to_be_found(kept: IndexFolder) -> None:
+def test_a_search_by_words_needs_words(kept: IndexFolder) -> None:
     image = Query((Term(image=b"an image"),))
     with open_search(kept) as search:
         with pytest.raises(UsageError, match="no words to look for"):
@@ -527,7 +527,7 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_words_hinder_no_search_and_are_made_again(
+def test_damaged_word_tables_do_not_stop_a_search_and_are_rebuilt(
     copied: IndexFolder, damage: str
 ) -> None:
     before = find(copied, "invoice bank")
@@ -545,7 +545,7 @@ def test_damaged_words_hinder_no_search_and_are_made_again(
     assert doctor(copied).sound
 
 
-def test_words_that_are_there_but_not_found_are_a_fault(library: Library) -> None:
+def test_words_that_cannot_be_found_are_damage(library: Library) -> None:
     """What leads to a page of words is only needed where there are several."""
     library.add("a.txt", 0.5, " ".join(f"word{number}" for number in range(3000)))
     with opened(library.folder) as connection:
@@ -587,8 +587,8 @@ def test_the_doctor_reads_words_while_others_write(copied: IndexFolder) -> None:
     """It compares them in SQLite's temporary files; rows committed meanwhile stay."""
     with open_for_writing(copied) as writer, writer.batch():
         writer.connection.execute("UPDATE contents SET caption = 'new'")
-        assert doctor_of_words(copied) == "all words are found where they stand"
-    assert doctor_of_words(copied) == "all words are found where they stand"
+        assert doctor_of_words(copied) == "the full-text tables match the catalog"
+    assert doctor_of_words(copied) == "the full-text tables match the catalog"
 
 
 def test_the_command_ranks_by_words_and_meaning(indexed: tuple[Nmm, Path]) -> None:

@@ -33,7 +33,8 @@ from nmm.cli.options.search import SearchOptions
 from nmm.cli.render.formats import result_writer
 from nmm.index.errors import UsageError
 from nmm.index.search.image_files import find_image
-from nmm.index.search.query import Query, parse
+from nmm.index.search.query import Query
+from nmm.index.search.query_syntax import parse
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument

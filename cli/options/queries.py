@@ -15,9 +15,8 @@ from nmm.cli.console.text import valid
 from nmm.index.errors import MediaError, UsageError
 from nmm.index.media.registry import SIGNATURE_BYTES, is_image
 from nmm.index.search.image_files import find_image
-from nmm.index.search.query import (
-    Query,
-    Term,
+from nmm.index.search.query import Query, Term
+from nmm.index.search.query_syntax import (
     format_term,
     format_terms,
     parse,

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from nmm.index.errors import UsageError
 from nmm.index.media.registry import SIGNATURE_BYTES, is_image, is_image_name
-from nmm.index.search.query import image_url, is_url, quoted, shown
+from nmm.index.search.query_syntax import image_url, is_url, quoted, shown
 
 # Bytes that a path can have.
 _MAX_PATH = 4096

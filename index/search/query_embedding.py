@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from nmm.index.common.hashing import stream_sha256
 from nmm.index.encoders.base import Encoder, Task
 from nmm.index.errors import MediaError, UsageError
+from nmm.index.search.query_syntax import format_terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -96,7 +97,7 @@ class QueryEmbedder:
         total = weights @ np.array(vectors, np.float64) if terms else np.zeros(1)
         length = float(np.linalg.norm(total))
         if length <= MIN_LENGTH * np.abs(weights).sum():
-            label = query.label or str(query)
+            label = query.label or format_terms(query.terms)
             raise UsageError(
                 f"Nothing is left to look for in: {label}",
                 code="query-cancels-out",

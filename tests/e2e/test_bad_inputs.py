@@ -47,7 +47,7 @@ def bad(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-def test_all_that_is_bad_is_named_and_the_rest_found(nmm: Nmm, bad: Path) -> None:
+def test_bad_files_are_reported_and_the_others_found(nmm: Nmm, bad: Path) -> None:
     done = nmm("index", bad, "--max-pixels", "10000000", "--json")
     assert done.returncode == 3
     summary = json.loads(done.stdout)
@@ -97,7 +97,7 @@ def test_a_name_with_a_line_break_is_whole_in_machine_output(nmm: Nmm, tmp_path:
     assert "\x1b" not in table
 
 
-def test_a_second_writer_is_turned_away(nmm: Nmm, tmp_path: Path) -> None:
+def test_a_second_writer_is_refused(nmm: Nmm, tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
     with FileLock(tmp_path / "index" / "write.lock"):
         done = nmm("index", SAMPLE_DATA)

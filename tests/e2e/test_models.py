@@ -88,7 +88,7 @@ def has_no_model(nmm: Nmm) -> bool:
     return status.returncode == 4 or json.loads(status.stdout)["model"] is None
 
 
-def test_the_models_are_listed_with_what_they_are(nmm: Nmm) -> None:
+def test_models_are_listed_with_their_properties(nmm: Nmm) -> None:
     rows = json.loads(nmm("models", "--json").stdout)
     names = ["nomic-v1.5", "nomic-v1", "clip-vit-b-16", "jina-clip-v1", "mini"]
     assert [row["name"] for row in rows] == names
@@ -103,7 +103,7 @@ def test_the_models_are_listed_with_what_they_are(nmm: Nmm) -> None:
     assert text.count("published") == 4  # this says nothing of the built-in model
 
 
-def test_a_pulled_model_is_here_whole(pulled: Path, nmm: Nmm) -> None:
+def test_a_pulled_model_is_complete(pulled: Path, nmm: Nmm) -> None:
     here = {"NMM_CACHE": str(pulled)}
     found = row(nmm, **here)
     assert (found["on_this_machine"], found["prepared"]) == (True, True)
@@ -113,16 +113,14 @@ def test_a_pulled_model_is_here_whole(pulled: Path, nmm: Nmm) -> None:
     assert (verified.returncode, verified.stdout) == (0, "The model nomic-v1.5 is whole.\n")
 
 
-def test_a_model_that_is_here_is_not_asked_for_again(
-    hub: HubServer, pulled: Path, nmm: Nmm
-) -> None:
+def test_a_downloaded_model_is_not_requested_again(hub: HubServer, pulled: Path, nmm: Nmm) -> None:
     environ = {"NMM_CACHE": str(pulled), "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
     assert nmm("models", "pull", TEXT, **environ).returncode == 0
     assert nmm("index", NOTE, **environ).returncode == 0
     assert hub.requests == []
 
 
-def test_the_first_index_downloads_the_default_model_and_says_its_size_before(
+def test_the_first_index_announces_the_size_and_downloads_the_default_model(
     hub: HubServer, tmp_path: Path, nmm: Nmm
 ) -> None:
     environ = {"NMM_CACHE": str(tmp_path / "c"), "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
@@ -159,7 +157,7 @@ def test_without_a_hub_a_new_index_falls_back_and_says_how_to_change_it(
     assert (again.returncode, again.stderr) == (0, "")
 
 
-def test_the_command_that_changes_an_index_names_it(tmp_path: Path, nmm: Nmm) -> None:
+def test_a_fallback_note_names_an_index_given_by_option(tmp_path: Path, nmm: Nmm) -> None:
     mine = str(tmp_path / "my index")
     done = nmm("index", NOTE, "--index", mine, "--offline")
     assert done.returncode == 0
@@ -189,7 +187,7 @@ def test_a_hub_that_does_not_answer_is_given_a_few_seconds(
 
 
 @pytest.mark.parametrize("offline", [True, False])
-def test_a_model_that_was_named_never_falls_back(tmp_path: Path, nmm: Nmm, offline: bool) -> None:
+def test_an_explicit_model_never_falls_back(tmp_path: Path, nmm: Nmm, offline: bool) -> None:
     flag = ["--offline"] if offline else []
     done = nmm("index", NOTE, "--model", "nomic-v1", *flag, HF_HUB_OFFLINE="0")
     assert (done.returncode, done.stdout) == (4, "")
@@ -206,7 +204,7 @@ def test_an_empty_name_is_not_the_default(nmm: Nmm, command: tuple[str, ...]) ->
     assert done.stderr.startswith("nmm: There is no model named ''")
 
 
-def test_a_dimension_that_was_named_never_falls_back(nmm: Nmm) -> None:
+def test_an_explicit_dimension_never_falls_back(nmm: Nmm) -> None:
     done = nmm("index", NOTE, "--dim", "256")
     assert (done.returncode, has_no_model(nmm)) == (4, True)
     assert "HF_HUB_OFFLINE is set" in done.stderr
@@ -238,7 +236,7 @@ def test_an_index_of_the_fallback_is_upgraded(cache: Path, nmm: Nmm) -> None:
     assert (answer["model"], len(answer["results"])) == ("nomic-v1.5", 2)
 
 
-def test_a_rebuild_that_was_stopped_is_gone_on_with_by_the_command_that_is_named(
+def test_an_interrupted_rebuild_is_resumed_by_the_suggested_command(
     pulled: Path, tmp_path: Path, nmm: Nmm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NMM_CACHE", str(pulled))
@@ -307,7 +305,7 @@ def test_a_dimension_that_a_model_does_not_have_is_wrong_usage(
     assert has_no_model(nmm)
 
 
-def test_a_download_that_breaks_off_says_so_and_goes_on(
+def test_an_interrupted_download_is_reported_and_resumed(
     hub: HubServer, pulled: Path, tmp_path: Path, nmm: Nmm
 ) -> None:
     environ = {"NMM_CACHE": str(tmp_path / "c"), "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
@@ -328,7 +326,7 @@ def test_a_download_that_breaks_off_says_so_and_goes_on(
     assert not any(VISION in path and "resolve" in path for path in fetched)
 
 
-def test_ctrl_c_ends_a_download_and_keeps_what_is_here(
+def test_ctrl_c_ends_a_download_and_keeps_the_partial_file(
     hub: HubServer, tmp_path: Path, nmm: Nmm
 ) -> None:
     hub.fail("model.safetensors", pace=0.001, times=1)
@@ -349,7 +347,7 @@ def test_ctrl_c_ends_a_download_and_keeps_what_is_here(
     assert not part.with_name("nomic-v1.5").exists()
 
 
-def test_a_file_that_was_changed_is_found_out(cache: Path, nmm: Nmm) -> None:
+def test_a_changed_file_is_detected(cache: Path, nmm: Nmm) -> None:
     file = cache / TEXT_WEIGHTS
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
@@ -364,7 +362,7 @@ def test_a_file_that_was_changed_is_found_out(cache: Path, nmm: Nmm) -> None:
     assert len(json.loads(as_json.stdout)["problems"]) == 1
 
 
-def test_a_removed_model_is_gone_with_what_was_made_of_it(cache: Path, nmm: Nmm) -> None:
+def test_removing_a_model_also_removes_its_compiled_form(cache: Path, nmm: Nmm) -> None:
     here = {"NMM_CACHE": str(cache)}
     done = nmm("models", "remove", "nomic-v1.5", "--json", **here)
     assert done.returncode == 0, done.stderr
@@ -379,7 +377,7 @@ def test_a_removed_model_is_gone_with_what_was_made_of_it(cache: Path, nmm: Nmm)
     assert again.stdout == "Nothing of the model nomic-v1.5 is on this machine.\n"
 
 
-def test_weights_that_do_not_fit_the_row_are_refused_by_name(
+def test_weights_that_do_not_fit_the_definition_are_refused(
     hub: HubServer, tmp_path: Path, nmm: Nmm
 ) -> None:
     """A hub may serve anything: weights that do not fit the definition are not run."""
@@ -407,7 +405,7 @@ def test_weights_that_do_not_fit_the_row_are_refused_by_name(
     ],
 )
 @pytest.mark.skipif(sys.platform == "darwin", reason="there may be an MPS device")
-def test_what_a_model_cannot_run_on_is_said_before_it_is_downloaded(
+def test_an_unsupported_device_is_reported_before_a_download(
     hub: HubServer,
     tmp_path: Path,
     nmm: Nmm,

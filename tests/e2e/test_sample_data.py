@@ -169,9 +169,7 @@ def test_the_status_counts_what_the_index_holds(indexed: tuple[Nmm, Path]) -> No
     }
 
 
-def test_what_is_removed_is_not_found_until_it_is_indexed_again(
-    nmm: Nmm, sample_data: Path
-) -> None:
+def test_removed_files_are_found_again_after_indexing(nmm: Nmm, sample_data: Path) -> None:
     nmm("index", sample_data)
     cat = sample_data / "photos/chelsea.jpg"
     assert nmm("remove", cat).stdout == "1 removed.\n"

@@ -128,7 +128,7 @@ def test_an_index_is_kept_current_until_the_command_is_stopped(
     assert again.stdout.startswith("0 added, 0 updated, 2 unchanged, 0 moved, 0 removed, 0 skipped")
 
 
-def test_a_burst_is_a_line_and_sigterm_ends_it_well(
+def test_a_burst_is_one_line_and_sigterm_ends_the_watch_cleanly(
     tmp_path: Path, started: Callable[..., Watch]
 ) -> None:
     root = tmp_path / "root"
@@ -142,14 +142,14 @@ def test_a_burst_is_a_line_and_sigterm_ends_it_well(
     assert watch.end(signal.SIGTERM) == 0
 
 
-def test_without_an_index_there_is_nothing_to_watch(started: Callable[..., Watch]) -> None:
+def test_watching_without_an_index_is_an_error(started: Callable[..., Watch]) -> None:
     watch = started()
     assert watch.process.wait(DEADLINE) == 4
     assert watch.err.read_text().startswith("nmm: There is no index in ")
 
 
 @pytest.mark.skipif(find_spec("rapidocr") is None, reason="the extra ocr is not installed")
-def test_words_in_pictures_are_read_as_they_come(
+def test_text_in_new_images_is_recognised_while_watching(
     tmp_path: Path, nmm: Nmm, started: Callable[..., Watch]
 ) -> None:
     from PIL import Image, ImageDraw, ImageFont
