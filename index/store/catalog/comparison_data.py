@@ -35,19 +35,19 @@ def sample(catalog: Catalog, kind: Kind, count: int) -> Floats:
     """
     import numpy as np
 
-    sql = "SELECT count(*) FROM (SELECT 1 FROM chunks WHERE kind = ? LIMIT ?)"
+    sql = "SELECT count(*) FROM (SELECT 1 FROM chunks WHERE modality = ? LIMIT ?)"
     if catalog.connection.scalar(sql, (kind, count + 1)) <= count:
         blocks = [vectors for _, vectors in catalog.vectors(kind)]
     else:
         # The first from each of so many numbers on, for to count the rows of a million takes
         # longer than to search them.
         first, last = (  # one by one, for only so does SQLite look them up
-            catalog.connection.scalar(f"SELECT {end}(id) FROM chunks WHERE kind = ?", (kind,))
+            catalog.connection.scalar(f"SELECT {end}(id) FROM chunks WHERE modality = ?", (kind,))
             for end in ("min", "max")
         )
         steps = np.linspace(first, last, count).astype(np.int64).tolist()
         sql = (
-            "SELECT DISTINCT (SELECT id FROM chunks WHERE kind = ? AND id >= value "
+            "SELECT DISTINCT (SELECT id FROM chunks WHERE modality = ? AND id >= value "
             "ORDER BY id LIMIT 1) FROM json_each(?)"
         )
         ids = [row[0] for row in catalog.connection.rows(sql, (kind, json.dumps(steps)))]

@@ -67,7 +67,7 @@ def vector_rows(catalog: Catalog) -> Iterator[tuple[list[VectorRow], NDArray[np.
     sql = (
         "SELECT (SELECT json_group_array(json_array(roots.path, files.path)) FROM files "
         "JOIN roots ON roots.id = root_id WHERE files.content_id = chunks.content_id), "
-        "chunks.kind, width, height, taken_at, latitude, longitude, camera, caption, "
+        "chunks.modality, width, height, taken_at, latitude, longitude, camera, caption, "
         "line_start, line_end, text, vector "
         "FROM chunks JOIN vectors ON chunk_id = chunks.id "
         f"JOIN contents ON contents.id = chunks.content_id WHERE {HELD} ORDER BY chunks.id"

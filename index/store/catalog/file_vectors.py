@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.common.linalg import normalize_rows
 from nmm.index.store.catalog.reader import Catalog
-from nmm.index.store.catalog.sql_filters import FILES, Condition
+from nmm.index.store.catalog.sql_filters import FILES, HAS_MODALITY, SHOWN_MODALITY, Condition
 from nmm.index.store.catalog.types import Kind, locate
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Item(NamedTuple):
     Attributes:
         file, content: Ids.
         path: Absolute.
-        kind: Of its content.
+        kind: The modality of its content; "image" if it has images and texts.
         hash: SHA-256 of its content.
         size: Bytes, as when it was indexed.
         mtime_ns: When it was modified, in nanoseconds since 1970.
@@ -50,12 +50,12 @@ def items(catalog: Catalog, kinds: Sequence[Kind], where: Condition | None = Non
     """
     condition, parameters = where or Condition("TRUE")
     rows = catalog.connection.rows(
-        "SELECT files.id, contents.id, roots.path, files.path, contents.kind, hash, "
+        f"SELECT files.id, contents.id, roots.path, files.path, {SHOWN_MODALITY}, hash, "
         f"ifnull(size, 0), ifnull(mtime_ns, 0), width, height, taken_at FROM {FILES} "
-        "WHERE contents.kind IN (SELECT value FROM json_each(?)) AND EXISTS (SELECT 1 FROM chunks "
+        f"WHERE {HAS_MODALITY} AND EXISTS (SELECT 1 FROM chunks "
         "JOIN vectors ON chunk_id = chunks.id WHERE chunks.content_id = contents.id) "
         f"AND {condition}",
-        (json.dumps([*kinds]), *parameters),
+        (json.dumps([*kinds]), json.dumps([*kinds]), *parameters),
     )
     found = [
         Item(file, content, locate(root, path), *rest) for file, content, root, path, *rest in rows
@@ -103,10 +103,12 @@ def content_sample(catalog: Catalog, kind: Kind, count: int) -> NDArray[np.float
     import numpy as np
 
     sql = (
-        "SELECT id FROM contents WHERE kind = ? AND EXISTS "
+        f"SELECT id FROM contents WHERE {HAS_MODALITY} AND EXISTS "
         "(SELECT 1 FROM files WHERE content_id = contents.id) ORDER BY id"
     )
-    ids = np.fromiter((row[0] for row in catalog.connection.rows(sql, (kind,))), np.int64)
+    ids = np.fromiter(
+        (row[0] for row in catalog.connection.rows(sql, (json.dumps([kind]),))), np.int64
+    )
     if len(ids) > count:
         ids = ids[np.linspace(0, len(ids) - 1, count).astype(np.int64)]
     return content_vectors(catalog, ids.tolist())

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from nmm.index.store.catalog.full_text import NAMES, PASSAGES, PICTURES, WordTable
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.sql_filters import SHOWN_MODALITY
 from nmm.index.store.catalog.types import Kind
 
 # A condition on rows of files, contents and roots, and its parameters.
@@ -23,15 +24,15 @@ JOINS = {
     PASSAGES: (
         "LEFT JOIN chunks ON chunks.id = row LEFT JOIN files ON files.content_id = "
         "chunks.content_id",
-        "chunks.kind",
+        "iif(chunks.modality IN (SELECT value FROM json_each(?)), chunks.modality, NULL)",
     ),
     NAMES: (
         "LEFT JOIN files ON files.id = row LEFT JOIN contents ON contents.id = files.content_id",
-        "contents.kind",
+        SHOWN_MODALITY,
     ),
     PICTURES: (
         "LEFT JOIN contents ON contents.id = row LEFT JOIN files ON files.content_id = contents.id",
-        "contents.kind",
+        SHOWN_MODALITY,
     ),
 }
 # What holds the words of some contents, by the rows of its table.
@@ -47,7 +48,7 @@ class Worded(NamedTuple):
 
     Attributes:
         file: Its id.
-        kind: Of its content.
+        kind: The modality of the passage, or of its content.
         closeness: By bm25, the less the better.
         content: The id of that.
         table: Where they were found.
@@ -103,7 +104,7 @@ def look_up(
         rows = catalog.connection.json_rows(
             "file, kind, closeness, content, row",
             sql,
-            (expression, *some, ranked, *parameters, limit),
+            (json.dumps([*kinds]), expression, *some, ranked, *parameters, limit),
         )
         rows.sort(key=itemgetter(2))  # as they are, whatever way SQLite has joined them
         best: dict[int, Worded] = {}

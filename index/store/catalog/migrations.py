@@ -187,6 +187,38 @@ def m004_tags(db: Database) -> None:
     _run(db, FOURTH, 4)
 
 
+FIFTH = """
+ALTER TABLE chunks RENAME COLUMN kind TO modality;
+ALTER TABLE chunks ADD COLUMN page INTEGER;
+ALTER TABLE chunks ADD COLUMN time_ms INTEGER;
+DROP INDEX chunks_by_kind;
+CREATE INDEX chunks_by_modality ON chunks (modality);
+DROP INDEX chunks_by_content;
+CREATE INDEX chunks_by_content ON chunks (content_id, modality);
+ALTER TABLE contents ADD COLUMN medium TEXT NOT NULL DEFAULT '';
+UPDATE contents SET medium = kind;
+ALTER TABLE contents DROP COLUMN kind;
+"""
+
+
+@migrations()
+def m005_locators(db: Database) -> None:
+    """Separate the medium of a content from the modality of a chunk, and locate a chunk.
+
+    The medium is the name of a reader. It is a new column because the old one allowed two values
+    only. The triggers of the full-text tables are dropped meanwhile: SQLite would open these
+    tables to check the triggers, and a damaged one would prevent the migration.
+    """
+    triggers = db.execute(
+        "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND sql LIKE '%_words%'"
+    ).fetchall()
+    for name, _ in triggers:
+        db.execute(f'DROP TRIGGER "{name}"')
+    _run(db, FIFTH, 5)
+    for _, sql in triggers:
+        db.execute(sql)
+
+
 def schema_at(version: int) -> list[tuple[str, str, str, str | None]]:
     """Type, name, table and statement of all that a catalog of a version is made of, sorted."""
     from sqlite_utils import Database

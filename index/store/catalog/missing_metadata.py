@@ -25,7 +25,7 @@ class Copy(NamedTuple):
 # Crossed, for in the order of contents it can stop after so many.
 _UNREAD = (
     "contents CROSS JOIN files ON content_id = contents.id JOIN met ON file_id = files.id "
-    "JOIN roots ON roots.id = root_id WHERE contents.id > ? AND kind = 'image' AND details < ?"
+    "JOIN roots ON roots.id = root_id WHERE contents.id > ? AND medium = 'image' AND details < ?"
 )
 
 

@@ -76,7 +76,7 @@ def read_counts(catalog: Catalog) -> ReadCounts:
     """How far the reading of words is."""
     sql = (
         "SELECT count(words), count(nullif(words, '')) "
-        "FROM files JOIN contents ON contents.id = content_id WHERE kind = 'image'"
+        "FROM files JOIN contents ON contents.id = content_id WHERE medium = 'image'"
     )
     return ReadCounts(*next(catalog.connection.rows(sql)))
 
@@ -95,7 +95,7 @@ def unread(
     sql = (
         "SELECT contents.id, root_id, path FROM contents "
         "CROSS JOIN files ON files.content_id = contents.id "
-        "WHERE words IS NULL AND contents.kind = 'image' ORDER BY contents.id"
+        "WHERE words IS NULL AND contents.medium = 'image' ORDER BY contents.id"
     )
     found: dict[int, None] = {}
     for content_id, root_id, path in catalog.connection.rows(sql):
@@ -156,7 +156,7 @@ def copy_ocr_text(new: CatalogWriter, old: Path) -> None:
                     "CREATE TEMP TABLE taken AS SELECT ours.id AS new, theirs.id AS old, "
                     "theirs.words AS words FROM main.contents AS ours "
                     "JOIN old.contents AS theirs ON theirs.hash = ours.hash "
-                    "WHERE ours.kind = 'image' AND theirs.kind = 'image' "
+                    "WHERE ours.medium = 'image' AND theirs.medium = 'image' "
                     "AND ours.words IS NULL AND theirs.words NOT NULL"
                 )
                 new.connection.execute(

@@ -20,14 +20,23 @@ from nmm.index.store.catalog.connection import (
     translated,
 )
 from nmm.index.store.catalog.sql_filters import Condition, register
-from nmm.index.store.catalog.types import Calibration, FileRow, Hit, Kind, Root, Settings, locate
+from nmm.index.store.catalog.types import (
+    KINDS,
+    Calibration,
+    FileRow,
+    Hit,
+    Kind,
+    Root,
+    Settings,
+    locate,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-SCHEMA = 4
+SCHEMA = 5
 
 
 # The greatest id that SQLite can give.
@@ -167,11 +176,19 @@ class Catalog:
     def root_counts(self) -> dict[int, tuple[int, int, int, int]]:
         """By the id of a root that has files: those to be found, images, texts, and skipped."""
         sql = (
-            "SELECT root_id, count(content_id), count(*) FILTER (WHERE kind = 'image'), "
-            "count(*) FILTER (WHERE kind = 'text'), count(*) FILTER (WHERE status = 'skipped') "
-            "FROM files LEFT JOIN contents ON contents.id = content_id GROUP BY root_id"
+            "SELECT root_id, count(content_id), total(image), total(text), "
+            "total(status = 'skipped') FROM (SELECT *, "
+            + ", ".join(
+                "EXISTS (SELECT 1 FROM chunks WHERE chunks.content_id = files.content_id "
+                f"AND modality = '{modality}') AS {modality}"
+                for modality in KINDS
+            )
+            + " FROM files) GROUP BY root_id"
         )
-        return {root: (files, *rest) for root, files, *rest in self.connection.rows(sql)}
+        return {
+            root: (files, int(images), int(texts), int(skipped))
+            for root, files, images, texts, skipped in self.connection.rows(sql)
+        }
 
     def mount(self, root: Root) -> Path | None:
         """The mount point that a root lay on when it was last indexed; None if not known."""
@@ -213,20 +230,22 @@ class Catalog:
         return dict(self.connection.rows(sql, tuple(digests)))
 
     def file_counts(self) -> dict[str, int]:
-        """Number of files by status, and of indexed ones by kind."""
+        """Return the number of files by status, and of those with a unit of each modality."""
         by_status = self.connection.rows("SELECT status, count(*) FROM files GROUP BY status")
-        by_kind = self.connection.rows(
-            "SELECT kind, count(*) FROM files JOIN contents ON contents.id = content_id "
-            "GROUP BY kind"
+        by_modality = self.connection.rows(
+            "SELECT value, count(*) FROM json_each(?) CROSS JOIN files WHERE EXISTS (SELECT 1 "
+            "FROM chunks WHERE chunks.content_id = files.content_id AND modality = value) "
+            "GROUP BY value",
+            (json.dumps(KINDS),),
         )
-        return {**dict(by_status), **dict(by_kind)}
+        return {**dict(by_status), **dict(by_modality)}
 
     def vector_count(self, kind: Kind | None = None, *, after: int = 0) -> int:
         """Number of vectors, of one kind, then of those after a chunk, or of both."""
         if kind is None:
             return self.connection.scalar("SELECT count(*) FROM vectors")
         return self.connection.scalar(
-            "SELECT count(*) FROM chunks WHERE kind = ? AND id > ?", (kind, after)
+            "SELECT count(*) FROM chunks WHERE modality = ? AND id > ?", (kind, after)
         )
 
     def skipped(self) -> Iterator[tuple[str, str]]:
@@ -241,14 +260,14 @@ class Catalog:
     def last_chunk(self, kind: Kind) -> int:
         """The greatest id of a chunk of a kind; 0 if there is none."""
         return self.connection.scalar(
-            "SELECT ifnull(max(id), 0) FROM chunks WHERE kind = ?", (kind,)
+            "SELECT ifnull(max(id), 0) FROM chunks WHERE modality = ?", (kind,)
         )
 
     def chunk_ids(self, kind: Kind, *, upto: int = MAX_ID) -> NDArray[np.int64]:
         """All ids of chunks of a kind up to one, in order, shape (n,)."""
         import numpy as np
 
-        sql = "SELECT id FROM chunks WHERE kind = ? AND id <= ? ORDER BY id"
+        sql = "SELECT id FROM chunks WHERE modality = ? AND id <= ? ORDER BY id"
         return np.fromiter((row[0] for row in self.connection.rows(sql, (kind, upto))), np.int64)
 
     def vectors(
@@ -262,7 +281,7 @@ class Catalog:
         if every == 1:
             sql = (
                 "SELECT id, vector FROM chunks JOIN vectors ON chunk_id = id "
-                "WHERE kind = ? AND id > ? AND id <= ? ORDER BY id"
+                "WHERE modality = ? AND id > ? AND id <= ? ORDER BY id"
             )
             parameters: tuple[object, ...] = (kind, after, upto)
         else:
@@ -270,7 +289,7 @@ class Catalog:
             # of ids could miss all of a kind.
             sql = (
                 "SELECT id, vector FROM (SELECT id, row_number() OVER (ORDER BY id) AS number "
-                "FROM chunks WHERE kind = ? AND id > ? AND id <= ?) "
+                "FROM chunks WHERE modality = ? AND id > ? AND id <= ?) "
                 "JOIN vectors ON chunk_id = id WHERE number % ? = 0 ORDER BY id"
             )
             parameters = (kind, after, upto, every)
@@ -318,8 +337,8 @@ class Catalog:
 
         condition, parameters = where or ("TRUE", ())
         rows = self.connection.rows(
-            "SELECT roots.path, files.path, chunks.kind, vector, line_start, line_end, text, "
-            "width, height, contents.id, chunks.id, files.id "
+            "SELECT roots.path, files.path, chunks.modality, vector, line_start, line_end, text, "
+            "width, height, contents.id, chunks.id, files.id, page, time_ms "
             "FROM json_each(?) CROSS JOIN chunks ON chunks.id = value "
             "JOIN vectors ON chunk_id = chunks.id JOIN contents ON contents.id = chunks.content_id "
             "JOIN files ON files.content_id = contents.id JOIN roots ON roots.id = root_id "

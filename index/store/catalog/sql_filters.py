@@ -30,6 +30,18 @@ FILES = (
     "CROSS JOIN contents ON contents.id = files.content_id"
 )
 
+# Whether a content has a unit of one of some modalities, which are the parameter, as JSON.
+HAS_MODALITY = (
+    "EXISTS (SELECT 1 FROM chunks WHERE chunks.content_id = contents.id "
+    "AND chunks.modality IN (SELECT value FROM json_each(?)))"
+)
+# The modality under which a file is shown, of those that are the parameter, as JSON. "image" is
+# the least, and so a file with units of both is shown as an image. Null if it has none of them.
+SHOWN_MODALITY = (
+    "(SELECT min(modality) FROM chunks WHERE chunks.content_id = files.content_id "
+    "AND modality IN (SELECT value FROM json_each(?)))"
+)
+
 
 class Condition(NamedTuple):
     """A condition on a row of `files`, of `roots` and of `contents`, joined.

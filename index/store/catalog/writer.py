@@ -29,13 +29,15 @@ DETAILS = 1
 class Content:
     """What a file holds, known by its hash, and what it says of itself.
 
+    `medium` is the kind of the reader that read it.
+
     Sizes in pixels, degrees of latitude and longitude, camera and caption are of an image;
     `details` is :data:`DETAILS`, or less if an older nmm read the file, and `fingerprint` is
     that of :mod:`nmm.index.media.image.fingerprint`.
     """
 
     hash: bytes
-    kind: Kind
+    medium: str
     width: int | None = None
     height: int | None = None
     taken_at: str | None = None
@@ -52,11 +54,13 @@ CONTENT_PLACES = ", ".join("?" for _ in fields(Content))
 
 
 class ChunkRow(NamedTuple):
-    """One vector's worth of a content; the fields are empty for an image."""
+    """A unit of a content, which has a vector: its text, if it is one, and where it lies."""
 
     line_start: int | None = None
     line_end: int | None = None
     text: str | None = None
+    page: int | None = None
+    time_ms: int | None = None
 
 
 @contextmanager
@@ -130,8 +134,9 @@ class CatalogWriter(Catalog):
     ) -> None:
         """Add a chunk and its vector, of shape (dimension,), to a content."""
         chunk_id = self.connection.execute(
-            "INSERT INTO chunks (content_id, kind, line_start, line_end, text) "
-            "VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO chunks "
+            "(content_id, modality, line_start, line_end, text, page, time_ms) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
             (content_id, kind, *chunk),
         ).lastrowid
         blob = vector.astype(VECTOR_DTYPE).tobytes()

@@ -27,6 +27,8 @@ from nmm.index.store.layout import IndexFolder
 READ = tuple(table for table in TABLES if table not in ("segments", "loose"))
 # What is of use when it is not known which model the vectors are of.
 WITHOUT_MODEL = ("tags", "roots", "mounts")
+# The columns that schema 5 gave another name, by their table: the new name and the old one.
+RENAMED = {"chunks": ("modality", "kind"), "contents": ("medium", "kind")}
 # Times that a table may refuse to be read: ranges that were never used are looked into, too.
 REFUSALS = 1_000_000
 ROWS_PER_PAGE = 1000
@@ -177,6 +179,14 @@ class _Reading:
             self.error = True
         # One of an older schema lacks some.
         self._columns = ", ".join(column for column in wanted if column in there)
+        self._read = self._columns
+        if renamed := RENAMED.get(table):
+            new, old = renamed
+            if new not in there and old in there:
+                self._columns = ", ".join(c for c in wanted if c in there or c == new)
+                self._read = ", ".join(
+                    old if c == new else c for c in wanted if c in there or c == new
+                )
 
     def __iter__(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
         if not self._columns:
@@ -207,13 +217,13 @@ class _Reading:
             if first < last
             else ("rowid = ?", (first,))
         )
-        sql = f"SELECT rowid, {self._columns} FROM {self._table} WHERE {condition}"
+        sql = f"SELECT rowid, {self._read} FROM {self._table} WHERE {condition}"
         with closing(self._source.execute(sql, ids)) as cursor:
             yield from cursor
 
     def _from_both_ends(self) -> Iterator[tuple[Any, ...]]:
         for order in ("ASC", "DESC"):
-            sql = f"SELECT {self._columns} FROM {self._table} ORDER BY 1 {order}"
+            sql = f"SELECT {self._read} FROM {self._table} ORDER BY 1 {order}"
             try:
                 with closing(self._source.execute(sql)) as cursor:
                     yield from cursor

@@ -20,6 +20,7 @@ from nmm.index.store.catalog.migrations import schema_at, schema_of
 from nmm.index.store.catalog.reader import SCHEMA, Catalog
 from nmm.index.store.catalog.replacement import TABLES
 from nmm.index.store.catalog.types import KINDS, Settings
+from nmm.index.store.recovery.integrity import WRONG_MODALITY
 
 # A filtered search sets aside a bit for every id up to the greatest.
 GREATEST_ID = 1 << 31
@@ -45,8 +46,7 @@ WRONG = (
         "a chunk has no vector",
     ),
     (
-        "SELECT 1 FROM chunks JOIN contents ON contents.id = content_id "
-        "WHERE chunks.kind != contents.kind",
+        f"SELECT 1 FROM chunks JOIN contents ON contents.id = content_id WHERE {WRONG_MODALITY}",
         "a chunk is of another kind than its content",
     ),
     (
@@ -54,7 +54,7 @@ WRONG = (
         "a scale is beyond what cosines have",
     ),
     (
-        "SELECT 1 FROM boxes JOIN contents ON contents.id = content_id WHERE kind != 'image' "
+        "SELECT 1 FROM boxes JOIN contents ON contents.id = content_id WHERE medium != 'image' "
         "OR words IS NULL OR NOT (line > 0 AND confidence BETWEEN 0 AND 1 AND abs(x) < 1e9 AND "
         "abs(y) < 1e9 AND boxes.width BETWEEN 0 AND 1e9 AND boxes.height BETWEEN 0 AND 1e9)",
         "a box of words is not in a picture",
@@ -159,7 +159,7 @@ def _check_ids(connection: sqlite3.Connection) -> None:
         least, greatest = connection.execute(sql).fetchone()
         if least is not None and not (least >= 0 and greatest <= GREATEST_ID):
             raise not_ours("A number in its catalog is beyond all measure.")
-    kinds = {kind for (kind,) in connection.execute("SELECT DISTINCT kind FROM chunks")}
+    kinds = {kind for (kind,) in connection.execute("SELECT DISTINCT modality FROM chunks")}
     kinds |= {kind for (kind,) in connection.execute("SELECT kind FROM scales")}
     if not kinds <= set(KINDS):
         raise not_ours("A kind in its catalog is unknown.")
