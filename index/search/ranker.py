@@ -21,7 +21,7 @@ from nmm.index.search.near_duplicates import collapse_duplicates
 from nmm.index.search.relevance import QueryCalibration, Relevance
 from nmm.index.search.result import RankedFile, SearchResult, make_result
 from nmm.index.search.semantic import NearestFiles
-from nmm.index.store.catalog.file_lookup import Place, files_at, paths_of
+from nmm.index.store.catalog.file_lookup import ChunkLocation, files_at, paths_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from nmm.index.search.query import Query
     from nmm.index.search.request import SearchRequest
-    from nmm.index.store.catalog.read_cache import States
+    from nmm.index.store.catalog.read_cache import CatalogStateCache
     from nmm.index.store.catalog.reader import Catalog
     from nmm.index.store.catalog.sql_filters import Condition
     from nmm.index.store.catalog.types import Hit, Kind
@@ -97,7 +97,11 @@ class Ranker:
     """
 
     def __init__(
-        self, catalog: Catalog, states: States, nearest: NearestFiles, relevance: Relevance
+        self,
+        catalog: Catalog,
+        states: CatalogStateCache,
+        nearest: NearestFiles,
+        relevance: Relevance,
     ) -> None:
         self._catalog = catalog
         self._states = states
@@ -162,7 +166,7 @@ class Ranker:
                 rank,
                 ranked[best],
                 [ranked[copy].hit.path for copy in copies],
-                *matches.marked(self._catalog, ranked[best].hit.file),
+                *matches.highlight(self._catalog, ranked[best].hit.file),
             )
             for rank, (best, *copies) in enumerate(accepted[: options.limit], 1)
         ]
@@ -197,7 +201,7 @@ class Ranker:
         pending: Mapping[Kind, PendingSearch],
     ) -> list[RankedFile]:
         """Return the best files by meaning and keywords together, best first."""
-        near: dict[int, Place] = {}
+        near: dict[int, ChunkLocation] = {}
         if vector is not None:
             depth = max(count, FUSION_DEPTH) if matches.best else count
             with span("nearest"):
@@ -226,7 +230,7 @@ class Ranker:
         self,
         file: int,
         hits: Sequence[Hit],
-        near: Place | None,
+        near: ChunkLocation | None,
         matches: KeywordMatches,
         calibrations: Mapping[Kind, QueryCalibration],
     ) -> RankedFile:
@@ -255,7 +259,7 @@ class Ranker:
     def _read(
         self,
         files: Sequence[int],
-        near: Mapping[int, Place],
+        near: Mapping[int, ChunkLocation],
         matches: KeywordMatches,
         vector: Vector | None,
         options: RankingOptions,

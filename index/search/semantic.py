@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from nmm.index.store.catalog.file_lookup import Place, places
+from nmm.index.store.catalog.file_lookup import ChunkLocation, locate_chunks
 from nmm.index.store.catalog.file_queries import passing_chunks
-from nmm.index.store.catalog.read_cache import States
+from nmm.index.store.catalog.read_cache import CatalogStateCache
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.sql_filters import Condition
 from nmm.index.store.catalog.types import Kind
@@ -33,7 +33,7 @@ class NearestFiles:
         states: What was last read of the catalog's state.
     """
 
-    def __init__(self, catalog: Catalog, folder: IndexFolder, states: States) -> None:
+    def __init__(self, catalog: Catalog, folder: IndexFolder, states: CatalogStateCache) -> None:
         self._catalog = catalog
         self._states = states
         self._index = open_vector_index(folder, catalog, version=lambda: states.last.version)
@@ -61,7 +61,7 @@ class NearestFiles:
         kind: Kind,
         where: Condition | None = None,
         without: Collection[int] = (),
-    ) -> list[Place]:
+    ) -> list[ChunkLocation]:
         """Return the files of a kind with the greatest cosines, best first.
 
         The ranking is exact, however many chunks a file has.
@@ -93,16 +93,16 @@ class NearestFiles:
         among: NDArray[np.int64] | None = None,
         *,
         tries: int | None = None,
-    ) -> list[Place] | None:
+    ) -> list[ChunkLocation] | None:
         """Return what :meth:`best` does; None if `tries`, each with more chunks, do not suffice."""
         candidates = _candidates(count, kind)
         while tries is None or tries > 0:
             ids, scores = self._index.search(query, candidates, kind, among=among)
             known = dict(zip(ids.tolist(), scores.tolist(), strict=True))
-            best: dict[int, Place] = {}
-            for place in sorted(places(self._catalog, kind, known, where), key=_order):
-                if place.file not in without:
-                    best.setdefault(place.file, place)
+            best: dict[int, ChunkLocation] = {}
+            for location in sorted(locate_chunks(self._catalog, kind, known, where), key=_order):
+                if location.file not in without:
+                    best.setdefault(location.file, location)
             found = list(best.values())
             # Chunks of the same file, or deleted chunks, took the places of others.
             if len(found) >= count or len(known) < candidates:
@@ -135,6 +135,6 @@ def _candidates(count: int, kind: Kind) -> int:
     return count + SPARE_IMAGES if kind == "image" else 2 * count
 
 
-def _order(place: Place) -> tuple[float, int]:
+def _order(location: ChunkLocation) -> tuple[float, int]:
     """Return the sort key: best first, then the first chunk."""
-    return -place.score, place.chunk
+    return -location.score, location.chunk
