@@ -363,8 +363,8 @@ def test_the_query_file_is_excluded_under_all_its_names(
     ("words", "more", "what"),
     [
         ([], {}, "The query is empty."),
-        (["-"], {"images": [Path("-")]}, "Standard input can be read once only."),
-        (["cat"], {"images": [Path("-")] * 2}, "Standard input can be read once only."),
+        (["-"], {"images": [Path("-")]}, "Standard input can be read only once."),
+        (["cat"], {"images": [Path("-")] * 2}, "Standard input can be read only once."),
         ([str(CAT)] * 3, {}, "3 images need + or - between them."),
         (["cat"], {"add": [" "]}, "The added or subtracted term is empty."),
         ([str(CAT), "+", "a/no.jpg"], {}, "There is no image file a/no.jpg"),

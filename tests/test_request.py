@@ -434,7 +434,7 @@ def test_a_saved_format_goes_before_one_in_the_configuration(saving: Nmm, config
         (["cats", "--after", "someday"], "someday"),
         (["cats", "--near", "1,2"], "1,2"),
         (["cats", "--min-score", "nan"], "minimum score"),
-        (["cats", "--json", "--csv"], "Only one form"),
+        (["cats", "--json", "--csv"], "Only one output format"),
         (["cats", "--format", "{scor}"], "scor"),
         (['"a + b'], "not closed"),
     ],

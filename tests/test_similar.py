@@ -110,7 +110,7 @@ def test_terms_that_cancel_each_other_are_refused(
 ) -> None:
     with pytest.raises(UsageError) as raised:
         embed_query(parse(line, find_image), mini, writer)
-    assert raised.value.what == f"Nothing is left to look for in: {line}"
+    assert raised.value.what == f"The terms cancel each other out in: {line}"
 
 
 # Images and files
@@ -184,7 +184,7 @@ def test_a_file_that_cannot_be_read_is_named(
     path.write_bytes(content)
     with pytest.raises(UsageError) as raised:
         embed_query(Query((Term(file=path),)), mini, writer)
-    assert str(raised.value).startswith(f"The file {path} cannot be looked for: {reason}")
+    assert str(raised.value).startswith(f"The file {path} cannot be used as a query: {reason}")
 
 
 def test_indexed_files_need_no_model(writer: CatalogWriter, mini: OnnxEncoder) -> None:

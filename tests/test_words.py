@@ -23,7 +23,7 @@ from nmm.index.indexing.indexer import build
 from nmm.index.maintenance.doctor import doctor
 from nmm.index.search import engine as search_module
 from nmm.index.search.engine import open_search
-from nmm.index.search.fusion import fused
+from nmm.index.search.fusion import fuse
 from nmm.index.search.keyword import find_keywords
 from nmm.index.search.keyword_query import keywords_of
 from nmm.index.search.query import Query, SearchMode, Term
@@ -477,7 +477,7 @@ def test_words_are_looked_for_among_files_that_pass_a_condition(library: Library
 
 
 def test_ranks_are_fused_as_reciprocals() -> None:
-    assert fused([{7: 1, 5: 2, 6: 2, 9: 3}, {9: -5}]) == {
+    assert fuse([{7: 1, 5: 2, 6: 2, 9: 3}, {9: -5}]) == {
         7: 1 / 61, 5: 1 / 62, 6: 1 / 62, 9: 1 / 64 + 1 / 61,
     }  # fmt: skip
 
@@ -496,7 +496,7 @@ def test_words_alone_need_no_model(kept: IndexFolder, monkeypatch: pytest.Monkey
 def test_a_search_by_words_needs_words(kept: IndexFolder) -> None:
     image = Query((Term(image=b"an image"),))
     with open_search(kept) as search:
-        with pytest.raises(UsageError, match="no words to look for"):
+        with pytest.raises(UsageError, match="The query has no words"):
             searching.find(search, image, mode=SearchMode.KEYWORD)
         assert searching.find(search, "?!", mode=SearchMode.KEYWORD) == []
 
@@ -563,7 +563,7 @@ def test_words_that_cannot_be_looked_up_are_told_and_made_again(nmm: Nmm, notes:
     done = nmm("search", "INV-2023-004", "--mode", "keyword", "--paths")
     assert len(done.stdout.splitlines()) == len(NOTES)  # by meaning
     assert done.stderr == (
-        "Words could not be looked up; meaning alone ranked. Their tables are made again.\n"
+        "Full-text search failed, so the ranking is by meaning alone. Rebuilding its tables.\n"
     )
     done = nmm("search", "INV-2023-004", "--mode", "keyword", "--json")
     assert done.stderr == ""

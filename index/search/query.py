@@ -11,7 +11,7 @@ from nmm.index.errors import UsageError
 
 
 class SearchMode(str, Enum):
-    """What ranks files: their vectors, the words in them, or both."""
+    """How files are ranked: by their vectors, by the words in them, or by both."""
 
     HYBRID = "hybrid"
     SEMANTIC = "semantic"
@@ -20,16 +20,16 @@ class SearchMode(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A part of a query: a text, an image or a file, of which it has exactly one.
+    """A part of a query: either a text, an image or a file.
 
     Attributes:
-        weight: How much it counts. A negative weight subtracts it. Finite.
-        text: Words; empty if it is none.
-        image: An image file, or its bytes; None if it is none.
-        file: A file, image or text, with all its content; None if it is none. A text file is
-            compared as a document, by the mean of its passages.
-        phrase: Whether the text was quoted, so that its words are searched for in this order. It
-            makes no difference to the vector.
+        weight: A finite factor. A negative weight subtracts the term.
+        text: Words; empty for other terms.
+        image: An image file, or its bytes; None for other terms.
+        file: An image or text file; None for other terms. A text file is compared as a whole, by
+            the mean of its passages.
+        phrase: Whether the text was quoted. Keyword search then finds its words only in this order.
+            The vector does not depend on it.
     """
 
     weight: float = 1.0
@@ -41,12 +41,12 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to search for.
+    """A query: terms that make one vector.
 
     Attributes:
         terms: At least one.
         label: The name of the query in results.
-        exclude: Absolute paths of files that are not to be results.
+        exclude: Absolute paths of files to leave out of the results.
     """
 
     terms: tuple[Term, ...]
@@ -55,13 +55,12 @@ class Query:
 
     @classmethod
     def of_text(cls, text: str) -> Query:
-        """Return the query for a text as it stands, without the syntax of
-        :mod:`nmm.index.search.query_syntax`."""
+        """Return the query for a literal text, in which signs are ordinary characters."""
         return cls((Term(text=text),), text)
 
     @property
     def words(self) -> str:
-        """The words to search for in files: those of texts with a positive weight.
+        """The words for keyword search: those of texts with a positive weight.
 
         A phrase stands in double quotes, see :mod:`nmm.index.search.keyword_query`.
         """
@@ -77,7 +76,7 @@ def check_query(query: Query) -> None:
 
     Raises:
         UsageError: It has only blank terms, a weight that is not a finite number, or a term that
-            is several things.
+            is several things at once.
     """
     if not any(term.text.strip() or term.image or term.file for term in query.terms):
         raise empty_query()

@@ -12,15 +12,15 @@ A program builds a :class:`.Query` from terms. A person writes one, and :func:`p
     text   = ? anything else, up to the next sign between spaces, or the end ? ;
 
 The syntax is that of rclip: ``horse + stripes``, ``2*beach - people``, ``house.jpg + at night``.
-A sign is one only as a word of its own. So t-shirt, C++ and 2023-05-01 are texts as they stand,
-and so is every query without signs, quotes or weights. Quotes make anything a text:
-``"rock + roll" - crowd``. They stand around a whole term and are ordinary characters elsewhere: a
-space or the end follows a closing quote. A backslash before the quote makes it a character;
-before a quote, two backslashes are one; elsewhere they are ordinary characters.
+A + or - is a sign only if it is a separate word. So t-shirt, C++ and 2023-05-01 are texts, and so
+is every query without signs, quotes or weights. Quotes make any term a text:
+``"rock + roll" - crowd``. They surround a whole term, so a space or the end follows a closing
+quote; elsewhere they are ordinary characters. A backslash escapes the quote, and before a quote
+two backslashes mean one; elsewhere backslashes are ordinary characters.
 
-Parsing touches no disk. Whether a text is the path of an image file is the answer of a function
-that the caller passes: :func:`nmm.index.search.image_files.find_image` looks for the file, which a
-command line wants. By default only URLs with the scheme file are images.
+Parsing does not read the disk. The caller passes a function that decides whether a text is the
+path of an image file. The command line uses :func:`nmm.index.search.image_files.find_image`, which
+looks for the file. By default, only URLs with the scheme file are images.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _WEIGHT = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)\*(?=
 _SPACE = re.compile(r"\s*")
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://\S+", re.IGNORECASE)
 _QUOTES = ("'", '"')
-# Characters of a query that an error shows.
+# Maximum number of characters of a query in an error.
 _MAX_SHOWN = 80
 
 ImageLookup = Callable[[str], Path | None]
@@ -63,24 +63,24 @@ def is_url(text: str) -> bool:
 
 
 def parse(text: str, find_image: ImageLookup = image_url) -> Query:
-    """Read a query; the module's docstring has the grammar.
+    """Parse a query; the module's docstring has the grammar.
 
     Args:
-        text: What a person wrote.
+        text: The typed query.
         find_image: Returns the image file that a part of it names, see :data:`ImageLookup`.
 
     Raises:
-        UsageError: It is empty or malformed; the error names the place. Or a term names an image
-            that cannot be read, as `find_image` says.
+        UsageError: It is empty or malformed; the error names the place. Or `find_image` refuses a
+            term.
     """
-    with suppress(UsageError):  # it is raised again below, with its place
+    with suppress(UsageError):  # raised again below, with its position
         if image := find_image(text.strip()):
             return Query((Term(image=image),), text)
     return Query(_terms(text, find_image), text)
 
 
 def parse_term(text: str, find_image: ImageLookup = image_url) -> Term:
-    """Read one term, in which signs are ordinary characters.
+    """Parse one term, in which signs are ordinary characters.
 
     Raises:
         UsageError: See :func:`parse`.
@@ -122,7 +122,7 @@ def format_term(term: Term, find_image: ImageLookup = image_url) -> str:
     meant = replace(term, weight=size)
     plain = term.text if term.image is None else str(term.image)
     with suppress(UsageError):
-        # A quote at its beginning could be closed in the next term.
+        # The next term could close a quote at the beginning of this one.
         is_plain = plain[:1] not in _QUOTES and not term.phrase
         if is_plain and _terms(weight + plain, find_image) == (meant,):
             return weight + plain
@@ -138,7 +138,7 @@ def quoted(text: str) -> str:
 
 
 def shown(text: str) -> str:
-    """Return a text for an error, cut if it is long."""
+    """Return a text for an error, shortened if it is long."""
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} …"
 
 
@@ -176,14 +176,14 @@ def _terms(text: str, find_image: ImageLookup) -> tuple[Term, ...]:
 
 
 def _read_term(text: str, start: int, find_image: ImageLookup) -> tuple[Term, int]:
-    """Return the term that begins at a place, and the place of the next sign or the end."""
+    """Return the term that begins at `start`, and the position of the next sign or the end."""
     weight, start = _read_weight(text, start)
     closing = _closing_quote(text, start)
     if closing is not None:
         end = _skip_space(text, closing + 1)
         if end == len(text) or _SIGN.match(text, end):
             return Term(weight, _unquoted(text[start : closing + 1]), phrase=True), end
-    # An apostrophe may begin a word and close nothing, a quotation mark does not.
+    # An apostrophe may begin a word without closing; a quotation mark may not.
     elif text[start : start + 1] == "'":
         closing = start
     sign = _SIGN.search(text, start)
@@ -207,7 +207,7 @@ def _read_term(text: str, start: int, find_image: ImageLookup) -> tuple[Term, in
 
 
 def _read_weight(text: str, start: int) -> tuple[float, int]:
-    """Return the weight at a place, and where the rest of the term begins."""
+    """Return the weight at `start`, and where the rest of the term begins."""
     found = _WEIGHT.match(text, start)
     if found is None:
         return 1.0, start
@@ -225,7 +225,7 @@ def _read_weight(text: str, start: int) -> tuple[float, int]:
 
 
 def _closing_quote(text: str, start: int) -> int | None:
-    """Return where the quote that begins at a place ends; None if there is none or no end."""
+    """Return where the quote that begins at `start` ends; None if none begins or ends there."""
     quote = text[start : start + 1]
     if quote not in _QUOTES:
         return None
@@ -258,7 +258,7 @@ def _image_at(url: str) -> Path | None:
     except ValueError:
         return None
     if not is_image_name(Path(parts.path)) and parts.scheme != "file":
-        return None  # an address may stand in a text that is looked for
+        return None  # a query may contain an address
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
         name = shown(url)
         raise UsageError(

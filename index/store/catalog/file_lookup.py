@@ -12,7 +12,7 @@ from nmm.index.store.catalog.sql_filters import Condition
 from nmm.index.store.catalog.types import Kind, locate, relative_to
 
 
-class ChunkLocation(NamedTuple):
+class ScoredChunk(NamedTuple):
     """A chunk in a file: ids of both and of the content; other fields as in :class:`.Hit`."""
 
     file: int
@@ -22,10 +22,10 @@ class ChunkLocation(NamedTuple):
     chunk: int
 
 
-def locate_chunks(
+def scored_chunks(
     catalog: Catalog, kind: Kind, scores: Mapping[int, float], where: Condition | None = None
-) -> list[ChunkLocation]:
-    """Return the locations of some chunks of a kind, whose scores are given by their ids.
+) -> list[ScoredChunk]:
+    """Return some chunks of a kind in their files, with scores that are given by their ids.
 
     Chunks without a file, and files that do not pass the condition, are ignored.
 
@@ -47,9 +47,7 @@ def locate_chunks(
         f"CROSS JOIN files ON files.content_id = chunks.content_id {more} WHERE {condition}",
         (json.dumps([*scores]), *parameters),
     )
-    return [
-        ChunkLocation(file, kind, scores[chunk], content, chunk) for file, content, chunk in rows
-    ]
+    return [ScoredChunk(file, kind, scores[chunk], content, chunk) for file, content, chunk in rows]
 
 
 def paths_of(catalog: Catalog, files: Collection[int]) -> dict[int, str]:
