@@ -70,7 +70,7 @@ def filled(folder: IndexFolder, tmp_path: Path, short_tail: None) -> IndexFolder
         root, _ = adopt_root(writer, tmp_path / "root")
         with writer.batch():
             writer.put_file(root, "broken.png", 1, 2, status="skipped", reason="It is broken.")
-        writer.set_scale("image", Calibration(0.1, 0.2))
+        writer.set_calibration("image", Calibration(0.1, 0.2))
         segments.refresh(writer, folder, DIMENSION)
     return folder
 
@@ -560,7 +560,7 @@ def edited(archive: Path, edit: Edit) -> None:
         # Full-text tables as nmm creates them: their FTS5 content is not trusted.
         "CREATE VIRTUAL TABLE name_words USING fts5 (name, "
         "tokenize = 'unicode61 remove_diacritics 2')",
-        ";".join(full_text.MADE.values()),
+        ";".join(full_text.DEFINITIONS.values()),
         "DROP TRIGGER files_end",
         "ALTER TABLE files ADD COLUMN evil",
         "ALTER TABLE segments RENAME COLUMN form TO evil",

@@ -1137,11 +1137,11 @@ def test_the_calibration_follows_removals(tmp_path: Path, folder: IndexFolder) -
         (root / f"{number}.txt").write_text(f"A note about {subject}.")
     build([root], folder)
     with Catalog.open(folder.catalog) as catalog:
-        before = catalog.scale("text")
+        before = catalog.calibration("text")
     remove([root / "1.txt", root / "2.txt"], folder)
     build([root / "0.txt"], folder)
     with Catalog.open(folder.catalog) as catalog:
-        assert catalog.scale("text") != before
+        assert catalog.calibration("text") != before
 
 
 def test_a_second_run_over_images_embeds_no_text(

@@ -254,7 +254,7 @@ class Library:
         with open_for_writing(folder) as writer:
             writer.set_settings(Settings("mini", DIMENSION, mini.weights))
             for kind in KINDS:
-                writer.set_scale(kind, Calibration(0.0, 0.2))
+                writer.set_calibration(kind, Calibration(0.0, 0.2))
             adopt_root(writer, Path("/library").absolute())
 
     def add(

@@ -1,4 +1,4 @@
-"""The files of an index with a vector each, to be looked at together."""
+"""Reads one vector per file, for analyses of a whole collection."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 class Item(NamedTuple):
-    """A file that is indexed.
+    """An indexed file.
 
     Attributes:
         file, content: Ids.
         path: Absolute.
         kind: The modality of its content; "image" if it has images and texts.
         hash: SHA-256 of its content.
-        size: Bytes, as when it was indexed.
-        mtime_ns: When it was modified, in nanoseconds since 1970.
+        size: In bytes, when it was indexed.
+        mtime_ns: Modification time, in nanoseconds since 1970.
         width, height: Of an image, in pixels, upright.
-        taken_at: When a picture was taken, if it says so, in ISO 8601 without a zone.
+        taken_at: When an image was taken, if known, in ISO 8601 without a zone.
     """
 
     file: int
@@ -43,7 +43,7 @@ class Item(NamedTuple):
 
 
 def items(catalog: Catalog, kinds: Sequence[Kind], where: Condition | None = None) -> list[Item]:
-    """The files of some kinds that pass a condition and have a vector, in the order of their paths.
+    """Return the files of some kinds that pass a condition and have a vector, ordered by path.
 
     Raises:
         CatalogError: SQLite cannot read the catalog.
@@ -64,9 +64,9 @@ def items(catalog: Catalog, kinds: Sequence[Kind], where: Condition | None = Non
 
 
 def content_vectors(catalog: Catalog, contents: Sequence[int]) -> NDArray[np.float32]:
-    """The mean of each content's vectors, of unit length, shape (contents, dimension).
+    """Return the normalised mean of each content's vectors, shape (contents, dimension).
 
-    Each content is given once. One without vectors, or whose vectors cancel out, has zeros.
+    Contents must be distinct. A content without vectors, or whose vectors cancel out, has zeros.
 
     Raises:
         CatalogError: SQLite cannot read the catalog.
@@ -76,7 +76,7 @@ def content_vectors(catalog: Catalog, contents: Sequence[int]) -> NDArray[np.flo
     order = np.argsort(np.asarray(contents, np.int64), kind="stable")
     known = np.asarray(contents, np.int64)[order]
     sums = np.zeros((len(known), 0), np.float32)
-    # Crossed, and so in the order of the ids: those of a content lie together.
+    # A cross join keeps the order of the ids, so the rows of a content are adjacent.
     sql = (
         "SELECT content_id, vector FROM json_each(?) CROSS JOIN chunks ON content_id = value "
         "CROSS JOIN vectors ON chunk_id = chunks.id"
@@ -93,9 +93,10 @@ def content_vectors(catalog: Catalog, contents: Sequence[int]) -> NDArray[np.flo
 
 
 def content_sample(catalog: Catalog, kind: Kind, count: int) -> NDArray[np.float32]:
-    """The vectors of some `count` contents of a kind, spread over all, as :func:`content_vectors`.
+    """Return what :func:`content_vectors` returns, for `count` contents spread over a kind.
 
-    The same ones as long as none come or go; all if there are no more.
+    The sample is the same until contents are added or removed. It is all contents if there are no
+    more.
 
     Raises:
         CatalogError: SQLite cannot read the catalog.
@@ -115,7 +116,7 @@ def content_sample(catalog: Catalog, kind: Kind, count: int) -> NDArray[np.float
 
 
 def first_passages(catalog: Catalog, contents: Sequence[int]) -> Iterator[tuple[int, str]]:
-    """The id of each content that is a text, and its first passage.
+    """Yield the id of each content that is a text, and its first passage.
 
     Raises:
         CatalogError: SQLite cannot read the catalog.
@@ -130,12 +131,12 @@ def first_passages(catalog: Catalog, contents: Sequence[int]) -> Iterator[tuple[
 def content_texts(
     catalog: Catalog, contents: Sequence[int], passages: int
 ) -> Iterator[tuple[int, str]]:
-    """The id of each content that has words, and those: its caption, what is seen, its passages.
+    """Yield the id and words of each content that has any: caption, OCR text and passages.
 
     Args:
         catalog: The index.
         contents: Ids.
-        passages: How many of a text's, from the first on.
+        passages: The number of passages of a text, from the first.
 
     Raises:
         CatalogError: SQLite cannot read the catalog.

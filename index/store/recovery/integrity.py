@@ -70,7 +70,7 @@ def broken_pages(catalog: Catalog) -> list[str]:
     """Return the damage that SQLite finds in the file; empty if there is none.
 
     From 3.44 on SQLite checks full-text tables, too. These lines are left out: the tables have a
-    check of their own, see :func:`.full_text.problem`.
+    check of their own, see :func:`.full_text.find_problem`.
     """
     try:
         found = _integrity(catalog, "PRAGMA integrity_check")
