@@ -1,22 +1,23 @@
-"""What the probabilities of `nmm classify` are worth, and its label none: with the model `mini`.
+"""Measure the calibration of `nmm classify` and its label none, with the model `mini`.
 
     python bench/calibration.py [--folder DIR] [--no-emoji]
 
-DIR keeps drawn emoji and their index for the next run (`emoji_set.py` says what needs to be
-installed). Classified are: the photos of the sample data, among twelve labels and among these and
-twelve others; colour emoji, which `mini` never met, among sixteen kinds of things and among
-Unicode's subgroups; as texts, the names and keywords of the same emoji among Unicode's groups and
-subgroups; and the documentation of numpy by what its modules are about.
+DIR keeps the drawn emoji and their index for the next run (`emoji_set.py` lists the required
+packages). The data sets are: the photos of the sample data, among twelve labels and among these and
+twelve others; colour emoji, which `mini` was not trained on, among sixteen kinds of things and
+among Unicode's subgroups; the names and keywords of the same emoji, as texts, among Unicode's
+groups and subgroups; and the documentation of numpy, by the subjects of its modules.
 
-Temperatures: for each set, the accuracy in built-in templates and in none; the temperature at
-which the right labels are likeliest (the least mean of -log p, as in Guo et al., 2017), and what
-that and the expected calibration error (ten bins) come to there and at the temperature of the
-model's row. For images that is between what photos and what drawings would have.
+Temperatures: for each set, the accuracy with built-in templates and without; the temperature with
+the highest likelihood of the right labels (the lowest mean of -log p, as in Guo et al., 2017); and
+this mean and the expected calibration error (ten bins) at that temperature and at the temperature
+in the model's row. The temperature for images lies between the best ones for photos and for
+drawings.
 
-None: half of the labels are left out, of many a few are kept, twenty times. Printed is how many
-files that a label fits keep one, how many that none fits get none, and the mean of both; beside
-it the mean with a threshold on the cosine alone, which neutral queries give as well. These sets
-are those that the rule was chosen on, and flatter it.
+None: half of the labels are removed (of many, all but a few), twenty times. Printed are the share
+of files with a fitting label that keep one, the share of files without one that get none, and the
+mean of both; and, for comparison, the mean for a threshold on the cosine alone, also derived from
+neutral queries. The rule was chosen on these sets, so its results on them are optimistic.
 """
 
 from __future__ import annotations
@@ -89,11 +90,11 @@ class Labelled(NamedTuple):
     """Items with one right label each.
 
     Attributes:
-        name: Of the set.
-        kind: Of the items.
-        vectors: Of the collection, shape (n, dimension).
-        labels: By name.
-        right: The number of each item's label, shape (n,).
+        name: Name of the set.
+        kind: Kind of the items.
+        vectors: Vectors of the collection, shape (n, dimension).
+        labels: Labels of the collection.
+        right: Index of each item's label, shape (n,).
     """
 
     name: str
@@ -117,18 +118,18 @@ def main() -> None:
 
 
 def labelled_sets(encoder: Encoder, folder: Path, *, emoji: bool) -> list[Labelled]:
-    """All sets; their indexes are kept in a folder."""
+    """Return all sets; their indexes are kept in a folder."""
     drawn = emoji_sets(folder / "emoji", encoder) if emoji else ()
     return [*photos(folder), numpy_pages(encoder), *drawn]
 
 
 def accuracy(encoder: Encoder, some: Labelled, *templates: str) -> float:
-    """How often the likeliest label is right."""
+    """Return the share of items whose likeliest label is right."""
     return float((cosines(encoder, some, *templates).argmax(axis=1) == some.right).mean())
 
 
 def seconds(collection: FileCollection, labels: int, *, none: bool = False) -> float:
-    """What it takes to classify files among so many labels, with the model at work already."""
+    """Return the seconds that classification by so many labels takes, with the model loaded."""
     collection.encoder.embed_texts(["warm"], Task.QUERY)
     asked = [Label(name) for name in [*THINGS.values(), *BESIDE, *NEUTRAL_QUERIES][:labels]]
     started = time.perf_counter()
@@ -164,7 +165,7 @@ def emoji_sets(folder: Path, encoder: Encoder) -> Iterator[Labelled]:
     drawn = draw(folder / "pictures", read_emoji())
     build([folder / "pictures"], IndexFolder(folder / "index"), model="mini", offline=True)
     with open_collection(IndexFolder(folder / "index"), ["image"]) as collection:
-        # The first picture of each: the others have another tone of skin.
+        # The first picture of each: the others differ in skin tone only.
         first: dict[str, tuple[Emoji, int]] = {}
         for place, item in enumerate(collection.files):
             one = drawn[Path(item.path).name]
@@ -191,13 +192,13 @@ def _by(name: str, kind: Kind, vectors: Floats, labels: list[str]) -> Labelled:
 
 
 def cosines(encoder: Encoder, some: Labelled, *templates: str) -> Floats:
-    """Of collection with labels, shape (collection, labels)."""
+    """Return the cosines of items and labels, shape (items, labels)."""
     labels = [Label(name) for name in some.labels]
     return some.vectors @ embed_labels(encoder, labels, some.kind, templates).T
 
 
 def judged(logits: Floats, right: NDArray[np.int64], temperature: float) -> tuple[float, float]:
-    """The mean of -log p of the right labels, and the expected calibration error."""
+    """Return the mean of -log p of the right labels, and the expected calibration error."""
     chances = softmax(logits / temperature)
     likely, hit = chances.max(axis=1), chances.argmax(axis=1) == right
     bins = np.minimum((likely * BINS).astype(np.int64), BINS - 1)
@@ -265,7 +266,7 @@ def print_none(encoder: Encoder, sets: list[Labelled]) -> None:
 
 
 def _rates(kept: NDArray[np.bool_], fits: NDArray[np.bool_]) -> tuple[float, float]:
-    """How many of what fits was kept, and of the rest refused."""
+    """Return the share of fitting items that were kept, and of the others that were rejected."""
     return float(kept[fits].mean()), float((~kept[~fits]).mean())
 
 

@@ -1,9 +1,9 @@
-"""How many tokens a chunk of text should have, for the model mini.
+"""Compare chunk sizes in tokens, for the model mini.
 
-Questions with known answers, a file and its lines in sample_data, are put to its texts cut
-into chunks of several sizes. Printed for each size: the number of chunks; how often the
-right file comes first, and its mean reciprocal rank; how often its best chunk touches the
-right lines, and which part of that chunk's lines are right.
+Questions with known answers (a file and its lines in sample_data) search the sample texts, cut into
+chunks of several sizes. Printed for each size: the number of chunks; how often the right file comes
+first, and its mean reciprocal rank; how often its best chunk overlaps the right lines, and the
+share of that chunk's lines that is right.
 
     python bench/chunks.py [--sizes 32 48 64 96 126 160 200 250]
 """
@@ -31,7 +31,7 @@ SIZES = (32, 48, 64, 96, 126, 160, 200, 250)
 
 
 class Question(NamedTuple):
-    """A query, and where its answer stands."""
+    """A query and the location of its answer."""
 
     query: str
     path: str

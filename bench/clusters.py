@@ -1,7 +1,7 @@
-"""Vectors in groups that are known, and how well `nmm cluster`'s ways find these.
+"""Generate vectors in known clusters, and measure how well `nmm cluster`'s methods find them.
 
-Each group lies around a centre of its own, with sizes that differ as real ones do (Dirichlet);
-all lie around a common mean, as those of real models do, and images and texts apart by a gap.
+Each cluster lies around a centre of its own. The sizes vary as real ones do (Dirichlet). As in real
+models, all vectors share a common mean, and a modality gap separates images from texts.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
     from nmm.index.store.catalog.types import Kind
 
-# The squared part of a vector that all have in common, and how far the kinds' means lie apart.
+# Squared length of the component that all vectors share, and the distance between the kinds' means.
 COMMON, GAP = 0.3, 1.0
-# Of the Dirichlet distribution of sizes: the larger, the more equal.
+# Concentration of the Dirichlet distribution of sizes: the larger, the more equal.
 EVEN = 3.0
 
 
 @dataclass(frozen=True)
 class Found:
-    """What came of it.
+    """The result of a clustering.
 
     Attributes:
-        groups: How many were found.
-        truth: How many there are.
-        rand: The adjusted Rand index (Hubert and Arabie, 1985) of what is in a group: 1 if it is
-            divided as it was generated, 0 as by chance.
-        inside: The part that is in a group.
-        mixed: The entropy of the kind within a group, as a part of that among all: 1 if the
-            groups tell nothing about the kind, 0 if each has one kind only.
-        seconds: That it took.
+        groups: Number of clusters found.
+        truth: Number of true clusters.
+        rand: Adjusted Rand index (Hubert and Arabie, 1985) of the clustered items: 1 if they are
+            divided as generated, 0 as by chance.
+        inside: Share of the items that are in a cluster.
+        mixed: Entropy of the kind within a cluster, relative to that of all items: 1 if clusters
+            tell nothing about the kind, 0 if each contains one kind only.
+        seconds: Time it took.
     """
 
     groups: int
@@ -53,9 +53,9 @@ class Found:
 def generate(
     count: int, groups: int, *, dimension: int = 768, cosine: float = 0.6, seed: int = 0
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], list[Kind]]:
-    """Unit vectors, shape (count, dimension), and of each its group and kind.
+    """Return unit vectors, shape (count, dimension), and the cluster and kind of each.
 
-    `cosine` is about that of a vector with its group's centre, but for what all have in common.
+    `cosine` is about the cosine of a vector and its cluster's centre, without the shared component.
     """
     random = np.random.default_rng(seed)
 
@@ -86,13 +86,13 @@ def measure(
     cosine: float = 0.6,
     seed: int = 0,
 ) -> Found:
-    """Generate vectors and divide them.
+    """Generate vectors and cluster them.
 
     Args:
-        count, groups, dimension, cosine, seed: As of :func:`generate`.
-        method: How they are divided.
-        known: Whether it is told how many groups there are.
-        closing: Whether the gap between the kinds is closed first.
+        count, groups, dimension, cosine, seed: See :func:`generate`.
+        method: The clustering method.
+        known: Whether the method is given the number of clusters.
+        closing: Whether the modality gap is closed first.
     """
     from sklearn.metrics import adjusted_rand_score
 
@@ -112,7 +112,7 @@ def measure(
 
 
 def mixing(labels: NDArray[np.int64], images: NDArray[np.bool_]) -> float:
-    """How well the kinds mix in groups, see :class:`Found`; 1 of one kind only, or of nothing."""
+    """Return how well kinds mix in clusters, see :class:`Found`; 1 for one kind or no items."""
 
     def entropy(part: NDArray[np.float64]) -> NDArray[np.float64]:
         shares = np.stack([part, 1 - part])

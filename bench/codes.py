@@ -1,13 +1,13 @@
-"""What codes of bytes save where many queries wait, beside the flat file that they stand for.
+"""Measure what 8-bit codes save for waiting queries, compared with the flat file they represent.
 
-A flat file is looked through once for each query. By its codes, a byte a component, some queries
-find their candidates at once, and these alone are compared in the file
-(`nmm.index.store.vectors.quantized_scan`).
-What is found has to be the same, to the last bit of its score, and the bench fails if it is not.
+A flat file is scanned once for each query. With codes of one byte per component, several queries
+find their candidates in one scan, and only these are compared with the file
+(`nmm.index.store.vectors.quantized_scan`). The results must be the same to the last bit of each
+score; otherwise the benchmark fails.
 
-Times are those that all cores work, for a query, without what a search does beside. Vectors are
-those of `bench/store.py`, in clusters, and random ones, in which nothing is near and the most has
-to be compared.
+Times are CPU time of all cores per query, without the rest of a search. The vectors are those of
+`bench/store.py`, in clusters, and random ones: these have no near neighbours, so most candidates
+have to be compared.
 
     python bench/codes.py [--count 100000] [--dimensions 384 768] [--rounds 5]
 """
@@ -34,7 +34,7 @@ from nmm.index.store.vectors.quantized_scan import encode
 
 QUICK = "--count 3000 --dimensions 64 --rounds 1"
 TOGETHER = (1, GROUP // 4, GROUP)
-NEAREST = 60  # of each kind, in a search for ten results
+NEAREST = 60  # candidates of each kind, in a search for ten results
 
 Vectors = NDArray[np.float32]
 
@@ -52,14 +52,14 @@ def random(count: int, seed: int, dimension: int) -> Vectors:
 
 
 def worked(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Milliseconds that all cores work, and what came of it."""
+    """Return the CPU time of all cores in milliseconds, and the result."""
     started = time.process_time()
     found = work()
     return 1000 * (time.process_time() - started), found
 
 
 def opened(folder: Path, vectors: Vectors) -> Any:
-    """A flat file of vectors, mapped as in a search."""
+    """Open a flat file of vectors, memory-mapped as in a search."""
     index = faiss_files.new_flat(vectors.shape[1])
     index.add_with_ids(vectors, np.arange(len(vectors), dtype=np.int64))
     segment = faiss_files.write(
@@ -69,10 +69,10 @@ def opened(folder: Path, vectors: Vectors) -> Any:
 
 
 def measure(name: str, index: Any, queries: Vectors, rounds: int) -> None:
-    """Print a row for each number of queries at once, and note that of a group."""
+    """Print a row for each number of concurrent queries, and report the figure of a batch."""
     making, codes = worked(lambda: encode(index))
     assert codes
-    codes.nearest(queries[:1], NEAREST)  # what multiplies is made then
+    codes.nearest(queries[:1], NEAREST)  # builds the codes
     print(f"\n{name}: codes of {codes.codes.nbytes / 1e6:.0f} MB made in {making / 1000:.2f} s")
     alone = []
     for query in queries[: rounds * TOGETHER[-1]]:

@@ -1,28 +1,28 @@
-"""How long the whole process takes that answers one query, and where the time goes.
+"""Measure the whole process that answers one query, and where its time goes.
 
-What a shell user pays each time, timed by turns, with warm page cache, beside `python -c pass`:
-`nmm --help`, `nmm --version`, and `nmm search` with `mini` and with a Nomic pair of full size, each
-on indexes of some sizes. Then, for the searches, the rows of NMM_TIMING, and what is left of the
-process after its last line, which is its end.
+This is what a shell user waits for each time. With a warm page cache, these are timed in turn,
+beside `python -c pass`: `nmm --help`, `nmm --version`, and `nmm search` with `mini` and with a
+full-size Nomic pair, each on indexes of several sizes. The searches are then broken down into the
+rows of NMM_TIMING and the time between its last line and the end of the process.
 
-Peers, in the same turns:
+Peers, timed in the same turns:
 
-- `import sentence_transformers`, and no more;
-- a query as one writes it with transformers: CLIP with towers as large as Nomic's, loaded from
-  safetensors, one text embedded, compared with as many vectors from a file of numpy's;
-- rclip's own command on as many images, without looking for changed ones (`--no-indexing`), in a
-  venv of its own that --rclip names. Its weights come from a hub; in their place lie ONNX files of
-  the same architecture (CLIP ViT-B/32: 12 layers of 512) with random weights, and random merges
-  for its tokenizer, which pads every text to 77 tokens anyway.
+- `import sentence_transformers`, and nothing else;
+- a query in a script with transformers: CLIP with encoders as large as Nomic's is loaded from
+  safetensors, embeds one text, and compares it with as many vectors from a NumPy file;
+- rclip's own command on as many images, without a check for changed ones (`--no-indexing`), in a
+  virtual environment that --rclip names. Instead of its downloaded weights it gets ONNX files of
+  the same architecture (CLIP ViT-B/32: 12 layers of 512) with random weights, and random merges for
+  its tokenizer, which pads every text to 77 tokens anyway.
 
-All weights and vectors are random: what is found is chance, what it costs is not. What is not
-installed is left out, and named.
+All weights and vectors are random: this changes the results, but not the cost. A peer that is not
+installed is left out and reported.
 
     pip install sentence-transformers; python -m venv V; V/bin/pip install rclip
-    python bench/coldstart.py [--counts 3000 100000] [--rounds 11] [--rclip V/bin/python]
-                              [--pair DIR]
+    python bench/coldstart.py [--counts 3000 100000] [--rounds 11] [--rclip V/bin/python] [--pair
+    DIR]
 
-Models are compiled to a temporary folder, unless NMM_CACHE names one.
+Models are compiled into a temporary folder, unless NMM_CACHE names one.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ GOALS = {HELP: 0.15, VERSION: 0.15, "mini": 0.45, "full size": 0.6}
 CLIP_WIDTH, RCLIP_WIDTH, RCLIP_CONTEXT = 768, 512, 77
 RCLIP_FOLDER = "ViT-B-32-256-datacomp_s34b_b86k"
 
-# Loads CLIP, embeds a query, and prints the best of a file of vectors.
+# Loads CLIP, embeds a query, and prints the best match in a file of vectors.
 CLIP_QUERY = """
 import sys
 import numpy as np, torch
@@ -80,7 +80,7 @@ scores = np.load(vectors, mmap_mode="r") @ found[0].numpy()
 for place in np.argsort(-scores)[:10]:
     print(f"{scores[place]:.3f}", place)
 """
-# Fills rclip's database by rclip's own code.
+# Fills rclip's database with rclip's own code.
 RCLIP_FILL = """
 import sys
 from pathlib import Path
@@ -98,7 +98,7 @@ db.close()
 
 
 class Way(NamedTuple):
-    """A process: its name in the table, what is run, and what its environment has besides."""
+    """A process: its name in the table, its command, and its additional environment variables."""
 
     name: str
     command: list[str | Path]
@@ -107,7 +107,7 @@ class Way(NamedTuple):
 
 
 def run(way: Way, **environ: str) -> tuple[float, str]:
-    """Seconds from the start of the process to its end, and what it said on stderr."""
+    """Return the seconds from the start of the process to its end, and its stderr."""
     started = time.perf_counter()
     done = subprocess.run(
         way.command,
@@ -121,7 +121,7 @@ def run(way: Way, **environ: str) -> tuple[float, str]:
 
 
 def make_index(folder: IndexFolder, model: Model, count: int) -> IndexFolder:
-    """An index of so many random vectors as after a run, which also has measured its scale."""
+    """Make an index of random vectors in the state after a run, with its calibration."""
     encoder = load_encoder(model)
     chance = np.random.default_rng(0)
     paths = list(names(count))
@@ -141,7 +141,7 @@ def make_index(folder: IndexFolder, model: Model, count: int) -> IndexFolder:
 
 
 def searches(temporary: Path, title: str, model: Model, counts: list[int]) -> list[Way]:
-    """`nmm search` on an index of each size."""
+    """Return `nmm search` on an index of each size."""
     ways = []
     for count in counts:
         folder = make_index(IndexFolder(temporary / f"{title}-{count}"), model, count)
@@ -156,7 +156,7 @@ def searches(temporary: Path, title: str, model: Model, counts: list[int]) -> li
 
 
 def clip(temporary: Path, count: int) -> Way:
-    """A query with transformers' CLIP, of towers as large as Nomic's."""
+    """Return a query with transformers' CLIP, with encoders as large as Nomic's."""
     import torch
     from random_pair import weight_files
     from transformers import (
@@ -186,7 +186,7 @@ def clip(temporary: Path, count: int) -> Way:
 
 
 def rclip(temporary: Path, python: Path, count: int) -> Way:
-    """rclip's command, with random weights where it looks for its own."""
+    """Return rclip's command, with random weights in the place of its own."""
     import torch
     from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
@@ -209,7 +209,7 @@ def rclip(temporary: Path, python: Path, count: int) -> Way:
             return found
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch's exporter about itself
+        warnings.simplefilter("ignore")  # warnings of torch's exporter
         torch.onnx.export(
             Vectors().eval(),
             (torch.full((1, RCLIP_CONTEXT), 49407),),
@@ -220,7 +220,7 @@ def rclip(temporary: Path, python: Path, count: int) -> Way:
             external_data=False,
             verbose=False,
         )
-    # A text query opens no vision tower; that a file is there is looked at.
+    # A text query does not open the vision encoder, but rclip checks that the file exists.
     (folder / RCLIP_FOLDER / "visual.onnx").write_bytes(b"")
     _write_merges(folder / "tokenizer" / "bpe_simple_vocab_16e6.txt.gz")
     subprocess.run([python, "-c", RCLIP_FILL, folder, photos, str(count)], check=True)
@@ -229,7 +229,7 @@ def rclip(temporary: Path, python: Path, count: int) -> Way:
 
 
 def _write_merges(file: Path) -> None:
-    """As many merges as the vocabulary of CLIP has, in its file's form; they mean nothing."""
+    """Write a merges file for CLIP's tokenizer, with as many random merges as CLIP has."""
     import gzip
     from itertools import product
     from string import ascii_lowercase
@@ -241,7 +241,7 @@ def _write_merges(file: Path) -> None:
 
 
 def peers(temporary: Path, python: Path | None, count: int) -> list[Way]:
-    """Those that are installed; the others are named."""
+    """Return the installed peers, and report the others."""
     ways = []
     if importlib.util.find_spec("sentence_transformers"):
         ways.append(Way(SENTENCE, [sys.executable, "-c", SENTENCE], {}))
@@ -256,12 +256,12 @@ def peers(temporary: Path, python: Path | None, count: int) -> list[Way]:
 
 
 def print_times(ways: list[Way], rounds: int) -> dict[str, list[float]]:
-    """Time all by turns and print a row for each; the seconds of each round."""
+    """Time all ways in turn, print a row for each, and return the seconds of each round."""
     seconds: dict[str, list[float]] = {way.name: [] for way in ways}
     for number in range(rounds + 1):
         for way in ways:
             spent, _ = run(way)
-            if number:  # the first warms the page cache
+            if number:  # warms up the page cache
                 seconds[way.name].append(spent)
     print(f"\n{'whole processes, medians':36}{'s':>8}{'least':>8}{'- python':>10}")
     python = median(seconds[PLAIN])
@@ -274,7 +274,7 @@ def print_times(ways: list[Way], rounds: int) -> dict[str, list[float]]:
 
 
 def print_breakdown(ways: list[Way], rounds: int) -> None:
-    """Print what NMM_TIMING says of each, in milliseconds: medians by the name of a span."""
+    """Print the medians of NMM_TIMING for each way, in milliseconds, by name of span."""
     found: dict[tuple[str, ...], dict[str, list[float]]] = {}
     for _ in range(rounds):
         for way in ways:
@@ -295,7 +295,7 @@ def print_breakdown(ways: list[Way], rounds: int) -> None:
 
 
 def _in_order(paths: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Each below what it is in, and at the end what no span is about."""
+    """Sort each span below its parent; time outside all spans comes last."""
     last = [("in no span",), ("end",)]
     placed: list[tuple[str, ...]] = []
     for path in paths:
@@ -307,7 +307,7 @@ def _in_order(paths: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 
 def hand_on(seconds: dict[str, list[float]]) -> None:
-    """The figures for the table of all benches: each search beside each peer."""
+    """Report the figures for the main table: each search beside each peer."""
     for name in (HELP, VERSION):
         goal = f"<= {GOALS[name]} s"
         note(Figure(name, median(seconds[name]), "s", PLAIN, median(seconds[PLAIN]), goal=goal))
@@ -325,11 +325,13 @@ def hand_on(seconds: dict[str, list[float]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--pair", type=Path, metavar="DIR", help="by default, one is made")
-    parser.add_argument("--layers", type=int, default=12, help="of the pair that is made")
+    parser.add_argument("--pair", type=Path, metavar="DIR", help="generated by default")
+    parser.add_argument("--layers", type=int, default=12, help="of the generated pair")
     parser.add_argument("--counts", type=int, nargs="+", default=[3000, 100_000])
     parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--rclip", type=Path, metavar="PYTHON", help="that of a venv with rclip")
+    parser.add_argument(
+        "--rclip", type=Path, metavar="PYTHON", help="Python of a virtual environment with rclip"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         temporary = Path(name).resolve()

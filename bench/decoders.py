@@ -1,7 +1,7 @@
-"""What a JPEG of 24 megapixels costs before it comes to an encoder, and with what.
+"""Measure the time to decode a JPEG of 24 megapixels for an encoder, by decoder.
 
-Pillow, as nmm uses it, beside what else decodes JPEG at a fraction of its size; then threads
-beside processes. What is not installed is left out with a line.
+Compared are Pillow, as nmm uses it, and other decoders that can decode a JPEG at a fraction of its
+size; then threads and processes. A decoder that is not installed is reported in a line.
 
     pip install simplejpeg opencv-python-headless "pyvips[binary]"
     python bench/decoders.py [--rounds 3]
@@ -60,7 +60,7 @@ OTHERS = {"simplejpeg": simplejpeg, "cv2": opencv, "pyvips": libvips}
 
 
 def compare_decoders(path: Path, rounds: int) -> None:
-    """What can decode a JPEG of 24 megapixels, at full size and at an eighth, in one thread."""
+    """Compare decoders of a 24-megapixel JPEG, at full size and at an eighth, in one thread."""
     data = path.read_bytes()
 
     def pillow(size: int | None) -> None:
@@ -91,7 +91,7 @@ def compare_decoders(path: Path, rounds: int) -> None:
 
 
 def compare_pools(photo: Path, rounds: int) -> None:
-    """Decoding in threads, which share an interpreter, and in processes, which do not."""
+    """Compare decoding in threads, which share an interpreter, with processes, which do not."""
     paths = [photo] * (8 * available_cpus())
     cpus = available_cpus()
     with ThreadPoolExecutor(cpus) as threads, ProcessPoolExecutor(cpus) as processes:

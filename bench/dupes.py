@@ -1,21 +1,21 @@
-"""How well `nmm dupes` tells copies from others, by vectors, by hash and as it does; and its time.
+"""Measure how well `nmm dupes` finds duplicates, by vectors, by hash and by its rule; and its time.
 
     python bench/dupes.py [--folder DIR] [--no-emoji] [--sizes 10000 100000]
 
-DIR keeps the pictures and the indexes for the next run. The model is `mini`. `variants.py` says
-what copies are made of which pictures, and what they are told from; `emoji_set.py` what has to be
-installed for emoji. Printed are
+DIR keeps the images and the indexes for the next run. The model is `mini`. `variants.py` describes
+the copies and the hard negatives; `emoji_set.py` lists the packages required for emoji. Printed are
 
-- of each change, how many copies are found beside their original: by vectors alone (cosine 0.9),
-  by the hash alone (10 bits of 64, in any quarter turn), and by the rule in use, which the
-  constants of `nmm.index.analysis.dupes` are;
-- of pictures that are not of one another, how many pairs each rule takes for copies;
-- what the hash of the kept fingerprint is worth beside that of the whole image by imagehash;
-- which thresholds there were to choose from;
-- bursts that follow one another without a pause: frames that are in a group with another of
-  their burst, and groups that are of one burst;
-- how often the original is kept, of it and copies that are no larger, and what is kept else;
-- what proposing pairs takes among so many, and how many of the pairs by vectors it misses.
+- for each modification, the recall of copies: by vectors alone (cosine 0.9), by the hash alone (10
+  bits of 64, in any quarter turn), and by the rule in use, whose constants are in
+  `nmm.index.analysis.dupes`;
+- for pairs of different images, how many pairs each rule takes for copies;
+- the quality of the hash of the stored fingerprint, compared with imagehash on the whole image;
+- alternative thresholds;
+- for bursts that follow one another without a pause: frames that are in a group with another of
+  their burst, and groups that contain one burst only;
+- how often the original is kept, among it and copies that are no larger, and which file is kept
+  otherwise;
+- the time to propose pairs by collection size, and the share of the vector pairs that are missed.
 """
 
 from __future__ import annotations
@@ -62,20 +62,20 @@ DIMENSION = 384
 # Copies with more pixels than the original.
 LARGER = {"twice as wide", "framed"}
 RULES = ("vectors", "hash", "in use")
-# Bits and 1 less the correlation of brightness, to choose from.
+# Candidate thresholds: bits, and 1 minus the correlation of brightness.
 CHOICES = [(bits, brightness) for bits in (6, 8, 10, 12) for brightness in (0.03, 0.06, 0.1, 2.0)]
 
 Pairs = NDArray[np.int64]
-# Of pairs: bits that hashes differ by, and how far brightness and colours are apart.
+# Distances of pairs: bits of the hashes, brightness and colours.
 Measured = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
 
 
 class Set(NamedTuple):
-    """Pictures with what is known of each: original, change, subject.
+    """Images with what is known about each: original, modification, subject.
 
     Attributes:
         turned: Hashes by quarter turns, shape (n, 4, 64) bits.
-        whole: The hash of the whole image, by imagehash, shape (n, 64).
+        whole: Hashes of the whole images, by imagehash, shape (n, 64).
         links: Pairs that the rule in use takes for copies.
     """
 
@@ -90,7 +90,7 @@ class Set(NamedTuple):
 
 
 class Times(NamedTuple):
-    """Seconds that proposing pairs took among so many, and the part of pairs by vectors found."""
+    """Seconds to propose pairs in a collection of this size, and the recall of vector pairs."""
 
     hashed: float
     by_hash: float
@@ -141,7 +141,7 @@ def make(folder: Path, photos: int, emoji: bool) -> None:
 
 def read(index: Path, files: Path) -> Set:
     with open_collection(IndexFolder(index)) as collection:
-        # Of files of one content, as a few copies of flat pictures are, the first.
+        # For files with the same content, such as some copies of flat images, the first counts.
         places = first_of_each(collection)
         paths = [collection.files[place].path for place in places]
         contents = [collection.files[place].content for place in places]
@@ -175,14 +175,14 @@ def first_of_each(collection: FileCollection) -> list[int]:
 
 
 def bits_apart(found: Set, pairs: Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The bits that pairs are apart by in the best quarter turn, and this turn."""
+    """Return the Hamming distance of pairs in the best quarter turn, and that turn."""
     ones, others = pairs.T
     each = (found.turned[ones] != found.turned[others, :1]).sum(axis=2)
     return each.min(axis=1), each.argmin(axis=1)
 
 
 def judged(found: Set, pairs: Pairs) -> dict[str, NDArray[np.bool_]]:
-    """By rule, which pairs it takes for copies; the hash of the whole image as one more."""
+    """Return the pairs that each rule takes for copies, including the hash of the whole image."""
     ones, others = pairs.T
     in_use = [(min(pair), max(pair)) in found.links for pair in pairs.tolist()]
     whole = (found.whole[ones] != found.whole[others]).sum(axis=1) <= BITS
@@ -197,7 +197,7 @@ def judged(found: Set, pairs: Pairs) -> dict[str, NDArray[np.bool_]]:
 
 
 def copy_pairs(found: Set) -> tuple[Pairs, list[tuple[str, str]]]:
-    """Each copy with its original; and of what subject and change it is."""
+    """Return each copy with its original, its subject and its modification."""
     originals = {
         name: place for place, (name, change, _) in enumerate(found.names) if change == ORIGINAL
     }
@@ -210,7 +210,7 @@ def copy_pairs(found: Set) -> tuple[Pairs, list[tuple[str, str]]]:
 
 
 def other_pairs(found: Set) -> dict[str, Pairs]:
-    """Originals with one another, by what they are."""
+    """Return pairs of different originals, by subject."""
     by_subject = defaultdict(list)
     for place, (_, change, subject) in enumerate(found.names):
         if change == ORIGINAL:
@@ -269,7 +269,7 @@ def print_copies(found: Set) -> None:
 
 
 def print_choices(found: Set) -> None:
-    """What each pair of thresholds finds, of images that fill the same frame, and takes wrongly."""
+    """Print recall and false positives of each pair of thresholds, for images of the same frame."""
     pairs, _ = copy_pairs(found)
     others = other_pairs(found)
     print(f"\n{'bits and brightness distance, at most':38}{'recall %':>10}", end="")
@@ -301,7 +301,7 @@ def print_choices(found: Set) -> None:
 
 
 def passing(measured: Measured, most: int, brightness: float) -> NDArray[np.bool_]:
-    """Which pairs are within some thresholds, and within that of colours."""
+    """Return which pairs are within the thresholds, including the one for colours."""
     bits, grey, colours = measured
     passed: NDArray[np.bool_] = (
         (bits <= most) & (grey <= brightness) & (colours <= MAX_COLOUR_DISTANCE)
@@ -325,7 +325,7 @@ def print_bursts(folder: Path) -> None:
 
 
 def print_kept(folder: Path) -> None:
-    """How often the original is the best, of it and all copies of it that are no larger."""
+    """Print how often the original is chosen, among it and all copies that are no larger."""
     kept: Counter[str] = Counter()
     with open_collection(IndexFolder(folder / "index")) as collection:
         judge = KeeperSelector(collection)
@@ -345,7 +345,7 @@ def print_kept(folder: Path) -> None:
 
 
 def timed(count: int) -> Times:
-    """Propose pairs among so many images, a tenth of which are copies of others."""
+    """Time proposing pairs among so many images, a tenth of which are copies of others."""
     chance = np.random.default_rng(0)
     grey = chance.standard_normal((count, 16, 16), np.float32).cumsum(1).cumsum(2)
     vectors = chance.standard_normal((count, DIMENSION), np.float32)

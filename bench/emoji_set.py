@@ -1,14 +1,16 @@
-"""Colour emoji as labelled pictures: drawn from a font, with the words that Unicode gives them.
+"""Colour emoji as labelled images: drawn from a font, with the words that Unicode gives them.
 
-Three packages of Debian hold what is needed: the font (Noto Color Emoji, OFL), the names and
-subgroups (`emoji-test.txt` of Unicode), and the keywords (the annotations of CLDR). PyPI's
-`emoji` has the same names, but no keywords.
+Three Debian packages are required: the font (Noto Color Emoji, OFL), the names and subgroups
+(`emoji-test.txt` of Unicode), and the keywords (the annotations of CLDR). PyPI's `emoji` has the
+same names, but no keywords.
 
-A variant of skin tone is a picture of its own, and not an item of its own: what fits a query
-is its emoji without the tone. Variants of gender are items, for Unicode names them apart and
-they are drawn apart. Of every second emoji the picture has its name for a file name and for a
-caption (EXIF); those of the others are called IMG_0001.png and so on, and say nothing. So words
-alone can find half of what is right at most, and vectors alone never see a word.
+A skin tone variant is an image of its own, but not an item of its own: what matches a query is the
+emoji without the tone. Gender variants are items, because Unicode names them apart and they are
+drawn apart.
+
+Every second emoji has its name as file name and caption (EXIF); the others have meaningless names
+such as IMG_0001.png. Keyword search can therefore find at most half of the right items, and vector
+search never sees a word.
 """
 
 from __future__ import annotations
@@ -27,27 +29,27 @@ KEYWORDS = [
     for folder in ("annotations", "annotationsDerived")
 ]
 PACKAGES = "fonts-noto-color-emoji unicode-data unicode-cldr-core"
-# The size of the pictures in the font, and what is drawn on: its emoji are 136 by 128.
+# Size of the images in the font, and of the canvas: the emoji are 136 by 128.
 SIZE, CANVAS = 109, (136, 128)
 TONES = {chr(code) for code in range(0x1F3FB, 0x1F400)}
 PRESENTATION = "\ufe0f"
 IMAGE_DESCRIPTION = 0x010E
-# Groups whose pictures are signs, flags or parts; they are drawn, but nobody looks for them in
-# words that could be seen.
+# Groups of signs, flags or parts. They are drawn, but no query asks for them in words that can be
+# seen.
 SIGNS = {"Symbols", "Flags", "Component"}
 
 
 @dataclass(frozen=True)
 class Emoji:
-    """One picture.
+    """One image.
 
     Attributes:
-        characters: What is drawn.
-        item: The name without skin tones: what it is a picture of.
-        name: As Unicode gives it.
-        group, subgroup: Of Unicode's list.
-        keywords: Of CLDR.
-        captioned: Whether file name and caption say the name.
+        characters: The emoji's characters.
+        item: Name without skin tones: what the image shows.
+        name: Unicode's name.
+        group, subgroup: Its place in Unicode's list.
+        keywords: CLDR's keywords.
+        captioned: Whether file name and caption contain the name.
     """
 
     characters: str
@@ -60,7 +62,7 @@ class Emoji:
 
 
 def read_emoji() -> list[Emoji]:
-    """All emoji of Unicode's list."""
+    """Return all emoji of Unicode's list."""
     missing = [str(file) for file in (FONT, NAMES, *KEYWORDS) if not file.is_file()]
     if missing:
         sys.exit(f"{missing[0]} is missing.\nGet it with: apt install {PACKAGES}")
@@ -96,14 +98,14 @@ def _keywords() -> dict[str, frozenset[str]]:
 
 
 def _without_tone(name: str) -> str:
-    """A name without its tones: `waving hand: light skin tone` is a waving hand."""
+    """Return a name without tones: `waving hand: light skin tone` becomes `waving hand`."""
     head, colon, tail = name.partition(": ")
     kept = [part for part in tail.split(", ") if part and not part.endswith("skin tone")]
     return f"{head}{colon}{', '.join(kept)}" if kept else head
 
 
 def draw(folder: Path, emoji: list[Emoji]) -> dict[str, Emoji]:
-    """Draw all, as far as they are not there, and say by file name what each is."""
+    """Draw all that are missing, and return what each file shows."""
     from PIL import Image, ImageDraw, ImageFont, features
 
     if not features.check("raqm"):
@@ -115,7 +117,7 @@ def draw(folder: Path, emoji: list[Emoji]) -> dict[str, Emoji]:
         name = one.name.replace(":", "").replace("/", " ").replace(" ", "-")
         file = folder / (f"{name}.png" if one.captioned else f"IMG_{number:04}.png")
         if font.getlength(one.characters) > CANVAS[0]:
-            continue  # a sequence that this font does not have as one picture
+            continue  # a sequence without an image of its own in this font
         if not file.exists():
             picture = Image.new("RGBA", CANVAS)
             ImageDraw.Draw(picture).text((0, 0), one.characters, font=font, embedded_color=True)

@@ -1,4 +1,4 @@
-"""A tower of a Nomic pair in several engines, each with the threads that there are cores."""
+"""Run an encoder of a Nomic pair in several engines, each with one thread per core."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.runtime.devices import available_cpus
 
 CORES = available_cpus()
-# One thread each, as many at once as there are cores: images, or padded tokens, in one run.
+# One thread each, as many runs at once as there are cores. A run has so many images or padded
+# tokens.
 FEW = {VISION: 2, TEXT: 512}
 
 Run = Callable[[Feed], Floats]
@@ -38,14 +39,14 @@ Embed = Callable[[], Floats]
 
 
 class Bench:
-    """A tower, what it embeds, and the forms of it that engines take.
+    """An encoder, its inputs, and its forms for the engines.
 
     Args:
         model: The pair.
-        tower: File name of a compiled tower.
+        tower: File name of a compiled encoder.
         inputs: Pixels of each image, or token ids of each text.
-        own: Embeds all of them with nmm, by precision.
-        folder: For what is made here.
+        own: Embeds all inputs with nmm, by precision.
+        folder: Where converted models are written.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Bench:
         self.own, self.folder = own, folder
 
     def runs(self, size: int) -> Iterator[tuple[NDArray[np.intp], Feed]]:
-        """The inputs, so many images or padded tokens at once: which they are, and a feed."""
+        """Yield batches of so many images or padded tokens: the inputs' indices, and a feed."""
         lengths = np.array([len(one) for one in self.inputs])
         order = np.argsort(lengths, kind="stable")
         while len(order):
@@ -76,7 +77,7 @@ class Bench:
             yield rows, {"ids": ids, "mask": mask.astype(np.int64)}
 
     def embed(self, run: Run, size: int, at_once: int = 1) -> Embed:
-        """Embeds all inputs in runs of a size, several at once."""
+        """Embed all inputs in batches of a size, several at once."""
         runs = list(self.runs(size))
 
         def embed() -> Floats:
@@ -97,7 +98,7 @@ class Bench:
         return compiled_folder(self.model, precision) / self.tower
 
     def in_parts(self, precision: Precision = Precision.FP32) -> Path:
-        """The tower without ONNX Runtime's own operators for attention, which others lack."""
+        """Return the encoder without attention operators of ONNX Runtime, which others lack."""
         folder = self.folder / "parts"
         if not folder.exists():
             folder.mkdir()
@@ -116,13 +117,13 @@ class Bench:
         return int8
 
     def eager(self, size: int, *, bf16: bool = False, weights: bool = False) -> Embed:
-        """The definition; `weights`: they are bfloat16 beforehand."""
+        """Run the torch definition; `weights` converts them to bfloat16 beforehand."""
         tower = deepcopy(self.in_torch).bfloat16() if weights else self.in_torch
         return self.embed(partial(_in_torch, tower, bf16), size)
 
     def compiled_torch(self, size: int, *, bf16: bool = False) -> Embed:
         torch._dynamo.reset()
-        # Not of one shape each: lengths of texts differ, and so do last runs.
+        # Shapes vary: texts differ in length, and the last batch is smaller.
         tower = torch.compile(self.in_torch, dynamic=True)
         return self.embed(partial(_in_torch, tower, bf16), size)
 
@@ -134,7 +135,7 @@ class Bench:
         at_once: int = CORES,
         **settings: Any,
     ) -> Embed:
-        """A session with so many runs at once, which share the cores."""
+        """Open a session with so many runs at once, which share the cores."""
         session = open_session(file or self.compiled(), CORES // at_once, Settings(**settings))
         run = partial(_in_onnx, session)
         return self.embed(run, size or FEW[self.tower], at_once)
@@ -149,7 +150,7 @@ class Bench:
         return self.onnx(file)
 
     def openvino(self, file: Path, precision: str = "f32", *, streams: int = CORES) -> Embed:
-        """Streams share the cores; one is what OpenVINO's hint for latency makes."""
+        """Open a model in OpenVINO. Streams share the cores; one stream is its hint for latency."""
         import openvino
 
         kind = "THROUGHPUT" if streams > 1 else "LATENCY"
@@ -163,7 +164,7 @@ class Bench:
                 "INFERENCE_PRECISION_HINT": precision,
             },
         )
-        # Its own queue: from several Python threads at once, requests were seen to lock each other.
+        # Its own queue: requests from several Python threads at once have been seen to deadlock.
         queue = openvino.AsyncInferQueue(compiled, streams)
         runs = list(self.runs(FEW[self.tower] * (2 if streams == 1 else 1)))
 
@@ -196,7 +197,7 @@ def _in_onnx(session: Any, feed: Feed) -> Floats:
 
 
 def _replace_blocks(file: Path) -> None:
-    """Divide by a token's scale, then quantize by 1, which is slower, but known everywhere."""
+    """Divide by a token's scale, then quantize by 1: slower, but supported by all engines."""
     import onnx
     from onnx import helper, numpy_helper
 
@@ -219,13 +220,13 @@ def _replace_blocks(file: Path) -> None:
 
 
 class Settings(NamedTuple):
-    """How a session is opened; by default, as nmm opens it."""
+    """Settings of a session; the defaults are nmm's."""
 
     level: str = "ORT_ENABLE_ALL"
     disabled: tuple[str, ...] = ("SkipLayerNormFusion",)
     pattern: bool = False
     arena: bool = True
-    exact: bool = False  # an arena that grows by what is asked for, not by powers of two
+    exact: bool = False  # the arena grows by the requested size, not by powers of two
     spinning: bool = False
 
 

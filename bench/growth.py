@@ -1,7 +1,7 @@
-"""How an index grows: what a file costs when there are few and many, in time and memory.
+"""Measure the cost per file, in time and memory, as an index grows.
 
-The index is filled with random vectors, whose number counts here and not what is in them;
-what is measured is the installed command, with `mini`.
+The index is filled with random vectors, because only their number matters here. The measured
+command is the installed one, with `mini`.
 
     python bench/growth.py
 """
@@ -49,12 +49,12 @@ WORDS = [
 
 
 def names(count: int) -> Iterator[str]:
-    """Paths of files, some hundred to a folder."""
+    """Return file paths, some hundred per folder."""
     return (f"{n // FILES_PER_FOLDER:04}/{n:07}.txt" for n in range(count))
 
 
 def make_files(root: Path, count: int, seed: int) -> None:
-    """Texts of one passage, no two alike."""
+    """Write texts of one passage each, all different."""
     chance = np.random.default_rng(seed)
     for name in names(count):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def make_files(root: Path, count: int, seed: int) -> None:
 
 
 def fill(folder: IndexFolder, root: Path, count: int) -> None:
-    """An index of so many files below a root, there or not, each with a vector."""
+    """Make an index of so many files below a root, with a vector each. The files need not exist."""
     encoder = load_encoder(MINI)
     chance = np.random.default_rng(0)
     with open_for_writing(folder) as writer:
@@ -95,10 +95,10 @@ def add(
 
 
 def index(folder: IndexFolder, *arguments: str | Path) -> tuple[dict[str, float], float]:
-    """Run `nmm index`: its summary, and the peak of its memory in MB."""
+    """Run `nmm index`, and return its summary and its peak memory in MB."""
     command = [NMM, "index", "--json", "-q", *arguments]
     environ = {**os.environ, "NMM_INDEX": str(folder.path), "HF_HUB_OFFLINE": "1"}
-    # A process of its own, for the peak of all children is the greatest of any of them.
+    # A process of its own, because the reported peak is the maximum over all children.
     code = (
         "import resource, subprocess, sys\n"
         "done = subprocess.run(sys.argv[1:], check=True, stdout=subprocess.PIPE, text=True)\n"
@@ -117,11 +117,11 @@ def index(folder: IndexFolder, *arguments: str | Path) -> tuple[dict[str, float]
 
 
 def unchanged(temporary: Path, count: int) -> None:
-    """A second run over files that are as they were."""
+    """Measure a second run over unchanged files."""
     root, folder = temporary / "files", IndexFolder(temporary / "unchanged")
     make_files(root, count, seed=0)
     fill(folder, root.resolve(), count)
-    index(folder)  # measures what follows from the vectors, once
+    index(folder)  # computes the derived data, once
     summary, peak = index(folder)
     assert summary["unchanged"] == count, summary
     print(f"\nsecond run over {count:,} unchanged files: {summary['seconds']:.1f} s, {peak:.0f} MB")
@@ -131,14 +131,14 @@ def unchanged(temporary: Path, count: int) -> None:
 
 
 def adding(temporary: Path, sizes: list[int], count: int, rounds: int) -> None:
-    """The same files added to indexes of several sizes, in turn; medians over the rounds."""
+    """Add the same files to indexes of several sizes, in turn; print medians over the rounds."""
     more = temporary / "more"
     make_files(more, count, seed=1)
     filled = {size: IndexFolder(temporary / f"of-{size}") for size in sizes}
     for size, folder in filled.items():
         if size:
             fill(folder, Path("/nowhere"), size)
-    index(IndexFolder(temporary / "warm"), more, "--model", "mini")  # opens what is cached
+    index(IndexFolder(temporary / "warm"), more, "--model", "mini")  # fills the caches
     runs = [
         [add_to(folder, size, more, count) for size, folder in filled.items()]
         for _ in range(rounds)
@@ -154,7 +154,7 @@ def adding(temporary: Path, sizes: list[int], count: int, rounds: int) -> None:
 
 
 def add_to(folder: IndexFolder, size: int, more: Path, count: int) -> tuple[float, float]:
-    """Milliseconds a file in a copy of an index, and megabytes of files that are written again."""
+    """Return milliseconds per file added to a copy of an index, and megabytes rewritten."""
     copy = IndexFolder(folder.path.with_name("copy"))
     if size:
         shutil.copytree(folder.path, copy.path)
@@ -167,7 +167,7 @@ def add_to(folder: IndexFolder, size: int, more: Path, count: int) -> tuple[floa
 
 
 def memory(temporary: Path, counts: list[int]) -> None:
-    """Peaks of memory by the number of files of a first run."""
+    """Print peak memory by the number of files of a first run."""
     print("\nfirst run over texts\n           files      peak")
     peaks = []
     for count in counts:

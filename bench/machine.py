@@ -1,4 +1,4 @@
-"""What a bench ran on, a line each: the machine, the versions of what counts, absent peers."""
+"""Describe what a benchmark ran on, in a line each: machine, versions, missing peers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nmm.index.encoders.runtime.devices import available_cpus
 
-# Those that make products of matrices faster: of x86 as Linux names them, then of ARM.
+# Instruction sets that speed up matrix products: x86 by Linux's names, then ARM.
 INSTRUCTIONS = [
     "avx2",
     "avx512f",
@@ -43,7 +43,7 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def machine() -> str:
-    """The processor, its instructions, memory, system and Python."""
+    """Return processor, instruction sets, memory, system and Python."""
     parts = [
         processor(),
         f"{available_cpus()} cores usable",
@@ -65,7 +65,7 @@ def processor() -> str:
 
 
 def instructions() -> str:
-    """The sets that count, as far as the system tells."""
+    """Return the relevant instruction sets that the system reports."""
     has = set((_cpuinfo("flags") or _cpuinfo("Features")).split())
     return " ".join(name for name in INSTRUCTIONS if name in has)
 
@@ -77,7 +77,7 @@ def _cpuinfo(field: str) -> str:
 
 
 def memory() -> float:
-    """Gigabytes; 0 where Python has no name for them, as on Windows."""
+    """Return the memory in gigabytes; 0 where Python cannot tell it, as on Windows."""
     if not hasattr(os, "sysconf"):
         return 0.0
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
@@ -93,7 +93,7 @@ def system() -> str:
 
 
 def versions() -> str:
-    """Of nmm, what it computes with, and the peers, with those that are not there."""
+    """Return the versions of nmm, its numeric libraries and the peers, and the missing peers."""
     from PIL import features
 
     found = [f"{name} {has}" for name in (*PACKAGES, *peers()) if (has := _version(name))]
@@ -103,12 +103,12 @@ def versions() -> str:
 
 
 def absent_peers() -> list[str]:
-    """The packages of the extra `bench` that are not installed."""
+    """Return the packages of the extra `bench` that are not installed."""
     return [name for name in peers() if not _version(name)]
 
 
 def peers() -> list[str]:
-    """The packages of the extra `bench`."""
+    """Return the packages of the extra `bench`."""
     found = (re.fullmatch(r"([\w.-]+).*extra == .bench.", line) for line in requires("nmm") or [])
     return [one[1] for one in found if one]
 

@@ -1,14 +1,14 @@
-"""What lays out `nmm map`, how true its picture is, and how smoothly its page moves.
+"""Measure the layout of `nmm map`, its quality, and the frame rate of its page.
 
-Vectors are generated: of images and texts about the same subjects, which lie in groups within
-groups, with a gap between the kinds as in models that were trained with pairs. Each way to lay
-them out runs in a process of its own, with its imports, as a command does. Printed are its time,
-how many of the ten nearest vectors are among the ten nearest points, how far it can be trusted
-(Venna and Kaski), and how well it mixes the kinds (1 is chance), with the gap and with it closed.
+Vectors are generated: images and texts about the same subjects, in clusters within clusters, with a
+modality gap as in models trained on pairs. Each layout method runs in a process of its own and
+includes its imports, as a command does. Printed are its time, how many of the ten nearest vectors
+are among the ten nearest points, its trustworthiness (Venna and Kaski), and how well it mixes the
+kinds (1 is chance), with the gap and with it closed.
 
-Then a page of so many points, with thumbnails, is moved about and zoomed in a headless Chromium
-without a graphics card, and its frames are counted: as it draws them, with fewer points where
-frames take long, and with all points in each.
+Then a page of so many points with thumbnails is panned and zoomed in a headless Chromium without a
+graphics card, and its frames are counted: as the page draws them, with fewer points where frames
+are slow; and with all points in each frame.
 
     python bench/map.py [--sizes 1000 10000] [--large 100000] [--points 100000]
 """
@@ -43,7 +43,7 @@ sys.path.append(str(Path(__file__).parent.parent / "tests"))
 QUICK = "--sizes 300 --large 600 --points 2000 --seconds 0.5"
 DIMENSION = 384
 SUBJECTS, PARTS = 24, 6
-# How far vectors of a part, parts of a subject, and the kinds are from each other.
+# Distances of vectors within a part, of parts of a subject, and of the kinds.
 WITHIN, BETWEEN, GAP = 0.8, 0.7, 0.9
 SEED = 0
 NAMES = ("boats", "gardens", "cats", "bread", "rockets", "walls", "books", "coffee", "mountains")
@@ -57,7 +57,7 @@ def units(vectors: NDArray[np.floating]) -> Floats:
 
 
 def collection(count: int, seed: int = SEED) -> tuple[Floats, list[Kind], NDArray[np.int64]]:
-    """So many unit vectors, the kind of each and the subject of each; every other is of a text."""
+    """Return unit vectors with the kind and subject of each; every second one belongs to a text."""
     chance = np.random.default_rng(seed)
     subjects = units(chance.standard_normal((SUBJECTS, 1, DIMENSION)))
     apart = units(chance.standard_normal((SUBJECTS, PARTS, DIMENSION)))
@@ -85,7 +85,7 @@ NEEDS = {"PCA": "numpy", "PaCMAP": "pacmap", "UMAP": "umap"}
 
 
 def lay_out(way: str, count: int) -> dict[str, float]:
-    """Lay out so many vectors one way, in this process: its time, and how true it is."""
+    """Lay out so many vectors in one way, in this process; return its time and quality."""
     raw, kinds, _ = collection(count)
     vectors = remove_modality_gap(raw, kinds)
     started = time.perf_counter()
@@ -95,7 +95,7 @@ def lay_out(way: str, count: int) -> dict[str, float]:
 
 
 def quality(vectors: Floats, points: Floats, kinds: list[Kind]) -> dict[str, float]:
-    """How true a picture is of vectors."""
+    """Return the quality of a layout."""
     sample = 1000 if len(vectors) <= 20_000 else 200
     return {
         "kept": neighbour_preservation(vectors, points, sample=sample),
@@ -105,7 +105,7 @@ def quality(vectors: Floats, points: Floats, kinds: list[Kind]) -> dict[str, flo
 
 
 def apart(way: str, count: int) -> dict[str, float]:
-    """The same in a process of its own."""
+    """Do the same in a process of its own."""
     command = [sys.executable, "-W", "ignore", __file__, "--way", way, "--count", str(count)]
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -120,7 +120,7 @@ def projections(sizes: list[int], large: int) -> None:
     for way in set(WAYS) - set(there):
         left_out(way, "it is not installed")
     for way in there:
-        apart(way, 200)  # both compile code once for the machine
+        apart(way, 200)  # both compile code, once per machine
     print(f"{'files':>8}  {'':8}     time   kept  trusted  mixing")
     for count in sizes:
         found = {way: apart(way, count) for way in there}
@@ -153,7 +153,7 @@ def print_row(count: int, way: str, found: dict[str, float]) -> None:
 
 
 def gaps(count: int) -> None:
-    """How far the kinds are mixed in the picture, with the gap and without."""
+    """Print how well the kinds mix in the layout, with the gap and without."""
     vectors, kinds, subjects = collection(count)
     print(f"\nmixing of {count:,}, 1 is chance; and neighbours of the same subject")
     shares = []
@@ -175,7 +175,7 @@ def gaps(count: int) -> None:
 
 
 def generated_map(count: int) -> tuple[list[Item], FileMap, dict[int, str]]:
-    """A map of so many files, in groups of points, without a projection; and their passages."""
+    """Return a map of so many files, in random clusters of points, and their passages."""
     chance = np.random.default_rng(SEED)
     middles = chance.uniform(-0.85, 0.85, (SUBJECTS, 2))
     group = np.sort(chance.integers(0, SUBJECTS, count))
@@ -201,7 +201,7 @@ def generated_map(count: int) -> tuple[list[Item], FileMap, dict[int, str]]:
 
 
 def write_generated(count: int, folder: Path) -> tuple[Path, float]:
-    """The page of a generated map, with thumbnails of real files; and how long that took."""
+    """Write the page of a generated map with thumbnails of real files; return how long it took."""
     from PIL import Image
 
     from nmm.cli.render.html.map_page import MapPage
@@ -222,7 +222,7 @@ def write_generated(count: int, folder: Path) -> tuple[Path, float]:
     return page, time.perf_counter() - started
 
 
-# Pans along a circle and zooms in and out, a step a frame, for so many milliseconds.
+# Pans along a circle and zooms in and out, a step per frame, for so many milliseconds.
 MOVING = """
 (() => {
   const { view, moved, frames } = nmmMap;
@@ -241,18 +241,18 @@ MOVING = """
 })()
 """
 
-# Has all points drawn, however long that takes.
+# Draws all points, however long that takes.
 WHOLE = "{ const pace = nmmMap.pace(); pace.most = pace.count; pace.took = () => {}; }"
 
 
 class Frames(NamedTuple):
-    """How a page moves.
+    """How smoothly a page moves.
 
     Attributes:
-        opening: Seconds that it takes to open.
-        rate: Frames a second while it is panned and zoomed.
-        drawn: Points of a frame then, in the end: fewer where frames are slow.
-        whole: Frames a second with all points in each.
+        opening: Seconds until it is open.
+        rate: Frames per second while it is panned and zoomed.
+        drawn: Points per frame at the end: fewer where frames are slow.
+        whole: Frames per second with all points in each.
     """
 
     opening: float
@@ -262,7 +262,7 @@ class Frames(NamedTuple):
 
 
 def frame_rate(page: Path, seconds: float) -> Frames:
-    """Move a page in a browser without a graphics card."""
+    """Pan and zoom a page in a browser without a graphics card."""
     from chromium import browser
 
     with browser() as opened:
@@ -284,7 +284,7 @@ def frame_rate(page: Path, seconds: float) -> Frames:
 
 
 def wait(is_so: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until something holds; an error of a page that is not ready is no answer."""
+    """Wait until a condition holds; errors of a page that is not ready do not count."""
     ends = time.monotonic() + seconds
     while True:
         try:
@@ -324,7 +324,7 @@ def pages(counts: list[int], seconds: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000])
-    parser.add_argument("--large", type=int, default=100_000, help="of the chosen one alone")
+    parser.add_argument("--large", type=int, default=100_000, help="for the method in use only")
     parser.add_argument("--points", type=int, default=100_000, help="of the page")
     parser.add_argument("--seconds", type=float, default=5, help="to move the page")
     parser.add_argument("--only", choices=["projections", "gaps", "pages"])

@@ -1,16 +1,16 @@
-"""How much memory `nmm index` and `nmm search` take at most, whatever the collection.
+"""Measure the peak memory of `nmm index` and `nmm search`, by size of the collection.
 
-A process is watched from start to end: its resident memory at its highest (as the kernel counts
-it), and of that what is its own and no file's (from /proc, ten times a second, so on Linux only).
-Weights and vectors are mapped files: they count in the first, and can be dropped at any time.
+A process is watched from start to end: its peak resident memory (as counted by the kernel), and the
+anonymous part of it (from /proc, ten times per second, so on Linux only). Weights and vectors are
+memory-mapped files: they count in the first figure only, and the kernel can drop them at any time.
 
 - `nmm index` with a full-size pair, over photos of 24 megapixels (JPEG, PNG, HEIC), over few and
   many small photos, and over texts, some of them large;
 - `nmm search`, once and with queries on its standard input, over indexes of several sizes
   (`bench/collection.py`);
-- what others hold: the same pair in torch, and all vectors in one numpy array, as rclip has them.
+- for comparison: the same pair in torch, and all vectors in one NumPy array, as in rclip.
 
-The pair is random, made if none is given.
+The pair has random weights and is generated unless `--pair` names one.
 
     pip install sentence-transformers
     python bench/memory.py [--pair DIR] [--small 100 400] [--vectors 10000 100000 1000000]
@@ -46,8 +46,8 @@ QUICK = "--layers 1 --only search --vectors 1000"
 GOALS = {"index": 2.5, "search": 1.0}  # GB
 QUERIES = 30
 
-# Prints the highest resident memory of a command that it runs, in KB: a process of its own, for
-# the kernel tells only the greatest of all children.
+# Runs a command and prints its peak resident memory, in KB. It is a process of its own, because the
+# kernel reports the maximum over all children.
 PEAK = """
 import resource, subprocess, sys
 started = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
@@ -85,7 +85,7 @@ for _ in range(3):
 
 
 class Memory(NamedTuple):
-    """Memory of a process, in GB: the highest in all, and the highest of its own."""
+    """Memory of a process in GB: the peak in total, and the peak of its anonymous part."""
 
     resident: float
     own: float
@@ -108,18 +108,18 @@ def watch(command: Sequence[str | Path], stdin: bytes = b"") -> Memory:
         status = Path(f"/proc/{int(process.stdout.readline())}/status")
         own = 0
         while process.poll() is None:
-            with suppress(OSError):  # it has ended
+            with suppress(OSError):  # the process has ended
                 if found := re.search(r"RssAnon:\s+(\d+)", status.read_text()):
                     own = max(own, int(found[1]))
             time.sleep(0.1)
         resident = int(process.stdout.read())
     assert process.returncode == 0, command
-    unit = 1e9 if sys.platform == "darwin" else 1e6  # bytes there, kilobytes elsewhere
+    unit = 1e9 if sys.platform == "darwin" else 1e6  # bytes on macOS, kilobytes elsewhere
     return Memory(resident / unit, own / 1e6, time.perf_counter() - started)
 
 
 def row(what: str, found: Memory, goal: str = "", beside: tuple[str, Memory] | None = None) -> None:
-    """Print what a process took, and note it."""
+    """Print the memory of a process, and report it."""
     print(f"{what:44}{found.resident:7.2f} GB{found.own:7.2f} GB{found.seconds:8.1f} s", flush=True)
     aim = f"<= {GOALS[goal]} GB" if goal else ""
     if beside:
@@ -131,7 +131,7 @@ def row(what: str, found: Memory, goal: str = "", beside: tuple[str, Memory] | N
 
 
 def write_texts(folder: Path, pages: int, kilobytes: int) -> None:
-    """Texts of a page each, and a large one."""
+    """Write texts of a page each, and a large one."""
     folder.mkdir(parents=True)
     for number in range(pages):
         (folder / f"{number}.txt").write_text("\n\n".join(passages(4, number)), "utf-8")
@@ -140,7 +140,7 @@ def write_texts(folder: Path, pages: int, kilobytes: int) -> None:
 
 
 def collections(root: Path, small: Sequence[int]) -> dict[str, Path]:
-    """Folders of generated files, by what they are called in the table."""
+    """Return folders of generated files, by their name in the table."""
     large, texts = root / "large", root / "texts"
     for form, count in (("JPEG", 16), ("PNG", 4), ("HEIF", 4)):
         write_photos(large / form, count, 24, form)
@@ -154,7 +154,7 @@ def collections(root: Path, small: Sequence[int]) -> dict[str, Path]:
 
 
 def indexing(pair: Path, root: Path, small: Sequence[int]) -> None:
-    """`nmm index`, beside torch with the same towers."""
+    """Measure `nmm index`, beside torch with the same encoders."""
     arguments = [Path(__file__).parent, pair, root / "peer"]
     name = "torch, both towers of the pair"
     theirs = watch([sys.executable, "-c", TORCH, *arguments])
@@ -166,7 +166,7 @@ def indexing(pair: Path, root: Path, small: Sequence[int]) -> None:
 
 
 def searching(model: Model, root: Path, sizes: Sequence[int]) -> None:
-    """`nmm search`, beside all vectors in an array."""
+    """Measure `nmm search`, beside all vectors in an array."""
     encoder = load_encoder(model, workload=Workload.SINGLE_QUERY)
     lines = "".join(f"{query}\n" for query in queries(QUERIES)).encode()
     for count in sizes:
@@ -182,8 +182,8 @@ def searching(model: Model, root: Path, sizes: Sequence[int]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--pair", type=Path, metavar="DIR", help="by default, one is made")
-    parser.add_argument("--layers", type=int, default=12, help="of the pair that is made")
+    parser.add_argument("--pair", type=Path, metavar="DIR", help="generated by default")
+    parser.add_argument("--layers", type=int, default=12, help="of the generated pair")
     parser.add_argument("--small", type=int, nargs="*", default=[100, 400], help="small photos")
     parser.add_argument("--vectors", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--only", choices=GOALS)
@@ -197,7 +197,7 @@ def main() -> None:
             write_pair(pair, arguments.layers)
             os.environ["NMM_CACHE"] = str(root / "cache")
         model = model_in_folder(pair)
-        load_encoder(model)  # which compiles it
+        load_encoder(model)  # compiles the model
         print(f"{'':44}{'peak':>10}{'its own':>10}{'seconds':>10}")
         if arguments.only != "search":
             indexing(pair, root, arguments.small)

@@ -1,19 +1,19 @@
-"""How well `mini` finds pictures by their captions, and how fair one list is to both kinds.
+"""Measure how well `mini` finds images by their captions, and how fair one list is to both kinds.
 
     python bench/mini.py [FOLDER] [--pictures 100]
 
-FOLDER holds captioned pictures: X.png beside X.txt, whose first line is the caption. By
-default it is that of Debian's package tuxpaint-stamps-default. Two things are printed.
+FOLDER holds captioned images: X.png beside X.txt, whose first line is the caption. The default is
+the folder of Debian's package tuxpaint-stamps-default. Two tables are printed.
 
-Recipes: each distinct caption is a query, and the rank is that of the first picture with
-that caption. Beside the recipe in use stand that of the paper (ConSE; Norouzi et al., 2013)
-and what a random order would give.
+Recipes: each distinct caption is a query, and its rank is that of the first image with that
+caption. The recipe in use is compared with that of the paper (ConSE; Norouzi et al., 2013) and with
+a random order.
 
-Mixed lists: pictures and texts are ranked together, by cosine and by two scales. The texts
-are the sample data and the documentation of numpy, without the summary lines, which are the
-queries. MRR is the mean of 1 / rank of the right item, among its own kind and in the mixed
-list; the last column is how many of the first ten are pictures for queries about neither.
-The second table is of the same vectors with a modality gap, as jointly trained models have.
+Mixed lists: images and texts are ranked together, by cosine and with two calibrations. The texts
+are the sample data and the documentation of numpy; its summary lines are removed and used as
+queries. MRR is the mean of 1 / rank of the right item, among its own kind and in the mixed list.
+The last column is how many of the first ten are images, for queries about neither. The second table
+uses the same vectors with a modality gap, as in jointly trained models.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 BATCH = 8
 # Of a page of documentation, about what a chunk holds.
 PASSAGE = 600
-# What is added to every vector, along an axis of its own, to make a modality gap: to texts
-# and queries, and off images.
+# Added to every vector to make a modality gap, along an axis of its own: added to texts and
+# queries, subtracted from images.
 GAP = 0.7
 
 SCALES: dict[str, Callable[[Floats], Calibration]] = {
@@ -65,14 +65,14 @@ SCALES: dict[str, Callable[[Floats], Calibration]] = {
 
 
 class Collection(NamedTuple):
-    """Unit vectors of everything that is ranked, and of what it is ranked for.
+    """Unit vectors of all ranked items and of all queries.
 
     Attributes:
-        images: The pictures.
+        images: The images.
         texts: The passages.
         captions: One query for each distinct caption.
-        is_right: Of shape (captions, images).
-        summaries: Queries; the first passages are the right ones, in this order.
+        is_right: Relevance, shape (captions, images).
+        summaries: Queries; their right items are the first passages, in this order.
         neutral: Queries about neither.
     """
 
@@ -122,7 +122,7 @@ def main() -> None:
 
 
 def captioned(folder: Path) -> list[tuple[Path, str]]:
-    """Pictures with their captions."""
+    """Return images with their captions."""
     pairs = []
     for text in sorted(folder.rglob("*.txt")):
         picture = text.with_suffix(".png")
@@ -133,7 +133,7 @@ def captioned(folder: Path) -> list[tuple[Path, str]]:
 
 
 def documentation() -> list[tuple[str, str]]:
-    """Summary and passage of each page of numpy's documentation that is long enough."""
+    """Return summary and passage of each page of numpy's documentation that is long enough."""
     pages = {}
     for name in sorted(dir(np)):
         page = inspect.getdoc(getattr(np, name)) or ""
@@ -147,7 +147,7 @@ def documentation() -> list[tuple[str, str]]:
 
 
 def sample_passages(encoder: OnnxEncoder) -> Iterator[str]:
-    """The chunks of the sample data's texts."""
+    """Return the chunks of the sample texts."""
     chunking = Chunking(encoder.tokenizer, MINI.chunk, overlap=0)
     for file in sorted(p for p in SAMPLE_DATA.rglob("*") if p.is_file()):
         units = hash_file(file).read(UnitRequest(MINI.image.side, MAX_PIXELS, chunking)).units
@@ -155,7 +155,7 @@ def sample_passages(encoder: OnnxEncoder) -> Iterator[str]:
 
 
 def embed_by_recipes(files: Sequence[Path]) -> dict[str, Floats]:
-    """The vectors of pictures by each recipe, that in use first."""
+    """Return the vectors of images by each recipe, the one in use first."""
     import torch
     from torch.nn.functional import normalize
 
@@ -206,24 +206,24 @@ def print_recipes(
 
 
 def chance(is_right: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Recall at 1, 2, 3, … of a random order."""
+    """Return recall at 1, 2, 3, … of a random order."""
     total = is_right.shape[1]
     wrong = total - is_right.sum(1, keepdims=True)
     seen = np.arange(total)
-    # All of those seen are wrong: a product of chances, one for each place.
+    # The probability that all items seen are wrong: a product over ranks.
     missed = np.maximum((wrong - seen) / (total - seen), 0).cumprod(1)
     found: NDArray[np.float64] = 1 - missed.mean(0)
     return found
 
 
 def best_right(scores: Floats, is_right: NDArray[np.bool_]) -> Floats:
-    """The best score of a right item for each query, (queries, 1)."""
+    """Return the best score of a right item for each query, shape (queries, 1)."""
     best: Floats = np.where(is_right, scores, -np.inf).max(1, keepdims=True)
     return best
 
 
 def rank(right: Floats, *lists: Floats) -> NDArray[np.int64]:
-    """Where a score (queries, 1) stands among those of lists (queries, items), from 1."""
+    """Return the rank of a score (queries, 1) among those of lists (queries, items), from 1."""
     above: NDArray[np.int64] = sum(((scores > right).sum(1) for scores in lists), np.int64(1))
     return above
 
@@ -252,7 +252,7 @@ def print_mixed(title: str, c: Collection) -> None:
 def both(
     c: Collection, queries: Floats, of_images: Calibration, of_texts: Calibration
 ) -> tuple[Floats, Floats]:
-    """Scores of images and of texts for queries."""
+    """Return scores of images and of texts for queries."""
     images = (queries @ c.images.T - of_images.median) / of_images.spread
     texts = (queries @ c.texts.T - of_texts.median) / of_texts.spread
     return images, texts
@@ -263,7 +263,7 @@ def mrr(alone: NDArray[np.int64], mixed: NDArray[np.int64]) -> str:
 
 
 def gapped(c: Collection) -> Collection:
-    """The same vectors, images and texts pushed apart."""
+    """Return the same vectors with images and texts pushed apart."""
 
     def push(vectors: Floats, gap: float) -> Floats:
         longer = np.hstack([vectors, np.full((len(vectors), 1), gap, np.float32)])

@@ -1,15 +1,17 @@
-"""What runs the towers of a Nomic pair: how near its vectors are, how fast, what opening costs.
+"""Measure the encoders of a Nomic pair: accuracy, speed, and the cost of opening them.
 
-The pair is of full size and random, made if none is given. In one run:
+The pair has full size and random weights, and is generated unless `--pair` names one. One run
+measures
 
-- its definition in torch, ONNX Runtime in fp32 and in int8, and a peer: of the text tower,
-  sentence-transformers with transformers' own implementation and the same weights; of the
-  vision tower, which transformers has not, the nearest of its size, CLIP's ViT-B/16;
-- the seconds and memory that opening a session takes, with its weights repacked and as they
-  lie on disk, and the first run after it (from /proc, so on Linux only).
+- its torch definition, ONNX Runtime in fp32 and in int8, and a peer. The peer of the text encoder
+  is sentence-transformers with transformers' own implementation and the same weights. transformers
+  does not implement the vision encoder; its peer is the model closest in size, CLIP's ViT-B/16;
+- the seconds and memory that opening a session takes, with its weights repacked and as they are on
+  disk, and the first run after it (from /proc, so on Linux only).
 
-What is compared is timed in turn, several times over. Rates are medians, and so are ratios,
-over the rounds, for a machine's speed drifts. Differences and cosines are to the first row.
+The ways of one table are timed in turn over several rounds. Rates and ratios are medians over the
+rounds, because the speed of a machine drifts. Differences and cosines are relative to the first
+row.
 
     pip install '.[bench]'
     python bench/models.py [--pair DIR] [--photos 16] [--texts 96] [--rounds 3]
@@ -56,12 +58,12 @@ SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
-# What a run of a tower takes, by the names of its inputs.
+# The inputs of one run, by name.
 Feed = Mapping[str, NDArray[Any]]
 
 
 class Way(NamedTuple):
-    """One way to embed all inputs, and whether its weights are those of the others."""
+    """One way to embed all inputs, and whether it uses the same weights as the others."""
 
     name: str
     embed: Callable[[], Floats]
@@ -69,7 +71,7 @@ class Way(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What came out: items a second, seconds of each round, and vectors, near to the first's."""
+    """The result: items per second, seconds of each round, vectors, and how close they are."""
 
     name: str
     rate: float
@@ -79,7 +81,7 @@ class Row(NamedTuple):
 
 
 def photos(count: int) -> list[Image.Image]:
-    """Crops of the sample photos."""
+    """Return crops of the sample photos."""
     chance = random.Random(0)
     files = sorted((SAMPLE_DATA / "photos").glob("*.jpg"))
     crops = []
@@ -99,8 +101,8 @@ def paragraphs(count: int) -> list[str]:
 
 
 def compare(title: str, unit: str, ways: Sequence[Way], rounds: int) -> list[Row]:
-    """A row for each way, printed: its vectors and speed, against the first's and the last's."""
-    vectors = [way.embed() for way in ways]  # which warms them up
+    """Print a row per way: vectors are compared with the first's, speed with the last's."""
+    vectors = [way.embed() for way in ways]  # warms them up
     seconds: list[list[float]] = [[] for _ in ways]
     for _ in range(rounds):
         for way, spent in zip(ways, seconds, strict=True):
@@ -131,7 +133,7 @@ def beside(what: str, unit: str, ours: Row, theirs: Row, goal: str = "") -> Figu
 
 
 def note_rates(what: str, unit: str, rows: Sequence[Row], peer: Row | None) -> None:
-    """Hand on fp32 and int8 beside plain torch, the nearness of int8, and fp32 beside a peer."""
+    """Report fp32 and int8 relative to torch, the accuracy of int8, and fp32 relative to a peer."""
     torch_, fp32, int8 = rows[:3]
     note(
         beside(f"{what}, ONNX Runtime fp32", unit, fp32, torch_, ">= 1.3 x"),
@@ -147,17 +149,17 @@ def ratio(theirs: Iterable[float], ours: Iterable[float]) -> float:
 
 
 class PlainTorch(TorchEncoder):
-    """The definition in torch on the CPU, in runs as small as those of ONNX Runtime."""
+    """The torch definition on the CPU, in batches as small as those of ONNX Runtime."""
 
     def __init__(self, model: Model) -> None:
         super().__init__(model, compiled_folder(model), Device.CPU, torch.float32)
-        # One after the other, each on all cores: torch's threads are not those that ask.
+        # One batch after the other, each on all cores, because torch's threads are its own.
         self._images_per_run, self._tokens_per_run = 2 * IMAGES_PER_RUN, 2 * TOKENS_PER_RUN
         self._runs = 1
 
 
 def clip(pixels: Pixels) -> Way:
-    """CLIP's ViT-B/16 as transformers runs it; its weights are random."""
+    """Return CLIP's ViT-B/16 as transformers runs it, with random weights."""
     torch.manual_seed(0)
     tower = transformers.CLIPVisionModel(transformers.CLIPVisionConfig(patch_size=16)).eval()
 
@@ -173,10 +175,10 @@ def clip(pixels: Pixels) -> Way:
 
 
 def peer_text_tower(model: Model, folder: Path) -> Callable[[Sequence[str]], Floats] | None:
-    """A model's text tower in sentence-transformers, with the same weights, on the CPU.
+    """Return a model's text encoder in sentence-transformers, with the same weights, on the CPU.
 
-    It takes prompts, and gives unit vectors. `folder` is where a copy of it may be made. None
-    if sentence-transformers is not installed.
+    It takes prompts and returns unit vectors. A copy of the model may be written to `folder`.
+    Returns None if sentence-transformers is not installed.
     """
     try:
         from sentence_transformers import SentenceTransformer
@@ -205,7 +207,7 @@ def peer_text_tower(model: Model, folder: Path) -> Callable[[Sequence[str]], Flo
 
 
 def _write_peer(model: Model, folder: Path) -> None:
-    """Write a Nomic pair's text tower as transformers' own implementation reads it."""
+    """Write a Nomic pair's text encoder in the format of transformers' own implementation."""
     source = Path(model.name, "text")
     config = json.loads((source / CONFIG).read_text("utf-8"))
     transformers.NomicBertConfig(
@@ -222,12 +224,12 @@ def _write_peer(model: Model, folder: Path) -> None:
 
 
 def sentence_transformers(model: Model, prompts: Sequence[str], folder: Path) -> list[Way]:
-    """The pair's text tower in sentence-transformers, if that is installed."""
+    """Return the pair's text encoder in sentence-transformers, if installed."""
     embed = peer_text_tower(model, folder)
     return [Way("sentence-transformers encode", partial(embed, prompts))] if embed else []
 
 
-# Opens a tower in a process of its own, and embeds one input.
+# Opens an encoder in a process of its own, and embeds one input.
 OPEN = """
 import sys, time
 from pathlib import Path
@@ -288,7 +290,7 @@ def print_opening(model: Model, rounds: int) -> None:
 
 
 def encoder_of(model: Model, precision: Precision) -> BatchedEncoder:
-    """The encoder on the CPU; compiled first, in the folder that NMM_CACHE names."""
+    """Return the encoder on the CPU; it is compiled first, into the folder that NMM_CACHE names."""
     return load_encoder(model, backend=Backend(device=Device.CPU, precision=precision))
 
 
@@ -298,11 +300,11 @@ def pixels_of(images: Sequence[Image.Image], model: Model) -> Pixels:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--pair", type=Path, metavar="DIR", help="by default, one is made")
+    parser.add_argument("--pair", type=Path, metavar="DIR", help="generated by default")
     parser.add_argument("--photos", type=int, default=16)
     parser.add_argument("--texts", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--layers", type=int, default=12, help="of the pair that is made")
+    parser.add_argument("--layers", type=int, default=12, help="of the generated pair")
     arguments = parser.parse_args()
     rounds = arguments.rounds
     with tempfile.TemporaryDirectory() as temporary:

@@ -1,14 +1,14 @@
-"""Reading words in pictures: what is found of words that were drawn, and what it costs.
+"""Measure text recognition in images: recall of drawn words, and the time.
 
-Draws receipts, screenshots, signs and faint print with the font that Pillow brings, reads them
-as `nmm index --ocr` does, and compares; the photographs of the sample data have no words, so
-that what is read in them is wrong. Beside it the same pictures are embedded, in the same run.
+Receipts, screenshots, signs and faint print are drawn with Pillow's font, read as by `nmm index
+--ocr`, and compared. The photos of the sample data contain no words, so any text read in them is
+wrong. For comparison, the same images are embedded in the same run.
 
     python bench/ocr.py [--each 3] [--longest 1600 ...] [--seed 1] [--model mini]
 
-Recall of words: those read as they were drawn, of all drawn; of characters: those in common
-with what was drawn, in order (Ratcliff and Obershelp), of all drawn. Precision of words: those
-that were drawn, of all read.
+Recall of words is the share of the drawn words that were read correctly. Recall of characters is
+the share of the drawn characters that were read, in order (Ratcliff and Obershelp). Precision of
+words is the share of the read words that were drawn.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture file, and the lines that are to be read in it."""
+    """An image file, and the lines it contains."""
 
     data: bytes
     lines: list[str]
@@ -53,13 +53,13 @@ def words_of(text: str) -> list[str]:
 
 
 def vocabulary() -> list[str]:
-    """Words of the sample data's texts that the font can draw."""
+    """Return the words of the sample texts that the font can draw."""
     texts = " ".join(path.read_text("utf-8", "ignore") for path in SAMPLE_DATA.rglob("*.txt"))
     return sorted(set(re.findall(r"[A-Za-z]{3,12}", texts)))
 
 
 class Artist:
-    """Draws pictures of random words."""
+    """Draws images of random words."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -72,7 +72,7 @@ class Artist:
         return f"{self._random.randint(1, 99)}.{self._random.randint(0, 99):02}"
 
     def receipt(self) -> Drawn:
-        """A photograph of a receipt: a narrow strip of paper on a table, 3 megapixels."""
+        """Return a photo of a receipt: a narrow strip of paper on a table, 3 megapixels."""
         left = [self._line(1).upper(), *(self._line(2) for _ in range(14)), "TOTAL"]
         lines = [f"{text} {self._amount()}" for text in left]
         paper = _written(lines, 38, size=(900, 1700), paper=(248, 246, 240), ink=(40, 40, 44))
@@ -83,22 +83,22 @@ class Artist:
         )
 
     def screenshot(self) -> Drawn:
-        """A window of 1920 by 1080 with letters of 16 pixels."""
+        """Return a window of 1920 by 1080 with letters of 16 pixels."""
         lines = [self._line(9) for _ in range(24)]
         return Drawn(_bytes(_written(lines, 16, size=(1920, 1080)), "PNG"), lines)
 
     def small_print(self) -> Drawn:
-        """The same with letters of 11 pixels."""
+        """Return the same with letters of 11 pixels."""
         lines = [self._line(12) for _ in range(30)]
         return Drawn(_bytes(_written(lines, 11, size=(1920, 1080)), "PNG"), lines)
 
     def long_screenshot(self) -> Drawn:
-        """A page that was scrolled, of 1080 by 6000."""
+        """Return a scrolled page of 1080 by 6000."""
         lines = [self._line(6) for _ in range(64)]
         return Drawn(_bytes(_written(lines, 34, size=(1080, 6000)), "PNG"), lines)
 
     def sign(self) -> Drawn:
-        """A few large words on a coloured board, turned by up to 15 degrees."""
+        """Return a few large words on a coloured board, rotated by up to 15 degrees."""
         lines = [self._line(2).upper(), f"{self._line(1)} {self._random.randint(10, 99)}"]
         board = _written(lines, 70, size=(1100, 420), paper=(20, 70, 140), ink=(250, 250, 250))
         street = Image.new("RGB", (1600, 1200), (150, 158, 150))
@@ -107,7 +107,7 @@ class Artist:
         return Drawn(_bytes(street.rotate(angle, Image.Resampling.BICUBIC)), lines)
 
     def faint(self) -> Drawn:
-        """Grey on grey, with the noise of a sensor."""
+        """Return grey text on grey, with sensor noise."""
         lines = [self._line(4) for _ in range(8)]
         page = _written(lines, 40, size=(1200, 900), paper=(190,) * 3, ink=(168,) * 3)
         noise = Image.effect_noise(page.size, 16).convert("RGB")
@@ -137,7 +137,7 @@ def _bytes(image: Image.Image, form: str = "JPEG") -> bytes:
 
 
 def photographs() -> Iterator[Drawn]:
-    """The sample data's pictures, in which there is nothing to read."""
+    """Return the sample photos, which contain no text."""
     for path in sorted((SAMPLE_DATA / "photos").iterdir()):
         try:
             decode(data := path.read_bytes())
@@ -152,7 +152,7 @@ def read(engine: Ocr, picture: Drawn) -> list[str]:
 
 
 def timed(work: Callable[[Drawn], object], pictures: list[Drawn]) -> tuple[list[object], float]:
-    """What was made of each picture, and the median of seconds."""
+    """Return the result for each image, and the median seconds."""
     results, seconds = [], []
     for picture in pictures:
         started = time.perf_counter()
@@ -223,7 +223,7 @@ def note_kind(
 
 
 def figures(pictures: list[Drawn], found: list[object]) -> str:
-    """Recall of words and of characters, and precision of words, over some pictures."""
+    """Return recall of words, recall of characters and precision of words over some images."""
     drawn_words = read_words = right = characters = same = 0
     for picture, lines in zip(pictures, found, strict=True):
         assert isinstance(lines, list)

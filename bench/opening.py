@@ -1,8 +1,9 @@
-"""How long `nmm search` takes to open an index of a million vectors, beside its model.
+"""Measure the time of `nmm search` to open an index of a million vectors.
 
-The whole command is timed, each time in a process of its own: on an index of ten vectors, and
-on a large one. Models and start are the same, so that the difference is what the size costs.
-Vectors are random, of 384 dimensions (`mini`); both indexes have a row for every file.
+The whole command is timed, in a process of its own each time: on an index of ten vectors, and on a
+large one. Model and start-up are the same, so the difference is the cost of the size.
+
+Vectors are random, with 384 dimensions (`mini`); both indexes have a row for every file.
 
     python bench/opening.py [--count 1000000] [--times 15]
 """
@@ -32,7 +33,7 @@ TIMES = 15
 
 
 def make(folder: IndexFolder, root: Path, count: int) -> None:
-    """An index as after a run, which also has measured its scale."""
+    """Make an index in the state after a run, with its calibration."""
     fill(folder, root, count)
     neutral = load_encoder(MINI).embed_texts(calibration.NEUTRAL_QUERIES, Task.QUERY)
     with open_for_writing(folder) as writer:
@@ -41,7 +42,7 @@ def make(folder: IndexFolder, root: Path, count: int) -> None:
 
 
 def search(folder: IndexFolder) -> float:
-    """Seconds of one `nmm search`."""
+    """Return the seconds of one `nmm search`."""
     environ = {**os.environ, "NMM_INDEX": str(folder.path), "HF_HUB_OFFLINE": "1"}
     started = time.perf_counter()
     subprocess.run(

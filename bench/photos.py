@@ -1,8 +1,8 @@
-"""Photographs to measure with: noise that is as hard to encode as what a camera sees.
+"""Generate photos as hard to encode as those of a camera.
 
-Detail falls off with its size as in photographs (Field, 1987: amplitude by 1/f), with the
-noise of a sensor on it. A JPEG of 24 megapixels then has 8 to 9 MB, as those of cameras have. No
-two are alike, and every run makes the same ones.
+Detail falls off with its size as in photographs (Field, 1987: amplitude by 1/f), with sensor noise
+added. A JPEG of 24 megapixels then has 8 to 9 MB, as from a camera. All photos differ, and every
+run generates the same ones.
 
     python bench/photos.py DIR [--count 10] [--megapixels 24] [--format JPEG]
 """
@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# Of each octave of detail, in levels of 256, for brightness and for a single channel.
+# Amplitude of each octave of detail, in levels of 256, for brightness and for a single channel.
 CONTRAST, COLOUR = 24, 10
 SENSOR = 2.5  # standard deviation of a pixel's noise, in levels
 QUALITY = {"JPEG": 90, "HEIF": 60}
 SUFFIX = {"JPEG": "jpg", "PNG": "png", "HEIF": "heic"}
-# JPEGs that are encoded. More of them are these again, with a number after their end, which no
-# decoder reads: to whoever looks at bytes, each is a file of its own.
+# Number of distinct JPEGs. Further files repeat these, with a number after their end, which no
+# decoder reads: their bytes, and so their hashes, differ.
 ENCODED = 40
 
 
@@ -45,7 +45,7 @@ def _scene(width: int, height: int) -> NDArray[np.uint8]:
 
 
 def photo(megapixels: float, number: int) -> Image.Image:
-    """One of many: the scene moved on and turned over, each in another way. 3:2, as cameras do."""
+    """Return a 3:2 photo: the scene, shifted and flipped differently for each number."""
     height = round((megapixels * 1e6 / 1.5) ** 0.5 / 16) * 16
     scene = _scene(height * 3 // 2, height)
     chance = np.random.default_rng(number)
@@ -55,7 +55,7 @@ def photo(megapixels: float, number: int) -> Image.Image:
 
 
 def write_photos(folder: Path, count: int, megapixels: float, form: str = "JPEG") -> list[Path]:
-    """Write so many photos into a folder, as `JPEG`, `PNG` or `HEIF`; returns their paths."""
+    """Write so many photos into a folder as `JPEG`, `PNG` or `HEIF`; return their paths."""
     if form == "HEIF":
         import pillow_heif
 

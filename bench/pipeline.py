@@ -1,19 +1,19 @@
-"""How near a whole `nmm index` comes to what limits it: the encoder alone, or decoding alone.
+"""Measure how close `nmm index` comes to its limits: the encoder alone, or decoding alone.
 
-Generates photos (`photos.py`), and texts of the sample's paragraphs, and times in turn, several
-times over, each on all cores:
+Photos (`photos.py`) and texts of the sample's paragraphs are generated. Timed in turn over several
+rounds, each on all cores, are
 
 - `nmm index` as a process, from start to end, into a new index; and over two of the files alone,
-  which is as good as its start, so that it is told what is left of a loss in a large collection;
-- the encoder alone, in this process, on the same inputs decoded or cut up beforehand;
+  which is about its start-up, to derive what remains of a loss in a large collection;
+- the encoder alone, in this process, on the same inputs, decoded or chunked beforehand;
 - reading and decoding alone: the files' bytes, hashed, decoded and resized.
 
-On a CPU the two share the cores, so that the whole cannot come up to the faster of them: what the
-cores allow is the sum of the times that both take alone. Ratios are medians over the rounds.
+On a CPU both share the cores, so the whole cannot reach the faster of them: the limit is the sum of
+the times that both take alone. Ratios are medians over the rounds.
 
-Then CLIP's ViT-B/16, with the same random weights, on the same files: `nmm index`,
-sentence-transformers' `encode`, and rclip's loop (Pillow, 8 images at a time, torch) with
-transformers' CLIP in it.
+Then CLIP's ViT-B/16, with the same random weights, embeds the same files: with `nmm index`, with
+sentence-transformers' `encode`, and with rclip's loop (Pillow, 8 images at a time, torch) around
+transformers' CLIP.
 
     python bench/pipeline.py [--pair DIR] [--rounds 3] [--only NAME]
 """
@@ -64,19 +64,19 @@ QUICK = "--only mini --scale 0.01 --rounds 1"
 
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 NMM = Path(sys.executable).with_name("nmm")
-# Files of a run that is as good as its start.
+# Files of a run that measures start-up.
 FEW = 2
 
 
 class Way(NamedTuple):
-    """One way to do the same."""
+    """One way to do the same work."""
 
     name: str
     run: Callable[[], Any]
 
 
 class Case(NamedTuple):
-    """Files of one kind, and how many of them a model is given."""
+    """Files of one kind, and how many of them a model gets."""
 
     name: str
     model: Model
@@ -100,7 +100,7 @@ def cases(pair: Model, scale: float) -> list[Case]:
 
 
 def write_texts(folder: Path, count: int) -> list[Path]:
-    """Twelve paragraphs each, of the sample texts."""
+    """Write texts of twelve paragraphs each, from the sample texts."""
     chance = random.Random(0)
     paragraphs = [
         paragraph
@@ -122,7 +122,7 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 def index(folder: Path, count: int, model: Model) -> None:
-    """`nmm index` of a folder into a new index."""
+    """Run `nmm index` on a folder, into a new index."""
     with tempfile.TemporaryDirectory() as made:
         command = [NMM, "index", folder, "--json", "--index", made, "--model", model.name]
         environ = {**os.environ, "HF_HUB_OFFLINE": "1", "NMM_CONFIG": os.devnull}
@@ -133,7 +133,7 @@ def index(folder: Path, count: int, model: Model) -> None:
 
 
 def decode_all(paths: Iterable[Path], model: Model) -> list[PreparedFile]:
-    """Read and decode files as a run does, in as many threads."""
+    """Read and decode files as an indexing run does, in as many threads."""
     request = ReadRequest.for_model(model, load_encoder(MINI).tokenizer, MAX_PIXELS)
     with ThreadPoolExecutor(available_cpus()) as pool:
         return list(pool.map(lambda path: prepare_file(hash_file(path), request), paths))
@@ -146,14 +146,14 @@ def pixels_of(files: Iterable[PreparedFile]) -> list[NDArray[np.uint8]]:
 
 
 def images_alone(paths: Sequence[Path], model: Model) -> tuple[Callable[[], object], int]:
-    """The encoder on images decoded beforehand, and how many there are."""
+    """Return the encoder on images decoded beforehand, and their number."""
     encoder = load_encoder(model)
     pixels = np.stack(pixels_of(decode_all(paths, model)))
     return lambda: encoder.embed_images(pixels), len(pixels)
 
 
 def texts_alone(paths: Sequence[Path], model: Model) -> tuple[Callable[[], object], int]:
-    """The encoder on the chunks of texts, as many at once as a run embeds."""
+    """Return the encoder on the chunks of texts, in batches of a run's size."""
     encoder = load_encoder(model)
     chunking = Chunking.for_index(encoder.tokenizer, model.chunk)
     texts: list[str] = []
@@ -170,7 +170,7 @@ def texts_alone(paths: Sequence[Path], model: Model) -> tuple[Callable[[], objec
 
 
 def measure(case: Case, folder: Path, rounds: int) -> None:
-    """Time the whole, its start and its parts in turn, and print a row."""
+    """Time the whole, its start-up and its parts in turn, and print a row."""
     if case.form:
         paths = write_photos(folder, case.count, case.megapixels, case.form)
         encode, _ = images_alone(paths, case.model)
@@ -222,7 +222,7 @@ def measure(case: Case, folder: Path, rounds: int) -> None:
 
 
 def write_clip(folder: Path) -> None:
-    """CLIP's ViT-B/16 with random weights, in hub layout; of its text tower one layer."""
+    """Write CLIP's ViT-B/16 with random weights in hub layout, with a text encoder of one layer."""
     import torch
     import transformers
 
@@ -259,7 +259,7 @@ def write_clip(folder: Path) -> None:
 
 
 def sentence_transformers_encode(folder: Path, paths: Sequence[Path]) -> Way | None:
-    """`encode` of open images, 32 at a time: what its documentation shows."""
+    """Return `encode` on open images, 32 at a time, as in its documentation."""
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError:
@@ -277,9 +277,9 @@ def sentence_transformers_encode(folder: Path, paths: Sequence[Path]) -> Way | N
 
 
 def rclip_loop(folder: Path, paths: Sequence[Path]) -> Way:
-    """What rclip does: 8 files opened, decoded and resized one after the other, then the tower.
+    """Return rclip's loop: 8 files are decoded and resized one by one, then embedded.
 
-    rclip itself can be given no weights of another architecture; the tower is transformers'.
+    rclip itself accepts no weights of another architecture; the encoder is transformers'.
     """
     import torch
     import transformers
@@ -305,13 +305,13 @@ def rclip_loop(folder: Path, paths: Sequence[Path]) -> Way:
 
 
 def compare_with_peers(temporary: Path, rounds: int, scale: float) -> None:
-    """The same tower, weights and files, from files to vectors, by nmm and by others."""
+    """Run the same encoder, weights and files, from files to vectors, with nmm and with others."""
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
     folder = weights_folder(CLIP_VIT_B_16)
     write_clip(folder)
-    ensure_compiled(CLIP_VIT_B_16)  # nothing is downloaded then
+    ensure_compiled(CLIP_VIT_B_16)  # prevents downloads
     for megapixels, full in ((2, 96), (24, 32)):
         count = max(8, round(full * scale))
         files = temporary / "files"
@@ -337,15 +337,15 @@ def compare_with_peers(temporary: Path, rounds: int, scale: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--pair", type=Path, metavar="DIR", help="by default, one is made")
+    parser.add_argument("--pair", type=Path, metavar="DIR", help="generated by default")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--scale", type=float, default=1, help="so many times the files")
+    parser.add_argument("--scale", type=float, default=1, help="multiple of the number of files")
     parser.add_argument("--only", default="", help="cases whose name contains this, or peers")
     arguments = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
     with tempfile.TemporaryDirectory() as name:
         temporary = Path(name).resolve()
-        # Of CLIP there are random weights then, and no others.
+        # CLIP then has random weights, and no others.
         os.environ["NMM_CACHE"] = str(temporary / "cache")
         pair = arguments.pair or temporary / "pair"
         if not pair.exists():

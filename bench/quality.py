@@ -1,20 +1,19 @@
-"""How well `mini` finds and names emoji, measured by `nmm eval` itself, as a user would.
+"""Measure how well `mini` finds and names emoji, with `nmm eval` itself, as a user would.
 
     python bench/quality.py [--folder DIR] [--count N] [--model NAME]
 
-DIR keeps the pictures and the index for the next run. Colour emoji are drawn once each, without
-variants of skin tone, with the names, keywords and subgroups that Unicode gives them
-(`emoji_set.py` says what needs to be installed); signs, flags and parts are among what is searched,
-and nobody looks for them. What is asked is written into files, and the real `nmm eval … --json`
-reads them:
+DIR keeps the images and the index for the next run. Each colour emoji is drawn once, without skin
+tone variants, with Unicode's names, keywords and subgroups (`emoji_set.py` lists the required
+packages). Signs, flags and parts are in the index, but no query asks for them. The queries are
+written into files, and the real `nmm eval … --json` reads them:
 
-- searches by name, where file name and caption say it and where nothing does, and by keywords and
-  subgroups, each by meaning and words and by meaning alone;
-- classes: which subgroup a picture is of (`animal mammal`, `food fruit`, …), and which animal,
-  plant, food or drink it is.
+- searches by name, with the name in file name and caption or nowhere, and by keywords and
+  subgroups, each by meaning and keywords and by meaning alone;
+- classification: the subgroup of an image (`animal mammal`, `food fruit`, …), and the animal,
+  plant, food or drink it shows.
 
-Beside a search by both is that by meaning alone, beside a class is chance. Intervals are those of
-`nmm eval`: 95 %, by the bootstrap.
+A search by both is compared with meaning alone, a classification with chance. Intervals are those
+of `nmm eval`: 95 %, by the bootstrap.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ from report import Figure, note
 QUICK = "--count 60"
 KEPT = Path(tempfile.gettempdir(), "nmm-bench-quality")
 NMM = Path(sys.executable).with_name("nmm")
-# Queries of each sort; how many pictures a keyword is of.
+# Queries of each sort; number of images that a keyword applies to.
 QUERIES, FEWEST, MOST = 100, 3, 60
 LIVING = {"Animals & Nature", "Food & Drink"}
 MODES = ("hybrid", "semantic")
@@ -107,7 +106,7 @@ def searches(folder: Path, drawn: Mapping[str, Emoji], model: str) -> None:
 def by_word(
     drawn: Mapping[str, Emoji], words: Callable[[Emoji], Sequence[str] | set[str]]
 ) -> dict[str, list[str]]:
-    """The pictures that are right for each word, by what is said of an emoji."""
+    """Return the relevant images for each word, by the words of each emoji."""
     found: dict[str, list[str]] = defaultdict(list)
     for name, one in drawn.items():
         for word in words(one):
@@ -149,13 +148,13 @@ def classes(folder: Path, drawn: Mapping[str, Emoji], model: str) -> None:
 
 
 def evaluated(*arguments: str | Path) -> dict[str, Any]:
-    """What `nmm eval` says, as JSON."""
+    """Return the JSON that `nmm eval` prints."""
     found: dict[str, Any] = json.loads(nmm("eval", *arguments, "--json"))
     return found
 
 
 def nmm(*arguments: str | Path) -> str:
-    """What the installed command prints."""
+    """Return the output of the installed command."""
     environ = {**os.environ, "NMM_CONFIG": os.devnull}
     done = subprocess.run(
         [NMM, *arguments], check=False, env=environ, encoding="utf-8", stdout=subprocess.PIPE

@@ -1,15 +1,18 @@
-"""How many queries a second `nmm search -` answers, with a full-size model and with `mini`.
+"""Measure the queries per second of `nmm search -`, with a full-size model and with `mini`.
 
-The command runs as a process that reads queries from a pipe and writes answers to another, over
-a hundred thousand vectors: half of images, half of passages, with words and names to be found
-(`bench/collection.py`). No query comes twice. Timed in turn, several times over:
+The command runs as a process that reads queries from a pipe and writes answers to another, over a
+hundred thousand vectors: half of images, half of passages, with words and names to find
+(`bench/collection.py`). No query is repeated. Timed in turn over several rounds are
 
-- one by one: a query is sent when the last one is answered, as a program does that asks;
-- all at once: they wait on its standard input, as from a file;
-- a peer: sentence-transformers with the same weights, all vectors in one numpy array, and a sort,
-  as rclip and llm-clip search. It looks up no words, folds nothing, and prints nothing.
+- one by one: each query is sent after the answer to the previous one, as from an interactive
+  program;
+- all at once: the queries wait on standard input, as from a file;
+- a peer: sentence-transformers with the same weights, all vectors in one NumPy array, and a sort,
+  as rclip and llm-clip search. It has no keyword search, merges no near-duplicates, and prints
+  nothing.
 
-The full-size pair is random, made if none is given: its speed is that of the real one.
+The full-size pair has random weights and is generated unless `--pair` names one; its speed is that
+of the real one.
 
     pip install sentence-transformers
     python bench/query.py [--pair DIR] [--count 100000] [--queries 200] [--rounds 3]
@@ -51,17 +54,17 @@ if TYPE_CHECKING:
 
 QUICK = "--only mini --count 2000 --queries 20 --rounds 1"
 SHOWN = 10
-WARM = 48  # queries that are not timed, after a process has started, sent as those that are
-GOALS = {"pair": 30, "mini": 200}  # queries a second
+WARM = 48  # warm-up queries after a process has started, not timed, sent like the timed ones
+GOALS = {"pair": 30, "mini": 200}  # queries per second
 
 
 class Searching:
-    """`nmm search -` at work, with pipes to it.
+    """A running `nmm search -`, with pipes to it.
 
     Args:
         folder: The index.
-        option: The form of its answers.
-        lines: Lines of one answer in that form.
+        option: The output format.
+        lines: Lines of one answer in that format.
     """
 
     def __init__(self, folder: IndexFolder, option: str, lines: int) -> None:
@@ -78,12 +81,12 @@ class Searching:
         self._stdout: IO[bytes] = self.process.stdout
 
     def ask(self, query: str) -> None:
-        """Send a query, and wait for the answer."""
+        """Send a query and wait for the answer."""
         self._send([query])
         self._read(1)
 
     def ask_all(self, queries: Sequence[str]) -> None:
-        """Send queries without waiting, and wait for the last answer."""
+        """Send queries without waiting, then wait for the last answer."""
         sending = Thread(target=self._send, args=(queries,))
         sending.start()
         self._read(len(queries))
@@ -98,7 +101,7 @@ class Searching:
             assert self._stdout.readline(), "it has ended"
 
     def close(self) -> None:
-        """Send no more; it ends then."""
+        """Close its standard input, which ends it."""
         self._stdin.close()
         assert not self._stdout.read()
         assert self.process.wait() == 0
@@ -106,7 +109,7 @@ class Searching:
 
 @contextmanager
 def searching(folder: IndexFolder, option: str = "--json", lines: int = 1) -> Iterator[Searching]:
-    """A process that answers queries."""
+    """Yield a process that answers queries."""
     running = Searching(folder, option, lines)
     yield running
     running.close()
@@ -119,7 +122,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def peer(model: Model, folder: IndexFolder, temporary: Path) -> Callable[[str], object] | None:
-    """One query as other programs answer it; None without sentence-transformers."""
+    """Return one query as other programs answer it; None without sentence-transformers."""
     encode = peer_text_tower(model, temporary)
     if encode is None:
         return None
@@ -140,7 +143,7 @@ def peer(model: Model, folder: IndexFolder, temporary: Path) -> Callable[[str], 
 
 
 def measure(name: str, model: Model, temporary: Path, count: int, asked: int, rounds: int) -> None:
-    """Make an index for a model, time queries, and print and note what came out."""
+    """Make an index for a model, time queries, and print and report the results."""
     folder = IndexFolder(temporary / f"index-{name}")
     fill(folder, load_encoder(model), count)
     theirs = peer(model, folder, temporary / f"peer-{name}")
@@ -170,7 +173,7 @@ def measure(name: str, model: Model, temporary: Path, count: int, asked: int, ro
 
 
 def report(name: str, alone: Sequence[float], rates: Mapping[str, Sequence[float]]) -> None:
-    """Print a row for each way, and note what there is a goal for."""
+    """Print a row for each way, and report the figures that have a goal."""
     p50, p95 = 1000 * np.quantile(alone, (0.5, 0.95))
     titles = {
         "alone": "one by one (--json)",
@@ -204,9 +207,9 @@ def report(name: str, alone: Sequence[float], rates: Mapping[str, Sequence[float
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--pair", type=Path, metavar="DIR", help="by default, one is made")
+    parser.add_argument("--pair", type=Path, metavar="DIR", help="generated by default")
     parser.add_argument("--count", type=int, default=100_000, help="vectors")
-    parser.add_argument("--queries", type=int, default=200, help="of each way in a round")
+    parser.add_argument("--queries", type=int, default=200, help="per way and round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=GOALS, help="one of the two models")
     arguments = parser.parse_args()

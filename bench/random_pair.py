@@ -1,8 +1,8 @@
 """Write a full-size Nomic pair with random weights, in hub layout.
 
-It has the shapes of nomic-embed-vision-v1.5 and nomic-embed-text-v1.5, and so their speed
-and memory, and it needs no network; what it finds is chance. `nmm index --model DIR` takes
-it. The scale of the weights keeps activations of order one through all layers.
+It has the shapes of nomic-embed-vision-v1.5 and nomic-embed-text-v1.5, and so their speed and
+memory, and needs no network. Its search results are random. `nmm index --model DIR` accepts it. The
+scale of the weights keeps activations of order one in all layers.
 
     python bench/random_pair.py DIR [--layers 12]
 """
@@ -33,9 +33,9 @@ VISION = {**SHAPE, "n_inner": 2048.0, "img_size": 224, "ref_feat_shape": [14, 14
 
 
 def open_pair(given: Path | None, temporary: Path, layers: int = 12) -> Model:
-    """The row of a pair that is given, or of one that is made below a temporary folder.
+    """Return the row of the given pair, or of one generated in a temporary folder.
 
-    What is compiled is kept in that folder too, unless NMM_CACHE names another one.
+    Compiled models are kept in that folder too, unless NMM_CACHE names another one.
     """
     os.environ.setdefault("NMM_CACHE", str(temporary))
     pair = given or temporary / "pair"
@@ -45,13 +45,13 @@ def open_pair(given: Path | None, temporary: Path, layers: int = 12) -> Model:
 
 
 def write_pair(folder: Path, layers: int = 12) -> None:
-    """Write `folder/vision` and `folder/text`, the same ones at every call."""
+    """Write `folder/vision` and `folder/text`, the same at every call."""
     torch.manual_seed(0)
     text = _config("text", {**TEXT, "n_layer": layers})
     vision = _config("vision", {**VISION, "n_layer": layers})
     _write(folder / "text", text, TextTower(text))
     _write(folder / "vision", vision, VisionTower(vision))
-    # The tokenizer of both is bert-base-uncased's.
+    # Both use the tokenizer of bert-base-uncased.
     (tokenizer,) = (file for file in weight_files(MINI) if file.name == TOKENIZER)
     shutil.copyfile(tokenizer, folder / "text" / TOKENIZER)
     processor = json.loads((GOLDEN / "vision" / PREPROCESSOR).read_text("utf-8"))
@@ -75,7 +75,7 @@ def _write(folder: Path, config: dict[str, Any], tower: nn.Module) -> None:
         elif isinstance(module, nn.LayerNorm):
             nn.init.normal_(module.weight, mean=1, std=0.2)
             nn.init.normal_(module.bias, std=0.1)
-        else:  # embeddings of tokens and positions, the CLS token, the selector's query
+        else:  # embeddings of tokens and positions, the CLS token, the pooling query
             for weights in module.parameters(recurse=False):
                 nn.init.normal_(weights, std=0.02 if isinstance(module, nn.Embedding) else 0.5)
     save_file(tower.state_dict(), folder / WEIGHTS)

@@ -1,26 +1,26 @@
-"""How well a search finds, by vectors, words and both; how well it knows what is weak; and copies.
+"""Measure search quality by vectors and keywords, low-confidence results, and near-duplicates.
 
     python bench/relevance.py [--folder DIR] [--no-emoji]
 
-DIR keeps the pictures and the indexes for the next run. The model is `mini`. Three collections
-are searched: colour emoji with the names and keywords that Unicode gives them (`emoji_set.py`
-says what needs to be installed), the sample data, and the documentation of numpy, a file for
-each page. Three things are printed.
+DIR keeps the images and the indexes for the next run. The model is `mini`. Three collections are
+searched: colour emoji with Unicode's names and keywords (`emoji_set.py` lists the required
+packages), the sample data, and the documentation of numpy, a file per page. Three parts are
+printed.
 
-Retrieval: how often something right is among the first k items, and how much of what is right,
-for each mode. A query by name is for one emoji, a keyword or subgroup for three to sixty.
+Retrieval: how often a right item is among the first k, and the recall at k, for each mode. A query
+by name has one right item, a keyword or subgroup three to sixty.
 
-Cut-offs: of the first ten results, what is kept by each rule. Recall is of the right ones among
-the ten, precision of what is kept; `quiet` is how many of the queries with no answer keep
-nothing. The figure that thresholds are chosen by is the mean of F1 and `quiet`. A threshold is
-chosen on one half of a collection's queries, and all are judged on the other half; `elsewhere`
-are chosen on the two other collections, as one must who does not know the collection. All of
-that is by meaning alone; what was found by all its words is kept in any case. The rule in use
-and its two constants were chosen among dozens on these collections, both halves of them, so that
-its rows flatter it.
+Cut-offs: which of the first ten results each rule keeps. Recall is the share of the right ones
+among the ten, precision that of the kept ones; `quiet` is the share of the queries without an
+answer that keep nothing. Thresholds are chosen by the mean of F1 and `quiet`. A threshold is chosen
+on one half of a collection's queries, and all rules are judged on the other half; `elsewhere`
+thresholds are chosen on the two other collections, as one must for an unknown collection. All of
+this is by meaning alone; results that contain all query words are kept in any case. The rule in use
+and its two constants were chosen among dozens on these collections, on both halves, so its rows are
+optimistic.
 
-Copies: pictures and texts that were saved again, made smaller or changed a little, in one index
-with their originals, and how many fold into them; then how many different ones fold.
+Copies: images and texts that were saved again, resized or changed a little, in one index with their
+originals: how many are merged with them, and how many different files are merged.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from nmm.index.store.layout import IndexFolder
 QUICK = "--no-emoji"
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 KEPT = Path(tempfile.gettempdir(), "nmm-bench-relevance")
-# Queries of each sort for each mode; results that are looked at; items that are told of.
+# Queries of each sort for each mode; results considered; items reported.
 QUERIES, DEEP, FIRST = 100, 60, 10
 FEWEST, MOST = 3, 60
 IN_USE, FLAT = "in use: against the query's level", "flat cosine, chosen elsewhere"
@@ -63,7 +63,7 @@ Queries = dict[str, set[str]]
 
 
 class Collection(NamedTuple):
-    """An index, what its files are pictures of, and queries with all that is right."""
+    """An index, what its files show, and queries with their right items."""
 
     folder: IndexFolder
     item: Callable[[str], str]
@@ -71,7 +71,7 @@ class Collection(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The first results of a query, by result: whether it is right, its cosine and its score."""
+    """The first results of a query: for each, whether it is right, its cosine and its score."""
 
     right: list[bool]
     cosine: list[float]
@@ -124,7 +124,7 @@ def emoji_collection(folder: Path) -> Collection:
 
 
 def keywords(every: Sequence[Emoji]) -> Queries:
-    """The items of each keyword and each subgroup that is neither rare nor of too many."""
+    """Return the items of each keyword and subgroup that is neither rare nor too frequent."""
     items: Queries = defaultdict(set)
     for one in every:
         for word in {*one.keywords, one.subgroup.replace("-", " ")}:
@@ -138,7 +138,7 @@ def keywords(every: Sequence[Emoji]) -> Queries:
 
 def sample_collection(folder: Path) -> Collection:
     queries = {query: set(right.split()) for query, right in SAMPLE.items()}
-    shutil.rmtree(folder, ignore_errors=True)  # it may be of another checkout
+    shutil.rmtree(folder, ignore_errors=True)  # it may belong to another checkout
     return Collection(
         indexed(folder / "index", SAMPLE_DATA),
         lambda path: Path(path).relative_to(SAMPLE_DATA.resolve()).as_posix(),
@@ -187,7 +187,7 @@ def print_retrieval(name: str, collection: Collection) -> None:
 
 
 def find(engine: SearchEngine, query: str, limit: int, **fields: Any) -> Sequence[SearchResult]:
-    """The results of a text; near-duplicates are results of their own if nothing else is said."""
+    """Return the results for a text, with near-duplicates as separate results by default."""
     fields = {"collapse_duplicates": False, **fields}
     return engine.search(SearchRequest(query=Query.of_text(query), limit=limit, **fields)).results
 
@@ -195,7 +195,7 @@ def find(engine: SearchEngine, query: str, limit: int, **fields: Any) -> Sequenc
 def items_of(
     search: SearchEngine, collection: Collection, query: str, mode: SearchMode
 ) -> list[str]:
-    """The items that are found, best first: of several pictures of one, the first counts."""
+    """Return the items found, best first: of several images of one item, the first counts."""
     results = find(search, query, DEEP, mode=mode)
     return list(dict.fromkeys(collection.item(result.path) for result in results))
 
@@ -216,7 +216,7 @@ def retrieval(ranked: Sequence[tuple[list[str], set[str]]]) -> tuple[float, ...]
 
 
 def answer(collection: Collection, mode: SearchMode) -> tuple[list[Answer], list[Answer]]:
-    """The first results of queries that have something right, and of those that have not."""
+    """Return the first results of queries with a right item, and of queries without one."""
     queries = list(collection.queries.values())[-1]
     with Catalog.open(collection.folder.catalog) as catalog:
         scales = {kind: scale for kind in KINDS if (scale := catalog.scale(kind))}
@@ -273,7 +273,7 @@ def print_cut_offs(answers: Answers, with_words: Answers) -> None:
 
 
 def best_flat(field: str, halves: Sequence[tuple[list[Answer], list[Answer]]]) -> Rule:
-    """The threshold with the best mean of figures over some halves."""
+    """Return the threshold with the best mean figure over some halves."""
     values = np.concatenate([getattr(a, field) for half in halves for part in half for a in part])
 
     def above(threshold: float) -> Rule:
@@ -285,7 +285,7 @@ def best_flat(field: str, halves: Sequence[tuple[list[Answer], list[Answer]]]) -
 
 
 def judge(rule: Rule, some: Sequence[Answer], none: Sequence[Answer]) -> tuple[float, ...]:
-    """Precision, recall, quiet, and the mean of F1 and quiet."""
+    """Return precision, recall, quiet, and the mean of F1 and quiet."""
     kept = [(rule(found), found.right) for found in some]
     hits = sum(k and r for keeps, right in kept for k, r in zip(keeps, right, strict=True))
     precision = hits / max(sum(sum(keeps) for keeps, _ in kept), 1)
@@ -296,7 +296,7 @@ def judge(rule: Rule, some: Sequence[Answer], none: Sequence[Answer]) -> tuple[f
 
 
 def print_cost(collection: Collection) -> None:
-    """What a search takes, the first in an open index and the others."""
+    """Print the time of a search: the first in an open index, and later ones."""
     print(f"\n{'milliseconds of a search among the emoji':44}{'first':>10}{'others':>10}")
     for title, fold, relevant in (("plain", False, False), ("folded", True, False)):
         with open_search(collection.folder) as search:

@@ -1,13 +1,13 @@
-"""Queries for `relevance.py` whose answers are known, written by hand.
+"""Queries for `relevance.py` with known answers, written by hand.
 
-Those with no answer were written with the data in view: nothing in it is about them, though
-a word may lean towards something. They are of three sorts: of subjects that are not there, of
-abstract things that no picture shows, and of letters that are no words.
+The queries without an answer were written with the data in view: nothing in it is about them,
+though a word may come close to something. They are of three sorts: absent subjects, abstract things
+that no image shows, and strings that are no words.
 """
 
 from __future__ import annotations
 
-# A query for the sample data, and what is right: all files that a person would accept.
+# A query for the sample data, and its right files: all that a person would accept.
 SAMPLE = {
     "a cat": "photos/chelsea.jpg notes/chelsea.md",
     "tabby cat looking at the camera": "photos/chelsea.jpg notes/chelsea.md",
@@ -51,7 +51,7 @@ SAMPLE = {
     "letter to grandmother": "letters/brief_aus_innsbruck.txt",
 }
 
-# Neither in the sample data nor among emoji nor in the documentation of numpy.
+# Neither in the sample data, nor among emoji, nor in the documentation of numpy.
 NOTHING = (
     "tax return of last year",
     "mortgage interest rates",

@@ -1,12 +1,11 @@
-"""What a bench hands on for the one table that `scripts/bench` writes.
+"""Report figures for the table that `scripts/bench` writes.
 
-A bench prints tables of its own, for whoever runs it alone. The figures that stand for it in the
-whole go, a line of JSON each, to the file that the environment variable `NMM_BENCH_FIGURES`
-names; without it, nowhere. What it cannot measure, for want of a peer for instance, goes there
-too, so that nothing is left out in silence.
+A benchmark prints tables of its own for whoever runs it alone. Its main figures go, one line of
+JSON each, to the file that the environment variable `NMM_BENCH_FIGURES` names; without it, nowhere.
+Omissions, for example for a missing peer, go there too, so that nothing is left out silently.
 
-Whatever in this folder has a `main` and calls `note` is a bench, and is run by `scripts/bench`.
-Its constant `QUICK` holds the options of small sizes, as one would type them.
+Every module in this folder that has a `main` and calls `note` is a benchmark and is run by
+`scripts/bench`. Its constant `QUICK` holds the options for small sizes, as typed in a shell.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ class Figure(NamedTuple):
 
     Attributes:
         what: What was measured, in a few words.
-        value: What came out, in `unit`.
-        unit: As in images/s, s, ms or MB; empty for recall and the like.
-        beside: What it is compared with, measured in the same run; empty if with nothing.
-        other: What came out there, in the same unit.
-        ratio: What is better than 1 if nmm is better: a median over rounds, so it need not be the
+        value: The result, in `unit`.
+        unit: For example images/s, s, ms or MB; empty for recall and the like.
+        beside: What it is compared with, measured in the same run; empty if nothing.
+        other: The result of the comparison, in the same unit.
+        ratio: Greater than 1 if nmm is better. It is a median over rounds, so it need not be the
             quotient of the two.
-        goal: What was aimed at, empty if nothing was: "<= 0.45 s", in `unit`, is of the value;
-            ">= 1.3 x", ">= 0.9" or ">= 90 %" of the ratio.
+        goal: The goal, if any: "<= 0.45 s", in `unit`, applies to the value; ">= 1.3 x", ">= 0.9"
+            or ">= 90 %" to the ratio.
     """
 
     what: str
@@ -42,13 +41,13 @@ class Figure(NamedTuple):
 
 
 def note(*figures: Figure) -> None:
-    """Hand figures on."""
+    """Report figures."""
     for figure in figures:
         _write(figure._asdict())
 
 
 def left_out(what: str, why: str) -> None:
-    """Say, here and in the table, that something could not be measured."""
+    """Report, here and in the table, that something could not be measured."""
     print(f"{what}: left out, {why}", flush=True)
     _write({"left_out": what, "why": why})
 

@@ -1,7 +1,7 @@
-"""Which modules here are benches, and what is kept of their last runs, in `results.json`.
+"""List the benchmarks and store the results of their last runs in `results.json`.
 
-`scripts/bench` writes that file; `scripts/readme` fills the README and the pages in docs from
-it, so that nothing has to be measured again for that.
+`scripts/bench` writes that file; `scripts/readme` fills the README and the pages in docs from it,
+so that nothing has to be measured again.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ KEPT = FOLDER / "results.json"
 
 @dataclass(frozen=True)
 class Result:
-    """One run of a bench.
+    """One run of a benchmark.
 
     Attributes:
-        date: In UTC, as in 2026-11-25.
-        seconds: How long all of it took.
-        failure: Why it is not whole; empty if it is.
-        is_quick: Whether sizes were small, so that figures say nothing.
-        machine, versions: As :mod:`machine` says them.
-        figures: What it noted.
-        left_out: What it could not measure, with the reason.
+        date: Date in UTC, for example 2026-11-25.
+        seconds: Duration of the whole run.
+        failure: Why it is incomplete; empty if it is complete.
+        is_quick: Whether sizes were small, so that the figures mean nothing.
+        machine, versions: See :mod:`machine`.
+        figures: The reported figures.
+        left_out: What could not be measured, with the reason.
         output: The lines that it printed.
     """
 
@@ -46,7 +46,7 @@ class Result:
 
 
 def benches(folder: Path = FOLDER) -> list[str]:
-    """The names of the modules that have a `main` and note figures, see :mod:`report`."""
+    """Return the names of the modules that have a `main` and report figures, see :mod:`report`."""
     return [file.stem for file in sorted(folder.glob("*.py")) if _is_bench(file)]
 
 
@@ -64,12 +64,12 @@ def _is_bench(file: Path) -> bool:
 
 
 def summary(name: str, folder: Path = FOLDER) -> str:
-    """The first line of a bench's docstring."""
+    """Return the first line of a benchmark's docstring."""
     return (ast.get_docstring(_parsed(folder / f"{name}.py")) or "").partition("\n")[0]
 
 
 def quick_options(name: str, folder: Path = FOLDER) -> list[str] | None:
-    """The options of small sizes, `QUICK` in the module; None if it has none."""
+    """Return the options for small sizes, `QUICK` in the module; None if it has none."""
     for node in _parsed(folder / f"{name}.py").body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "QUICK":
             return shlex.split(ast.literal_eval(node.value))
@@ -81,7 +81,7 @@ def _parsed(file: Path) -> ast.Module:
 
 
 def read_results(file: Path = KEPT) -> dict[str, Result]:
-    """The last run of each bench, by its name; none if there is no file."""
+    """Return the last run of each benchmark, by name; none if the file does not exist."""
     if not file.exists():
         return {}
     return {
@@ -98,7 +98,7 @@ def read_results(file: Path = KEPT) -> dict[str, Result]:
 
 
 def write_results(results: Mapping[str, Result], file: Path = KEPT) -> None:
-    """Write all; whoever reads meanwhile finds the old file or the new one."""
+    """Write all results atomically: a concurrent reader sees the old file or the new one."""
     kept = {
         name: asdict(result) | {"figures": [figure._asdict() for figure in result.figures]}
         for name, result in sorted(results.items())

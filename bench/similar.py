@@ -1,9 +1,9 @@
-"""What stands for a whole text in `nmm similar`, for the model mini.
+"""Compare representations of a whole text for `nmm similar`, for the model mini.
 
-Texts are cut in two: those of sample_data, and modules of Python's standard library. Of each
-the first half is to find the second among all second halves, whose best passage counts, as it
-does in a search. Printed for each way to make a vector of the first half: how often the right
-half comes first, how often among five, and its mean reciprocal rank.
+Each text is cut in two: the texts of sample_data, and modules of Python's standard library. Each
+first half has to find its second half among all second halves. A half scores as its best passage,
+as in a search. Printed for each representation of the first half: how often the right half comes
+first, how often among five, and its mean reciprocal rank.
 
     python bench/similar.py [--modules 80]
 """
@@ -28,7 +28,7 @@ from nmm.index.media.identify import hash_file
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 QUICK = "--modules 2"
 MODULES = 80
-# Passages of a text, at least and at most.
+# Minimum and maximum number of passages of a text.
 LEAST, MOST = 4, 40
 
 Vectors = NDArray[np.float32]
@@ -40,7 +40,7 @@ WAYS: dict[str, Callable[[Vectors], Vectors]] = {
 
 
 def halves(count: int) -> Iterator[tuple[Vectors, Vectors]]:
-    """The vectors of a text's passages, those of the first half and the rest; so many modules."""
+    """Return the vectors of texts' passages, first and second halves, for so many modules."""
     encoder = load_encoder(MINI)
     chunking = Chunking.for_index(encoder.tokenizer, MINI.chunk)
     modules = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[:count]

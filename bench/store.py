@@ -1,17 +1,17 @@
-"""The store beside others: build, size, opening, time of a query, recall.
+"""Compare the store with others: build time, size, opening, query time and recall.
 
-Vectors are synthetic: clusters of some hundred in a space of few dimensions, turned into 768
-with a little noise, as embeddings of pictures are. Queries come from the same clusters, with
-more noise. Far queries are in addition moved away from all vectors, as those in words are
-from pictures: where the nearest score about 0.3, recall is harder. All stores get the same
-vectors and queries, in one process and one run.
+Vectors are synthetic: clusters of some hundred in a space of few dimensions, rotated into 768 with
+a little noise, like embeddings of images. Queries come from the same clusters, with more noise. Far
+queries are in addition moved away from all vectors, as text queries are from images: the nearest
+vectors score about 0.3, and recall is harder. All stores get the same vectors and queries, in one
+process and one run.
 
-- nmm: the catalog and what is derived from it, as a search uses them; without `--no-both`, also
-  in the form that it would not have at that size, which shows where the threshold lies;
-- FAISS, flat, in fp32 and in memory, whose answers are the exact ones;
+- nmm: the catalog and its derived files, as a search uses them; without `--no-both`, also in the
+  form that it would not have at that size, which shows where the threshold is;
+- FAISS, flat, in fp32 and in memory, which is exact;
 - rclip's way: all vectors read from SQLite, a product in NumPy, a sort in Python;
-- sqlite-vec and LanceDB, both without an index, for the building of one takes LanceDB
-  many minutes of two cores, if they are installed (the extra `bench`).
+- sqlite-vec and LanceDB, if they are installed (the extra `bench`), both without an index: building
+  one takes LanceDB many minutes on two cores.
 
     python bench/store.py [--sizes 10000 100000 1000000] [--no-both] [--no-peers]
 """
@@ -44,20 +44,20 @@ LATENT = 48
 QUERIES = 200
 NEIGHBOURS = 10
 BLOCK = 50_000
-# What is aimed at with a million vectors.
+# Goals for a million vectors.
 MILLION = 1_000_000
 P50, RECALL, RCLIP = "<= 3 ms", ">= 0.98", ">= 500 x"
 RCLIP_NAME = "rclip's way"
 
 Vectors = NDArray[np.float32]
-# Takes a query, returns the numbers of its nearest vectors.
+# Takes a query and returns the indices of its nearest vectors.
 Search = Callable[[Vectors], list[int]]
 
 
 class Row(NamedTuple):
     """A store: its name, seconds to build and to open, MB, milliseconds, recall (far: `far`).
 
-    `cpu` is the mean of milliseconds that all cores work for a query.
+    `cpu` is the mean CPU time of all cores per query, in milliseconds.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Row(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """Queries, and the numbers of the nearest vectors to each; far ones likewise."""
+    """Queries and the indices of the nearest vectors to each; far queries likewise."""
 
     queries: Vectors
     exact: list[list[int]]
@@ -81,7 +81,7 @@ class Asked(NamedTuple):
 
 
 class Space:
-    """Where vectors come from."""
+    """The distribution of the vectors."""
 
     def __init__(self, count: int) -> None:
         chance = np.random.default_rng(0)
@@ -90,7 +90,7 @@ class Space:
         self._axes = chance.standard_normal((LATENT, DIMENSION), np.float32) / LATENT**0.5
 
     def vectors(self, count: int, seed: int, noise: float) -> Vectors:
-        """Unit vectors, shape (count, dimension)."""
+        """Return unit vectors, shape (count, dimension)."""
         chance = np.random.default_rng(seed)
         made = np.empty((count, DIMENSION), np.float32)
         for start in range(0, count, BLOCK):
@@ -103,7 +103,7 @@ class Space:
         return made
 
     def far(self, count: int, seed: int) -> Vectors:
-        """As :meth:`vectors`, but moved by twice their length in a direction of no meaning."""
+        """Return :meth:`vectors` moved by twice their length in an unrelated direction."""
         gap = np.random.default_rng(seed).standard_normal(DIMENSION, np.float32)
         made = self.vectors(count, seed, 1.0) + 2 * gap / np.linalg.norm(gap)
         moved: Vectors = made / np.linalg.norm(made, axis=1, keepdims=True)
@@ -117,7 +117,7 @@ def megabytes(folder: Path) -> float:
 def timed(
     search: Search, asked: Asked, most: int = QUERIES
 ) -> tuple[float, float, float, float, float]:
-    """Milliseconds in the middle, at 95 of 100 and of all cores; recall, of far queries too."""
+    """Return median, 95th percentile and CPU milliseconds, recall, and recall of far queries."""
     times, right = [], []
     pairs = ((asked.queries, asked.exact), (asked.far, asked.far_exact))
     worked = time.process_time()
@@ -153,7 +153,7 @@ def of_nmm(folder: Path, vectors: Vectors, asked: Asked) -> Row:
 
         def search(query: Vectors) -> list[int]:
             ids, _ = nearest.search(query, NEIGHBOURS, "text")
-            # As every result is scored again.
+            # Because every result is scored again.
             scores = {
                 int(n): float(vector @ query)
                 for some, vectors in catalog.vectors_of(ids.tolist())
@@ -190,7 +190,7 @@ def of_rclip(folder: Path, vectors: Vectors, asked: Asked) -> Row:
 
 
 def of_sqlite_vec(folder: Path, vectors: Vectors, asked: Asked) -> Row:
-    import apsw  # Python's own module can be built without the loading of extensions
+    import apsw  # Python's own sqlite3 can be built without loadable extensions
     import sqlite_vec
 
     started = time.perf_counter()
@@ -244,7 +244,7 @@ def of_lancedb(folder: Path, vectors: Vectors, asked: Asked) -> Row:
 
 
 def of_faiss(vectors: Vectors, queries: Vectors, far: Vectors) -> tuple[Asked, Row]:
-    """The exact answers, and what they take."""
+    """Return the exact answers, and their cost."""
     import faiss
 
     flat = faiss.IndexFlatIP(DIMENSION)
@@ -263,7 +263,7 @@ def of_faiss(vectors: Vectors, queries: Vectors, far: Vectors) -> tuple[Asked, R
 
 
 def of_other_form(folder: Path, vectors: Vectors, asked: Asked) -> Row:
-    """nmm, in the form that it has on the other side of its threshold."""
+    """Measure nmm in the form that it has on the other side of its threshold."""
     usual = segments.IVF_FROM
     segments.IVF_FROM = 0 if len(vectors) < usual else len(vectors) + 1
     try:
@@ -301,7 +301,7 @@ def compare(count: int, *, both: bool, peers: bool) -> None:
 
 
 def figures(count: int, ours: Row, rows: Sequence[Row]) -> Iterator[Figure]:
-    """Beside rclip's way at each size, and at a million beside all, with recall."""
+    """Report figures beside rclip's way at each size, and at a million beside all, with recall."""
     is_million = count == MILLION
     for row in rows:
         if row is ours or row.name.startswith("nmm"):

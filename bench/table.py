@@ -1,4 +1,4 @@
-"""The one table of all benches, in Markdown, from what is kept of their runs."""
+"""Write the table of all benchmarks in Markdown, from their stored results."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ COLUMNS = ("what", "nmm", "beside", "there", "ratio", "goal", "met")
 
 
 def table(results: Mapping[str, Result], benches: Sequence[str]) -> str:
-    """Two lines on the machine and the versions, and the rows of each bench under its name.
+    """Return two lines on machine and versions, then the rows of each benchmark under its name.
 
-    What holds for most is said once, above, and what is otherwise beside the bench. Of a bench
-    that failed, that left something out or that was never run, a row says so. What has no unit,
-    as recall, stands after what takes time or memory, and what was never run stands last.
+    The date, machine and versions that most results share are stated once, at the top; others are
+    stated beside the benchmark. A benchmark that failed, left something out or was never run has a
+    row that says so. Benchmarks without a unit, such as recall, come after those of time and
+    memory, and those never run come last.
     """
     run = {name: results[name] for name in benches if name in results}
     lines = []
@@ -80,16 +81,16 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits that count, or more if there are more before the point."""
+    """Return three significant digits, or more if there are more before the point."""
     decimals = 3 if abs(value) < 1 else 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
     return f"{value:,.{decimals}f}"
 
 
 def is_met(figure: Figure) -> bool | None:
-    """Whether a goal is reached; None if there is none.
+    """Return whether a goal is reached; None if there is none.
 
     Raises:
-        ValueError: the goal is neither in the figure's unit nor of its ratio.
+        ValueError: The goal is neither in the figure's unit nor of its ratio.
     """
     if not figure.goal:
         return None

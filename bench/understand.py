@@ -1,21 +1,19 @@
-"""What it takes to understand a collection, and how well it is done, as the collection grows.
+"""Measure time and quality of the analysis commands as a collection grows.
 
-`nmm classify`, `cluster`, `dupes`, `map` and `eval retrieval`, at their engine, over indexes of
-several sizes whose answers are known. An index is made of things of ImageNet: each file is of one,
-and its vector is that of the thing's name, in the space of `mini`, with noise, so that some files
-are hard. Half are texts, in another part of the space, as in models that were trained with pairs.
-One image in fifty is a copy of another one, with a little noise in its vector and fingerprint.
+The engine of `nmm classify`, `cluster`, `dupes`, `map` and `eval retrieval` runs over indexes of
+several sizes with known answers. The files are things of ImageNet: a file's vector is that of the
+thing's name, in the space of `mini`, with noise, so that some files are hard. Half are texts, in
+another part of the space, as in models trained on pairs. One image in fifty is a copy of another,
+with a little noise in its vector and fingerprint. Printed, beside seconds, are
 
-What is printed, beside seconds:
-
-- classify: the part of the files that get their own label, of all labels;
-- cluster: the adjusted Rand index to the truth (1 is all right, 0 is chance), with the number of
-  groups given and chosen;
-- groups found by k-means and by HDBSCAN in vectors that lie in more of them (`bench/clusters.py`):
-  the same index, how many were found, and the part of the files that is in one;
-- dupes: the part of the copies that are found, and of what is found that is one;
-- map: how many of ten neighbours are kept in the picture, and how the kinds mix (1 is chance);
-- eval retrieval: nDCG@10 of the names, with its seconds a query.
+- classify: the share of the files that get their own label, among all labels;
+- cluster: the adjusted Rand index to the truth (1 is perfect, 0 is chance), with the number of
+  clusters given and chosen;
+- clusters found by k-means and by HDBSCAN in vectors with more clusters (`bench/clusters.py`): the
+  same index, the number of clusters, and the share of the files in one;
+- dupes: recall and precision of copies;
+- map: how many of ten neighbours are preserved in the layout, and how the kinds mix (1 is chance);
+- eval retrieval: nDCG@10 of the names, with seconds per query.
 
     pip install '.[map]'
     python bench/understand.py [--sizes 1000 10000 100000]
@@ -65,23 +63,23 @@ QUICK = "--sizes 300"
 T = TypeVar("T")
 Floats = NDArray[np.float32]
 
-# A thing each, far enough apart that a person would not take one for another.
+# Things far enough apart that a person would not confuse them.
 THINGS = (
     "accordion", "acorn", "airliner", "banana", "beaver", "bookcase", "broccoli", "castle",
     "chimpanzee", "daisy", "espresso", "goldfish", "hammer", "lighthouse", "ostrich", "piano",
     "pizza", "rugby ball", "scorpion", "snowmobile", "submarine", "teapot", "umbrella", "violin",
 )  # fmt: skip
-# Of unit vectors: the noise of a file, the gap between the kinds, and what a copy differs by.
+# For unit vectors: the noise of a file, the modality gap, and the difference of a copy.
 NOISE, GAP, COPY = 3.0, 0.6, 0.05
 # One image in so many is a copy of another.
 COPIES = 50
-# Levels, and pixels to a side, of the patterns that fingerprints are of; of a copy, levels more.
+# Levels, and pixels per side, of the patterns in fingerprints; and the level noise of a copy.
 COARSE, SHADE = 4, 2
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of an index: the number of each file's thing, by its path; and the copies."""
+    """The truth about an index: each file's thing, by its path; and the copies."""
 
     things: dict[str, int]
     copies: set[frozenset[str]]
@@ -140,7 +138,7 @@ def fill(folder: IndexFolder, encoder: Encoder, count: int) -> Truth:
 
 
 def fingerprint(chance: np.random.Generator) -> bytes:
-    """Of a picture of some large patches."""
+    """Return the fingerprint of an image of a few large patches."""
     coarse = chance.integers(0, 256, (COARSE, COARSE), np.uint8)
     grey = np.kron(coarse, np.ones((16 // COARSE, 16 // COARSE), np.uint8))
     colours = chance.integers(96, 160, BYTES - grey.size, np.uint8)
@@ -148,7 +146,7 @@ def fingerprint(chance: np.random.Generator) -> bytes:
 
 
 def shaded(print_: bytes, chance: np.random.Generator) -> bytes:
-    """The fingerprint of a picture that was saved again."""
+    """Return the fingerprint of an image that was saved again."""
     levels = np.frombuffer(print_, np.uint8).astype(np.int16)
     levels += chance.integers(-SHADE, SHADE + 1, len(levels))
     return levels.clip(0, 255).astype(np.uint8).tobytes()
@@ -163,7 +161,7 @@ def timed(work: Callable[[], T]) -> tuple[float, T]:
 def rand_index(
     collection: FileCollection, groups: list[NDArray[np.int64]], truth: NDArray[np.int64]
 ) -> float:
-    """The adjusted Rand index of groups of files (Hubert and Arabie, 1985)."""
+    """Return the adjusted Rand index of groups of files (Hubert and Arabie, 1985)."""
     labels = np.full(len(collection.files), len(groups))
     for number, files in enumerate(groups):
         labels[files] = number
@@ -171,7 +169,7 @@ def rand_index(
 
 
 class Rows:
-    """A table that is printed as it comes; its seconds are noted of the largest collection."""
+    """A table printed row by row; seconds are reported for the largest collection."""
 
     def __init__(self, count: int, *, noted: bool) -> None:
         self._count = count
@@ -192,7 +190,7 @@ def filled(encoder: Encoder, count: int) -> Iterator[tuple[IndexFolder, Truth]]:
 
 
 def measure(encoder: Encoder, count: int, *, can_map: bool, noted: bool) -> None:
-    """Everything, over one index."""
+    """Measure everything over one index."""
     with filled(encoder, count) as (folder, truth):
         rows = Rows(count, noted=noted)
         with open_collection(folder) as collection:
@@ -265,7 +263,7 @@ def main() -> None:
     encoder = load_encoder(MINI)
     try:
         check_installed()
-        # What lays out is compiled when it first runs; `bench/map.py` counts that in.
+        # The layout code is compiled at its first run; `bench/map.py` includes that time.
         project_contents(np.eye(64, dtype=np.float32), ["image"] * 64)
         can_map = True
     except NmmError:

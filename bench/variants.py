@@ -1,8 +1,8 @@
-"""Pictures, what becomes of them when they are saved again, and others like them, for `dupes.py`.
+"""Images, their modified copies, and similar but different images, for `dupes.py`.
 
-A file is called `ORIGINAL~CHANGE~`, and what has one ORIGINAL is one picture. Originals are the
-photos of the sample data, photos of `photos.py` and emoji. The others, no two of which are one
-picture, are hard on purpose: tiles of the sample photos (gravel beside gravel), pages of text of
+A file is called `ORIGINAL~CHANGE~`; files with the same ORIGINAL are copies of one image. Originals
+are the sample photos, photos of `photos.py` and emoji. The others, all different from one another,
+are hard negatives on purpose: tiles of the sample photos (gravel beside gravel), pages of text of
 one layout, and emoji, many of which differ by a mouth or a hand.
 """
 
@@ -28,7 +28,7 @@ def resized(part: float) -> Change:
 
 
 def cropped(part: float) -> Change:
-    """With that part cut off at each side."""
+    """Cut that share off each side."""
 
     def change(image: Image.Image) -> Image.Image:
         x, y = round(image.width * part), round(image.height * part)
@@ -38,7 +38,7 @@ def cropped(part: float) -> Change:
 
 
 def straightened(degrees: float) -> Change:
-    """Turned, and cropped to where there is picture everywhere."""
+    """Rotate, and crop to the part that is covered by the image."""
 
     def change(image: Image.Image) -> Image.Image:
         turned = image.rotate(degrees, Image.Resampling.BICUBIC)
@@ -49,7 +49,7 @@ def straightened(degrees: float) -> Change:
 
 
 def tinted(image: Image.Image) -> Image.Image:
-    """Of a warmer white."""
+    """Give it a warmer white balance."""
     red, green, blue = image.split()
     return Image.merge(
         "RGB", (red.point(lambda v: min(255, v * 1.12)), green, blue.point(lambda v: v * 0.85))
@@ -57,7 +57,7 @@ def tinted(image: Image.Image) -> Image.Image:
 
 
 def watermarked(image: Image.Image) -> Image.Image:
-    """With words across it that shine through."""
+    """Draw semi-transparent words across it."""
     layer = Image.new("L", image.size)
     font = ImageFont.load_default(max(8, image.width // 9))
     draw_ = ImageDraw.Draw(layer)
@@ -73,7 +73,7 @@ def framed(image: Image.Image) -> Image.Image:
     return whole
 
 
-# Those to JPEG are made when they are saved.
+# Changes to JPEG are made on saving.
 CHANGES: dict[str, Change] = {
     "half as wide": resized(0.5),
     "a quarter as wide": resized(0.25),
@@ -108,7 +108,7 @@ def sample_photos() -> dict[str, Image.Image]:
 
 
 def subjects(photos: int, emoji: dict[str, Image.Image]) -> dict[str, dict[str, Image.Image]]:
-    """Originals that copies are made of, by what they are."""
+    """Return originals to make copies of, by subject."""
     return {
         "photos": sample_photos(),
         "noise": {f"noise {number}": photo(0.3, number) for number in range(photos)},
@@ -117,7 +117,7 @@ def subjects(photos: int, emoji: dict[str, Image.Image]) -> dict[str, dict[str, 
 
 
 def tiles() -> dict[str, Image.Image]:
-    """Sixteen parts of each sample photo."""
+    """Return sixteen tiles of each sample photo."""
     found = {}
     for name, image in sample_photos().items():
         width, height = image.width // 4, image.height // 4
@@ -128,7 +128,7 @@ def tiles() -> dict[str, Image.Image]:
 
 
 def pages(count: int) -> dict[str, Image.Image]:
-    """So many, of sizes that differ a little, as those of scans do."""
+    """Return so many pages, of sizes that vary a little, like scans."""
     return {
         f"page {number}": page(number).crop((0, 0, 850 - number % 7, 1200 - number % 5))
         for number in range(count)
@@ -136,7 +136,7 @@ def pages(count: int) -> dict[str, Image.Image]:
 
 
 def drawings(folder: Path, count: int) -> dict[str, Image.Image]:
-    """So many emoji, no two of one name, on white; every second one is smaller."""
+    """Return so many emoji with distinct names, on white; every second one is smaller."""
     items: dict[str, str] = {}
     for name, one in sorted(draw(folder, read_emoji()).items()):
         items.setdefault(one.item, name)
@@ -152,7 +152,7 @@ def drawings(folder: Path, count: int) -> dict[str, Image.Image]:
 
 
 def frame(image: Image.Image, number: int) -> Image.Image:
-    """What a camera sees a moment later: it moved by some hundredths, and turned by less."""
+    """Return what a camera sees a moment later: slightly shifted and rotated."""
     dice = random.Random(number)
     x, y = (round(dice.uniform(-0.03, 0.03) * side) for side in image.size)
     moved = ImageChops.offset(image, x, y).rotate(dice.uniform(-0.8, 0.8), Image.Resampling.BICUBIC)
@@ -160,7 +160,7 @@ def frame(image: Image.Image, number: int) -> Image.Image:
 
 
 def write(folder: Path, originals: dict[str, Image.Image], copies: bool) -> None:
-    """Write originals, and what becomes of them, as PNG but for what is a JPEG."""
+    """Write originals and their copies as PNG, except those that are JPEG."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, image in originals.items():
         image.save(folder / f"{name}~{ORIGINAL}~.png", compress_level=1)
@@ -173,7 +173,7 @@ def write(folder: Path, originals: dict[str, Image.Image], copies: bool) -> None
 
 
 def write_bursts(folder: Path, frames: int) -> None:
-    """Write a burst of each sample photo, one right after the other, by one camera."""
+    """Write a burst of each sample photo, one right after the other, from one camera."""
     folder.mkdir(parents=True, exist_ok=True)
     moment = datetime(2024, 5, 1, 10)
     for name, image in sample_photos().items():

@@ -39,6 +39,16 @@ HINTS: dict[str, str | Callable[[Params], str]] = {
     "root-move-overlaps": "Remove that root first with: nmm roots remove {other}",
     "sort-log-unreadable": "Name the log that nmm classify wrote.",
     "sort-log-invalid": "Name the log that nmm classify wrote.",
+    # search
+    "query-empty": 'For example: nmm search "a cat"',
+    "query-sign-without-term": "To search for the character, quote it: nmm search '{quoted}'",
+    "query-image-missing": "If it is meant as words, quote it: nmm search '{quoted}'",
+    "query-without-words": "For example with: --mode semantic",
+    "min-score-invalid": "For example: --min-score 1",
+    "query-cancels-out": "See how the query is understood with: --explain",
+    "query-file-missing": "To search for words: nmm search",
+    "query-file-unusable": "If the name is meant as words, quote it: nmm search '\"cat.jpg\"'",
+    "query-not-an-image": "To find what is like a text: nmm similar FILE",
     # analysis, evaluation
     "index-empty": "Fill it with: nmm index FOLDER",
     "labels-missing": "For example: --labels cat,dog,receipt",

@@ -1,4 +1,4 @@
-"""Parameters that several commands share."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ IndexOption = Annotated[
     typer.Option(
         "--index",
         metavar="DIR",
-        help="Folder of the index; else the environment variable NMM_INDEX, else the "
-        "user's data directory.",
+        help="Folder of the index. The default is NMM_INDEX from the environment, else the user's "
+        "data directory.",
     ),
 ]
 ModelOption = Annotated[
@@ -24,8 +24,8 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         metavar="NAME|DIR",
-        help="A model that nmm models lists, by its name or that on the hub, or a folder with "
-        "a pair of towers in hub layout (DIR/vision, DIR/text).",
+        help="Name of a model from nmm models, its name on the hub, or a folder with a pair of "
+        "towers in hub layout (DIR/vision, DIR/text).",
         autocompletion=models,
     ),
 ]
@@ -35,25 +35,25 @@ DimensionOption = Annotated[
         "--dim",
         min=1,
         metavar="N",
-        help="Length of the vectors, for a model that was trained to be cut: 512, 256, 128 or 64 "
-        "of nomic-v1.5.",
+        help="Dimension of the vectors, for a model with truncatable embeddings: 512, 256, 128 or "
+        "64 for nomic-v1.5.",
     ),
 ]
 DeviceOption = Annotated[
     Device,
-    typer.Option("--device", help="What computes; auto is a GPU if PyTorch finds one."),
+    typer.Option("--device", help="Where to compute; auto is a GPU if PyTorch finds one."),
 ]
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
-        "--threads", min=1, metavar="N", help="Threads on the CPU; as many as cores if not given."
+        "--threads", min=1, metavar="N", help="Number of CPU threads; by default, one per core."
     ),
 ]
 PrecisionOption = Annotated[
     Precision,
     typer.Option(
         "--precision",
-        help="What the CPU computes with; auto is int8 if it has instructions for that.",
+        help="Precision on the CPU; auto is int8 if the CPU has instructions for it.",
     ),
 ]
 OfflineOption = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
@@ -62,7 +62,7 @@ WaitOption = Annotated[
     typer.Option("--wait", help="Wait while another process writes to the index."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-PathsOption = Annotated[bool, typer.Option("--paths", help="Print absolute paths, one a line.")]
+PathsOption = Annotated[bool, typer.Option("--paths", help="Print absolute paths, one per line.")]
 NulOption = Annotated[bool, typer.Option("-0", help="Print absolute paths, each ended by NUL.")]
 MaxPixelsOption = Annotated[
     int | None,
@@ -70,9 +70,7 @@ MaxPixelsOption = Annotated[
         "--max-pixels",
         min=1,
         metavar="N",
-        help="Skip images with more pixels; 89 million if not given.",
+        help="Skip images with more than N pixels; 89 million by default.",
     ),
 ]
-QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print nothing but results and errors.")
-]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only results and errors.")]

@@ -1,4 +1,4 @@
-"""Dates as people type them: the first moment of what they name, in local time."""
+"""Parse dates as people type them, to the first moment of the period in local time."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ _UNITS = {
 
 
 def parse_date(text: str, now: datetime | None = None) -> str:
-    """The first moment of what a text names, ``YYYY-MM-DDTHH:MM:SS`` in local time.
+    """Return the first moment of the period that a text names, ``YYYY-MM-DDTHH:MM:SS`` local time.
 
-    ISO 8601, with as much of it as one likes; months by their English names; and what is
-    relative to now: of days and longer the beginning of a day, so that "2 weeks ago" is that
-    whole day; of "last month" its first.
+    The text is a prefix of an ISO 8601 date and time, a date with an English month name, or
+    relative to now. Days and longer units begin at midnight: "2 weeks ago" is the beginning of
+    that day, "last month" the beginning of its first day.
 
     Args:
-        text: What was typed.
-        now: The local time that it is.
+        text: The typed text.
+        now: The current local time.
 
     Raises:
-        UsageError: It is no date.
+        UsageError: It is not a date.
     """
     wanted = " ".join(text.casefold().split())
     now = (now or datetime.now()).replace(microsecond=0)
@@ -95,7 +95,7 @@ def _word(matched: re.Match[str], now: datetime) -> datetime:
 
 
 def _starts(matched: re.Match[str], now: datetime) -> datetime:
-    """The beginning of this or the last week, month or year; or of the last such day."""
+    """Return the beginning of this or the last week, month or year, or of such a day."""
     today, back = _midnight(now), matched["which"] == "last"
     what = matched["what"]
     if what == "week":
@@ -122,7 +122,7 @@ def _ago(matched: re.Match[str], now: datetime) -> datetime:
 
 
 def _months_before(day: datetime, months: int) -> datetime:
-    """The same day of an earlier month, or its last if it has no such day."""
+    """Return the same day of an earlier month, or its last day if it is shorter."""
     year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
     following = datetime(year + (month == 11), (month + 1) % 12 + 1, 1)
     return day.replace(year=year, month=month + 1, day=min(day.day, (following - timedelta(1)).day))

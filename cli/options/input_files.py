@@ -1,4 +1,4 @@
-"""A list of a user's, one thing a line: in a file, or on standard input."""
+"""Read lists, one item per line, from a file or from standard input."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from nmm.index.errors import UsageError
 
 
 def read_text(file: Path, hint: str) -> str:
-    """The text of a UTF-8 file, or of standard input if it is `-`.
+    """Return the text of a UTF-8 file, or of standard input if the file is `-`.
 
     Raises:
-        UsageError: It cannot be read; `hint` says what to name.
+        UsageError: It cannot be read; its hint is `hint`.
     """
     try:
         data = sys.stdin.buffer.read() if str(file) == "-" else file.expanduser().read_bytes()
@@ -28,13 +28,13 @@ def read_text(file: Path, hint: str) -> str:
 
 
 def read_words(file: Path) -> list[str]:
-    """The lines of such a file, but for empty ones.
+    """Return the lines of such a file that are not empty.
 
     Raises:
-        UsageError: It cannot be read, or there is no word in it.
+        UsageError: It cannot be read, or has only empty lines.
     """
     text = read_text(file, "Name a file with a word on each line.")
     words = [valid(line.strip()) for line in text.splitlines() if line.strip()]
     if not words:
-        raise UsageError(f"{file} has no words.", hint="Write one a line.")
+        raise UsageError(f"{file} has no words.", hint="Write one word per line.")
     return words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.encoders.base import Encoder, Task
@@ -119,6 +119,6 @@ def _content(file: PreparedFile, unit: PreparedUnit) -> Content:
         unit.modality,
         info.width,
         info.height,
-        **asdict(info.metadata),
+        **info.metadata._asdict(),
         fingerprint=file.fingerprint,
     )

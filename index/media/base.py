@@ -8,7 +8,6 @@ with a :class:`MediaReader` and a row in :mod:`nmm.index.media.registry`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -36,8 +35,7 @@ class Box(NamedTuple):
     height: float
 
 
-@dataclass(frozen=True, slots=True)
-class Locator:
+class Locator(NamedTuple):
     """Where in its file a unit lies. A field is None where it does not apply.
 
     Attributes:
@@ -53,8 +51,7 @@ class Locator:
     box: Box | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """A part of a file that gets a vector of its own: an image or a passage of text.
 
     Attributes:
@@ -68,8 +65,7 @@ class Unit:
     locator: Locator
 
 
-@dataclass(frozen=True, slots=True)
-class Metadata:
+class Metadata(NamedTuple):
     """What a file says about itself.
 
     Attributes:
@@ -91,8 +87,7 @@ class Metadata:
 NO_METADATA = Metadata()
 
 
-@dataclass(frozen=True, slots=True)
-class MediaInfo:
+class MediaInfo(NamedTuple):
     """The properties of a file, as its header gives them.
 
     Attributes:
@@ -105,8 +100,7 @@ class MediaInfo:
     metadata: Metadata = NO_METADATA
 
 
-@dataclass(frozen=True)
-class Chunking:
+class Chunking(NamedTuple):
     """How a text is cut into chunks.
 
     Attributes:
@@ -125,8 +119,7 @@ class Chunking:
         return cls(tokenizer, size, size // OVERLAP_FRACTION)
 
 
-@dataclass(frozen=True)
-class UnitRequest:
+class UnitRequest(NamedTuple):
     """What a caller needs of a file's units.
 
     Attributes:

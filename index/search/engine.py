@@ -83,7 +83,7 @@ def open_search(
         settings = catalog.settings()
         if settings is None:
             raise NoIndexError(
-                f"The index in {folder.path} is empty.", hint="Fill it with: nmm index FOLDER"
+                f"The index in {folder.path} is empty.", code="index-empty", path=folder.path
             )
 
         def load(settings: Settings, grouped: bool) -> Encoder:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from nmm.index.errors import UsageError
 from nmm.index.search import json_fields
 from nmm.index.store.catalog import sql_filters
 from nmm.index.store.catalog.file_queries import any_file, cameras, count_files, dates
@@ -102,10 +101,9 @@ def _geo_circle(value: Any, path: str) -> GeoCircle:
     json_fields.require(parts, path, "latitude", "longitude", "radius_km")
     circle = GeoCircle(**parts)
     if not (abs(circle.latitude) <= 90 and abs(circle.longitude) <= 180 and circle.radius_km > 0):
-        raise UsageError(
-            f"{path} is not a place.",
-            why="A latitude is between -90 and 90, a longitude between -180 and 180, and a radius "
-            "is greater than 0.",
+        raise json_fields.invalid(
+            path,
+            "a latitude between -90 and 90, a longitude between -180 and 180, and a radius above 0",
         )
     return circle
 

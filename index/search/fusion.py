@@ -1,10 +1,10 @@
-"""Rankings by meaning and by words, made one order.
+"""Fuse the rankings by meaning and by keywords into one order.
 
-Within a kind, they are fused by their ranks alone, for what they rank by cannot be compared.
-Between images and texts that would not do: a picture of a cat, which has no words, would come
-after every text that has the word, be it as far from the meaning as it may. So the kinds are
-merged by how strong their items are on the one scale that scores are on: the first of a kind
-has the place that its strongest gives, the second that of the second, and so on.
+Within a kind, the rankings are fused by rank alone, for their scores are not comparable. Between
+images and texts that would not do: an image of a cat without words would come after every text
+that contains the word, however far from the meaning. So the kinds are merged by the strength of
+their items on the common scale of scores: the first of a kind gets the place of its strongest
+item, the second that of the second strongest, and so on.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from nmm.index.search.keyword import KeywordMatches
     from nmm.index.store.catalog.types import Kind
 
-# Of reciprocal rank fusion: how little the first places count more than those after them.
+# The constant of reciprocal rank fusion: the larger, the less the first ranks stand out.
 RRF_K = 60
-# Of a normal distribution, in its deviations, what one in a thousand exceeds, which has the
+# The quantile of a normal distribution that one in a thousand exceeds, in deviations. It has the
 # score 1, see :mod:`nmm.index.calibration`.
 ONE_IN_A_THOUSAND = 3.0902
-# How much more a word tells that is there than a score that as few reach by chance: a code that
-# one file has comes before the best of pictures that have nothing to do with it.
+# Weight of a keyword match relative to a score that as few items reach by chance, so that a code
+# that one file contains comes before the best unrelated images.
 KEYWORD_WEIGHT = 2.0
 
 
 class Rank(NamedTuple):
-    """What files are ordered by, the least first; those of the same one are equally good.
+    """The sort key of files, least first. Files with the same rank are equally good.
 
     Attributes:
-        weakness: How weak the item is, of its kind, whose place it has.
-        place: Its place in its kind, from 0.
+        weakness: The negative score of the item of the same kind at this place by score.
+        place: The place among the files of its kind, from 0.
     """
 
     weakness: float
@@ -44,13 +44,13 @@ class Rank(NamedTuple):
 
 
 def fused(rankings: Iterable[Mapping[int, float]]) -> dict[int, float]:
-    """What things come to in several rankings together: the more, the better.
+    """Return the reciprocal rank fusion of rankings: a sum for each item, greater is better.
 
-    Reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009): the sum of 1 / (60 + rank)
-    over the rankings in which a thing is.
+    An item's sum is that of 1 / (60 + rank) over the rankings that contain it (Cormack, Clarke and
+    Büttcher, 2009).
 
     Args:
-        rankings: Each with a number by thing, the least the best. Equal ones share a rank, so
+        rankings: A number for each item, the least is the best. Equal numbers share a rank, so
             that another ranking decides between them.
     """
     sums: dict[int, float] = defaultdict(float)
@@ -61,7 +61,7 @@ def fused(rankings: Iterable[Mapping[int, float]]) -> dict[int, float]:
 
 
 def _ranks(numbers: Mapping[int, float]) -> dict[int, int]:
-    """The rank of each thing, from 1 for the least number, in that order; equal ones share it."""
+    """Return the rank of each item, from 1 for the least number; equal numbers share a rank."""
     found: dict[int, int] = {}
     last, rank = None, 0
     for place, thing in enumerate(sorted(numbers, key=numbers.__getitem__), 1):
@@ -74,19 +74,19 @@ def _ranks(numbers: Mapping[int, float]) -> dict[int, int]:
 def ranking(
     scores: Mapping[int, tuple[Kind, float]], words: KeywordMatches, files: int, count: int
 ) -> list[tuple[Rank, int]]:
-    """The `count` best of the files that were found, by their ids, and those as good as the last.
+    """Return the best files by id, with their ranks, and all that are as good as the last.
 
-    Of what is fused to the same, the nearer file is first.
+    Of files with the same sum, the nearer one comes first.
 
     Args:
-        scores: Of files that were found by their meaning.
-        words: Those that were found by their words.
-        files: About how many there are in the index.
-        count: At least so many, if there are as many.
+        scores: The kind and score of each file that was found by its meaning.
+        words: The files that were found by keywords.
+        files: The approximate number of files in the index.
+        count: Minimum number of files, if there are as many.
     """
     strength = _strength(len(words.best), files)
     placed: list[tuple[Rank, int]] = []
-    # Where nothing but words ranks, no scores tell the kinds apart.
+    # If keywords alone rank, there are no scores to merge the kinds by.
     for kind in KINDS if scores else (None,):
         near = {file: -score for file, (of, score) in scores.items() if of == kind}
         told = [
@@ -117,10 +117,10 @@ def ranking(
 
 
 def _strength(found: int, files: int) -> float:
-    """What it is worth to have all words of a query: the more, the fewer files have them."""
+    """Return the strength of a match of all words: the fewer files match, the greater."""
     if not found:
         return 0.0
-    from statistics import NormalDist  # it takes its time to import
+    from statistics import NormalDist  # slow to import
 
     chance = found / (max(found, files) + 1)
     return KEYWORD_WEIGHT * NormalDist().inv_cdf(1 - chance) / ONE_IN_A_THOUSAND

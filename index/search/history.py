@@ -1,8 +1,8 @@
-"""The searches that a person made, for that person alone: a file of JSON objects, one a line.
+"""The history of a person's searches: a file with a JSON object per line.
 
-It lies in the user's state directory and not in the index, which others may be able to
-read, and which may travel. Only its owner can read it (mode 0600). When it has grown to
-:data:`MAX_BYTES`, its older half goes.
+It is in the user's state directory and not in the index, which others may be able to read and
+which may be copied elsewhere. Only its owner can read it (mode 0600). When it exceeds
+:data:`MAX_BYTES`, its older half is deleted.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from nmm.index.errors import OutputError
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-MAX_BYTES = 1 << 20  # bytes: some thousands of searches
-MAX_LINE_BYTES = 1 << 14  # bytes of a line; what is longer was hardly typed
-LOCK_TIMEOUT = 1.0  # seconds that an entry is worth waiting for
+MAX_BYTES = 1 << 20  # some thousands of searches
+MAX_LINE_BYTES = 1 << 14  # a longer line was hardly typed
+LOCK_TIMEOUT = 1.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class HistoryEntry:
     """A search.
 
     Attributes:
-        time: When, local, ISO 8601 with its offset from UTC.
-        query: What was looked for.
-        arguments: Of the command line, after ``nmm``.
-        results: How many were found.
+        time: Local time in ISO 8601 with its offset from UTC.
+        query: The query's label.
+        arguments: The arguments of the command line after ``nmm``, for display only.
+        results: The number of results.
     """
 
     time: str
@@ -44,22 +44,21 @@ class HistoryEntry:
 
 
 def history_file() -> Path:
-    """Where the history is, or would be."""
+    """Return the path of the history, which need not exist."""
     from platformdirs import user_state_path
 
     return user_state_path("nmm", appauthor=False) / "history.jsonl"
 
 
 def now() -> str:
-    """The time of an entry that is made now."""
+    """Return the time for an entry that is made now."""
     return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def record(entry: HistoryEntry, file: Path) -> bool:
-    """Add a search at the end, whoever else does so at the same time.
+    """Append a search, safely beside other processes; return whether it was recorded.
 
-    Returns whether it stands there: an unwritable folder, a full disk or a line that is too
-    long are no reason for a search to fail.
+    An unwritable folder, a full disk or a line that is too long does not make a search fail.
     """
     line = json.dumps(asdict(entry), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
     if len(line) > MAX_LINE_BYTES:
@@ -75,10 +74,10 @@ def record(entry: HistoryEntry, file: Path) -> bool:
 
 
 def entries(file: Path) -> list[HistoryEntry]:
-    """All searches, the oldest first; lines that are none are passed over.
+    """Return all searches, oldest first; malformed lines are skipped.
 
     Raises:
-        OutputError: The file is there and cannot be read.
+        OutputError: The file exists and cannot be read.
     """
     try:
         lines = file.read_bytes().splitlines()
@@ -86,13 +85,16 @@ def entries(file: Path) -> list[HistoryEntry]:
         return []
     except OSError as error:
         raise OutputError(
-            f"The history in {file} cannot be read.", why=error.strerror or str(error)
+            f"The history in {file} cannot be read.",
+            code="history-unreadable",
+            why=error.strerror or str(error),
+            file=file,
         ) from error
     return [entry for line in lines if (entry := _entry(line))]
 
 
 def clear(file: Path) -> int:
-    """Forget all searches; returns how many there were.
+    """Delete all searches; return how many there were.
 
     Raises:
         OutputError: The file cannot be deleted.
@@ -105,8 +107,10 @@ def clear(file: Path) -> int:
     except (OSError, TimeoutError) as error:
         raise OutputError(
             f"The history in {file} cannot be deleted.",
+            code="history-undeletable",
             why=str(error),
             hint="Delete the file yourself.",
+            file=file,
         ) from error
     return count
 
@@ -131,17 +135,17 @@ def _append(line: bytes, file: Path) -> None:
 
 
 def _halve(file: Path) -> None:
-    """Leave the newer lines that take half of the limit."""
+    """Keep the newer lines, up to half of the limit."""
     kept = file.read_bytes()[-MAX_BYTES // 2 :].partition(b"\n")[2]
     part = file.with_name(f"{file.name}.part")
     with suppress(FileNotFoundError):
-        part.unlink()  # of a process that was killed
+        part.unlink()  # left by a process that was killed
     _append(kept, part)
     part.replace(file)
 
 
 def _entry(line: bytes) -> HistoryEntry | None:
-    """The entry that a line holds, whatever it holds."""
+    """Return the entry in a line, or None if the line is malformed."""
     if len(line) > MAX_LINE_BYTES:
         return None
     try:
@@ -149,5 +153,5 @@ def _entry(line: bytes) -> HistoryEntry | None:
         query, arguments = str(found["query"]), tuple(map(str, found["arguments"]))
         time = datetime.fromisoformat(found["time"]).isoformat(timespec="seconds")
         return HistoryEntry(time, query, arguments, int(found["results"]))
-    except (ValueError, KeyError, TypeError):  # a line that somebody edited, or half a one
+    except (ValueError, KeyError, TypeError):  # an edited or truncated line
         return None

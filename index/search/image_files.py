@@ -36,11 +36,14 @@ def find_image(text: str) -> Path | None:
             return path if has_suffix or is_image(_head(path)) else None
     except (OSError, ValueError, RuntimeError):
         pass  # too long, not readable, with a NUL, or of an unknown user: not a path
+    name = shown(text)
     if has_suffix and not is_name and not re.search(r"\s/|/\s|://", text):
         raise UsageError(
-            f"There is no image file {shown(text)}",
-            hint=f"Is it spelled right? If it is meant as words, quote it: "
-            f"nmm search '{quoted(text)}'",
+            f"There is no image file {name}",
+            code="query-image-missing",
+            hint="Check its spelling.",
+            name=name,
+            quoted=quoted(text),
         )
     return None
 

@@ -48,13 +48,16 @@ def read(data: Any, path: str, readers: Mapping[str, Reader]) -> dict[str, Any]:
         UsageError: It is no object, a field is unknown, or a value is refused by its reader.
     """
     if not isinstance(data, Mapping):
-        raise UsageError(f"{path or 'The request'} has to be an object with named fields.")
+        raise invalid(path or "The request", "an object with named fields")
     found = {}
     for name, value in data.items():
         inner = f"{path}.{name}" if path else str(name)
         if name not in readers:
             raise UsageError(
-                f"There is no field {inner}.", hint=f"The fields are: {', '.join(readers)}."
+                f"There is no field {inner}.",
+                code="field-unknown",
+                hint=f"The fields are: {', '.join(readers)}.",
+                field=inner,
             )
         found[name] = readers[name](value, inner)
     return found
@@ -68,7 +71,10 @@ def require(found: Mapping[str, Any], path: str, *names: str) -> None:
     """
     for name in names:
         if name not in found:
-            raise UsageError(f"The field {f'{path}.{name}' if path else name} is missing.")
+            missing = f"{path}.{name}" if path else name
+            raise UsageError(
+                f"The field {missing} is missing.", code="field-missing", field=missing
+            )
 
 
 @contextmanager
@@ -86,17 +92,24 @@ def naming(path: str) -> Iterator[None]:
         ) from error
 
 
+def invalid(path: str, expected: str) -> UsageError:
+    """Return the error that a field does not have the value that is expected."""
+    return UsageError(
+        f"{path} has to be {expected}.", code="field-invalid", path=path, expected=expected
+    )
+
+
 def text(value: Any, path: str) -> str:
     """Read a string."""
     if not isinstance(value, str):
-        raise UsageError(f"{path} has to be a string.")
+        raise invalid(path, "a string")
     return value
 
 
 def boolean(value: Any, path: str) -> bool:
     """Read true or false."""
     if not isinstance(value, bool):
-        raise UsageError(f"{path} has to be true or false.")
+        raise invalid(path, "true or false")
     return value
 
 
@@ -113,13 +126,13 @@ def positive_integer(value: Any, path: str) -> int:
 def number(value: Any, path: str) -> float:
     """Read a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UsageError(f"{path} has to be a number.")
+        raise invalid(path, "a number")
     try:
         found = float(value)
     except OverflowError:
         found = math.inf
     if not math.isfinite(found):
-        raise UsageError(f"{path} has to be a finite number.")
+        raise invalid(path, "a finite number")
     return found
 
 
@@ -133,7 +146,7 @@ def items(reader: Reader) -> Callable[[Any, str], tuple[Any, ...]]:
 
     def read_items(value: Any, path: str) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple):
-            raise UsageError(f"{path} has to be a list.")
+            raise invalid(path, "a list")
         return tuple(reader(each, f"{path}[{place}]") for place, each in enumerate(value))
 
     return read_items
@@ -144,7 +157,7 @@ def one_of(choices: Collection[str]) -> Callable[[Any, str], str]:
 
     def read_choice(value: Any, path: str) -> str:
         if not isinstance(value, str) or value not in choices:
-            raise UsageError(f"{path} has to be one of {', '.join(choices)}.")
+            raise invalid(path, f"one of {', '.join(choices)}")
         return value
 
     return read_choice
@@ -152,5 +165,5 @@ def one_of(choices: Collection[str]) -> Callable[[Any, str], str]:
 
 def _at_least(value: Any, path: str, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise UsageError(f"{path} has to be a whole number, {least} or more.")
+        raise invalid(path, f"a whole number, {least} or more")
     return value

@@ -1,8 +1,8 @@
-"""Words found: in passages, in names of files, and in what pictures say.
+"""Keyword search over passages, file names and text in images.
 
-A file has the words of a query if one of these has them all: a passage, the name with the
-folders below its root, or the caption and the words in a picture together. Each of the three
-is a ranking of its own, for what bm25 gives can only be compared within one table.
+A file matches a query if one of these contains all of its words: a passage, the name with the
+folders below its root, or the caption and the recognised text of an image together. Each of the
+three is a ranking of its own, for bm25 is comparable only within one table.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from nmm.index.store.catalog.reader import Catalog
     from nmm.index.store.catalog.types import Kind
 
-# Files of a ranking.
+# Maximum number of files in a ranking.
 MAX_MATCHES = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class KeywordMatches:
-    """The files that words were found in.
+    """The files that match keywords.
 
     Attributes:
-        words: What was looked for.
-        expression: As FTS5 was asked.
-        whole: Whether each file has all words.
-        rankings: What each of the tables says: a number by file, the least the best.
-        best: By file, the place to show: a passage before a picture's words, and these
-            before a name.
-        kinds, where: What was looked among.
+        words: The words and phrases.
+        expression: The query for FTS5.
+        whole: Whether each file contains all words.
+        rankings: For each full-text table a number by file, the least is the best.
+        best: By file, the match to show: a passage before text in an image, and that before a
+            name.
+        kinds, where: Which files were considered.
     """
 
     words: tuple[str, ...] = ()
@@ -46,10 +46,10 @@ class KeywordMatches:
     where: Where | None = None
 
     def search(self, catalog: Catalog) -> None:
-        """Look the words up.
+        """Search the full-text tables.
 
         Raises:
-            CatalogError: The tables of words are damaged, or not there.
+            CatalogError: The full-text tables are damaged or missing.
         """
         for table in WORD_TABLES:
             self.rankings.append({})
@@ -57,7 +57,7 @@ class KeywordMatches:
             self._add(files, self.rankings[-1])
 
     def extend(self, catalog: Catalog, contents: Collection[int]) -> None:
-        """Add the files of some contents that were too far down to be in a ranking."""
+        """Add files with these contents that were ranked too low to be in a ranking."""
         for table, ranking in zip(WORD_TABLES, self.rankings, strict=False):
             if len(ranking) >= MAX_MATCHES:
                 self._add(
@@ -71,20 +71,20 @@ class KeywordMatches:
             self.best.setdefault(one.file, one)
 
     def holds_all(self, file: int) -> bool:
-        """Whether a file has all words."""
+        """Return whether a file contains all words."""
         return self.whole and file in self.best
 
     def passage(self, file: int) -> int | None:
-        """The chunk of a file in which the words stand best, if they stand in one."""
+        """Return the chunk of a file that matches best; None if no passage matches."""
         found = self.best.get(file)
         return found.row if found and found.table is PASSAGES else None
 
     def passages(self, files: Iterable[int]) -> list[int]:
-        """As :meth:`passage`, of those of some files that have one."""
+        """Return the best chunks of those files that have one, see :meth:`passage`."""
         return [chunk for file in files if (chunk := self.passage(file)) is not None]
 
     def share(self, catalog: Catalog, file: int) -> float:
-        """How many of the words stand where the file was found, between 0 and 1."""
+        """Return the share of the words that the file's best match contains, 0 to 1."""
         if self.whole:
             return 1.0
         found = self.best[file]
@@ -92,9 +92,9 @@ class KeywordMatches:
         return sum(there) / len(there)
 
     def marked(self, catalog: Catalog, file: int) -> tuple[str | None, list[Span]]:
-        """The passage or the words of a picture by which a file was found, and their places.
+        """Return the matching passage or text in an image, and where the words stand in it.
 
-        No text if it was found otherwise.
+        The text is None if only the name matches.
         """
         found = self.best.get(file)
         if found is None or found.table not in (PASSAGES, PICTURES):
@@ -116,12 +116,17 @@ def find_keywords(
     *,
     some: bool = False,
 ) -> KeywordMatches:
-    """The files of some kinds that have all of some words; with `some`, else any of them.
+    """Return the files that contain all of some words.
 
-    `where` is a condition on files, see :data:`.lookup.Where`.
+    Args:
+        catalog: The index's.
+        words: Words and phrases.
+        kinds: Kinds of files to consider.
+        where: A condition on files, see :data:`.full_text_search.Where`.
+        some: If no file contains all words, return those that contain any.
 
     Raises:
-        CatalogError: The tables of words are damaged, or not there.
+        CatalogError: The full-text tables are damaged or missing.
     """
     if not words:
         return KeywordMatches()

@@ -1,8 +1,8 @@
-"""A query's words, as FTS5 is asked for them.
+"""Parse the words of a query and write them as an FTS5 expression.
 
-Words are what stands between spaces, and phrases what stands between double quotes. Each is
-given to FTS5 as a string, so that nothing in a query is syntax: the tokenizer makes a phrase of
-what has several runs of letters and digits, as INV-2023-004 has three.
+Words are separated by spaces, and phrases stand in double quotes. Each is given to FTS5 as a
+string, so that nothing in a query is FTS5 syntax. The tokenizer makes a phrase of a word with
+several runs of letters and digits; INV-2023-004 has three.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-# What is longer is a text rather than a query; its first words are looked for.
+# Maximum number of words of a query that are searched for.
 MAX_WORDS = 64
 
-# Words of English that say nothing of what is looked for: those that Apache Lucene passes over
-# (EnglishAnalyzer). Next to others they are not looked for, unless they stand in a phrase.
+# English stop words: those of Apache Lucene (EnglishAnalyzer). Beside other words they are not
+# searched for, except in a phrase.
 STOP_WORDS = frozenset(
     {"a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it"}
     | {"no", "not", "of", "on", "or", "such", "that", "the", "their", "then", "there", "these"}
@@ -26,11 +26,11 @@ PART = re.compile(r'"([^"]*)"|([^\s"]+)')
 
 
 def keywords_of(text: str) -> tuple[str, ...]:
-    """The words and phrases of a query, each once; what has no letter or digit is none.
+    """Return the distinct words and phrases of a query that contain a letter or digit.
 
-    Without :data:`STOP_WORDS`, if anything is left then.
+    :data:`STOP_WORDS` are left out unless there are no others.
     """
-    # A NUL would end what FTS5 reads, and half a surrogate pair cannot be said in UTF-8.
+    # A NUL would end the text that FTS5 reads, and a lone surrogate has no UTF-8.
     text = text.replace("\0", " ").encode("utf-8", "replace").decode()
     found: dict[str, str] = {}
     for phrase, word in PART.findall(text):
@@ -41,17 +41,17 @@ def keywords_of(text: str) -> tuple[str, ...]:
 
 
 def _is_of_a_word(character: str) -> bool:
-    """Whether the tokenizer takes a character for a part of a word, at least today's Unicode."""
+    """Return whether the tokenizer treats a character as part of a word, for current Unicode."""
     category = unicodedata.category(character)
     return category[0] in "LN" or category == "Co"
 
 
 def match_all(words: Iterable[str]) -> str:
-    """The FTS5 expression for rows in which all of some words are."""
-    # Not joined by AND: between strings alone, FTS5 passes over one without words for it.
+    """Return the FTS5 expression for rows that contain all words."""
+    # Not joined by AND: FTS5 skips a string without tokens only between bare strings.
     return " ".join(f'"{word}"' for word in words)
 
 
 def match_any(words: Iterable[str]) -> str:
-    """The FTS5 expression for rows in which one of some words is."""
+    """Return the FTS5 expression for rows that contain any of the words."""
     return " OR ".join(f'"{word}"' for word in words)

@@ -1,17 +1,17 @@
-"""Copies become one result: files that are the same, or nearly, but for how they were saved.
+"""Merge near-duplicate files: files that are the same, or nearly so, but were saved differently.
 
-Files of one content are. Beyond that:
+Files with the same content are duplicates. Beyond that:
 
-Images are copies if their fingerprints are of one picture (:mod:`.fingerprint`),
-and if they do not say that they were taken at different times: of a series, each is its own.
-Of those that an older nmm indexed there is no fingerprint. They are copies if they have one
-shape and vectors that are nearly equal, which finds fewer.
+Images are near-duplicates if their fingerprints match (:mod:`nmm.index.media.image.fingerprint`),
+unless they were taken at different times: each image of a series stays its own result. Images
+that an older nmm indexed have no fingerprint. They are near-duplicates if they have the same
+aspect ratio and nearly equal vectors, which finds fewer.
 
-Texts are copies if the passages that were found, and the texts as a whole, have the same words but
-for a few, and the same numbers. So the same licence at the head of two programs does not make
-them one, nor does one form in which two amounts were filled in. Vectors do not see such amounts.
+Texts are near-duplicates if the passages that were found and the texts as a whole have almost the
+same words and the same numbers. So two programs with the same licence at the head are two results,
+and so are two copies of a form with different amounts. Vectors do not show such differences.
 
-`bench/relevance.py` prints how many copies become one by that, and how many other files.
+`bench/relevance.py` prints how many near-duplicates are merged, and how many other files.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ if TYPE_CHECKING:
     from nmm.index.store.catalog.reader import Catalog
     from nmm.index.store.catalog.types import Hit
 
-# Results from the first on among which copies are looked for; more are not compared.
+# Number of first results that are compared.
 MAX_COMPARED = 512
-# The least cosine of two pictures without fingerprints. Of `mini`, half the copies are above,
-# and so are clock faces that show different times.
+# Minimum cosine of two images without fingerprints. With `mini`, half of the copies are above, and
+# so are clock faces that show different times.
 MIN_IMAGE_COSINE = 0.998
-# By how much the shapes (width by height) of such pictures may differ.
+# Maximum relative difference of the aspect ratios of such images.
 MAX_ASPECT_DIFFERENCE = 0.01
-# The least part of all words of two texts that is in both.
+# Minimum share of all words of two texts that both contain.
 MIN_WORD_OVERLAP = 0.9
 WORD = re.compile(r"\w+")
-# Of a passage's words, by which most of the others are told from it.
+# Bits of the signature of a passage's words, which rules out most other passages.
 SIGNATURE_BITS = 256
-# Passages of a text that are compared, at most.
+# Maximum number of passages of a text that are compared.
 MAX_PASSAGES = 256
 
 
 def collapse_duplicates(catalog: Catalog, hits: Sequence[Hit]) -> list[list[int]]:
-    """Places in a ranked list, those of copies together.
+    """Group the places of a ranked list so that near-duplicates are together.
 
     Args:
-        catalog: The index.
+        catalog: The index's.
         hits: Files, best first.
 
     Returns:
-        Groups in the order of their best, each best first; every place is in one of them.
+        Groups in the order of their best files, each best first; every place is in one group.
 
     Raises:
         CatalogError: The catalog cannot be read.
@@ -77,12 +77,12 @@ def collapse_duplicates(catalog: Catalog, hits: Sequence[Hit]) -> list[list[int]
 
 
 def _image_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
-    """By its number, of which other one before it an image is a copy."""
+    """Return for each image that is a copy the number of the earlier one that it copies."""
     known = looks(catalog, [hit.content for hit in hits])
     seen = [known.get(hit.content, Look(None, None)) for hit in hits]
     prints = [look.fingerprint or b"" for look in seen]
     bare = [hit.content for hit, print_ in zip(hits, prints, strict=True) if not print_]
-    # One without is compared by vectors to all.
+    # An image without a fingerprint is compared with all others by vector.
     vectors = content_vectors(catalog, [hit.content for hit in hits]) if bare else None
     alike = copies_among(prints)
     copy_of: dict[int, int] = {}
@@ -105,7 +105,7 @@ def _image_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
 
 
 def taken_at_different_times(one: Look, other: Look) -> bool:
-    """Whether two pictures say that they were taken at different times."""
+    """Return whether the metadata of two images have different times."""
     return None not in (one.taken_at, other.taken_at) and one.taken_at != other.taken_at
 
 
@@ -117,7 +117,7 @@ def _is_one_shape(one: Hit, other: Hit) -> bool:
 
 
 def _text_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
-    """By its number, of which other one before it a text is a copy."""
+    """Return for each text that is a copy the number of the earlier one that it copies."""
     words = [WordSet([hit.text or ""]) for hit in hits]
     whole: dict[int, WordSet] = {}
     copy_of: dict[int, int] = {}
@@ -134,12 +134,12 @@ def _text_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
 
 
 class WordSet:
-    """The words of some passages.
+    """The words of some passages, for comparisons.
 
     Attributes:
-        total: How many there are.
-        bits: One for each word, which it may share with others: where two passages differ in
-            one, a word is in one of them alone.
+        total: The number of words.
+        bits: A signature with a bit for each word; words may share a bit. If two signatures differ
+            in a bit, only one of the passages contains a word.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -148,11 +148,12 @@ class WordSet:
         self.total = len(words)
         self.bits = 0
         for word in set(words):
+            # The hash differs between processes; a signature is never stored.
             self.bits |= 1 << hash(word) % SIGNATURE_BITS
 
     @cached_property
     def counts(self) -> Counter[str]:
-        """How often each is there; most passages are told apart without."""
+        """The number of each word. Most passages are told apart without it."""
         return Counter(self._words())
 
     def _words(self) -> list[str]:
@@ -160,11 +161,11 @@ class WordSet:
 
 
 def is_near_duplicate_text(one: WordSet, other: WordSet) -> bool:
-    """Whether two passages have the same words but for a few, and the same numbers."""
+    """Return whether two passages have almost the same words, and the same numbers."""
     most, both = one.total, other.total
-    if not MIN_WORD_OVERLAP * most <= both <= most / MIN_WORD_OVERLAP:  # for speed
+    if not MIN_WORD_OVERLAP * most <= both <= most / MIN_WORD_OVERLAP:  # a cheap bound
         return False
-    # So many are in both, at most, and so many in one of them alone, at least: for speed, too.
+    # At most `shared` words are in both, and at least as many as bits differ in only one.
     shared = min(most, both)
     if shared < MIN_WORD_OVERLAP * (shared + (one.bits ^ other.bits).bit_count()):
         return False

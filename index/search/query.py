@@ -169,12 +169,19 @@ def check_query(query: Query) -> None:
             is several things.
     """
     if not any(term.text.strip() or term.image or term.file for term in query.terms):
-        raise UsageError("The query is empty.", hint='Say what to look for: nmm search "a cat"')
+        raise _empty()
     for term in query.terms:
         if not math.isfinite(term.weight):
-            raise UsageError(f"The weight {term.weight} is not a finite number.")
+            raise UsageError(
+                f"The weight {term.weight} is not a finite number.",
+                code="query-weight-not-finite",
+                weight=term.weight,
+            )
         if bool(term.text) + (term.image is not None) + (term.file is not None) > 1:
-            raise UsageError("A term of a query is either a text, an image or a file.")
+            raise UsageError(
+                "A term of a query is either a text, an image or a file.",
+                code="query-term-ambiguous",
+            )
 
 
 def parse(text: str, find_image: ImageLookup = image_url) -> Query:
@@ -201,18 +208,27 @@ def _terms(text: str, find_image: ImageLookup) -> tuple[Term, ...]:
         found = _SIGN.match(text, at)
         start = _skip_space(text, found.end()) if found else at
         if found and (start == len(text) or _SIGN.match(text, start)):
+            sign, position, query = found[0], found.start() + 1, shown(text)
             raise UsageError(
-                f"Nothing is looked for after the {found[0]} at character {found.start() + 1} "
-                f"of: {shown(text)}",
-                hint=f"A + or - between spaces adds or takes away. {_quote_hint(text)}",
+                f"Nothing follows the {sign} at character {position} of: {query}",
+                code="query-sign-without-term",
+                hint="A + or - between spaces adds or subtracts.",
+                sign=sign,
+                position=position,
+                query=query,
+                quoted=quoted(shown(text.strip())),
             )
         term, at = _read_term(text, start, find_image)
         if not (term.text.strip() or term.image):
+            if not text.strip():
+                raise _empty()
+            position, query = start + 1, shown(text)
             raise UsageError(
-                "The query is empty."
-                if not text.strip()
-                else f"The term at character {start + 1} is empty, of: {shown(text)}",
-                hint='Say what to look for: nmm search "a cat"',
+                f"The term at character {position} of the query is empty: {query}",
+                code="query-term-empty",
+                hint="Give a text or an image.",
+                position=position,
+                query=query,
             )
         terms.append(replace(term, weight=-term.weight) if found and found[0] == "-" else term)
     return tuple(terms)
@@ -233,7 +249,9 @@ def parse_term(text: str, find_image: ImageLookup = image_url) -> Term:
         term = _plain(weight, text[start:], find_image)
     if not (term.text.strip() or term.image):
         raise UsageError(
-            "There is nothing to look for in an empty text.", hint="Give --add a text or an image."
+            "The added or subtracted term is empty.",
+            code="query-term-blank",
+            hint="Give a text or an image.",
         )
     return term
 
@@ -257,10 +275,14 @@ def _read_term(text: str, start: int, find_image: ImageLookup) -> tuple[Term, in
             if closing is None
             else f"Text follows the quote that ends at character {closing + 1}"
         )
+        query = shown(text)
         raise UsageError(
-            f"{problem}, of: {shown(text)}",
+            f"{problem}, of: {query}",
+            code="query-quote-misplaced",
             why=f"So it is not clear what the {sign[0]} at character {sign.start() + 1} means.",
-            hint="Put quotes around all that stands between two signs.",
+            hint="Put quotes around the whole text between two signs.",
+            problem=problem,
+            query=query,
         )
     return _plain(weight, text[start:end].rstrip(), find_image), end
 
@@ -272,9 +294,13 @@ def _read_weight(text: str, start: int) -> tuple[float, int]:
         return 1.0, start
     weight = float(found[1])
     if not math.isfinite(weight):
+        number, position = shown(found[1]), start + 1
         raise UsageError(
-            f"The weight {shown(found[1])} at character {start + 1} is too large.",
-            hint="Weights count beside each other: 2*beach - people",
+            f"The weight {number} at character {position} is too large.",
+            code="query-weight-too-large",
+            hint="Weights are relative to each other, for example: 2*beach - people",
+            number=number,
+            position=position,
         )
     return weight, found.end()
 
@@ -321,10 +347,13 @@ def _image_at(url: str) -> Path | None:
     if not is_image_name(Path(parts.path)) and parts.scheme != "file":
         return None  # an address may stand in a text that is looked for
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        name = shown(url)
         raise UsageError(
-            f"The image {shown(url)} is not on this machine.",
-            why="nmm fetches nothing.",
+            f"The image {name} is not on this machine.",
+            code="query-image-remote",
+            why="nmm does not download images.",
             hint="Download it first, and give the name of the file.",
+            name=name,
         )
     if os.name == "nt":
         return Path(url2pathname(parts.path))
@@ -341,5 +370,5 @@ def shown(text: str) -> str:
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} …"
 
 
-def _quote_hint(text: str) -> str:
-    return f"As a character of a text, quote it: nmm search '{quoted(shown(text.strip()))}'"
+def _empty() -> UsageError:
+    return UsageError("The query is empty.", code="query-empty", hint="Give a text or an image.")

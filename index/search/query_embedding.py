@@ -1,14 +1,13 @@
-"""A query's vector: those of its terms, each of unit length times its weight, summed.
+"""Embed a query: the weighted sum of the normalised vectors of its terms.
 
-What an image or a file holds may be in the index: its vectors are then taken from there,
-which needs no model. They were kept in halves, which changes a cosine's sixth digit.
+If the content of an image or a file is in the index, its vectors are read from there, which needs
+no model. They are stored as half floats, which changes the sixth digit of a cosine.
 
-A text file stands for itself by the mean of its passages: `bench/similar.py` prints how much
-better it finds what belongs to it than by its first passage. Looking for each passage is a
-little better still, and takes as many searches. Vectors that the index has of texts were made
-with the prompt of documents, and so a text file that is not in it is embedded as one, too.
-Nomic's model cards recommend the prefix ``clustering:`` for comparing documents with each
-other; it would need a second vector of every passage.
+A text file is embedded as the mean of its passages. `bench/similar.py` compares this with its
+first passage, which is worse, and with one search per passage, which is slightly better but as
+many times slower. Texts in the index are embedded with the prompt for documents, so a text file
+that is not in it is, too. Nomic's model cards recommend the prefix ``clustering:`` for comparing
+documents with each other; it would need a second vector for every passage.
 """
 
 from __future__ import annotations
@@ -37,9 +36,9 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float32]
 
-# Lengths of a sum, beside that of its weights, below which its direction is chance.
+# Length of a sum relative to its weights below which its direction is noise.
 MIN_LENGTH = 1e-3
-# Passages of a file that are embedded together.
+# Passages of a file in one batch.
 PASSAGES_PER_BATCH = 128
 
 
@@ -48,9 +47,9 @@ class QueryEmbedder:
     """Embeds queries for an index.
 
     Attributes:
-        load: Called for the index's encoder, whenever something is to be embedded.
-        settings: What the index is made with.
-        catalog: Where vectors of contents that are in the index are.
+        load: Returns the index's encoder. Called whenever something has to be embedded.
+        settings: The index's settings.
+        catalog: Has the vectors of contents that are in the index.
         known: Vectors of texts that are embedded already, see :meth:`embed_texts`.
     """
 
@@ -60,7 +59,7 @@ class QueryEmbedder:
     known: Mapping[str, Vector] = field(default_factory=dict)
 
     def embed_texts(self, queries: Iterable[Query], *, raw: bool = False) -> dict[str, Vector]:
-        """The vectors of all texts in queries, which take less time together than one by one.
+        """Return the vectors of all texts in queries. Together they take less time than one by one.
 
         Raises:
             ModelError: From `load`.
@@ -70,12 +69,12 @@ class QueryEmbedder:
         return dict(zip(texts, vectors, strict=True))
 
     def embed(self, query: Query, *, raw: bool = False) -> Vector:
-        """The vector of a query, float32 of shape (dimension,), of unit length.
+        """Return the normalised vector of a query, float32 of shape (dimension,).
 
-        A query of one text is what the encoder makes of it, bit for bit.
+        The vector of a query of one text is exactly that of the encoder.
 
         Args:
-            query: What is looked for.
+            query: What is searched for.
             raw: See :meth:`.encoders.registry.Model.prompt`.
 
         Raises:
@@ -91,22 +90,24 @@ class QueryEmbedder:
         vectors = [texts[term.text] if term.text else self._of_file(term) for term in terms]
         if len(terms) == 1 and terms[0].weight > 0:
             return vectors[0]
-        # Doubles, and beside the greatest, so that no weight is too large or too small.
+        # Doubles relative to the greatest weight, so that no weight is too large or too small.
         weights = np.array([term.weight for term in terms], np.float64)
         weights /= np.abs(weights).max(initial=0) or 1
         total = weights @ np.array(vectors, np.float64) if terms else np.zeros(1)
         length = float(np.linalg.norm(total))
         if length <= MIN_LENGTH * np.abs(weights).sum():
+            label = query.label or str(query)
             raise UsageError(
-                f"Nothing is left to look for in: {query.label or query}",
-                why="What is added and what is taken away are the same, or all weights are 0.",
-                hint="See how it is understood with: --explain",
+                f"Nothing is left to look for in: {label}",
+                code="query-cancels-out",
+                why="The added and the subtracted terms are the same, or all weights are 0.",
+                query=label,
             )
         unit: Vector = (total / length).astype(np.float32)
         return unit
 
     def _of_file(self, term: Term) -> Vector:
-        """The unit vector of a term that is no text."""
+        """Return the normalised vector of a term that is not a text."""
         if term.file is not None:
             return self._of_content(term.file)
         if isinstance(term.image, bytes):
@@ -138,7 +139,7 @@ class QueryEmbedder:
         return found
 
     def _of_content(self, path: Path) -> Vector:
-        """The vector of an image, or the mean of those of a text's passages."""
+        """Return the vector of an image, or the mean of the vectors of a text's passages."""
         from nmm.index.media.base import Chunking, UnitRequest
         from nmm.index.media.identify import hash_file
         from nmm.index.media.image.decode import MAX_PIXELS
@@ -165,8 +166,8 @@ class QueryEmbedder:
         return found[0]
 
     def _known(self, digest: bytes) -> Vector | None:
-        """The vector of a content that is in the index, if it is."""
-        # Of an index that was rebuilt since, the search notices, and asks again.
+        """Return the vector of a content that is in the index, or None if it is not."""
+        # If the index was rebuilt, the engine notices and asks again.
         if self.catalog.settings() != self.settings:
             return None
         blocks = (vectors for _, vectors in self.catalog.vectors_of_content(digest))
@@ -174,7 +175,7 @@ class QueryEmbedder:
 
 
 def _counted(query: Query) -> list[Term]:
-    """The terms that a vector is made of."""
+    """Return the terms that contribute to the vector."""
     return [
         term
         for term in query.terms
@@ -183,12 +184,12 @@ def _counted(query: Query) -> list[Term]:
 
 
 def texts_of(query: Query) -> list[str]:
-    """The texts in a query that are embedded."""
+    """Return the texts in a query that are embedded."""
     return [term.text for term in _counted(query) if term.text]
 
 
 def _read(path: Path) -> bytes:
-    """The bytes of an image file; a pipe is one, too."""
+    """Return the bytes of an image file, which may be a pipe."""
     from nmm.index.media.image.files import read_image
 
     _check_file(path)
@@ -201,11 +202,16 @@ def _read(path: Path) -> bytes:
 
 
 def _digest(path: Path) -> bytes:
-    """The hash of a regular file's content."""
+    """Return the hash of a regular file's content."""
     _check_file(path)
     try:
         if not path.is_file():
-            raise UsageError(f"{path} is no regular file.", hint="Name a text or an image.")
+            raise UsageError(
+                f"{path} is not a regular file.",
+                code="query-file-not-regular",
+                hint="Name a text or an image.",
+                path=path,
+            )
         with path.open("rb") as file:
             return stream_sha256(file)
     except OSError as error:
@@ -213,18 +219,25 @@ def _digest(path: Path) -> bytes:
 
 
 def _check_file(path: Path) -> None:
-    with suppress(OSError):  # which is said when it is opened
+    with suppress(OSError):  # reported when the file is opened
         if path.is_dir():
-            raise UsageError(f"{path} is a folder.", hint="Name one of the files in it.")
+            raise UsageError(
+                f"{path} is a folder.",
+                code="query-file-is-folder",
+                hint="Name one of the files in it.",
+                path=path,
+            )
         if not path.exists():
             raise UsageError(
                 f"There is no file {path}",
-                hint="Is it spelled right? Words are looked for with: nmm search",
+                code="query-file-missing",
+                hint="Check its spelling.",
+                path=path,
             )
 
 
 def _embed_units(encoder: Encoder, units: Sequence[Unit]) -> Vector:
-    """The vectors of some units of a file, shape (units, dimension), images first."""
+    """Return the vectors of some units of a file, shape (units, dimension), images first."""
     import numpy as np
 
     from nmm.index.encoders.preprocess import to_pixels
@@ -245,7 +258,7 @@ def _batches(units: Iterable[Unit]) -> Iterator[list[Unit]]:
 
 
 def _mean(blocks: Iterable[Vector]) -> list[Vector]:
-    """The mean of unit vectors, shape (dimension,), of unit length; empty if there are none."""
+    """Return the normalised mean of unit vectors, shape (dimension,); empty if there are none."""
     import numpy as np
 
     total: NDArray[np.float64] | None = None
@@ -257,11 +270,14 @@ def _mean(blocks: Iterable[Vector]) -> list[Vector]:
 
 
 def _unusable(kind: str, name: str, reason: str) -> UsageError:
-    hint = "A name that is meant as words is quoted: nmm search '\"cat.jpg\"'"
+    code = "query-file-unusable"
     if reason.startswith("not an image"):
-        hint = "What is like a text is found with: nmm similar FILE"
-    # The option that some reasons name is one of indexing.
+        code = "query-not-an-image"
+    reason = reason.removesuffix(" (max_pixels)")  # an option of indexing, not of a search
     return UsageError(
-        f"The {kind} {name} cannot be looked for: {reason.removesuffix(' (max_pixels)')}",
-        hint=hint,
+        f"The {kind} {name} cannot be looked for: {reason}",
+        code=code,
+        kind=kind,
+        name=name,
+        reason=reason,
     )

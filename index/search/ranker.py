@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.common.tracing import span
 from nmm.index.search.filters import condition_of
@@ -45,8 +44,7 @@ FUSION_DEPTH = 50
 MAX_CANDIDATES_PER_RESULT = 32
 
 
-@dataclass(frozen=True, slots=True)
-class RankingOptions:
+class RankingOptions(NamedTuple):
     """The part of a :class:`.SearchRequest` that ranking needs.
 
     Attributes:

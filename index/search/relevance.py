@@ -1,32 +1,31 @@
-"""How far a result stands out of what a query fits anyway, and which results are weak.
+"""Query-specific relevance cut-off: which results are weak.
 
-A score says how rarely queries about nothing in a collection fit an item so well
-(:mod:`nmm.index.calibration`). It does not know the query. Some fit everything a little: those of a
-collection's own subject, and those of common words. So the median of the scores that the query
-has with a sample of all items is its level, and
+A score says how rarely an unrelated query fits an item so well (:mod:`nmm.index.calibration`). It
+does not depend on the query. Some queries fit everything a little: those about the subject of the
+whole collection, and those of common words. The query's background is the median of its scores
+with a sample of all items, and
 
-    a result is weak if score < level + height
+    a result is weak if score < background + margin
 
-that is, if it does not stand out of what this query fits anyway by more than the best of so many
-unrelated items would. The height is 1, what one in a thousand unrelated pairs reaches, for up to
-150 vectors; for more it grows as the greatest of normal numbers does, so that of seven unrelated
-queries one finds an item that high: it is 1.3 for 5,000, and 1.7 for a million. Of a handful of
-items the median says little, and may be the right ones': it counts for n / (n + 10) of n items.
-It is never taken for less than 0, so that what scores less than 1 is weak whatever the query.
+A weak result does not exceed the background by more than the best of as many unrelated items
+would. The margin is 1, what one in a thousand unrelated pairs reaches, for up to 150 vectors. For
+more it grows as the maximum of normal variables does, so that one in seven unrelated queries
+finds an item that high: it is 1.3 for 5,000 and 1.7 for a million. The median of a few items says
+little and may come from relevant ones, so of n items it counts for n / (n + 10). The background is
+at least 0, so that a score below 1 is weak whatever the query.
 
-What was tried beside it, on emoji with keywords, the sample data and the documentation of numpy,
-each with one threshold for all of them: cosines and scores as they are; the query's own robust
-deviations (median and MAD) instead of a score's unit, and their means with the score; higher
-quantiles than the median; what items score with neutral queries taken off (which is what QB-Norm,
-Bogolin et al., 2022, and CSLS, Conneau et al., 2018, come down to). A MAD is no help, for a query
-that fits many items well has a great one. To cut at the largest gap, too, or at a part of the best
-score, adds a hundredth to the figure, and drops right ones of long lists for it.
+Alternatives were tried on emoji with keywords, the sample data and the documentation of numpy,
+each with one threshold for all: raw cosines and scores; the query's own robust deviations (median
+and MAD) instead of the score's spread, and their means with the score; higher quantiles than the
+median; subtracting the items' scores with neutral queries (which QB-Norm, Bogolin et al., 2022,
+and CSLS, Conneau et al., 2018, come down to). A MAD does not help, because a query that fits many
+items well has a large one. An additional cut at the largest gap, or at a fraction of the best
+score, adds a hundredth to the figure and drops relevant results from long lists.
 `bench/relevance.py` prints precision and recall beside the best flat thresholds.
 
-A query with an image in it has cosines of another level. Its neutral queries are made in its own
-manner: each text in it is replaced by one of the neutral queries, each image by one of the
-index's, with the weights of the query. So a score means the same: how rarely something like
-this query, about something else, fits so well.
+A query with an image has cosines of another magnitude. Its neutral queries are made like it: each
+text is replaced by a neutral query, each image by an image of the index, with the weights of the
+query. So a score means the same: how rarely a similar query about something else fits so well.
 """
 
 from __future__ import annotations
@@ -53,31 +52,30 @@ if TYPE_CHECKING:
 
 # Vectors of a kind that a query is held against; its median of more differs in the third digit.
 CALIBRATION_SAMPLE = 1024
-# Items, of as many as there are, that stand out by chance for an unrelated query.
+# Expected number of items that exceed the margin by chance for an unrelated query.
 CHANCE_MATCHES = 0.15
-# Items of which the median counts for a half.
+# Number of items for which the median counts for a half.
 PRIOR_ITEMS = 10
-# Neutral queries with an image that are made of an index, at most, and at least: made of fewer
-# images, they would say nothing.
+# Maximum and minimum number of neutral queries with an image. Fewer would say nothing.
 MAX_NEUTRAL, MIN_NEUTRAL = 64, 8
-# Copies and series are pairs that belong together, and too many for a quantile of one in a
-# thousand: that of one in a hundred is taken, as many times as it is nearer in a normal one.
+# Copies and series are related pairs, and too many for the quantile of one in a thousand. The
+# quantile of one in a hundred is used, times the ratio of both in a normal distribution.
 RARE_QUANTILE, QUANTILE_RATIO = 0.01, 3.090 / 2.326
-# The greatest unit, as a part of what is left from the centre to a cosine of 1: few pictures, or
-# many series, must not make an equal one seem common.
+# Maximum spread, as a fraction of the distance from the median to a cosine of 1: with few images or
+# many series, an identical one must not seem common.
 MAX_UNIT = 0.75
-# The cosine of what is as good as the query itself, and so never weak.
+# Cosine above which an item is practically identical to the query, and never weak.
 EQUAL_COSINE = 0.97
 
 
 class QueryCalibration(NamedTuple):
-    """What a query's cosines with items of one kind say.
+    """How a query's cosines with items of one kind become scores, and which scores are weak.
 
     Attributes:
-        scale: From cosines to scores.
-        level: The score that the query has with half of the items, as far as it can be known;
-            0 if it is less.
-        height: What one that stands out has above it.
+        scale: Turns cosines into scores.
+        background: The median score of the query with all items, shrunk for a small sample; at
+            least 0.
+        margin: How far a score has to exceed the background so that it is not weak.
     """
 
     scale: Calibration
@@ -85,18 +83,18 @@ class QueryCalibration(NamedTuple):
     margin: float
 
     def score(self, cosine: float) -> float:
-        """The score of a cosine."""
+        """Return the score of a cosine."""
         return (cosine - self.scale.median) / self.scale.spread
 
     def is_weak(self, score: float) -> bool:
-        """Whether nothing tells a result of that score from what the query fits anyway."""
+        """Return whether a score is indistinguishable from the query's background level."""
         return score < min(self.background + self.margin, self.score(EQUAL_COSINE))
 
 
 def chance_margin(count: int) -> float:
-    """The score that as good as no item of `count` unrelated ones reaches, 1 at least.
+    """Return the score that hardly any of `count` unrelated items reaches; at least 1.
 
-    For a normal distribution, whose quantile of a small part p is about the root of
+    Scores are taken as normal. The quantile of a small probability p is about the square root of
     2 x - log(4 pi x), with x = -log p (Cramér, 1946, section 28.6).
     """
 
@@ -108,13 +106,13 @@ def chance_margin(count: int) -> float:
 
 
 class Relevance:
-    """What queries are held against, read of an index when the first one comes.
+    """Calibrates queries with a sample of the index, which is read for the first query.
 
     Args:
-        catalog: Of the index.
-        states: Of the catalog.
-        scale_of: The scale of a kind's cosines with texts; None if there are no vectors.
-        neutral_texts: The vectors of the neutral queries, shape (queries, dimension).
+        catalog: The index's.
+        states: What was last read of the catalog's state.
+        scale_of: Returns the calibration of a kind's cosines with texts; None without vectors.
+        neutral_texts: Returns the vectors of the neutral queries, shape (queries, dimension).
     """
 
     def __init__(
@@ -132,18 +130,18 @@ class Relevance:
         self._samples: dict[Kind, Floats] = {}
 
     def forget(self) -> None:
-        """Read the samples anew: the index was made again with another model."""
+        """Drop the samples, for the index was rebuilt with another model."""
         self._generation = None
 
     def calibrate(
         self, kind: Kind, query: Query, vector: Floats, *, mark_weak: bool = True
     ) -> QueryCalibration | None:
-        """How a query stands to the items of a kind; None if there are none.
+        """Return the calibration of a query for the items of a kind; None if there are none.
 
         Args:
-            kind: Of the items.
-            query: What is looked for.
-            vector: Of the query, shape (dimension,).
+            kind: The kind of the items.
+            query: What is searched for.
+            vector: The query's, shape (dimension,).
             mark_weak: Whether it has to be known which results are weak. It takes a sample of
                 the index.
         """
@@ -171,7 +169,7 @@ class Relevance:
         )
 
     def _sample(self, kind: Kind) -> Floats:
-        """Vectors of a kind, shape (n, dimension), the same as long as the index is."""
+        """Return a sample of a kind's vectors, shape (n, dimension), until the index changes."""
         generation = self._states.last.generation
         if generation != self._generation:
             self._samples.clear()
@@ -181,14 +179,14 @@ class Relevance:
         return self._samples[kind]
 
     def _scale_like(self, query: Query, vector: Floats, kind: Kind) -> Calibration | None:
-        """The scale of cosines with queries like one; None if the index cannot tell."""
+        """Return the calibration for queries like this one; None if the index has too few items."""
         import numpy as np
 
         items = self._sample(kind)
         neutral = np.zeros((MAX_NEUTRAL, len(vector)), np.float32)
-        # Pairs of an item, and a neutral query that it was taken for.
+        # Pairs of an item and a neutral query that contains it.
         own = np.zeros((MAX_NEUTRAL, len(items)), np.bool_)
-        # Beside the greatest, so that none is too large.
+        # Relative to the greatest weight, so that none is too large.
         greatest = max(abs(term.weight) for term in query.terms) or 1
         for place, term in enumerate(query.terms):
             source = self._kind_of(term, vector)
@@ -209,7 +207,7 @@ class Relevance:
         return Calibration(centre, max(unit, calibration.MIN_SPREAD))
 
     def _kind_of(self, term: Term, vector: Floats) -> Kind | None:
-        """What a term is; None if it is in words. Of a file, what its vector lies nearer to."""
+        """Return the kind of a term, that of a file by its vector; None for a text."""
         if term.text:
             return None
         if term.image is not None:

@@ -90,17 +90,20 @@ class SearchRequest:
         check_query(self.query)
         if self.mode is SearchMode.KEYWORD and not self.query.words.strip():
             raise UsageError(
-                "There are no words to look for.", hint="Rank by meaning with: --mode semantic"
+                "There are no words to look for.",
+                code="query-without-words",
+                hint="Rank by meaning instead.",
             )
         if self.min_score is not None and not math.isfinite(self.min_score):
             raise UsageError(
                 "The minimum score is not a finite number.",
-                hint="Scores are about 0 to 3; 1 is where weak ones end: --min-score 1",
+                code="min-score-invalid",
+                hint="Scores are about 0 to 3; results below 1 are weak.",
             )
         if self.limit < 1:
-            raise UsageError(f"The limit has to be 1 or more, and not {self.limit}.")
+            raise json_fields.invalid("limit", "a whole number, 1 or more")
         if not self.media or not self.media <= ALL_MEDIA:
-            raise UsageError(f"The media have to be some of {', '.join(KINDS)}.")
+            raise json_fields.invalid("media", f"some of {', '.join(KINDS)}")
         condition_of(self.filters)
 
     @property
@@ -190,7 +193,7 @@ def _read_term(value: Any, path: str) -> Term:
     }
     found = json_fields.read(value, path, readers)
     if len(found.keys() - {"weight", "phrase"}) != 1:
-        raise UsageError(f"{path} has to have one of text, image, image_base64 and file.")
+        raise json_fields.invalid(path, "one of a text, an image, an image_base64 and a file")
     if "image_base64" in found:
         found["image"] = found.pop("image_base64")
     return Term(**found)
@@ -199,7 +202,7 @@ def _read_term(value: Any, path: str) -> Term:
 def _path(value: Any, path: str) -> Path:
     name = json_fields.text(value, path)
     if not name or "\0" in name:
-        raise UsageError(f"{path} is not the path of a file.")
+        raise json_fields.invalid(path, "the path of a file")
     return Path(name)
 
 
@@ -207,13 +210,13 @@ def _bytes(value: Any, path: str) -> bytes:
     try:
         return base64.b64decode(json_fields.text(value, path), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise UsageError(f"{path} is not in base64.", why=str(error)) from error
+        raise json_fields.invalid(path, "bytes in base64") from error
 
 
 def _media(value: Any, path: str) -> frozenset[Kind]:
     found: frozenset[Kind] = frozenset(json_fields.items(json_fields.one_of(KINDS))(value, path))
     if not found:
-        raise UsageError(f"{path} has to be a list with one of {', '.join(KINDS)}, or more.")
+        raise json_fields.invalid(path, f"a list of some of {', '.join(KINDS)}")
     return found
 
 

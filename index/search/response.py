@@ -22,7 +22,7 @@ class IndexDamaged:
         files: Their names.
     """
 
-    code: ClassVar[str] = "index_damaged"
+    code: ClassVar[str] = "index-damaged"
     files: tuple[str, ...]
 
 
@@ -30,7 +30,7 @@ class IndexDamaged:
 class KeywordsUnavailable:
     """The full-text tables are damaged. The request was answered by meaning alone."""
 
-    code: ClassVar[str] = "keywords_unavailable"
+    code: ClassVar[str] = "keywords-unavailable"
 
 
 SearchWarning = IndexDamaged | KeywordsUnavailable

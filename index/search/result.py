@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nmm.index.errors import UsageError
 from nmm.index.search import json_fields
 from nmm.index.store.catalog.types import KINDS
 
@@ -88,7 +87,7 @@ class SearchResult:
 def _pair(value: Any, path: str) -> tuple[int, int]:
     found = json_fields.items(json_fields.integer)(value, path)
     if len(found) != 2:
-        raise UsageError(f"{path} has to be a list of two numbers.")
+        raise json_fields.invalid(path, "a list of two numbers")
     return found[0], found[1]
 
 

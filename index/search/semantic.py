@@ -1,4 +1,4 @@
-"""The files nearest to a vector, each with its place that is nearest."""
+"""Search by meaning: the files nearest to a vector, each with its nearest chunk."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from nmm.index.store.vectors.base import PendingSearch
 
 
-# Images that may be gone, or left out, of those that are looked for.
-SPARE = 10
+# Extra chunks for images that may be deleted or excluded.
+SPARE_IMAGES = 10
 
 
 class NearestFiles:
-    """The files of an index, ready to be compared with queries, whatever is written meanwhile.
+    """Nearest-neighbour search over the files of an index, which may change meanwhile.
 
     Args:
         catalog, folder: The index.
-        states: Of the catalog.
+        states: What was last read of the catalog's state.
     """
 
     def __init__(self, catalog: Catalog, folder: IndexFolder, states: States) -> None:
@@ -42,15 +42,15 @@ class NearestFiles:
     def submit(
         self, queries: Sequence[NDArray[np.float32]], limit: int, kind: Kind
     ) -> Sequence[PendingSearch]:
-        """Begin to look for queries that :meth:`best` will be asked for next, without a filter.
+        """Begin to search for queries that :meth:`best` gets next, without a filter.
 
         Args:
-            queries: In the order in which they will be asked for, each of shape (dimension,).
-            limit: Files that will be asked for.
-            kind: What to look among.
+            queries: In the order in which they come, each of shape (dimension,).
+            limit: Number of files that :meth:`best` will return.
+            kind: The kind of files.
 
         Returns:
-            A handle for each query, in order, to be given to :meth:`best` as its query.
+            A handle for each query, in order, which :meth:`best` takes as its query.
         """
         return self._index.submit(queries, _candidates(limit, kind), kind)
 
@@ -62,25 +62,25 @@ class NearestFiles:
         where: Condition | None = None,
         without: Collection[int] = (),
     ) -> list[Place]:
-        """The files of a kind with the greatest cosines; exact, however many chunks a file has.
+        """Return the files of a kind with the greatest cosines, best first.
 
-        Best first, and equal ones all of them, be there more than were asked for.
+        The ranking is exact, however many chunks a file has.
 
         Args:
-            query: Shape (dimension,), of unit length; or its handle from :meth:`submit`.
-            count: Files, and those that are as near as the last one.
-            kind: What to look among.
-            where: What files have to pass.
-            without: Ids of files that are left out.
+            query: Normalised, shape (dimension,); or its handle from :meth:`submit`.
+            count: Number of files. All files that are as near as the last one are returned, too.
+            kind: The kind of files.
+            where: A condition that files have to meet.
+            without: Ids of files to exclude.
         """
         among = None
         if where and (among := self._known_to_pass(kind, where)) is None:
-            # Where many pass, enough of the nearest do, and need not be told from all others.
+            # If many files pass, enough of the nearest do, and the others need not be read.
             if found := self._best(query, count, kind, where, without, tries=1):
                 return found
             among = self._passing(kind, where)
         found = self._best(query, count, kind, where, without, among)
-        assert found is not None, "it goes on until there are no more"
+        assert found is not None, "without a limit on tries it always finds them"
         return found
 
     def _best(
@@ -94,7 +94,7 @@ class NearestFiles:
         *,
         tries: int | None = None,
     ) -> list[Place] | None:
-        """As of :meth:`best`; None if so many tries, each with more chunks, were too few."""
+        """Return what :meth:`best` does; None if `tries`, each with more chunks, do not suffice."""
         candidates = _candidates(count, kind)
         while tries is None or tries > 0:
             ids, scores = self._index.search(query, candidates, kind, among=among)
@@ -104,7 +104,7 @@ class NearestFiles:
                 if place.file not in without:
                     best.setdefault(place.file, place)
             found = list(best.values())
-            # Several chunks of one file, or chunks that are gone, took the place of others.
+            # Chunks of the same file, or deleted chunks, took the places of others.
             if len(found) >= count or len(known) < candidates:
                 while count < len(found) and found[count].score == found[count - 1].score:
                     count += 1
@@ -114,27 +114,27 @@ class NearestFiles:
         return None
 
     def damaged(self) -> list[str]:
-        """Derived files that were met which are missing, or are not what was written."""
+        """Return the names of search files that were found missing or damaged."""
         return self._index.damaged()
 
     def _known_to_pass(self, kind: Kind, where: Condition) -> NDArray[np.int64] | None:
-        """Ids of the chunks that pass, if they were found for a query before; else None."""
+        """Return the ids of the chunks that pass if an earlier query read them, else None."""
         state, ids = self._passed.get(kind, (None, None))
         return ids if state == (self._states.last.version, where) else None
 
     def _passing(self, kind: Kind, where: Condition) -> NDArray[np.int64]:
-        """Ids of the chunks that pass; kept for the next query, until the catalog changes."""
+        """Return the ids of the chunks that pass, and cache them until the catalog changes."""
         ids = passing_chunks(self._catalog, kind, where)
         self._passed[kind] = (self._states.last.version, where), ids
         return ids
 
 
 def _candidates(count: int, kind: Kind) -> int:
-    """Chunks among which so many files are looked for at first."""
-    # An image is one chunk, unless it is gone; of a text, several may be near.
-    return count + SPARE if kind == "image" else 2 * count
+    """Return the number of chunks to request at first for so many files."""
+    # An image is one chunk, unless it was deleted; several chunks of a text may be near.
+    return count + SPARE_IMAGES if kind == "image" else 2 * count
 
 
 def _order(place: Place) -> tuple[float, int]:
-    """The best first; of a file, of equal chunks the first."""
+    """Return the sort key: best first, then the first chunk."""
     return -place.score, place.chunk

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from nmm.index.encoders.backend import Device, Precision
 from nmm.index.encoders.hub.compiled import TEXT, VISION
@@ -32,8 +31,7 @@ if TYPE_CHECKING:
     RunText: TypeAlias = Callable[[Tokens, Tokens], Vectors]
 
 
-@dataclass(frozen=True)
-class Towers:
+class Towers(NamedTuple):
     """Two torch modules that embed into one space, in evaluation mode, with their weights.
 
     Attributes:
@@ -47,8 +45,7 @@ class Towers:
     tokenizer: Tokenizer
 
 
-@dataclass(frozen=True)
-class CompileResult:
+class CompileResult(NamedTuple):
     """What compiling a model gives besides the graphs.
 
     Attributes:

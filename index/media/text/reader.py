@@ -1,16 +1,15 @@
-"""The medium of texts, HTML among them: a unit is a chunk of some lines."""
+"""The medium of texts, HTML among them: a unit is a chunk of some lines.
+
+What reads a text is imported where it is used: a search imports this module for its suffixes.
+"""
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from nmm.index.errors import NotMediaError
 from nmm.index.media.base import HEAD_BYTES, FileContent, Locator, MediaInfo, Modality, Unit
-from nmm.index.media.text.chunking import chunk_lines
-from nmm.index.media.text.decode import detect_encoding, may_be_text, read_lines
-from nmm.index.media.text.html import OWN_PAGE, html_lines, looks_like_html
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +26,6 @@ SMALL_TEXT = 1 << 20
 _HTML_LINES = 20
 
 
-@dataclass(frozen=True)
 class TextReader:
     """Reads texts in any encoding; see :class:`nmm.index.media.base.MediaReader`.
 
@@ -45,10 +43,15 @@ class TextReader:
 
     def sniff(self, head: bytes) -> bool:
         """Return whether a file may be a text. Only :meth:`inspect` is sure."""
+        from nmm.index.media.text.decode import may_be_text
+
         return may_be_text(head, is_whole=len(head) < HEAD_BYTES)
 
     def inspect(self, file: BinaryIO) -> str:
         """Return the encoding; refuse binary content and pages that nmm wrote."""
+        from nmm.index.media.text.decode import detect_encoding
+        from nmm.index.media.text.html import OWN_PAGE
+
         file.seek(0)
         if OWN_PAGE in file.read(HEAD_BYTES):
             raise NotMediaError("a page of results that nmm wrote", code="own-results-page")
@@ -71,6 +74,10 @@ TEXTS = TextReader()
 
 
 def _units(source: Source, chunking: Chunking) -> Iterator[Unit]:
+    from nmm.index.media.text.chunking import chunk_lines
+    from nmm.index.media.text.decode import read_lines
+    from nmm.index.media.text.html import html_lines, looks_like_html
+
     with source.open() as file:
         lines = read_lines(file, source.form)
         first = list(itertools.islice(lines, _HTML_LINES))
