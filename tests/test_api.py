@@ -11,7 +11,8 @@ import pytest
 from nmm.index import Index
 from nmm.index.errors import NoIndexError, UsageError
 from nmm.index.search.filters import Filters
-from nmm.index.search.query import Query, SearchMode, Term, parse
+from nmm.index.search.query import Query, SearchMode, Term
+from nmm.index.search.query_syntax import parse
 from nmm.index.search.request import SearchRequest
 from nmm.index.search.response import SearchResponse
 

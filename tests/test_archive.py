@@ -23,7 +23,8 @@ from vector_search import nearest_chunks
 from nmm.index.common import atomic_files as replace_module
 from nmm.index.errors import ArchiveError, NoIndexError, OutputError, UsageError
 from nmm.index.maintenance import archive as archive_module
-from nmm.index.maintenance.archive import Imported, export_archive, import_archive
+from nmm.index.maintenance import archive_format
+from nmm.index.maintenance.archive import ImportResult, export_archive, import_archive
 from nmm.index.store.catalog import full_text
 from nmm.index.store.catalog import migrations as migrations_module
 from nmm.index.store.catalog.reader import SCHEMA, Catalog
@@ -136,7 +137,7 @@ def test_an_import_equals_its_export(
     assert len(dump(target)["vectors"]) == VECTORS
     query = np.random.default_rng(9).normal(size=DIMENSION).astype(np.float32)
     assert nearest(target, query) == nearest(filled, query)
-    assert done == Imported(str(target.path), done.manifest, [str(root)], [str(root)])
+    assert done == ImportResult(str(target.path), done.manifest, [str(root)], [str(root)])
 
 
 def test_an_index_that_was_compacted_can_be_imported(
@@ -449,7 +450,7 @@ def test_a_zip_bomb_is_stopped_at_its_declared_size(
     data[central + 24 : central + 28] = len(catalog).to_bytes(4, "little")
     archive.write_bytes(data)
     largest = 0
-    unpack = archive_module._unpack
+    unpack = archive_module.unpack
 
     def watched(opened: zipfile.ZipFile, file: Path) -> Any:
         nonlocal largest
@@ -458,8 +459,8 @@ def test_a_zip_bomb_is_stopped_at_its_declared_size(
         finally:
             largest = max(largest, file.stat().st_size)
 
-    monkeypatch.setattr(archive_module, "_unpack", watched)
-    monkeypatch.setattr(archive_module, "BLOCK", 4096)
+    monkeypatch.setattr(archive_module, "unpack", watched)
+    monkeypatch.setattr(archive_format, "BLOCK_SIZE", 4096)
     refused(archive, target, "")
     assert 0 < largest <= len(catalog)
 

@@ -305,7 +305,7 @@ def test_labels_come_from_a_file_or_standard_input(
             ["--labels", "a,b", "--only", "c"],
             "nmm: 'c' is not one of the labels.\nThe labels are: a, b.\n",
         ),
-        (["--labels", "a,b", "--json", "-0"], "nmm: Only one form of output can be printed.\n"),
+        (["--labels", "a,b", "--json", "-0"], "nmm: Only one output format can be chosen.\n"),
         (["--labels", "a,b", "--yes"], "nmm: --yes needs --move-to or --link-to.\n"),
         (["--labels-file", "nowhere"], "nmm: nowhere cannot be read.\n"),
         (

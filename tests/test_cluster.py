@@ -401,11 +401,11 @@ def test_invalid_uses_are_reported(indexed: tuple[Nmm, Path], tmp_path: Path) ->
     cases = {
         ("-k", "0"): "-k",
         ("-k", "3", "--method", "hdbscan"): "HDBSCAN finds the number of groups itself",
-        ("--json", "--csv"): "Only one form of output",
-        ("--json", "--gallery", "-"): "Only one form of output",
+        ("--json", "--csv"): "Only one output format",
+        ("--json", "--gallery", "-"): "Only one output format",
         ("--vocabulary", str(tmp_path / "none")): "cannot be read",
         ("--vocabulary", str(empty)): "has no words",
-        ("--vocabulary", str(binary)): "not a text in UTF-8",
+        ("--vocabulary", str(binary)): "not UTF-8 text",
     }
     for arguments, said in cases.items():
         done = nmm("cluster", *arguments)

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nmm.index.common.int8_matmul import multiply_int8
-from nmm.index.store.vectors import faiss_files
-from nmm.index.store.vectors import quantized_scan as codes_module
+from nmm.index.store.vectors import faiss_files, faiss_search, quantized_scan
 from nmm.index.store.vectors.quantized_scan import Codes, encode
 
 Vectors = NDArray[np.float32]
@@ -81,7 +80,7 @@ def test_searches_with_codes_equal_those_of_the_file(
     found = encoded(index).nearest(queries, wanted)
     assert len(found) == len(queries)
     for query, (ids, scores) in zip(queries, found, strict=True):
-        expected_ids, expected_scores = faiss_files.nearest(index, query, wanted)
+        expected_ids, expected_scores = faiss_search.nearest(index, query, wanted)
         assert scores.tolist() == expected_scores.tolist()
         # Equal scores have no order, and at the end any of them may be left out.
         clear = expected_scores > expected_scores[-1]
@@ -127,7 +126,7 @@ def test_codes_are_those_of_the_mapped_file(tmp_path: Path) -> None:
     segment = faiss_files.write(flat(vectors), path, form="flat", trained=0, last_chunk=9000)
     codes = encoded(faiss_files.open_file(tmp_path, segment))
     assert faiss_files.is_mapped(codes.index)
-    assert (faiss_files.halves(codes.index) == vectors).all()
+    assert (faiss_files.flat_vectors(codes.index) == vectors).all()
     assert codes.codes.shape == vectors.shape
     assert codes.error < np.sqrt(48) * codes.step.max() / 2
     low = vectors.min(axis=0)
@@ -141,4 +140,4 @@ def test_a_product_of_bytes_is_exact_where_the_digits_are_small() -> None:
     for digit in (64, -64):
         b = np.full((300, 20), digit, np.int8)
         assert (multiply_int8(a, b) == 255 * digit * 300).all()
-    assert codes_module.MOST == 64 * codes_module.DIGIT
+    assert quantized_scan.MAX_WEIGHT == 64 * quantized_scan.DIGIT_BASE

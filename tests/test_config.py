@@ -125,10 +125,15 @@ def test_options_for_all_commands_and_those_never_set_are_options_that_there_are
         ("[defaults]\nk = 3\n", 2, "there is no option defaults.k", "Did you mean search.k?"),
         ("[index]\nrebuild = true\n", 2, "there is no option index.rebuild", "config list"),
         ("[search]\nk = 0\n", 2, "search.k: ", "nmm config edit"),
-        ("[search]\nk = true\n", 2, "search.k is one value", "nmm config edit"),
+        (
+            "[search]\nk = true\n",
+            2,
+            "search.k has to be a single text or number",
+            "nmm config edit",
+        ),
         ("[search]\n\n'k' = 'many'\n", 3, "search.k: ", "nmm config edit"),
-        ("[defaults]\nquiet = 'yes'\n", 2, "defaults.quiet is either true or false", ""),
-        ("[search]\nin = 'photos'\n", 2, 'search.in is a list, as in in = ["…"]', ""),
+        ("[defaults]\nquiet = 'yes'\n", 2, "defaults.quiet has to be true or false", ""),
+        ("[search]\nin = 'photos'\n", 2, 'search.in has to be a list, such as in = ["…"]', ""),
         ("[search]\ntype = 'pictures'\n", 2, "search.type: ", ""),
         ("search.type = 'pictures'\n", 1, "search.type: ", ""),
         ("[search]\nk = \n", 2, "is not TOML", "nmm config edit"),
@@ -252,7 +257,7 @@ def test_a_key_that_is_not_a_table_is_left_alone(
     file = configured(text)
     done = here("config", "set", "search.k", "7")
     assert done.returncode == 2
-    assert "line 1: search is a table of options" in done.stderr
+    assert "line 1: search has to be a table of options" in done.stderr
     assert here("config", "unset", "search.k").returncode == 1
     assert file.read_text() == text
 

@@ -20,7 +20,8 @@ from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import CatalogError, IndexLockedError, NoIndexError
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
-from nmm.index.maintenance.doctor import CHECKS, Finding, doctor
+from nmm.index.maintenance.doctor import doctor
+from nmm.index.maintenance.index_checks import CHECKS, Finding
 from nmm.index.search import engine as search_module
 from nmm.index.store.catalog.connection import VECTOR_DTYPE
 from nmm.index.store.catalog.reader import Catalog
@@ -51,7 +52,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, mini: OnnxEncoder) -> tuple[
         Image.new("RGB", (64, 64), (20 * n, 255 - 20 * n, 128)).save(root / f"{n:02}.png")
     folder = IndexFolder(home / "index")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segments, "TAIL", 1)
+        patch.setattr(segments, "MIN_SEGMENT_SIZE", 1)
         patch.setattr(build_module, "load_encoder", lambda *_, **__: mini)
         patch.setattr(build_module, "prepare", lambda *_, **__: None)
         build([root], folder, model="mini")
@@ -133,14 +134,14 @@ def test_a_sound_index_has_no_problems_and_is_not_changed(index: IndexFolder) ->
         assert [(finding.check, finding.found) for finding in report.findings] == [
             ("catalog", "schema 4"),
             ("integrity", "SQLite finds nothing wrong"),
-            ("references", "all rows have what they refer to"),
+            ("references", "no dangling references"),
             ("rows", "no rows contradict each other"),
             ("settings", f"mini, {DIMENSION} dimensions"),
             ("vectors", f"{TEXTS + IMAGES} vectors, finite and of unit length"),
-            ("words", "all words are found where they stand"),
-            ("search files", "2 files, as the catalog"),
+            ("words", "the full-text tables match the catalog"),
+            ("search files", "2 files, consistent with the catalog"),
             ("leftovers", "none"),
-            ("disk", f"{TEXTS + IMAGES} files as they were"),
+            ("disk", f"{TEXTS + IMAGES} files unchanged"),
         ]
         assert not any(finding.hint or finding.repaired for finding in report.findings)
     assert {path: path.read_bytes() for path in index.vectors.iterdir()} == before
@@ -195,7 +196,7 @@ def test_rounding_to_half_precision_is_no_damage(index: IndexFolder) -> None:
         (
             "DELETE FROM chunks WHERE id = 5",
             {
-                "references": "1 row of vectors without what they refer to",
+                "references": "1 row of vectors with dangling references",
                 "rows": "1 times: content without chunks",
             },
             1,
@@ -203,7 +204,7 @@ def test_rounding_to_half_precision_is_no_damage(index: IndexFolder) -> None:
         (
             "DELETE FROM contents WHERE id = 7",
             {
-                "references": "1 row of files, 1 row of chunks without what they refer to",
+                "references": "1 row of files, 1 row of chunks with dangling references",
                 "rows": "1 times: indexed file without content",
             },
             1,
@@ -259,7 +260,7 @@ def test_files_of_a_root_that_is_gone_are_dropped(
     expected = answers(index)
     change(index, "DELETE FROM roots")
     assert wrong(index) == {
-        "references": f"{TEXTS + IMAGES} rows of files without what they refer to"
+        "references": f"{TEXTS + IMAGES} rows of files with dangling references"
     }
     repaired(index)
     assert build([whole[0]], index).added == TEXTS + IMAGES
@@ -324,7 +325,7 @@ def test_an_index_of_sqlite_is_made_again(index: IndexFolder) -> None:
     found = wrong(index)
     assert "missing from index files_by_content" in found["integrity"]
     done = repaired(index)
-    assert done["integrity"].hint == "SQLite's indexes were made again; nothing was lost."
+    assert done["integrity"].hint == "SQLite's indexes were rebuilt; nothing was lost."
     assert not list(index.path.glob("*damaged*"))
 
 
@@ -637,7 +638,7 @@ def test_leftovers_are_reported_and_deleted(index: IndexFolder) -> None:
     (index.vectors / "my.faiss").write_text("somebody's own")
     findings = {finding.check: finding for finding in doctor(index).findings}
     assert findings["leftovers"].ok
-    assert findings["leftovers"].found == "1 search file that nothing names"
+    assert findings["leftovers"].found == "1 unused search file"
     assert set(repaired(index)) == {"leftovers"}
     assert not stray.exists()
     assert (index.vectors / "my.faiss").exists()

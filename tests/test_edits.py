@@ -41,7 +41,7 @@ def loaded(mini: OnnxEncoder) -> Iterator[None]:
         patch.setattr(build_module, "prepare", lambda *_, **__: None)
         patch.setattr(mini, "_images_per_run", 1)
         patch.setattr(mini, "_tokens_per_run", 1)
-        patch.setattr(segments, "TAIL", 3)
+        patch.setattr(segments, "MIN_SEGMENT_SIZE", 3)
         yield
 
 

@@ -177,11 +177,11 @@ def test_a_place_is_degrees_and_kilometres(text: str, place: GeoCircle) -> None:
         ("48.2,16.37", ""),
         ("48.2,16.37,5,6", ""),
         ("48,2,16,37,5", ""),
-        ("91,0,1", "A latitude is between -90 and 90, and not 91."),
-        ("nan,0,1", "A latitude is between -90 and 90, and not nan."),
-        ("0,181,1", "A longitude is between -180 and 180, and not 181."),
-        ("0,0,0", "It takes a number of kilometres above 0, and not 0."),
-        ("0,0,inf", "It takes a number of kilometres above 0, and not inf."),
+        ("91,0,1", "A latitude is between -90 and 90, not 91."),
+        ("nan,0,1", "A latitude is between -90 and 90, not nan."),
+        ("0,181,1", "A longitude is between -180 and 180, not 181."),
+        ("0,0,0", "The radius is a number of kilometres above 0, not 0."),
+        ("0,0,inf", "The radius is a number of kilometres above 0, not inf."),
     ],
 )
 def test_an_invalid_place_is_reported(text: str, why: str) -> None:
@@ -200,7 +200,7 @@ def test_suffixes_are_typed_in_many_ways() -> None:
 
 @pytest.mark.parametrize("text", ["", ".", "jpg,", "a/b", "*", "a*b"])
 def test_an_invalid_suffix_is_reported(text: str) -> None:
-    with pytest.raises(UsageError, match="is not the end of a name"):
+    with pytest.raises(UsageError, match="is not a suffix of file names"):
         parse_extensions(text)
 
 
@@ -272,7 +272,7 @@ def test_local_paths_become_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyP
             KINDS,
             [
                 "No file passes --near 1,2,3 (31 files without it).",
-                "Images that say where they were taken: 0.",
+                "Images with a known place: 0.",
             ],
         ),
         (
@@ -280,8 +280,7 @@ def test_local_paths_become_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyP
             KINDS,
             [
                 "No file passes --near 1,2,3 (31 files without it).",
-                "An older nmm did not read that of the images; read it (2,000 left) with: "
-                "nmm index",
+                "An older nmm did not read this from 2,000 images. To read it: nmm index",
             ],
         ),
         (
@@ -297,7 +296,7 @@ def test_local_paths_become_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyP
             KINDS,
             [
                 "No file passes --camera 'x\\x1b[2J' (31 files without it).",
-                "No image names its camera.",
+                "No image has a known camera.",
             ],
         ),
         (
@@ -306,7 +305,7 @@ def test_local_paths_become_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyP
             [
                 "No file passes --orientation portrait and --no-text together (19 files without "
                 "--no-text).",
-                "Look for words in the images (12 left) with: nmm index --ocr",
+                "Text was not recognised yet in 12 images. To do it: nmm index --ocr",
             ],
         ),
         (
@@ -314,7 +313,7 @@ def test_local_paths_become_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyP
             ["text"],
             [
                 "No text passes --orientation portrait (19 texts without it).",
-                "Only images can pass it: leave out --type.",
+                "Only images can pass it. Leave out --type.",
             ],
         ),
         (
@@ -331,7 +330,7 @@ def test_local_paths_become_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyP
             KINDS,
             [
                 "No file passes --before 2024-01 (5 files without it).",
-                "The oldest and the newest are of: 2021-03-04, 2024-05-06.",
+                "The oldest and the newest file are from: 2021-03-04, 2024-05-06.",
             ],
         ),
     ],
@@ -377,9 +376,9 @@ def test_the_command_reports_an_excluding_filter_once(indexed: tuple[Nmm, Path])
         1,
         "",
         "No file passes --near -33.8,151.2,10 (31 files without it).\n"
-        "Images that say where they were taken: 0.\n"
+        "Images with a known place: 0.\n"
         "No file passes --camera 'x\\x1b[2J' (31 files without it).\n"
-        "No image names its camera.\n",
+        "No image has a known camera.\n",
     )
     done = nmm("search", "food", "--quiet", *options)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")

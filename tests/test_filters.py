@@ -135,7 +135,7 @@ Make = Callable[[Sequence[File]], Index]
 def make(mini: OnnxEncoder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
     """A function that makes indexes with FAISS files; the model is loaded once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segments, "TAIL", 1)
+        patch.setattr(segments, "MIN_SEGMENT_SIZE", 1)
         patch.setattr(search_module, "load_encoder", lambda *_, **__: mini)
         opened = []
 
@@ -567,7 +567,7 @@ def test_a_filtered_search_is_that_of_all_files_that_pass(
     )
     with pytest.MonkeyPatch.context() as patch:
         if through_files:  # as in an index with more vectors than are compared one by one
-            patch.setattr(searcher, "EXACT", 0)
+            patch.setattr(searcher, "MAX_EXACT_SUBSET", 0)
         found = searching.find(library.search, QUERY, count, filters=filters)
     assert len(found) == min(count, len(expected))
     assert {each.path for each in found} <= {path for _, path in expected}

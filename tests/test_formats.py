@@ -277,7 +277,7 @@ def test_low_confidence_rows_come_with_a_hint(
     monkeypatch.setattr(sys, "stdout", kind(io.BytesIO(), encoding="utf-8"))
     shown = ResultPresenter(None, several=False, quiet=quiet)
     shown.show("a cat", "mini", [IMAGE, replace(TEXT, weak=True)])
-    said = "1 weak: --relevant leaves them out.\n" if terminal and not quiet else ""
+    said = "1 weak: --relevant omits them.\n" if terminal and not quiet else ""
     assert capsys.readouterr().err == said
 
 
@@ -346,7 +346,7 @@ def test_a_specification_that_does_not_fit_is_an_error(template: str) -> None:
 def test_only_one_form_is_printed(here: Nmm) -> None:
     done = here("search", "cats", "--json", "--format", "{path}")
     assert done.returncode == 2
-    assert "Only one form of output can be printed." in done.stderr
+    assert "Only one output format can be chosen." in done.stderr
     assert "Give one of --json, --jsonl, --csv, --paths, -0 and --format." in done.stderr
 
 

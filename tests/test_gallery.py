@@ -265,7 +265,7 @@ def test_only_a_page_of_nmm_is_overwritten(tmp_path: Path) -> None:
     for _ in range(2):
         write_page(file, "a cat", "mini", [])
     file.write_text("mine")
-    with pytest.raises(UsageError, match="is no page that nmm wrote"):
+    with pytest.raises(UsageError, match="is not a page that nmm wrote"):
         write_page(file, "a cat", "mini", [])
     file.write_text("")
     write_page(file, "a cat", "mini", [])

@@ -665,7 +665,7 @@ def test_only_a_page_or_picture_of_nmm_is_overwritten(tmp_path: Path) -> None:
     for _ in range(2):
         page.write(file)
     file.write_text("mine")
-    with pytest.raises(UsageError, match="is no page that nmm wrote"):
+    with pytest.raises(UsageError, match="is not a page that nmm wrote"):
         page.write(file)
     picture = tmp_path / "map.png"
     drawn = map_png.render(page.drawn, ["image", "text"], page.sprites)
@@ -679,7 +679,7 @@ def test_only_a_page_or_picture_of_nmm_is_overwritten(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(picture)
     with pytest.raises(UsageError, match="no map that nmm drew"):
         map_png.check_writable(picture)
-    with pytest.raises(UsageError, match="no name for a PNG"):
+    with pytest.raises(UsageError, match="not a name for a PNG file"):
         map_png.check_writable(tmp_path / "map.jpg")
 
 
@@ -772,8 +772,8 @@ def test_invalid_uses_are_reported(indexed: tuple[Nmm, Path], tmp_path: Path) ->
     foreign = tmp_path / "mine.html"
     foreign.write_text("mine")
     for arguments, status, says in (
-        (["-o", str(foreign)], 2, "is no page that nmm wrote"),
-        (["--png", str(tmp_path / "a.jpg")], 2, "is no name for a PNG"),
+        (["-o", str(foreign)], 2, "is not a page that nmm wrote"),
+        (["--png", str(tmp_path / "a.jpg")], 2, "is not a name for a PNG file"),
         (["--json", "-o", "-"], 2, "both use standard output"),
         (["--json", "--open"], 2, "There is no page to open"),
         (["--in", "nowhere"], 1, "No file passes --in nowhere"),

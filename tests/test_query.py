@@ -18,10 +18,11 @@ from support import SAMPLE_DATA
 from nmm.cli.console.hints import lines_of
 from nmm.cli.options.queries import read_queries
 from nmm.index.errors import UsageError
-from nmm.index.search import query as q
+from nmm.index.search import query_syntax as q
 from nmm.index.search.image_files import find_image
 from nmm.index.search.keyword_query import keywords_of
-from nmm.index.search.query import Query, Term, check_query, format_terms
+from nmm.index.search.query import Query, Term, check_query
+from nmm.index.search.query_syntax import format_terms
 
 # As a command line reads and writes them, with these image files on disk.
 parse = partial(q.parse, find_image=find_image)
@@ -199,8 +200,8 @@ def test_a_path_that_is_no_unicode_is_written_and_read_again(tmp_path: Path) -> 
     except OSError:
         pytest.skip("this file system has no such names")
     query = Query((Term(image=path), Term(-1, "dog")))
-    assert parse(str(query)).terms == query.terms
-    assert parse(str(query)).terms[0].image == path
+    assert parse(format_terms(query.terms)).terms == query.terms
+    assert parse(format_terms(query.terms)).terms[0].image == path
 
 
 # One term
@@ -238,7 +239,7 @@ def test_quoted_words_are_a_phrase() -> None:
     query = parse('"wet August" + "so \\"wet\\""')
     assert query.words == '"wet August" "so  wet "'
     assert keywords_of(query.words) == ("wet August", "so  wet ")
-    assert str(query) == r'"wet August" + "so \"wet\""'
+    assert format_terms(query.terms) == r'"wet August" + "so \"wet\""'
 
 
 @pytest.mark.parametrize("weight", [math.inf, -math.inf, math.nan])
@@ -362,8 +363,8 @@ def test_the_query_file_is_excluded_under_all_its_names(
     ("words", "more", "what"),
     [
         ([], {}, "The query is empty."),
-        (["-"], {"images": [Path("-")]}, "Standard input can be read once only."),
-        (["cat"], {"images": [Path("-")] * 2}, "Standard input can be read once only."),
+        (["-"], {"images": [Path("-")]}, "Standard input can be read only once."),
+        (["cat"], {"images": [Path("-")] * 2}, "Standard input can be read only once."),
         ([str(CAT)] * 3, {}, "3 images need + or - between them."),
         (["cat"], {"add": [" "]}, "The added or subtracted term is empty."),
         ([str(CAT), "+", "a/no.jpg"], {}, "There is no image file a/no.jpg"),
@@ -405,7 +406,7 @@ def test_a_line_is_refused_with_a_hint_or_a_query_that_can_be_written(line: str)
         query = parse(line)
         check_query(query)
         assert query.label == line
-        assert parse(str(query)).terms == query.terms
+        assert parse(format_terms(query.terms)).terms == query.terms
     assert hint != ""
 
 

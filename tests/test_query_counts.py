@@ -29,7 +29,7 @@ from nmm.index.index_model import settings_of
 from nmm.index.search import semantic
 from nmm.index.search.engine import open_search
 from nmm.index.search.filters import Filters
-from nmm.index.search.prefetch import GROUP
+from nmm.index.search.prefetch import GROUP_SIZE
 from nmm.index.search.query import Query, SearchMode, Term
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.roots import adopt_root
@@ -149,8 +149,8 @@ def test_queries_that_wait_are_embedded_together(filled: IndexFolder) -> None:
     assert counted(filled, queries(1))["run:ids+mask"] == 1
     # Those that came with the first bytes, which tell lines from an image, are a batch, too. Of a
     # group, all are in a run or two, for they have some six tokens each.
-    assert 8 * GROUP <= 2 * QUERY_TOKENS_PER_RUN
-    assert counted(filled, queries(40))["run:ids+mask"] <= 2 * (40 // GROUP + 2)
+    assert 8 * GROUP_SIZE <= 2 * QUERY_TOKENS_PER_RUN
+    assert counted(filled, queries(40))["run:ids+mask"] <= 2 * (40 // GROUP_SIZE + 2)
 
 
 def test_the_statements_of_a_query_are_few(filled: IndexFolder) -> None:
@@ -228,7 +228,7 @@ def test_a_query_of_nothing_is_refused_when_it_is_its_turn(filled: IndexFolder) 
     with open_search(filled) as engine:
         responses = engine.search_many(requests)
         assert next(responses).results
-        with pytest.raises(UsageError, match="Nothing is left to look for"):
+        with pytest.raises(UsageError, match="cancel each other out"):
             next(responses)
     with pytest.raises(UsageError, match="The query is empty"):
         searching.request(Query(()))

@@ -89,7 +89,7 @@ class Reader:
     def ask(self, query: str) -> None:
         catalog = self._search._catalog
         relevance = self._search._relevance
-        scale = relevance._scale_of
+        scale = relevance._calibration_of
         truth: dict[str, list[str]] = {}
 
         def look(kind: str) -> Any:
@@ -100,9 +100,9 @@ class Reader:
             self._met.add(catalog.generation())
             return scale(kind)  # type: ignore[arg-type]
 
-        relevance._scale_of = look  # type: ignore[assignment]
+        relevance._calibration_of = look  # type: ignore[assignment]
         found = searching.find(self._search, query, ALL, mode=SearchMode.SEMANTIC)
-        relevance._scale_of = scale
+        relevance._calibration_of = scale
         for kind, paths in truth.items():
             assert [result.path for result in found if result.type == kind] == paths
 

@@ -285,7 +285,7 @@ def test_an_invalid_request_cannot_be_made(changed: dict[str, Any]) -> None:
 UNTOUCHED = """
 import json, os, sys
 import nmm.index.media.registry
-from nmm.index.search.query import parse, parse_term
+from nmm.index.search.query_syntax import format_terms, parse, parse_term
 from nmm.index.search.request import SearchRequest
 SearchRequest.from_dict(json.loads(sys.argv[1])).to_dict()  # what is imported late, is now
 seen = []
@@ -301,7 +301,7 @@ request.to_dict()
 lines = sys.argv[2:]
 queries = [parse(line) for line in lines]
 terms = [parse_term(line) for line in lines]
-text = [str(query) for query in queries]
+text = [format_terms(query.terms) for query in queries]
 print(json.dumps([seen, [[term.text for term in query.terms] for query in queries]]))
 """
 
@@ -434,7 +434,7 @@ def test_a_saved_format_goes_before_one_in_the_configuration(saving: Nmm, config
         (["cats", "--after", "someday"], "someday"),
         (["cats", "--near", "1,2"], "1,2"),
         (["cats", "--min-score", "nan"], "minimum score"),
-        (["cats", "--json", "--csv"], "Only one form"),
+        (["cats", "--json", "--csv"], "Only one output format"),
         (["cats", "--format", "{scor}"], "scor"),
         (['"a + b'], "not closed"),
     ],

@@ -25,7 +25,7 @@ def paths(nmm: Nmm, *arguments: str) -> list[str]:
 
 def test_a_saved_query_finds_what_it_found_when_it_was_typed(saving: Nmm) -> None:
     done = saving("save", "cats", "cute", "cats", "--type", "image", "-k", "2")
-    assert done.stdout == ("Saved: 'cute cats' -k 2 --type image\nAsk it with: nmm search @cats\n")
+    assert done.stdout == ("Saved: 'cute cats' -k 2 --type image\nRun it with: nmm search @cats\n")
     found = paths(saving, "@cats")
     assert found == paths(saving, "cute", "cats", "--type", "image", "-k", "2")
     assert len(found) == 2

@@ -24,8 +24,9 @@ from nmm.index.media.image.decode import decode
 from nmm.index.search import engine as search_module
 from nmm.index.search.engine import open_search
 from nmm.index.search.image_files import find_image
-from nmm.index.search.query import Query, Term, parse
+from nmm.index.search.query import Query, Term
 from nmm.index.search.query_embedding import QueryEmbedder
+from nmm.index.search.query_syntax import parse
 from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.types import Calibration, Kind, Settings
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
@@ -109,7 +110,7 @@ def test_terms_that_cancel_each_other_are_refused(
 ) -> None:
     with pytest.raises(UsageError) as raised:
         embed_query(parse(line, find_image), mini, writer)
-    assert raised.value.what == f"Nothing is left to look for in: {line}"
+    assert raised.value.what == f"The terms cancel each other out in: {line}"
 
 
 # Images and files
@@ -183,7 +184,7 @@ def test_a_file_that_cannot_be_read_is_named(
     path.write_bytes(content)
     with pytest.raises(UsageError) as raised:
         embed_query(Query((Term(file=path),)), mini, writer)
-    assert str(raised.value).startswith(f"The file {path} cannot be looked for: {reason}")
+    assert str(raised.value).startswith(f"The file {path} cannot be used as a query: {reason}")
 
 
 def test_indexed_files_need_no_model(writer: CatalogWriter, mini: OnnxEncoder) -> None:

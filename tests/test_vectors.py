@@ -19,9 +19,9 @@ from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import KINDS, Calibration, Kind
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
-from nmm.index.store.vectors import faiss_files, segments
-from nmm.index.store.vectors import searcher as nearest_module
-from nmm.index.store.vectors.searcher import PendingScan, SegmentSearcher
+from nmm.index.store.vectors import faiss_search, flat_scans, searcher, segments
+from nmm.index.store.vectors.flat_scans import PendingScan
+from nmm.index.store.vectors.searcher import SegmentSearcher
 from nmm.index.store.vectors.segment_table import read_segments
 
 pytestmark = pytest.mark.usefixtures("short_tail")
@@ -111,10 +111,10 @@ def test_a_flat_file_is_compared_in_parts_by_threads_with_the_same_result(
     expected = brute_force(filled, "image", count)
     among = np.arange(3, 300, 7, np.int64)
     parts: list[int] = []
-    threads = faiss_files._threads
-    monkeypatch.setattr(faiss_files, "_threads", lambda n: parts.append(n) or threads(n))
-    monkeypatch.setattr(faiss_files, "PER_THREAD", 40)
-    monkeypatch.setattr(nearest_module, "EXACT", 0)
+    threads = faiss_search._threads
+    monkeypatch.setattr(faiss_search, "_threads", lambda n: parts.append(n) or threads(n))
+    monkeypatch.setattr(faiss_search, "VECTORS_PER_THREAD", 40)
+    monkeypatch.setattr(searcher, "MAX_EXACT_SUBSET", 0)
     usual = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(7)
     try:
@@ -132,7 +132,7 @@ def test_a_flat_file_is_compared_in_parts_by_threads_with_the_same_result(
 def submit(search: SegmentSearcher, queries: list[Vectors], count: int) -> list[PendingScan]:
     """Submit many queries, which use the codes: after this, the codes exist."""
     search.submit(queries, count)
-    assert [made.result() is not None for made in search._codes.values()] == [True]
+    assert [made.result() is not None for made in search._scans.codes.values()] == [True]
     pending = search.submit(queries, count)
     assert all(one.batch and len(one.batch) == 1 for one in pending)
     assert [one.position for one in pending] == list(range(len(queries)))
@@ -140,7 +140,7 @@ def submit(search: SegmentSearcher, queries: list[Vectors], count: int) -> list[
 
 
 def test_many_queries_are_looked_for_at_once_with_the_same_result(filled: IndexFolder) -> None:
-    queries = [*unit_vectors(nearest_module.MANY, seed=5)]
+    queries = [*unit_vectors(flat_scans.MIN_QUERIES_FOR_CODES, seed=5)]
     with Catalog.open(filled.catalog) as catalog:
         search, alone = (open_searcher(catalog, filled, "image") for _ in range(2))
         for pending in submit(search, queries, 20):
@@ -150,11 +150,11 @@ def test_many_queries_are_looked_for_at_once_with_the_same_result(filled: IndexF
                 expected_ids.tolist(),
                 expected_scores.tolist(),
             )
-        assert not alone._codes
+        assert not alone._scans.codes
 
 
 def test_codes_are_kept_when_others_are_added(filled: IndexFolder) -> None:
-    queries = [*unit_vectors(nearest_module.MANY, seed=5)]
+    queries = [*unit_vectors(flat_scans.MIN_QUERIES_FOR_CODES, seed=5)]
     with Catalog.open(filled.catalog) as catalog:
         search = open_searcher(catalog, filled, "image")
         before = submit(search, queries, 20)
@@ -162,9 +162,9 @@ def test_codes_are_kept_when_others_are_added(filled: IndexFolder) -> None:
             add(writer, "image", unit_vectors(60, seed=3), b"more")
             segments.refresh(writer, filled, DIMENSION)
         later = open_searcher(catalog, filled, "image", search)
-        assert later._codes == search._codes
+        assert later._scans.codes == search._scans.codes
         pending = later.submit(queries, 20)
-        assert len(later._codes) == len(derived_files(filled, "image")) == 2
+        assert len(later._scans.codes) == len(derived_files(filled, "image")) == 2
         for query in [*pending, *before]:  # codes of a file stay valid as long as the file exists
             ids, _ = later.search(query, 20)
             assert ids.tolist() == brute_force(filled, "image", 20, query.query)
@@ -173,11 +173,11 @@ def test_codes_are_kept_when_others_are_added(filled: IndexFolder) -> None:
 def test_there_are_no_codes_for_few_queries(filled: IndexFolder) -> None:
     with Catalog.open(filled.catalog) as catalog:
         search = open_searcher(catalog, filled, "image")
-        for query in unit_vectors(nearest_module.MANY, seed=5):
+        for query in unit_vectors(flat_scans.MIN_QUERIES_FOR_CODES, seed=5):
             pending, _ = search.submit([query, QUERY], 20)
             ids, _ = search.search(pending, 20)
             assert ids.tolist() == brute_force(filled, "image", 20, query)
-        assert not search._codes
+        assert not search._scans.codes
 
 
 def test_the_next_query_is_begun_when_one_is_searched_with(filled: IndexFolder) -> None:
@@ -209,13 +209,13 @@ def test_pending_searches_may_be_asked_for_in_any_order_and_for_more(
 def test_a_file_has_no_codes_if_they_were_too_many(
     filled: IndexFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nearest_module, "CODED", 299 * DIMENSION)
-    queries = [*unit_vectors(nearest_module.MANY, seed=5)]
+    monkeypatch.setattr(flat_scans, "MAX_CODE_BYTES", 299 * DIMENSION)
+    queries = [*unit_vectors(flat_scans.MIN_QUERIES_FOR_CODES, seed=5)]
     with Catalog.open(filled.catalog) as catalog:
         search = open_searcher(catalog, filled, "image")
         for place, query in enumerate(queries):
             pending = search.submit(queries[place:], 20)[0]
-            assert not search._codes
+            assert not search._scans.codes
             ids, _ = search.search(pending, 20)
             assert ids.tolist() == brute_force(filled, "image", 20, query)
 
@@ -228,7 +228,7 @@ def test_what_codes_propose_of_a_damaged_file_is_found_out(filled: IndexFolder) 
     content[at : at + 64 * 299] = np.roll(unit_vectors(299, seed=7).astype(np.float16), 1).tobytes()
     path.write_bytes(content)
     os.utime(path, ns=(before.st_mtime_ns, before.st_mtime_ns))
-    queries = [*unit_vectors(nearest_module.MANY, seed=5)]
+    queries = [*unit_vectors(flat_scans.MIN_QUERIES_FOR_CODES, seed=5)]
     with Catalog.open(filled.catalog) as catalog:
         search = open_searcher(catalog, filled, "image")
         for pending in submit(search, queries, 300):
@@ -261,8 +261,8 @@ def test_the_pages_of_a_large_file_are_given_back(
     expected = brute_force(folder, "image", 50, query)
     size = path.stat().st_size // 1024
     for large, least, most in ((1 << 30, size // 2, 2 * size), (1 << 20, 0, size // 4)):
-        monkeypatch.setattr(faiss_files, "LARGE", large)
-        monkeypatch.setattr(faiss_files, "AT_ONCE", 1 << 18)
+        monkeypatch.setattr(faiss_search, "LARGE_FILE_BYTES", large)
+        monkeypatch.setattr(faiss_search, "MAX_PART_BYTES", 1 << 18)
         with Catalog.open(folder.catalog) as catalog:
             search = open_searcher(catalog, folder, "image")
             for _ in range(2):  # they are read again
@@ -270,7 +270,7 @@ def test_the_pages_of_a_large_file_are_given_back(
                 assert found.tolist() == expected
             assert least <= resident(path) <= most
             among = np.array(expected[::2], np.int64)
-            monkeypatch.setattr(nearest_module, "EXACT", 0)
+            monkeypatch.setattr(searcher, "MAX_EXACT_SUBSET", 0)
             assert search.search(query, 9, among)[0].tolist() == expected[::2][:9]
 
 
@@ -425,7 +425,7 @@ def test_what_is_added_is_a_segment_of_its_own_until_it_is_as_large_as_the_one_b
 def test_a_short_tail_stays_in_the_catalog(
     filled: IndexFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segments, "TAIL", 30)
+    monkeypatch.setattr(segments, "MIN_SEGMENT_SIZE", 30)
     grow(filled, 29, 10)
     assert totals(filled) == [300]
     assert nearest(filled, "image", 400) == brute_force(filled, "image", 400)
@@ -511,7 +511,7 @@ def clustered(count: int, seed: int) -> Vectors:
 def large(folder: IndexFolder, monkeypatch: pytest.MonkeyPatch) -> IndexFolder:
     """An index of 3,000 images, above the lowered threshold, so that it has an inverted file."""
     monkeypatch.setattr(segments, "IVF_FROM", 3000)
-    monkeypatch.setattr(segments, "FLAT", 500)
+    monkeypatch.setattr(segments, "MAX_FLAT_VECTORS", 500)
     with open_for_writing(folder) as writer:
         add(writer, "image", clustered(3000, seed=1))
         segments.refresh(writer, folder, DIMENSION)
@@ -574,7 +574,7 @@ def test_removed_vectors_are_dropped_when_an_inverted_file_is_extended(large: In
 def test_lists_are_learned_anew_when_there_is_much_more(
     large: IndexFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segments, "GROWTH", 2)
+    monkeypatch.setattr(segments, "RETRAIN_GROWTH", 2)
     grow(large, 4000, 20)
     with Catalog.open(large.catalog) as catalog:
         (segment,) = read_segments(catalog, "image")
@@ -603,7 +603,7 @@ def test_a_search_among_some_is_exact(
     filled: IndexFolder, monkeypatch: pytest.MonkeyPatch, every: int, exact: int
 ) -> None:
     """Some in a segment, some in the tail; read from the catalog, and selected by FAISS."""
-    monkeypatch.setattr(nearest_module, "EXACT", exact)
+    monkeypatch.setattr(searcher, "MAX_EXACT_SUBSET", exact)
     with open_for_writing(filled) as writer:
         add(writer, "image", unit_vectors(50, seed=3), b"more")
     with Catalog.open(filled.catalog) as catalog:
@@ -618,7 +618,7 @@ def test_a_search_among_some_is_exact(
 def test_a_search_among_many_looks_into_all_lists(
     large: IndexFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nearest_module, "EXACT", 10)
+    monkeypatch.setattr(searcher, "MAX_EXACT_SUBSET", 10)
     with Catalog.open(large.catalog) as catalog:
         ids = catalog.chunk_ids("image")[::50]
         rows = np.concatenate([rows for _, rows in catalog.vectors_of(ids.tolist())])

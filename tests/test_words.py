@@ -23,7 +23,7 @@ from nmm.index.indexing.indexer import build
 from nmm.index.maintenance.doctor import doctor
 from nmm.index.search import engine as search_module
 from nmm.index.search.engine import open_search
-from nmm.index.search.fusion import fused
+from nmm.index.search.fusion import fuse
 from nmm.index.search.keyword import find_keywords
 from nmm.index.search.keyword_query import keywords_of
 from nmm.index.search.query import Query, SearchMode, Term
@@ -317,7 +317,7 @@ def test_words_of_pictures_can_change(library: Library) -> None:
     assert names(find(library.folder, "blue sea")) == ["a.jpg"]
     library.change("UPDATE contents SET words = NULL, caption = NULL")
     assert find(library.folder, "blue sea") == []
-    assert doctor_of_words(library.folder) == "all words are found where they stand"
+    assert doctor_of_words(library.folder) == "the full-text tables match the catalog"
 
 
 def test_the_passage_in_which_the_words_stand_is_shown_with_the_files_score(
@@ -477,7 +477,7 @@ def test_words_are_looked_for_among_files_that_pass_a_condition(library: Library
 
 
 def test_ranks_are_fused_as_reciprocals() -> None:
-    assert fused([{7: 1, 5: 2, 6: 2, 9: 3}, {9: -5}]) == {
+    assert fuse([{7: 1, 5: 2, 6: 2, 9: 3}, {9: -5}]) == {
         7: 1 / 61, 5: 1 / 62, 6: 1 / 62, 9: 1 / 64 + 1 / 61,
     }  # fmt: skip
 
@@ -496,7 +496,7 @@ def test_words_alone_need_no_model(kept: IndexFolder, monkeypatch: pytest.Monkey
 def test_a_search_by_words_needs_words(kept: IndexFolder) -> None:
     image = Query((Term(image=b"an image"),))
     with open_search(kept) as search:
-        with pytest.raises(UsageError, match="no words to look for"):
+        with pytest.raises(UsageError, match="The query has no words"):
             searching.find(search, image, mode=SearchMode.KEYWORD)
         assert searching.find(search, "?!", mode=SearchMode.KEYWORD) == []
 
@@ -563,7 +563,7 @@ def test_words_that_cannot_be_looked_up_are_told_and_made_again(nmm: Nmm, notes:
     done = nmm("search", "INV-2023-004", "--mode", "keyword", "--paths")
     assert len(done.stdout.splitlines()) == len(NOTES)  # by meaning
     assert done.stderr == (
-        "Words could not be looked up; meaning alone ranked. Their tables are made again.\n"
+        "Full-text search failed, so the ranking is by meaning alone. Rebuilding its tables.\n"
     )
     done = nmm("search", "INV-2023-004", "--mode", "keyword", "--json")
     assert done.stderr == ""
@@ -587,8 +587,8 @@ def test_the_doctor_reads_words_while_others_write(copied: IndexFolder) -> None:
     """It compares them in SQLite's temporary files; rows committed meanwhile stay."""
     with open_for_writing(copied) as writer, writer.batch():
         writer.connection.execute("UPDATE contents SET caption = 'new'")
-        assert doctor_of_words(copied) == "all words are found where they stand"
-    assert doctor_of_words(copied) == "all words are found where they stand"
+        assert doctor_of_words(copied) == "the full-text tables match the catalog"
+    assert doctor_of_words(copied) == "the full-text tables match the catalog"
 
 
 def test_the_command_ranks_by_words_and_meaning(indexed: tuple[Nmm, Path]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nmm.index.encoders.base import Model
     from nmm.index.errors import NmmError
-    from nmm.index.maintenance.doctor import Finding
+    from nmm.index.maintenance.index_checks import Finding
 
 Params = Mapping[str, str | float]
 

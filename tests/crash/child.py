@@ -83,7 +83,7 @@ def begin_faults(job: dict[str, Any]) -> None:
 
 def do(job: dict[str, Any]) -> None:
     """Run a job in this process."""
-    segments.TAIL = job["tail"]
+    segments.MIN_SEGMENT_SIZE = job["tail"]
     watch_labels(job["kill_at"], job["labels"])
     if job["fail_at"] or job["trace"]:
         begin_faults(job)

@@ -29,7 +29,7 @@ class Job:
         folder: The index.
         paths: What to index; if empty, the existing roots.
         rebuild: Embed everything again.
-        tail: :data:`nmm.index.store.vectors.segments.TAIL` of the run.
+        tail: :data:`nmm.index.store.vectors.segments.MIN_SEGMENT_SIZE` of the run.
         kill_after: Seconds after which it is killed.
         kill_at: A label of the store, and the number of the passage, from 1, at which the run kills
             itself.

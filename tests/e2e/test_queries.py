@@ -100,7 +100,7 @@ def test_every_query_is_explained_on_stderr(indexed: Indexed) -> None:
 def test_invalid_queries_are_refused(indexed: Indexed) -> None:
     said = 'nmm: The quote at character 1 is not closed, of: "a + b\n'
     assert refused(indexed, "search", "-", stdin='"a + b\n').startswith(said)
-    said = "nmm: Nothing is left to look for in: cat - cat\n"
+    said = "nmm: The terms cancel each other out in: cat - cat\n"
     assert refused(indexed, "search", "cat", "-", "cat").startswith(said)
 
 
@@ -162,11 +162,14 @@ def test_an_image_that_cannot_be_used_is_named(indexed: Indexed, tmp_path: Path)
     Image.new("1", (10_000, 10_000)).save(huge)
     text = indexed[1] / "poems" / "winter_harbour.txt"
     for arguments, said in [
-        ([broken], f"The image {broken} cannot be looked for: truncated JPEG: only part of the "),
-        (["--image", text], f"The image {text} cannot be looked for: not an image: "),
+        (
+            [broken],
+            f"The image {broken} cannot be used as a query: truncated JPEG: only part of the ",
+        ),
+        (["--image", text], f"The image {text} cannot be used as a query: not an image: "),
         (
             [f"cat + {huge}"],
-            f"The image {huge} cannot be looked for: too large: 10000 x 10000 is 100.0 "
+            f"The image {huge} cannot be used as a query: too large: 10000 x 10000 is 100.0 "
             "megapixels, the limit is 89.5\n",
         ),
         (["--image", "no.jpg"], "There is no file no.jpg\nCheck its spelling."),

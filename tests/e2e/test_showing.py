@@ -116,7 +116,7 @@ def test_image_ids_are_exact_colours(indexed: tuple[Nmm, Path]) -> None:
 def test_without_a_terminal_no_thumbnails_are_drawn(indexed: tuple[Nmm, Path]) -> None:
     nmm, samples = indexed
     done = nmm("search", "a cat", "--preview", "-k1")
-    assert done.stderr == "Thumbnails are drawn only in a terminal that tells its size.\n"
+    assert done.stderr == "Thumbnails are drawn only in a terminal that reports its size.\n"
     dumb = nmm_on_terminal(samples.parent, "search", "a cat", "--preview", "-k1", TERM="dumb")
     assert dumb[0] == 0
     assert b"\x1b" not in dumb[1]
@@ -217,7 +217,7 @@ def test_nothing_else_is_overwritten_by_a_page(indexed: tuple[Nmm, Path], tmp_pa
     mine.write_text("<!doctype html><title>My page</title>")
     done = nmm("search", "a cat", "--gallery=~/mine.html", HOME=str(tmp_path))
     assert done.returncode == 2
-    assert "is no page that nmm wrote" in done.stderr
+    assert "is not a page that nmm wrote" in done.stderr
     assert mine.read_text() == "<!doctype html><title>My page</title>"
     missing = nmm("search", "a cat", "--gallery", tmp_path / "not there" / "x.html")
     assert missing.returncode == 74
@@ -244,9 +244,9 @@ def test_a_page_is_not_indexed(nmm: Nmm, tmp_path: Path, sample_data: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["-", "--open"], "--open takes the results of one query."),
-        (["-", "--gallery"], "--gallery takes the results of one query."),
-        (["cat", "--gallery=-", "--json"], "Only one form of output"),
+        (["-", "--open"], "--open works with one query only."),
+        (["-", "--gallery"], "--gallery works with one query only."),
+        (["cat", "--gallery=-", "--json"], "Only one output format"),
         (["cat", "--format={scor}"], "The fields are: rank, score"),
     ],
 )
