@@ -63,7 +63,7 @@ def add_files(
 def fill(folder: IndexFolder, root: Path) -> None:
     """Make an index of 30 images and 30 texts with derived files, and one file that was skipped."""
     with pytest.MonkeyPatch.context() as patch, open_for_writing(folder) as writer:
-        patch.setattr(segments, "TAIL", 1)
+        patch.setattr(segments, "MIN_SEGMENT_SIZE", 1)
         writer.set_settings(Settings("mini", DIMENSION, "0" * 64))
         add_files(writer, root)
         number, _ = adopt_root(writer, root)
