@@ -18,7 +18,7 @@ from support import SAMPLE_DATA
 
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import MediaError, NotMediaError, UnreadableError
-from nmm.index.indexing.indexer import Kept, build
+from nmm.index.indexing.indexer import LoadedModels, build
 from nmm.index.maintenance.status import status
 from nmm.index.media import registry
 from nmm.index.media.base import (
@@ -270,7 +270,7 @@ def test_a_registered_medium_is_indexed_and_found(
     (root / "b without suffix").write_bytes(pages)
     (root / "large.pages").write_bytes(pages * 20_000)
     monkeypatch.setattr(registry, "READERS", (PagesReader(), *READERS))
-    summary = build([root], folder, model="mini", kept=Kept(mini))
+    summary = build([root], folder, model="mini", models=LoadedModels(mini))
     assert summary.added == 2
     assert [skipped.reason for skipped in summary.skipped] == ["a pages file of more than 1 MiB"]
     assert status(folder).files == 2

@@ -13,7 +13,7 @@ from pathlib import Path
 from nmm.index.media.registry import by_suffix
 
 # A viewer that starts in the background has said by then that it cannot.
-PATIENCE = 1.0
+START_SECONDS = 1.0
 # Python warns of a process that is let go of before it ended.
 _left_open: list[subprocess.Popen[bytes]] = []
 
@@ -63,7 +63,7 @@ def _run(command: list[str]) -> str | None:
     except OSError:
         return f"{command[0]} is not installed"
     try:
-        status = viewer.wait(PATIENCE)
+        status = viewer.wait(START_SECONDS)
     except subprocess.TimeoutExpired:
         _left_open.append(viewer)
         return None

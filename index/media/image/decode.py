@@ -51,7 +51,7 @@ MAX_PIXELS: int = 89_478_485
 
 # Pixels left to decode above which one image is decoded at a time: some modes take ten
 # bytes a pixel and more on their way to RGB, in as many threads as there are cores.
-_LARGE = 30_000_000
+_LARGE_PIXELS = 30_000_000
 _one_large_image = threading.Lock()
 
 HEAD_BYTES: int = 64
@@ -78,10 +78,10 @@ _SIGNATURES: tuple[tuple[re.Pattern[bytes], tuple[str, ...]], ...] = tuple(
 )
 _PLUGINS = ("Avif", "Bmp", "Gif", "Ico", "Jpeg2K", "Jpeg", "Mpo", "Png", "Ppm", "Tiff", "WebP")
 # EXIF orientations that swap width and height.
-_ON_THEIR_SIDE = frozenset({5, 6, 7, 8})
+_SIDEWAYS = frozenset({5, 6, 7, 8})
 _DEEP_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
-_SILENCE = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-_silence_lock = threading.Lock()
+_PILLOW_FILTER = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+_filter_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def describe(file: BinaryIO) -> MediaInfo:
         bare = png_without_pixels(file) if formats == ("PNG",) else file
         with Image.open(bare, formats=formats) as image:
             width, height = image.size
-            if read_orientation(image) in _ON_THEIR_SIDE:
+            if read_orientation(image) in _SIDEWAYS:
                 width, height = height, width
             return MediaInfo(width, height, read_tags(image))
     except Exception as error:  # as in decode
@@ -233,11 +233,11 @@ def _decode(
             # image of a 4 MP photo differs from the full decoding's by 1 level in place
             # of 6, and takes 10 % longer.
             image.draft(None, (2 * side, 2 * side))
-        is_large = image.width * image.height > _LARGE
+        is_large = image.width * image.height > _LARGE_PIXELS
         with _one_large_image if is_large else nullcontext():
             image.load()
             orientation = read_orientation(image)
-            if orientation in _ON_THEIR_SIDE:
+            if orientation in _SIDEWAYS:
                 width, height = height, width
             upright = _upright(_to_rgb(image), orientation)
             return DecodedImage(upright, width, height, read_tags(image))
@@ -267,9 +267,9 @@ def _prepare_pillow() -> None:
     looked for at each call, because someone else's catch_warnings may have dropped it.
     """
     _load_plugins()
-    with _silence_lock:
-        if _SILENCE not in warnings.filters:
-            warnings.filterwarnings("ignore", module=_SILENCE[3].pattern)
+    with _filter_lock:
+        if _PILLOW_FILTER not in warnings.filters:
+            warnings.filterwarnings("ignore", module=_PILLOW_FILTER[3].pattern)
 
 
 @functools.cache  # as _load_plugins

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 _EXIF_TIME = "%Y:%m:%d %H:%M:%S"
 # Characters of a camera and of a caption that are kept.
-_CAMERA, _CAPTION = 100, 2000
+_MAX_CAMERA, _MAX_CAPTION = 100, 2000
 _IPTC_CAPTION = (2, 120)
 _XP_TITLE = 0x9C9B  # Windows': UTF-16, little-endian
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _PNG_PIXELS = frozenset({b"IDAT", b"fdAT", b"fcTL", b"acTL"})
 # Bytes of a PNG's chunk above which it is passed over: its text would be cut anyway.
-_PNG_CHUNK = 1 << 20
+_MAX_PNG_CHUNK = 1 << 20
 # Control characters, also those that turn the direction of all that follows, halves of pairs and
 # what has no meaning; but Persian and emoji are written with joiners.
 _NO_TEXT = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
@@ -90,7 +90,7 @@ def png_without_pixels(file: BinaryIO) -> BytesIO:
     kept.write(file.read(len(_PNG_SIGNATURE)))
     while len(head := file.read(8)) == 8:
         length = int.from_bytes(head[:4], "big")
-        if head[4:] in _PNG_PIXELS or length > _PNG_CHUNK:
+        if head[4:] in _PNG_PIXELS or length > _MAX_PNG_CHUNK:
             file.seek(length + 4, 1)  # its check sum follows it
         else:
             kept.write(head + file.read(length + 4))
@@ -148,12 +148,12 @@ def _degrees(value: Any, reference: Any, directions: str, limit: int) -> float |
 def _camera(exif: Image.Exif) -> str | None:
     from PIL.ExifTags import Base
 
-    make = _text(exif.get(Base.Make), _CAMERA)
-    model = _text(exif.get(Base.Model), _CAMERA)
+    make = _text(exif.get(Base.Make), _MAX_CAMERA)
+    model = _text(exif.get(Base.Model), _MAX_CAMERA)
     named = model.casefold().split()[:1]
     if not named or named[0] not in make.casefold().split():
         model = f"{make} {model}"
-    return _shortened(model.strip(), _CAMERA) or None
+    return _shortened(model.strip(), _MAX_CAMERA) or None
 
 
 def _caption(image: Image.Image, exif: Image.Exif) -> str | None:
@@ -161,13 +161,13 @@ def _caption(image: Image.Image, exif: Image.Exif) -> str | None:
     from PIL.ExifTags import IFD, Base
 
     photo = exif.get_ifd(IFD.Exif)
-    written = [_text(exif.get(Base.ImageDescription), _CAPTION), _utf16(exif.get(_XP_TITLE))]
+    written = [_text(exif.get(Base.ImageDescription), _MAX_CAPTION), _utf16(exif.get(_XP_TITLE))]
     with suppress(Exception):
         written.append(_user_comment(photo.get(Base.UserComment)))
     with suppress(Exception):
         written.append(_iptc(image))
     if image.format == "PNG":
-        written += [_text(image.info.get(name), _CAPTION) for name in ("Description", "Title")]
+        written += [_text(image.info.get(name), _MAX_CAPTION) for name in ("Description", "Title")]
     return next((caption for caption in written if _says_something(caption)), None)
 
 
@@ -178,14 +178,14 @@ def _says_something(caption: str) -> bool:
 def _user_comment(value: Any) -> str:
     """A comment, whose first eight bytes name its code."""
     if not isinstance(value, bytes):
-        return _text(value, _CAPTION)
-    code, comment = value[:8], value[8 : 8 + 4 * _CAPTION]
+        return _text(value, _MAX_CAPTION)
+    code, comment = value[:8], value[8 : 8 + 4 * _MAX_CAPTION]
     if code == b"UNICODE\0":
         # In the byte order of the file, as one reads it; text has few characters of low byte 0.
         order = "utf-16-be" if comment[::2].count(0) > comment[1::2].count(0) else "utf-16-le"
-        text = _cleaned(comment.decode(order, "replace").lstrip("\ufeff"), _CAPTION)
+        text = _cleaned(comment.decode(order, "replace").lstrip("\ufeff"), _MAX_CAPTION)
     elif code in {b"ASCII\0\0\0", bytes(8)}:
-        text = _text(comment, _CAPTION)
+        text = _text(comment, _MAX_CAPTION)
     else:
         return ""
     return "" if text[:1] in {"{", "[", "<"} else text  # a program's notes for itself
@@ -193,10 +193,10 @@ def _user_comment(value: Any) -> str:
 
 def _utf16(value: Any) -> str:
     if isinstance(value, tuple):
-        value = bytes(value[: 4 * _CAPTION])
+        value = bytes(value[: 4 * _MAX_CAPTION])
     if not isinstance(value, bytes):
         return ""
-    return _cleaned(value[: 4 * _CAPTION].decode("utf-16-le", "replace"), _CAPTION)
+    return _cleaned(value[: 4 * _MAX_CAPTION].decode("utf-16-le", "replace"), _MAX_CAPTION)
 
 
 def _iptc(image: Image.Image) -> str:
@@ -207,7 +207,7 @@ def _iptc(image: Image.Image) -> str:
         return ""
 
     found = (getiptcinfo(image) or {}).get(_IPTC_CAPTION, b"")
-    return _text(found[0] if isinstance(found, list) else found, _CAPTION)
+    return _text(found[0] if isinstance(found, list) else found, _MAX_CAPTION)
 
 
 def _text(value: Any, limit: int) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
 
-_BATCH = 1 << 17  # characters counted at once
+_BATCH_CHARACTERS = 1 << 17  # characters counted at once
 # A word of any length may be one unknown token: keep such a chunk to a sane size.
 _CHARS_PER_TOKEN = 16
 
@@ -30,7 +30,7 @@ _CHARS_PER_TOKEN = 16
 _IN_WORD, _AFTER_HEADING, _WORD, _LINE, _PARAGRAPH = range(5)
 
 _HASHES = re.compile(r"#{1,6}\s")  # Markdown; also a comment in many languages
-_ROW = re.compile(r"([=\-~^\"'`#*+.:_])\1{2,}\s*$")  # over and under headings in both
+_UNDERLINE = re.compile(r"([=\-~^\"'`#*+.:_])\1{2,}\s*$")  # over and under headings in both
 
 _T = TypeVar("_T")
 
@@ -117,7 +117,7 @@ def _bordered(lines: Iterable[Line]) -> Iterator[_Unit]:
             gap = "\n\n"
             continue
         hashes = _HASHES.match(line.text) is not None
-        heading = hashes or bool(_ROW.match(line.text) or _ROW.match(following.text))
+        heading = hashes or bool(_UNDERLINE.match(line.text) or _UNDERLINE.match(following.text))
         if after_heading:
             # Lines with hashes one after the other are a comment.
             border = _LINE if hashes and gap == "\n" else _AFTER_HEADING
@@ -132,9 +132,9 @@ def _units(lines: Iterable[_Unit], tokenizer: Tokenizer, size: int) -> Iterator[
     gap_tokens = _gap_tokens(tokenizer)
     for batch in _batches(lines, lambda line: len(line.text)):
         # What is to be cut for its characters alone is counted when it is.
-        texts = [line.text if _least(len(line.text)) <= size // 2 else "" for line in batch]
+        texts = [line.text if _min_tokens(len(line.text)) <= size // 2 else "" for line in batch]
         for line, tokens in zip(batch, _count(texts, tokenizer), strict=True):
-            room = max(tokens, _least(len(line.text))) + gap_tokens
+            room = max(tokens, _min_tokens(len(line.text))) + gap_tokens
             if room <= size // 2:
                 yield line._replace(tokens=room)
             else:
@@ -155,13 +155,13 @@ def _cut(line: _Unit, tokenizer: Tokenizer, grain: int, gap_tokens: int) -> Iter
             end = next((i for i in range(end, begin, -1) if text[i - 1].isspace()), end)
         following = bisect_left(starts, end, token)
         # One more, for the unit may begin with the rest of a token.
-        room = max(following - token + (border == _IN_WORD), _least(end - begin))
+        room = max(following - token + (border == _IN_WORD), _min_tokens(end - begin))
         yield _Unit(line.number, gap, text[begin:end], border, room + gap_tokens * bool(gap))
         begin, token = end, following
         gap, border = "", _border_in_line(text, end)
 
 
-def _least(characters: int) -> int:
+def _min_tokens(characters: int) -> int:
     return -(-characters // _CHARS_PER_TOKEN)
 
 
@@ -274,14 +274,14 @@ def _gap_tokens(tokenizer: Tokenizer) -> int:
 
 
 def _batches(items: Iterable[_T], length: Callable[[_T], int]) -> Iterator[list[_T]]:
-    """Gather items up to about `_BATCH` characters."""
+    """Gather items up to about `_BATCH_CHARACTERS` characters."""
     batch: list[_T] = []
     total = 0
     for item in items:
         batch.append(item)
         # What an item costs beside its characters.
         total += length(item) + 64
-        if total >= _BATCH:
+        if total >= _BATCH_CHARACTERS:
             yield batch
             batch, total = [], 0
     if batch:

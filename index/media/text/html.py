@@ -30,10 +30,10 @@ _PARAGRAPHS = frozenset(
 _LINES = frozenset({"br", "dd", "dt", "li", "option", "tr"})
 _CELLS = frozenset({"td", "th"})
 
-_BATCH = 1 << 16  # characters given to the parser at once
-_LONGEST = 1 << 16  # characters of text kept without a line end
-_UNFINISHED = 1 << 18  # characters kept of a tag, comment or script whose end is not yet seen
-_ENDS = 1 << 10  # characters kept of either end of what is longer
+_FEED_SIZE = 1 << 16  # characters given to the parser at once
+_MAX_LINE = 1 << 16  # characters of text kept without a line end
+_MAX_UNFINISHED = 1 << 18  # characters kept of a tag, comment or script whose end is not yet seen
+_KEPT_AT_EITHER_END = 1 << 10  # characters kept of either end of what is longer
 
 
 def looks_like_html(head: str, suffix: str) -> bool:
@@ -64,14 +64,14 @@ def html_lines(lines: Iterable[Line]) -> Iterator[Line]:
         number = line.number
         size += len(line.text) + 1
         # The parser begins again at what it could not finish: grow, or it takes n² time.
-        if size >= max(_BATCH, len(parser.rawdata)):
+        if size >= max(_FEED_SIZE, len(parser.rawdata)):
             parser.feed("".join(source))
             source, size = [], 0
-            parser.shorten_unfinished(_UNFINISHED)
+            parser.shorten_unfinished(_MAX_UNFINISHED)
             yield from parser.take_lines()
     parser.feed("".join(source))
     # What is left will never be finished, and the parser takes n² time to say so.
-    parser.shorten_unfinished(2 * _ENDS)
+    parser.shorten_unfinished(2 * _KEPT_AT_EITHER_END)
     parser.close()
     parser.end_line()
     yield from parser.take_lines()
@@ -109,8 +109,8 @@ class _TextParser(HTMLParser):
     def shorten_unfinished(self, longest: int) -> None:
         """Drop the middle of a very long attribute, comment or script: none of it is text."""
         if len(self.rawdata) > longest:
-            self.updatepos(_ENDS, len(self.rawdata) - _ENDS)
-            self.rawdata = self.rawdata[:_ENDS] + self.rawdata[-_ENDS:]
+            self.updatepos(_KEPT_AT_EITHER_END, len(self.rawdata) - _KEPT_AT_EITHER_END)
+            self.rawdata = self.rawdata[:_KEPT_AT_EITHER_END] + self.rawdata[-_KEPT_AT_EITHER_END:]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _SKIPPED:
@@ -158,10 +158,10 @@ class _TextParser(HTMLParser):
             if not text.strip():
                 # Indentation counts for a verbatim line, and only if text follows it.
                 if self._verbatim:
-                    self._text = ["".join((*self._text, text))[-_LONGEST:]]
+                    self._text = ["".join((*self._text, text))[-_MAX_LINE:]]
                 return
             self._number = number
         self._text.append(text)
         self._size += len(text)
-        if self._size > _LONGEST:
+        if self._size > _MAX_LINE:
             self.end_line()
