@@ -1,13 +1,12 @@
-"""A file's bytes to lines of text, in constant memory.
+"""Detect the encoding of a text file, and read its lines in constant memory.
 
-Unicode is recognised by its byte order mark, by being valid UTF-8, or by how UTF-16 and
-UTF-32 place their NUL bytes. Everything else is guessed from letter frequencies by
-charset-normalizer, on a sample, unless a line declares it. A guess needs a paragraph: below
-some 60 letters outside ASCII, one alphabet of a byte per letter may be taken for another.
-Between close kin the rare letters suffer: Hungarian in ISO 8859-2 reads as cp1252. Not
-recognised at all: Mac Cyrillic, cp855, cp1258, Johab, EUC-TW, UTF-7, EBCDIC, and UTF-16
-without a mark in which hardly a character is ASCII. Fewer than some 50 random bytes may
-pass for text.
+Unicode is recognised by its byte order mark, by being valid UTF-8, or by the positions of the NUL
+bytes of UTF-16 and UTF-32. Other encodings are guessed by charset-normalizer from the letter
+frequencies of a sample, unless a line declares one. A guess needs a paragraph: with fewer than
+about 60 letters outside ASCII, one single-byte alphabet may be taken for another. Between similar
+encodings rare letters are wrong: Hungarian in ISO 8859-2 is read as cp1252. Not recognised are Mac
+Cyrillic, cp855, cp1258, Johab, EUC-TW, UTF-7, EBCDIC, and UTF-16 without a mark and almost without
+ASCII. Fewer than about 50 random bytes may be taken for text.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 _BLOCK_SIZE = 1 << 18  # bytes read at a time
-_HEAD_SIZE = 1 << 16  # bytes in which binary content shows itself
-_SAMPLE_SIZE = 1 << 14  # bytes or characters that a guess is made on
-_MAX_PIECE = 1 << 16  # characters of a line that are handed out at once
+_HEAD_SIZE = 1 << 16  # bytes in which binary content is recognised
+_SAMPLE_SIZE = 1 << 14  # bytes or characters that a guess is based on
+_MAX_PIECE = 1 << 16  # the most characters of a line that are yielded at once
 
-# Formats whose first kilobytes may pass for text. Others hold a NUL byte early on.
+# Formats whose first kilobytes may look like text. Others have an early NUL byte.
 _BINARY = re.compile(
     rb"%PDF-|\x1f\x8b\x08|BZh[1-9]1AY&SY|\xfd7zXZ|\x28\xb5\x2f\xfd|bplist\d\d|!<arch>\n"
 )
@@ -36,7 +35,7 @@ _BINARY = re.compile(
 _TEXT_CONTROLS = b"\t\n\r\f\b\x1b\x1a"
 _CONTROLS = bytes(set(range(0x20)) - set(_TEXT_CONTROLS) | {0x7F})
 
-# UTF-32 first, for its little-endian mark begins with that of UTF-16.
+# UTF-32 first: its little-endian mark begins with that of UTF-16.
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -45,8 +44,8 @@ _MARKS = {
 }
 _UNMARKED = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 
-# Where several explain the sample equally well, the first is taken: the more common one,
-# and ISO 8859-2 before cp1250, whose text nearly always holds a byte that the former lacks.
+# If several encodings fit the sample equally well, the first is taken: the more common one, and ISO
+# 8859-2 before cp1250, because text in cp1250 nearly always has a byte that ISO 8859-2 lacks.
 _LEGACY = (
     *("cp1252", "cp932", "euc_jp", "gb18030", "big5", "cp949", "cp1251", "koi8_r", "koi8_u"),
     *("cp866", "iso8859_2", "cp1250", "cp1253", "cp1254", "cp1255", "cp1256", "cp874"),
