@@ -28,12 +28,12 @@ from report import Figure, note
 from store import Space
 
 from nmm.index.common.linalg import normalize_rows
-from nmm.index.search.prefetch import GROUP
-from nmm.index.store.vectors import faiss_files
+from nmm.index.search.prefetch import GROUP_SIZE
+from nmm.index.store.vectors import faiss_files, faiss_search
 from nmm.index.store.vectors.quantized_scan import encode
 
 QUICK = "--count 3000 --dimensions 64 --rounds 1"
-TOGETHER = (1, GROUP // 4, GROUP)
+TOGETHER = (1, GROUP_SIZE // 4, GROUP_SIZE)
 NEAREST = 60  # candidates of each kind, in a search for ten results
 
 Vectors = NDArray[np.float32]
@@ -76,7 +76,7 @@ def measure(name: str, index: Any, queries: Vectors, rounds: int) -> None:
     print(f"\n{name}: codes of {codes.codes.nbytes / 1e6:.0f} MB made in {making / 1000:.2f} s")
     alone = []
     for query in queries[: rounds * TOGETHER[-1]]:
-        spent, found = worked(lambda query=query: faiss_files.nearest(index, query, NEAREST))
+        spent, found = worked(lambda query=query: faiss_search.nearest(index, query, NEAREST))
         alone.append((spent, found))
     one_by_one = median(spent for spent, _ in alone)
     print(f"{'':24}{'ms a query':>11}{'x file':>8}{'compared':>10}")
@@ -97,10 +97,10 @@ def measure(name: str, index: Any, queries: Vectors, rounds: int) -> None:
         title = f"by codes, {together} at once"
         ratio = one_by_one / each
         print(f"{title:24}{each:11.2f}{ratio:8.2f}{median(compared):10,.0f}", flush=True)
-        if together == GROUP:
+        if together == GROUP_SIZE:
             note(
                 Figure(
-                    f"nearest {NEAREST} of {index.ntotal:,}, {name}, {GROUP} queries at once",
+                    f"nearest {NEAREST} of {index.ntotal:,}, {name}, {GROUP_SIZE} queries at once",
                     each,
                     "ms of processor time",
                     "flat file, one by one",

@@ -141,7 +141,7 @@ class Index:
 
         Args:
             query: A text, which is searched for as it is; a query with several terms, such as
-                :func:`nmm.index.search.query.parse` returns; or a whole request.
+                :func:`nmm.index.search.query_syntax.parse` returns; or a whole request.
             fields: Fields of the request, in place of those that `query` has.
 
         Raises:

@@ -1,7 +1,7 @@
-"""A headless Chromium, driven by its DevTools protocol over a pair of pipes.
+"""Drive a headless Chromium by its DevTools protocol, over a pair of pipes.
 
-The protocol's messages are JSON, each ended by NUL: https://chromedevtools.github.io/devtools-protocol/
-Neither a library nor a network port is needed for it.
+Messages are JSON, each terminated by NUL: https://chromedevtools.github.io/devtools-protocol/ No
+library and no network port is needed.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ KEYS = {"Enter": "\r"}
 
 
 class Browser:
-    """One page of a browser that was started for it.
+    """One page of a newly started browser.
 
     Attributes:
-        said: What the page wrote to its console, and what was reported against it.
-        asked: Addresses that it loaded, or tried to.
+        said: Messages of the page's console, and reported errors.
+        asked: Addresses that it loaded or tried to load.
     """
 
     def __init__(self, profile: Path) -> None:
@@ -86,7 +86,7 @@ class Browser:
         os.close(self._from)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Ask something, and wait for the answer."""
+        """Send a request and wait for its response."""
         self._number += 1
         message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
         if self._session:
@@ -125,20 +125,20 @@ class Browser:
                 self._events.append(message)
 
     def open(self, address: str) -> None:
-        """Load a page, to the end."""
+        """Load a page completely."""
         self._events.clear()
         self.call("Page.navigate", url=address)
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._next()
 
     def evaluate(self, script: str) -> Any:
-        """What a script has for its value, in the page."""
+        """Return the value of a script evaluated in the page."""
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
     def press(self, key: str) -> None:
-        """Press and let go of a key, by its DOM name."""
+        """Press and release a key, by its DOM name."""
         text = KEYS.get(key, key if len(key) == 1 else "")
         for kind in ("keyDown", "keyUp"):
             code = {"Enter": 13, "Escape": 27}.get(key, 0)
@@ -148,12 +148,12 @@ class Browser:
             )
 
     def look(self, *, width: int, height: int = 900, dark: bool = False) -> bytes:
-        """A screenshot as PNG, of a window of that size and scheme of colours."""
+        """Return a screenshot as PNG, with the given window size and colour scheme."""
         self.size(width, height, dark=dark)
         return base64.b64decode(self.call("Page.captureScreenshot")["data"])
 
     def size(self, width: int, height: int = 900, *, dark: bool = False) -> None:
-        """Give the page a window, in CSS pixels."""
+        """Set the size of the page's window, in CSS pixels."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call(
@@ -164,7 +164,7 @@ class Browser:
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """A fresh browser with a profile of its own."""
+    """Yield a new browser with a profile of its own."""
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
         Browser(Path(profile)) as opened,

@@ -1,4 +1,4 @@
-"""A tiny CLIP of random weights in hub layout, that the row of clip-vit-b-16 fits."""
+"""Write a tiny CLIP with random weights in hub layout, which fits the row of clip-vit-b-16."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nmm.index.encoders.registry import CLIP_VIT_B_16
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 MERGES = [("t", "h"), ("th", "e</w>"), ("c", "a"), ("ca", "t</w>"), ("h", "o"), ("ho", "t</w>")]
-# As in preprocessor_config.json of openai/clip-vit-base-patch16.
+# The same values as in preprocessor_config.json of openai/clip-vit-base-patch16.
 PREPROCESSOR = {
     "crop_size": 224,
     "do_center_crop": True,
@@ -29,7 +29,7 @@ PREPROCESSOR = {
 
 
 def clip_tokenizer() -> Tokenizer:
-    """What CLIP's tokenizer.json holds, with six merges in place of 48,894."""
+    """Return CLIP's tokenizer.json with six merges instead of 48,894."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = letters + [f"{letter}</w>" for letter in letters]
     tokens += ["".join(merge) for merge in MERGES] + [START, END]
@@ -66,7 +66,7 @@ def clip_tokenizer() -> Tokenizer:
 def save_clip(folder: Path, *, legacy: bool) -> None:
     """Write config.json, model.safetensors, preprocessor_config.json and tokenizer.json.
 
-    A legacy one is as OpenAI's are: `eos_token_id` is 2 and position_ids are weights.
+    The legacy form is OpenAI's: `eos_token_id` is 2, and position_ids are among the weights.
     """
     import transformers
     from safetensors.torch import save_file

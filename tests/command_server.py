@@ -1,10 +1,10 @@
-"""A process that runs `nmm` in forks of itself, so that a test does not wait for Python to start.
+"""Run `nmm` in forks of this process, so that a test does not wait for imports.
 
-Each command has a process of its own: its arguments, environment, current folder and streams.
-Only the imports are done before. A message holds the request as JSON and the three streams; the
-answer is the exit status, negative for a signal.
+Each command runs in a process of its own, with its arguments, environment, current folder and
+streams. Only the imports happen beforehand. A request is a message with JSON and the three streams;
+the answer is the exit status, negative for a signal.
 
-Usage: command_server.py DESCRIPTOR, that of a socket.
+Usage: command_server.py DESCRIPTOR, the descriptor of a socket.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ from nmm.index.common.numpy_threads import import_numpy_single_threaded
 from nmm.index.common.onnx_runtime import load_onnxruntime
 
 MAX_REQUEST = 1 << 17
-# Modules of dependencies that most commands import.
+# Third-party modules that most commands import.
 PRELOADED = ("faiss", "filelock", "numpy", "PIL.Image", "sqlite_utils", "tokenizers")
-# These read the environment when they are imported, or start threads.
+# These read the environment or start threads when they are imported.
 LEFT_OUT = ("mteb_adapter", "mteb_wrapper", "torch_encoder", "onnx_export", "families", "__main__")
 
 
 def import_modules() -> None:
-    """Import what commands need, and start no thread."""
+    """Import the modules that commands need, without starting a thread."""
     import_numpy_single_threaded()
     load_onnxruntime()
-    # sqlite_utils imports pandas if it is there, in a second, and pandas starts a thread.
+    # sqlite_utils imports pandas if it is installed; that takes a second, and pandas starts a
+    # thread.
     sys.modules["pandas"] = None  # type: ignore[assignment]  # which means that it is missing
     for name in PRELOADED:
         importlib.import_module(name)
@@ -53,7 +54,7 @@ def import_modules() -> None:
 
 
 def become(request: dict[str, Any], streams: Sequence[int]) -> None:
-    """Make this process, a fork, one that was started for a request."""
+    """Turn this fork into a process as if it had been started for a request."""
     for target, stream in enumerate(streams):
         os.dup2(stream, target)
         os.close(stream)
@@ -75,7 +76,7 @@ def main() -> None:
         if not pid:
             channel.close()
             become(json.loads(message), streams)
-            nmm.cli.command()  # raises SystemExit, and this process ends as any other
+            nmm.cli.command()  # raises SystemExit, which ends this process as usual
         for stream in streams:
             os.close(stream)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

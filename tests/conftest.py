@@ -117,7 +117,7 @@ def own_cache(mini: OnnxEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.fixture
 def short_tail(monkeypatch: pytest.MonkeyPatch) -> None:
     """Vectors come into FAISS files from the first on; a few thousand would stay without."""
-    monkeypatch.setattr(segments, "TAIL", 1)
+    monkeypatch.setattr(segments, "MIN_SEGMENT_SIZE", 1)
 
 
 @pytest.fixture

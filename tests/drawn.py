@@ -1,4 +1,4 @@
-"""Pictures of words, drawn with the font that Pillow brings."""
+"""Images of words, drawn with Pillow's built-in font."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def draw_lines(
     ink: str = "black",
     paper: str = "white",
 ) -> tuple[Image.Image, list[Box]]:
-    """Lines below each other, and the edges of each: left, top, right and bottom."""
+    """Draw lines below each other; return the image and each line's left, top, right and bottom."""
     image = Image.new("RGB", size, paper)
     pen, font = ImageDraw.Draw(image), ImageFont.load_default(font_size)
     boxes = []

@@ -1,4 +1,4 @@
-"""Tiny ONNX graphs that the row of jina-clip-v1 fits, and the files beside them."""
+"""Write tiny ONNX graphs that fit the row of jina-clip-v1, and the files beside them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from nmm.index.encoders.registry import JINA_CLIP_V1
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "two", "cats", "boats", "lake"]
 RANDOM = np.random.default_rng(0)
-# What the tiny graphs compute with: a channel's mean, a token's embedding, times these.
+# The tiny graphs compute a channel's mean, or a token's embedding, times these.
 CHANNELS = RANDOM.normal(size=(3, 768)).astype(np.float32)
 TOKENS = RANDOM.normal(size=(len(WORDS), 768)).astype(np.float32)
 SPEC = JINA_CLIP_V1.image
-# As of transformers' CLIP, and as of Jina's own image processor.
+# In the forms of transformers' CLIP and of Jina's own image processor.
 CLIP_WORDS = {
     "crop_size": 224,
     "do_center_crop": True,
@@ -52,7 +52,7 @@ def graph(
     outputs: Mapping[str, Shape],
     weights: Mapping[str, NDArray[Any]],
 ) -> None:
-    """Write an ONNX file; an input is its element type and shape, an output its shape."""
+    """Write an ONNX file; an input has an element type and a shape, an output a shape."""
     content = helper.make_graph(
         nodes,
         "tiny",
@@ -73,7 +73,7 @@ def vision_graph(
     pool: str = "GlobalAveragePool",
     domain: str = "",
 ) -> None:
-    """The mean of each channel, times a matrix; and the means, as another output."""
+    """Write a graph with two outputs: the means of the channels times a matrix, and the means."""
     name, type_, shape = pixels
     nodes = [
         helper.make_node(pool, [name], ["last_hidden_state"], domain=domain),
@@ -94,11 +94,11 @@ def text_graph(
     shape: Shape = ("batch", "length"),
     sees_padding: bool = False,
 ) -> None:
-    """The sum over a text's tokens of their embeddings; the mask is derived or asked for."""
+    """Write a graph of the sum of a text's token embeddings; the mask is derived or an input."""
     masked = "attention_mask" in inputs
     nodes = [
         helper.make_node("Gather", ["tokens", "input_ids"], ["last_hidden_state"]),
-        # Of a text, every token is of type 0: it counts 1.
+        # Every token of a text has type 0 and counts 1.
         *(
             [
                 helper.make_node("Cast", ["token_type_ids"], ["types"], to=1),
@@ -143,7 +143,7 @@ def save_tokenizer(file: Path) -> None:
 
 
 def save_graphs(folder: Path) -> None:
-    """Write both graphs, `tokenizer.json` and `preprocessor_config.json` as the hub has them."""
+    """Write both graphs, `tokenizer.json` and `preprocessor_config.json` in the hub's layout."""
     (folder / "onnx").mkdir(parents=True)
     vision_graph(folder / "onnx" / "vision_model.onnx")
     text_graph(folder / "onnx" / "text_model.onnx")

@@ -1,4 +1,4 @@
-"""File names that mean something to whatever prints them."""
+"""File names with special meaning to programs that print them."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _NAMES = (
     " spaces .jpg ",
     "\u2028separator\u00a0\ufeff.jpg",
 )
-# Windows refuses some of them itself.
+# Windows itself refuses some of them.
 _REFUSED = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[ .]$')
 NAMES = tuple(name for name in _NAMES if sys.platform != "win32" or not _REFUSED.search(name))
-# No catalog has it, for the walk skips it; an output that met it must not fail.
+# The walk skips it, so no catalog contains it; output must not fail on it.
 NOT_UTF8 = "caf\udce9.jpg"

@@ -32,16 +32,16 @@ BLOCK = 1 << 16
 
 @dataclass
 class Fault:
-    """What goes wrong with a request.
+    """A fault in a response.
 
     Attributes:
-        end: Of the paths that it happens to, be they of a file or of the metadata.
-        status: Answered instead, with an empty body.
-        html: A login page is answered instead.
-        content: Sent instead of the file's.
+        end: End of the affected paths, of a file or of the metadata.
+        status: Sent instead, with an empty body.
+        html: A login page is sent instead.
+        content: Sent instead of the file's content.
         cut: Bytes of a body after which the connection is closed.
-        pace: Seconds that pass before every 1024 bytes of a body.
-        silent: There is no answer at all.
+        pace: Seconds of delay before every 1024 bytes of a body.
+        silent: No response is sent at all.
         times: How often it happens; None for always.
     """
 
@@ -60,7 +60,7 @@ NO_FAULT = Fault("")
 
 @dataclass
 class Request:
-    """A request as it came in, and how many bytes of a body went out."""
+    """A received request, and the number of body bytes sent."""
 
     method: str
     host: str
@@ -79,14 +79,14 @@ class Request:
 
 @dataclass
 class HubServer:
-    """Two servers, the hub and the origin of its large files, while the context is open.
+    """Two servers, the hub and the host of its large files, while the context is open.
 
     Attributes:
-        repositories: Content by owner and name, then by path; it may be changed meanwhile.
-        faults: A request has the first that is for its path and is not used up.
-        token: Without it, repositories are not handed out.
-        ranges: Whether ranges are honoured.
-        requests: All that came, in their order.
+        repositories: Content by owner and name, then by path; it may be changed while running.
+        faults: A request gets the first fault for its path that is not used up.
+        token: If set, required to read repositories.
+        ranges: Whether range requests are honoured.
+        requests: All requests, in their order.
     """
 
     repositories: dict[str, dict[str, Content]]
@@ -112,22 +112,22 @@ class HubServer:
 
     @property
     def url(self) -> str:
-        """What HF_ENDPOINT has to be."""
+        """The value for HF_ENDPOINT."""
         return f"http://127.0.0.1:{self._servers[0].server_port}"
 
     @property
     def storage(self) -> str:
-        """Where large files are."""
+        """The address of the large files."""
         return f"http://127.0.0.1:{self._servers[1].server_port}"
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment of a process that is to use this hub, without a proxy."""
+        """The environment of a process that uses this hub, without a proxy."""
         kept = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
         return {**kept, "HF_ENDPOINT": self.url, "HF_HUB_OFFLINE": "0"}
 
     def asked(self, end: str, method: str = "GET") -> list[Request]:
-        """Requests for a path with this end that were answered with a body."""
+        """Return the requests for paths with this end that were answered with a body."""
         return [
             request
             for request in self.requests
@@ -135,17 +135,17 @@ class HubServer:
         ]
 
     def commit(self, repository: str) -> str:
-        """The commit of a repository, which changes with its content."""
+        """Return the commit of a repository, which changes with its content."""
         files = self.repositories[repository]
         known = repr(sorted((name, etag(name, read(c))) for name, c in files.items()))
         return hashlib.sha1(known.encode()).hexdigest()
 
     def fail(self, end: str, **how: Any) -> None:
-        """Have something go wrong, see :class:`Fault`."""
+        """Add a fault, see :class:`Fault`."""
         self.faults.append(Fault(end, **how))
 
     def next_fault(self, path: str) -> Fault:
-        """What goes wrong with a request for a path, which is used up by that."""
+        """Return the fault for a path, and count it as used."""
         with self._lock:
             for fault in self.faults:
                 if path.endswith(fault.end) and fault.times != 0:
@@ -160,7 +160,7 @@ def read(content: Content) -> bytes:
 
 
 def etag(name: str, content: bytes) -> str:
-    """What the hub knows a file by."""
+    """Return the ETag by which the hub identifies a file."""
     if name.endswith(LFS):
         return hashlib.sha256(content).hexdigest()
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
@@ -171,7 +171,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, *_: object) -> None:
-        """Clients hang up: that is what many tests are about."""
+        """Ignore clients that hang up, as many tests do on purpose."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -182,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(*arguments)
 
     def log_message(self, *_: object) -> None:
-        """Keep stderr for the program that is tested."""
+        """Keep stderr for the program under test."""
 
     def do_HEAD(self) -> None:
         self._answer()
@@ -221,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
         files = self.hub.repositories[repository].items()
         siblings = [_sibling(name, read(content)) for name, content in files]
         answer = {"id": repository, "sha": commit, "siblings": siblings}
-        # The client logs this, once in a process.
+        # The client logs this, once per process.
         headers = {"Content-Type": "application/json", "X-HF-Warning": "topic; a word to users"}
         self._send(200, headers, json.dumps(answer).encode(), fault)
 

@@ -1,4 +1,4 @@
-"""Pairs of Nomic towers in hub layout, with random weights: a tiny one and a thin one."""
+"""Write Nomic pairs in hub layout with random weights: a tiny one and a thin one."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ THIN = {"n_embd": 768, "n_head": 12, "n_layer": 1}
 
 
 def write_tiny_pair(folder: Path) -> Path:
-    """The golden pair, of 48 dimensions and 64 pixels, with a tokenizer of letters."""
+    """Write the golden pair, of 48 dimensions and 64 pixels, with a tokenizer of letters."""
     shutil.copytree(GOLDEN, folder)
     _write_tokenizer(folder / "text" / "tokenizer.json")
     return folder
 
 
 def write_thin_pair(folder: Path, seed: int = 0) -> Path:
-    """A pair that nomic-v1.5's row describes, but of one block each: 768 dimensions, 224 pixels.
+    """Write a pair that nomic-v1.5's row describes, with one block per encoder.
 
-    40 MB, that the real client can download from a server on this machine.
+    It has 768 dimensions and 224 pixels, and its 40 MB can be downloaded by the real client from a
+    server on this machine.
     """
     torch.manual_seed(seed)
     towers: tuple[tuple[str, dict[str, Any], type[nn.Module]], ...] = (

@@ -1,4 +1,4 @@
-"""What tests name: where the sample data is, and the type of the real command."""
+"""Names that tests share: the path of the sample data, and the type of the real command."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Nmm(Protocol):
 
 
 class Once(Protocol):
-    """Makes a folder of a name once in a run, whichever process asks first."""
+    """Makes a folder once per run, in whichever process asks first."""
 
     def __call__(self, name: str, make: Callable[[Path], None], below: Path = ...) -> Path: ...
 
 
-# Writes the user's configuration file, and says where it is.
+# Writes the user's configuration file and returns its path.
 Configured = Callable[[str], Path]

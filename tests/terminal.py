@@ -1,4 +1,4 @@
-"""The real command on a terminal: its own, of a given size, that answers what it is asked."""
+"""Run the real command on a pseudo-terminal of a given size that answers queries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 SECONDS = 60
-# What terminals answer: https://vt100.net/docs/vt510-rm/DA1.html, and kitty's protocol.
+# Answers of terminals: https://vt100.net/docs/vt510-rm/DA1.html, and kitty's protocol.
 SIZE = {b"\x1b[16t": b"\x1b[6;20;10t"}
 SIXEL = {b"\x1b[c": b"\x1b[?62;4;22c", **SIZE}
 KITTY = {b"\x1b[c": b"\x1b[?62;22c", b"a=q": b"\x1b_Gi=1;OK\x1b\\", **SIZE}
@@ -29,7 +29,7 @@ def nmm_on_terminal(
     answers: Mapping[bytes, bytes] = PLAIN,
     **environ: str,
 ) -> tuple[int, bytes]:
-    """Run the command there; its status, and all that it wrote.
+    """Run the command there; return its status and output.
 
     `home` is the folder in which :func:`conftest._command` works.
     """
@@ -53,7 +53,7 @@ def nmm_on_terminal(
 
 
 def _converse(screen: int, answers: Mapping[bytes, bytes]) -> bytes:
-    """Read until the end, and answer every question once for each time it is put."""
+    """Read to the end, and answer each query as often as it is sent."""
     written = b""
     answered = dict.fromkeys(answers, 0)
     deadline = time.monotonic() + SECONDS
@@ -62,7 +62,7 @@ def _converse(screen: int, answers: Mapping[bytes, bytes]) -> bytes:
             continue
         try:
             block = os.read(screen, 1 << 16)
-        except OSError:  # Linux says so at the end
+        except OSError:  # Linux reports the end this way
             break
         if not block:
             break

@@ -11,7 +11,8 @@ import pytest
 from nmm.index import Index
 from nmm.index.errors import NoIndexError, UsageError
 from nmm.index.search.filters import Filters
-from nmm.index.search.query import Query, SearchMode, Term, parse
+from nmm.index.search.query import Query, SearchMode, Term
+from nmm.index.search.query_syntax import parse
 from nmm.index.search.request import SearchRequest
 from nmm.index.search.response import SearchResponse
 
@@ -68,7 +69,7 @@ def test_many_queries_have_the_responses_of_single_ones(tmp_path: Path, notes: P
         assert [one.request.query.label for one in together] == queries
 
 
-def test_an_index_that_is_not_there_is_an_error_and_is_not_made(tmp_path: Path) -> None:
+def test_a_missing_index_is_an_error_and_is_not_created(tmp_path: Path) -> None:
     index = Index(tmp_path / "index")
     with pytest.raises(NoIndexError):
         index.search("cat")

@@ -1,4 +1,4 @@
-"""Archives: what is exported is imported, and what nmm did not write is refused."""
+"""Archives: an exported index can be imported, and files nmm did not write are refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from vector_search import nearest_chunks
 from nmm.index.common import atomic_files as replace_module
 from nmm.index.errors import ArchiveError, NoIndexError, OutputError, UsageError
 from nmm.index.maintenance import archive as archive_module
-from nmm.index.maintenance.archive import Imported, export_archive, import_archive
+from nmm.index.maintenance import archive_format
+from nmm.index.maintenance.archive import ImportResult, export_archive, import_archive
 from nmm.index.store.catalog import full_text
 from nmm.index.store.catalog import migrations as migrations_module
 from nmm.index.store.catalog.reader import SCHEMA, Catalog
@@ -44,7 +45,7 @@ Edit = Callable[[sqlite3.Connection], object]
 def add_files(
     writer: CatalogWriter, root: Path, count: int = VECTORS, seed: int = 0, name: str = "a"
 ) -> None:
-    """Add files in one batch, images and texts in turn, each with a vector of its own."""
+    """Add files in one batch, alternately images and texts, each with a vector of its own."""
     numbers = np.random.default_rng(seed).normal(size=(count, DIMENSION)).astype(np.float32)
     numbers /= np.linalg.norm(numbers, axis=1, keepdims=True)
     where, _ = adopt_root(writer, root)
@@ -82,12 +83,12 @@ def archive(filled: IndexFolder, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def target(tmp_path: Path) -> IndexFolder:
-    """Where an archive is imported to: not there yet, nor is the folder that it is in."""
+    """The destination of an import: neither it nor its parent folder exists yet."""
     return IndexFolder(tmp_path / "new" / "target")
 
 
 def dump(folder: IndexFolder, *, but: str = "segments") -> dict[str, list[tuple[Any, ...]]]:
-    """All rows of a catalog by table, but those of what is derived."""
+    """Return all rows of a catalog by table, except derived data."""
     with closing(sqlite3.connect(folder.catalog)) as connection:
         tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
         return {
@@ -108,7 +109,7 @@ def nearest(folder: IndexFolder, query: NDArray[np.float32]) -> list[list[int]]:
 # Round trip
 
 
-def test_what_is_imported_is_what_was_exported(
+def test_an_import_equals_its_export(
     filled: IndexFolder, archive: Path, target: IndexFolder, tmp_path: Path
 ) -> None:
     done = import_archive(archive, target)
@@ -117,13 +118,13 @@ def test_what_is_imported_is_what_was_exported(
     query = np.random.default_rng(9).normal(size=DIMENSION).astype(np.float32)
     assert nearest(target, query) == nearest(filled, query)
     root = str(tmp_path / "root")
-    assert done == Imported(str(target.path), done.manifest, [root], [root])
+    assert done == ImportResult(str(target.path), done.manifest, [root], [root])
 
 
 def test_an_index_that_was_compacted_can_be_imported(
     filled: IndexFolder, target: IndexFolder, tmp_path: Path
 ) -> None:
-    """SQLite then keeps counts in a table of its own, which no migration makes."""
+    """SQLite then keeps statistics in a table of its own, which no migration creates."""
     with open_for_writing(filled) as writer:
         writer.connection.execute("ANALYZE")
     assert "sqlite_stat1" in dump(filled)
@@ -133,7 +134,7 @@ def test_an_index_that_was_compacted_can_be_imported(
     assert "sqlite_stat1" not in dump(target)
 
 
-def test_what_is_derived_is_made_where_it_is_imported(archive: Path, target: IndexFolder) -> None:
+def test_derived_data_is_rebuilt_on_import(archive: Path, target: IndexFolder) -> None:
     import_archive(archive, target)
     with Catalog.open(target.catalog) as catalog:
         named = {segment.name for kind in KINDS for segment in read_segments(catalog, kind)}
@@ -142,14 +143,14 @@ def test_what_is_derived_is_made_where_it_is_imported(archive: Path, target: Ind
     assert sorted(path.name for path in target.path.iterdir() if path.is_dir()) == ["vectors"]
 
 
-def test_a_root_that_is_there_is_not_away(
+def test_an_existing_root_is_not_reported_missing(
     archive: Path, target: IndexFolder, tmp_path: Path
 ) -> None:
     (tmp_path / "root").mkdir()
     assert import_archive(archive, target).away == []
 
 
-def test_an_archive_is_a_manifest_and_a_catalog_without_what_is_derived(
+def test_an_archive_is_a_manifest_and_a_catalog_without_derived_data(
     archive: Path, tmp_path: Path
 ) -> None:
     with zipfile.ZipFile(archive) as opened:
@@ -176,7 +177,7 @@ def test_an_archive_is_a_manifest_and_a_catalog_without_what_is_derived(
         assert connection.execute("SELECT count(*) FROM segments").fetchone() == (0,)
 
 
-def test_what_was_removed_is_not_in_an_archive(filled: IndexFolder, tmp_path: Path) -> None:
+def test_removed_files_are_not_in_an_archive(filled: IndexFolder, tmp_path: Path) -> None:
     with open_for_writing(filled) as writer:
         secret = "a secret of some length " * 200
         root, _ = adopt_root(writer, tmp_path / "root")
@@ -229,13 +230,13 @@ def make_first_schema(connection: sqlite3.Connection) -> None:
 # Exporting
 
 
-def test_an_export_while_a_batch_is_being_written_is_of_before(
+def test_an_export_excludes_an_uncommitted_batch(
     filled: IndexFolder, target: IndexFolder, tmp_path: Path, nmm: Nmm
 ) -> None:
     before = dump(filled)
     with open_for_writing(filled) as writer:
         with writer.batch():
-            # So many that what is not committed yet is in the log already.
+            # Enough rows that uncommitted ones are already in the write-ahead log.
             writer.connection.execute("PRAGMA cache_size = 10")
             add_files(writer, tmp_path / "root", 500, seed=1, name="b")
             log = filled.catalog.with_name("catalog.db-wal").stat().st_size
@@ -248,7 +249,7 @@ def test_an_export_while_a_batch_is_being_written_is_of_before(
     assert dump(target) == before
 
 
-def test_an_existing_file_is_replaced_when_all_is_there(
+def test_an_existing_file_is_replaced_by_a_complete_one_only(
     filled: IndexFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "out" / "index.nmm"
@@ -268,7 +269,7 @@ def test_an_existing_file_is_replaced_when_all_is_there(
     assert zipfile.is_zipfile(file)
 
 
-def test_a_part_of_the_index_is_not_written_over(filled: IndexFolder, tmp_path: Path) -> None:
+def test_files_of_the_index_are_not_overwritten(filled: IndexFolder, tmp_path: Path) -> None:
     whole = filled.catalog.read_bytes()
     link = tmp_path / "link"
     link.symlink_to(filled.path)
@@ -304,7 +305,7 @@ def parts(archive: Path) -> tuple[dict[str, Any], bytes]:
 
 
 def pack(file: Path, catalog: bytes, manifest: dict[str, Any]) -> None:
-    """Write an archive whose manifest fits its catalog, but for what is given otherwise."""
+    """Write an archive whose manifest matches its catalog, except for the given values."""
     true = {
         "format": 1,
         "nmm": "0.1.0",
@@ -317,7 +318,7 @@ def pack(file: Path, catalog: bytes, manifest: dict[str, Any]) -> None:
 
 
 def refused(file: Path, target: IndexFolder, why: str) -> None:
-    """Importing says why not, and leaves nothing, not even in a folder that was there."""
+    """Check that an import fails with this reason and leaves nothing, even in an old folder."""
     with pytest.raises(ArchiveError) as raised:
         import_archive(file, target)
     assert why in raised.value.why
@@ -362,18 +363,14 @@ def test_a_catalog_of_another_name_is_refused(
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("name", ["manifest.json", "catalog.db"])
-def test_a_member_that_is_there_twice_is_refused(
-    archive: Path, target: IndexFolder, name: str
-) -> None:
+def test_a_duplicate_member_is_refused(archive: Path, target: IndexFolder, name: str) -> None:
     with zipfile.ZipFile(archive, "a") as packed:
         packed.writestr(name, "")
     refused(archive, target, "What is in it is not")
 
 
 @pytest.mark.parametrize("missing", ["manifest.json", "catalog.db", "both"])
-def test_a_member_that_is_missing_is_refused(
-    archive: Path, target: IndexFolder, missing: str
-) -> None:
+def test_a_missing_member_is_refused(archive: Path, target: IndexFolder, missing: str) -> None:
     manifest, catalog = parts(archive)
     with zipfile.ZipFile(archive, "w") as packed:
         if missing == "catalog.db":
@@ -401,7 +398,7 @@ def test_an_encrypted_member_is_refused(archive: Path, target: IndexFolder) -> N
     refused(archive, target, "Its catalog.db is encrypted.")
 
 
-def test_another_way_of_packing_is_refused(archive: Path, target: IndexFolder) -> None:
+def test_another_compression_method_is_refused(archive: Path, target: IndexFolder) -> None:
     manifest, catalog = parts(archive)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_LZMA) as packed:
         packed.writestr("manifest.json", json.dumps(manifest), zipfile.ZIP_STORED)
@@ -409,7 +406,7 @@ def test_another_way_of_packing_is_refused(archive: Path, target: IndexFolder) -
     refused(archive, target, "Its catalog.db is packed in a way that nmm does not use.")
 
 
-def test_a_catalog_that_is_packed_can_be_imported(archive: Path, target: IndexFolder) -> None:
+def test_a_compressed_catalog_can_be_imported(archive: Path, target: IndexFolder) -> None:
     manifest, catalog = parts(archive)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("manifest.json", json.dumps(manifest))
@@ -417,10 +414,10 @@ def test_a_catalog_that_is_packed_can_be_imported(archive: Path, target: IndexFo
     assert import_archive(archive, target).manifest.vectors == VECTORS
 
 
-def test_a_bomb_is_stopped_at_the_size_that_its_directory_says(
+def test_a_zip_bomb_is_stopped_at_its_declared_size(
     archive: Path, target: IndexFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fifty million zeros, said to be a few in the manifest and in the zip's own directory."""
+    """Fifty million zeros, declared as a few in the manifest and in the zip's directory."""
     manifest, catalog = parts(archive)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("manifest.json", json.dumps(manifest))
@@ -430,7 +427,7 @@ def test_a_bomb_is_stopped_at_the_size_that_its_directory_says(
     data[central + 24 : central + 28] = len(catalog).to_bytes(4, "little")
     archive.write_bytes(data)
     largest = 0
-    unpack = archive_module._unpack
+    unpack = archive_module.unpack
 
     def watched(opened: zipfile.ZipFile, file: Path) -> Any:
         nonlocal largest
@@ -439,20 +436,20 @@ def test_a_bomb_is_stopped_at_the_size_that_its_directory_says(
         finally:
             largest = max(largest, file.stat().st_size)
 
-    monkeypatch.setattr(archive_module, "_unpack", watched)
-    monkeypatch.setattr(archive_module, "BLOCK", 4096)
+    monkeypatch.setattr(archive_module, "unpack", watched)
+    monkeypatch.setattr(archive_format, "BLOCK_SIZE", 4096)
     refused(archive, target, "")
     assert 0 < largest <= len(catalog)
 
 
 @pytest.mark.parametrize("more", [-1, 1, 10**15])
-def test_a_size_that_is_not_so_is_refused(archive: Path, target: IndexFolder, more: int) -> None:
+def test_a_wrong_size_is_refused(archive: Path, target: IndexFolder, more: int) -> None:
     manifest, catalog = parts(archive)
     pack(archive, catalog, {**manifest, "bytes": len(catalog) + more})
     refused(archive, target, "Its catalog is not as long as its manifest says.")
 
 
-def test_what_there_is_no_room_for_is_not_begun(
+def test_an_import_without_enough_disk_space_is_not_started(
     archive: Path, target: IndexFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage(archive.parent)
@@ -468,7 +465,7 @@ def test_a_wrong_hash_is_refused(archive: Path, target: IndexFolder) -> None:
     refused(archive, target, "Its catalog is not the one that its manifest names.")
 
 
-def test_an_archive_cut_short_or_changed_anywhere_is_refused(
+def test_a_truncated_or_corrupted_archive_is_refused(
     filled: IndexFolder, archive: Path, target: IndexFolder, tmp_path: Path
 ) -> None:
     whole = archive.read_bytes()
@@ -476,7 +473,7 @@ def test_an_archive_cut_short_or_changed_anywhere_is_refused(
         archive.write_bytes(whole[:length])
         with pytest.raises(ArchiveError):
             import_archive(archive, target)
-    # Where the zip's own words are, its names among them, and now and then in the catalog.
+    # The structures of the zip itself, including its names, and some places in the catalog.
     words = [*range(0, 80, 3), *range(300, 700, 9), *range(700, len(whole), 9999)]
     accepted = []
     for place in [*words, *range(len(whole) - 200, len(whole), 3)]:
@@ -489,7 +486,7 @@ def test_an_archive_cut_short_or_changed_anywhere_is_refused(
             assert not (tmp_path / "any" / str(place)).exists()
         else:
             accepted.append(place)
-    # Dates and versions do not matter: then the index is the one that was exported.
+    # Dates and versions do not matter: the index then equals the exported one.
     for place in accepted:
         assert dump(IndexFolder(tmp_path / "any" / str(place))) == dump(filled)
 
@@ -507,7 +504,7 @@ def test_an_archive_cut_short_or_changed_anywhere_is_refused(
         (b" " * 70_000, "far too long"),
     ],
 )
-def test_a_manifest_that_is_none_is_refused(
+def test_an_invalid_manifest_is_refused(
     archive: Path, target: IndexFolder, manifest: bytes, why: str
 ) -> None:
     catalog = parts(archive)[1]
@@ -531,7 +528,7 @@ def test_a_manifest_that_is_none_is_refused(
         {"more": 1},
     ],
 )
-def test_a_manifest_that_says_what_is_not_so_is_refused(
+def test_a_manifest_that_contradicts_the_catalog_is_refused(
     archive: Path, target: IndexFolder, change: dict[str, Any]
 ) -> None:
     manifest, catalog = parts(archive)
@@ -540,7 +537,7 @@ def test_a_manifest_that_says_what_is_not_so_is_refused(
 
 
 def edited(archive: Path, edit: Edit) -> None:
-    """Change the catalog in an archive, and its manifest with it."""
+    """Change the catalog in an archive, and update its manifest."""
     manifest, catalog = parts(archive)
     database = archive.with_suffix(".db")
     database.write_bytes(catalog)
@@ -560,7 +557,7 @@ def edited(archive: Path, edit: Edit) -> None:
         "CREATE TABLE evil (x)",
         "CREATE INDEX evil ON files (reason)",
         "CREATE VIRTUAL TABLE evil USING fts5 (x)",
-        # Tables of words, made as nmm makes them: what FTS5 keeps in them is not believed.
+        # Full-text tables as nmm creates them: their FTS5 content is not trusted.
         "CREATE VIRTUAL TABLE name_words USING fts5 (name, "
         "tokenize = 'unicode61 remove_diacritics 2')",
         ";".join(full_text.MADE.values()),
@@ -654,9 +651,7 @@ NAN = np.full(DIMENSION, np.nan, "<f2").tobytes().hex()
         ("DELETE FROM _sqlite_migrations", "already exists"),
     ],
 )
-def test_a_row_that_nmm_does_not_write_is_refused(
-    archive: Path, target: IndexFolder, sql: str, why: str
-) -> None:
+def test_an_invalid_row_is_refused(archive: Path, target: IndexFolder, sql: str, why: str) -> None:
     edited(archive, lambda connection: connection.executescript(sql))
     refused(archive, target, why)
 
@@ -671,7 +666,9 @@ def test_a_catalog_whose_pages_are_damaged_is_refused(archive: Path, target: Ind
 
 
 @pytest.mark.parametrize("data", [b"", b"SQLite format 3\0", b"not a database" * 400])
-def test_what_is_no_database_is_refused(archive: Path, target: IndexFolder, data: bytes) -> None:
+def test_a_catalog_that_is_no_database_is_refused(
+    archive: Path, target: IndexFolder, data: bytes
+) -> None:
     manifest = parts(archive)[0]
     pack(archive, data, {k: v for k, v in manifest.items() if k not in {"bytes", "sha256"}})
     refused(archive, target, "")
@@ -681,7 +678,7 @@ def test_what_is_no_database_is_refused(archive: Path, target: IndexFolder, data
 
 
 @pytest.mark.parametrize("name", ["catalog.db", "catalog.db-wal", "catalog.db.schema-1"])
-def test_an_index_that_is_there_is_kept(archive: Path, target: IndexFolder, name: str) -> None:
+def test_an_existing_index_is_not_replaced(archive: Path, target: IndexFolder, name: str) -> None:
     target.path.mkdir(parents=True)
     (target.path / name).write_bytes(b"kept")
     with pytest.raises(UsageError, match="already holds an index"):
@@ -689,7 +686,7 @@ def test_an_index_that_is_there_is_kept(archive: Path, target: IndexFolder, name
     assert {path.name: path.read_bytes() for path in target.path.iterdir()} == {name: b"kept"}
 
 
-def test_an_index_that_is_made_meanwhile_is_kept(
+def test_an_index_created_meanwhile_is_not_replaced(
     archive: Path, target: IndexFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check = archive_module._refuse_existing
@@ -706,7 +703,7 @@ def test_an_index_that_is_made_meanwhile_is_kept(
     assert target.catalog.read_bytes() == b"kept"
 
 
-def test_what_is_in_the_folder_already_stays(archive: Path, target: IndexFolder) -> None:
+def test_other_files_in_the_folder_stay(archive: Path, target: IndexFolder) -> None:
     target.path.mkdir(parents=True)
     (target.path / "mine").write_text("mine")
     import_archive(archive, target)
@@ -714,7 +711,7 @@ def test_what_is_in_the_folder_already_stays(archive: Path, target: IndexFolder)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs named pipes")
-def test_what_is_no_file_cannot_be_imported(target: IndexFolder, tmp_path: Path) -> None:
+def test_only_a_file_can_be_imported(target: IndexFolder, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name in ("missing", ".", "pipe"):
         with pytest.raises(UsageError):
@@ -747,7 +744,7 @@ def test_an_exported_index_answers_as_before(nmm: Nmm, tmp_path: Path) -> None:
     assert json.loads(again.stdout)["unchanged"] == 4
 
 
-def test_roots_that_are_elsewhere_are_named(nmm: Nmm, tmp_path: Path) -> None:
+def test_missing_roots_are_reported(nmm: Nmm, tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     notes.mkdir()
     (notes / "tea.txt").write_text("A note about tea.")
@@ -778,7 +775,7 @@ def test_roots_that_are_elsewhere_are_named(nmm: Nmm, tmp_path: Path) -> None:
     )
 
 
-def test_a_refusal_says_why_and_leaves_nothing(nmm: Nmm, tmp_path: Path) -> None:
+def test_a_refused_import_gives_a_reason_and_leaves_no_files(nmm: Nmm, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "evil.nmm", "w") as packed:
         packed.writestr("../evil\n", "")
     done = nmm("import", "evil.nmm")

@@ -1,4 +1,4 @@
-"""Where a model computes: the device is chosen, and every one embeds alike."""
+"""Devices and precisions: which one is chosen, and that all produce the same embeddings."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def pixels() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def in_torch(mini: OnnxEncoder) -> TorchEncoder:
-    """The CPU stands in for a GPU: the same code, another device."""
+    """Use the CPU in place of a GPU: the same code, another device."""
     return TorchEncoder(MINI, compiled_folder(MINI), Device.CPU, torch.float32)
 
 
@@ -63,7 +63,7 @@ def test_torch_embeds_as_onnx_runtime_does(
     least: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Building the towers takes half a minute, and is the same for all.
+    # Building the encoders takes half a minute and is the same for all.
     monkeypatch.setattr(in_torch, "_dtype", dtype)
     assert in_torch.weights == mini.weights
     images = in_torch.embed_images(pixels)
@@ -79,7 +79,7 @@ def test_torch_embeds_as_onnx_runtime_does(
 
 @without_cuda
 @pytest.mark.parametrize("device", [Device.CUDA, Device.MPS])
-def test_a_device_that_is_not_there_is_refused(device: Device) -> None:
+def test_an_absent_device_is_refused(device: Device) -> None:
     if device is Device.MPS and torch.backends.mps.is_available():
         pytest.skip("there is an MPS device")
     with pytest.raises(UsageError) as raised:
@@ -112,7 +112,7 @@ def test_looking_for_a_gpu_does_not_import_torch_where_there_is_none() -> None:
     assert (done.stdout, done.stderr) == ("cpu False\n", "")
 
 
-def test_threads_are_those_that_were_asked_for(mini: OnnxEncoder) -> None:
+def test_the_number_of_threads_is_configurable(mini: OnnxEncoder) -> None:
     one = load_encoder(MINI, backend=Backend(threads=1))
     assert isinstance(one, OnnxEncoder)
     queries = load_encoder(MINI, workload=Workload.INTERACTIVE)
@@ -121,15 +121,15 @@ def test_threads_are_those_that_were_asked_for(mini: OnnxEncoder) -> None:
         (encoder._parallel_runs, encoder._text_session.get_session_options().intra_op_num_threads)
         for encoder in (one, mini, queries)
     ]
-    # Many items: a run to a core. Queries, one after the other: all cores at one run.
+    # Many items: one run per core. Single queries: all cores for one run.
     assert runs_and_threads == [(1, 1), (available_cpus(), 1), (1, available_cpus())]
 
 
-# ONNX Runtime has this provider in every build; it takes no part of a graph to itself.
+# Every build of ONNX Runtime has this provider; it accepts no part of a graph.
 AZURE = "AzureExecutionProvider"
 
 
-def test_an_accelerator_that_embeds_alike_is_used(
+def test_an_accelerator_with_the_same_results_is_used(
     mini: OnnxEncoder, pixels: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onnx_encoder, "ACCELERATORS", ("NoneSuchExecutionProvider", AZURE))
@@ -140,7 +140,7 @@ def test_an_accelerator_that_embeds_alike_is_used(
     )
 
 
-def test_an_accelerator_that_embeds_otherwise_is_not_used(
+def test_an_accelerator_with_different_results_is_not_used(
     mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onnx_encoder, "ACCELERATORS", (AZURE,))
@@ -148,7 +148,7 @@ def test_an_accelerator_that_embeds_otherwise_is_not_used(
     real = encoder._open
 
     def open_another(file: Path, provider: str = onnx_encoder.CPU) -> object:
-        # Of other weights: the text tower, which does not even take pixels.
+        # Other weights: the text encoder, which does not even accept pixels.
         return real(compiled_folder(MINI) / "text.onnx") if provider == AZURE else real(file)
 
     monkeypatch.setattr(encoder, "_open", open_another)
@@ -156,9 +156,7 @@ def test_an_accelerator_that_embeds_otherwise_is_not_used(
     assert "pixels" in {x.name for x in encoder._vision_session.get_inputs()}
 
 
-def test_in_8_bits_a_model_embeds_nearly_alike(
-    mini: OnnxEncoder, pixels: NDArray[np.uint8]
-) -> None:
+def test_int8_embeddings_are_close_to_fp32(mini: OnnxEncoder, pixels: NDArray[np.uint8]) -> None:
     encoder = load_encoder(MINI, backend=Backend(precision=Precision.INT8))
     assert encoder.weights == mini.weights
     for ours, theirs in (
@@ -167,18 +165,18 @@ def test_in_8_bits_a_model_embeds_nearly_alike(
     ):
         cosines = (ours * theirs).sum(1)
         assert 0.99 <= cosines.mean() < 0.999_999, "or it is not in 8 bits at all"
-    # What was made for it does not take the place of the other.
+    # The files of one precision do not replace those of the other.
     assert compiled_folder(MINI, Precision.INT8) != compiled_folder(MINI)
     assert is_compiled(MINI)
 
 
 AUTO = Backend(device=Device.CPU, precision=Precision.AUTO)
-# As Linux names them in /proc/cpuinfo.
+# The names that Linux uses in /proc/cpuinfo.
 BYTE_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/cpuinfo")
-def test_instructions_that_are_found_are_those_that_the_kernel_names() -> None:
+def test_detected_instruction_sets_equal_those_of_the_kernel() -> None:
     named = BYTE_PRODUCTS & set(Path("/proc/cpuinfo").read_text("utf-8").split())
     assert cpu_features.has_int8_dot_product() == bool(named)
 
@@ -186,7 +184,7 @@ def test_instructions_that_are_found_are_those_that_the_kernel_names() -> None:
 @pytest.mark.parametrize(
     ("there", "chosen"), [(True, Precision.INT8), (False, Precision.FP32)], ids=["VNNI", "none"]
 )
-def test_auto_is_8_bits_where_the_processor_has_instructions_for_it(
+def test_auto_is_int8_if_the_processor_supports_it(
     there: bool,
     chosen: Precision,
     mini: OnnxEncoder,
@@ -201,7 +199,7 @@ def test_auto_is_8_bits_where_the_processor_has_instructions_for_it(
     assert (found.embed_images(pixels) == mini.embed_images(pixels)).all() is not there
 
 
-def test_auto_is_fp32_of_graphs_and_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_fp32_for_graphs_and_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu_features, "has_int8_dot_product", lambda: True)
     check_backend(JINA_CLIP_V1, AUTO)
     assert choose_precision(JINA_CLIP_V1, AUTO) is Precision.FP32

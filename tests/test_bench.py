@@ -1,4 +1,4 @@
-"""The benches run, none is forgotten, and their table says what is missing. Nothing is timed."""
+"""The benchmarks run and are documented, and their table reports gaps. No time is tested."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def run(script: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str
 
 
 def rows(markdown: str) -> list[list[str]]:
-    """The cells of a table's rows, without its head."""
+    """Return the cells of a table's rows, without the header."""
     lines = [line for line in markdown.replace("\\|", "/").splitlines() if line.startswith("|")]
     assert all(line.endswith("|") for line in lines)
     return [[cell.strip() for cell in line[1:-1].split("|")] for line in lines[2:]]
@@ -52,7 +52,7 @@ def rows(markdown: str) -> list[list[str]]:
 # scripts/bench
 
 
-def test_a_bench_runs_with_small_sizes_and_is_kept(tmp_path: Path) -> None:
+def test_a_benchmark_runs_with_small_sizes_and_is_stored(tmp_path: Path) -> None:
     results = tmp_path / "results.json"
     write_results({"store": RESULT, "opening": RESULT}, results)
     done = run(ROOT / "scripts" / "bench", "--quick", "--results", results, "bench/store.py")
@@ -68,7 +68,7 @@ def test_a_bench_runs_with_small_sizes_and_is_kept(tmp_path: Path) -> None:
         "rclip's way",
     )
     assert "5,000 vectors of 768 dimensions" in store.output
-    # Shown as it came, and in the table.
+    # The output is shown as printed, and its figure is in the table.
     assert "\n".join(store.output) in done.stderr
     assert done.stdout == table(kept, benches())
     assert f"| {number(figure.value)} ms | rclip's way |" in done.stdout
@@ -76,7 +76,7 @@ def test_a_bench_runs_with_small_sizes_and_is_kept(tmp_path: Path) -> None:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A copy of what scripts/bench needs, with benches of one line each."""
+    """A copy of the files that scripts/bench needs, with benchmarks of one line each."""
     (tmp_path / "bench").mkdir()
     for name in ("report", "results", "table", "machine"):
         shutil.copy(BENCH / f"{name}.py", tmp_path / "bench")
@@ -97,7 +97,7 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_fails_is_a_row_that_says_why(repository: Path) -> None:
+def test_a_failed_benchmark_is_a_row_with_the_reason(repository: Path) -> None:
     script, results = repository / "scripts" / "bench", repository / "bench" / "results.json"
     done = run(script)
     assert done.returncode == 1
@@ -110,25 +110,25 @@ def test_what_fails_is_a_row_that_says_why(repository: Path) -> None:
     ]
     assert "RuntimeError: no such | thing" in done.stderr
     assert "broken failed: status 1: RuntimeError: no such | thing" in done.stderr
-    # What it noted before it failed is there, and what is sound as well.
+    # Figures reported before the failure are there, and those of the sound benchmark as well.
     assert {"a", "b", "c", "d", "e"} <= {cells[0] for cells in rows(done.stdout)}
     assert set(read_results(results)) == set(benches(repository / "bench"))
 
 
-def test_what_is_left_out_is_a_row_and_a_status(repository: Path) -> None:
+def test_an_omission_is_a_row_and_a_status(repository: Path) -> None:
     script, results = repository / "scripts" / "bench", repository / "kept.json"
     partly = run(script, "--quick", "--results", results, "partial")
     assert partly.returncode == 3
     assert "left out: a peer, it is not installed" in partly.stdout
     sound = run(script, "--quick", "--results", results, "sound")
     assert sound.returncode == 0
-    # What was kept of the other bench stays in the table.
+    # The stored result of the other benchmark stays in the table.
     assert "left out: a peer, it is not installed" in sound.stdout
-    # Small sizes are kept nowhere else.
+    # Results of small sizes are stored nowhere else.
     assert not (repository / "bench" / "results.json").exists()
 
 
-def test_a_bench_without_small_sizes_is_no_quick_one(repository: Path) -> None:
+def test_a_benchmark_without_small_sizes_fails_with_quick(repository: Path) -> None:
     bench = repository / "bench" / "sound.py"
     bench.write_text(bench.read_text("utf-8").replace("QUICK = ''", ""), "utf-8")
     done = run(repository / "scripts" / "bench", "--quick", "sound")
@@ -136,10 +136,10 @@ def test_a_bench_without_small_sizes_is_no_quick_one(repository: Path) -> None:
     assert "**failed**: it has no small sizes, see QUICK in bench/report.py" in done.stdout
 
 
-def test_options_of_its_own_reach_one_bench(repository: Path) -> None:
+def test_own_options_are_passed_to_one_benchmark(repository: Path) -> None:
     script, results = repository / "scripts" / "bench", repository / "kept.json"
     done = run(script, "--results", results, "sound", "--", "--list", "x y")
-    # Which peers are installed is said, but they are no part of what continuous integration has.
+    # Missing peers are reported, but continuous integration does not need them.
     assert done.returncode == (3 if absent_peers() else 0), done.stderr
     assert read_results(results)["sound"].output == ("--list x y",)
     refused = run(script, "sound", "partial", "--", "--rounds", "1")
@@ -147,13 +147,13 @@ def test_options_of_its_own_reach_one_bench(repository: Path) -> None:
     assert "options after -- are of one bench" in refused.stderr
 
 
-def test_a_bench_that_is_not_there_is_refused(repository: Path) -> None:
+def test_an_unknown_benchmark_is_refused(repository: Path) -> None:
     done = run(repository / "scripts" / "bench", "nonesuch")
     assert done.returncode == 2
     assert "there is no bench nonesuch; there are: broken, killed" in done.stderr
 
 
-def test_the_pages_are_filled_from_what_was_kept_and_found_out_when_they_are_old(
+def test_pages_are_filled_from_stored_results_and_checked(
     repository: Path,
 ) -> None:
     scripts, page = repository / "scripts", repository / "README.md"
@@ -181,15 +181,15 @@ def test_the_pages_are_filled_from_what_was_kept_and_found_out_when_they_are_old
     assert page.read_text("utf-8") == filled
 
 
-# Which there are
+# The list of benchmarks
 
 
 def section(text: str, title: str) -> str:
     return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
-def test_every_module_is_a_bench_or_known_as_a_part() -> None:
-    """A new file that notes no figures is either a part, and said to be one, or forgotten."""
+def test_every_module_is_a_benchmark_or_a_documented_part() -> None:
+    """A new file that reports no figures is either listed as a part, or was forgotten."""
     measures = section((BENCH / "README.md").read_text("utf-8"), "What each measures")
     of_benches, of_parts = measures.split("\n| part |")
     named, parts = (
@@ -229,7 +229,7 @@ def test_the_table_has_a_row_for_each_figure_under_its_bench() -> None:
     ]
 
 
-def test_what_was_measured_otherwise_or_not_at_all_says_so() -> None:
+def test_the_table_marks_other_conditions_and_missing_results() -> None:
     older = replace(RESULT, date="2025-12-31", machine="another", versions="nmm 0.1.0, numpy 1.26")
     recall = replace(RESULT, figures=(Figure("recall", 0.9, ""),))
     results = {"a": recall, "b": RESULT, "c": older, "gone": RESULT}
@@ -258,7 +258,7 @@ def test_what_was_measured_otherwise_or_not_at_all_says_so() -> None:
         ("MB", "<= 1,000 MB", True),
     ],
 )
-def test_a_goal_is_of_the_value_or_of_the_ratio(unit: str, goal: str, met: bool | None) -> None:
+def test_a_goal_applies_to_the_value_or_the_ratio(unit: str, goal: str, met: bool | None) -> None:
     assert is_met(Figure("what", 2.0, unit, "beside", 6.0, 3.0, goal)) is met
 
 

@@ -1,4 +1,4 @@
-"""The indexing run: what it counts, what it does not do twice, and what a stop leaves."""
+"""Indexing runs: their counts, the work they avoid, and the state after an interruption."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ pytestmark = pytest.mark.usefixtures("short_tail")
 
 @pytest.fixture(autouse=True)
 def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model is loaded once for all tests, which takes longer than most of them."""
+    """Load the model once for all tests; loading takes longer than most tests."""
     for module in (build_module, search_module):
         monkeypatch.setattr(module, "load_encoder", lambda *_, **__: mini)
     monkeypatch.setattr(build_module, "prepare", lambda *_, **__: None)
@@ -78,7 +78,7 @@ def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder to be indexed, with two notes and a picture."""
+    """A folder to index, with two notes and an image."""
     root = tmp_path.resolve() / "root"
     write(root / "a.txt", "A cat sleeps on the piano.")
     write(root / "sub" / "b.txt", "The train to Vienna leaves at nine.")
@@ -103,7 +103,7 @@ def write_notes(root: Path, count: int) -> None:
 
 
 def write_long_text(path: Path, paragraphs: int = 40) -> None:
-    """A text that is streamed, and yet has few chunks: most of it is white space."""
+    """Write a text long enough to be streamed, with few chunks: most of it is white space."""
     gap = "\n" + " " * (SMALL_TEXT // (paragraphs - 1)) + "\n"
     write(path, gap.join(f"Paragraph {n}. {'The sea is blue. ' * 9}" for n in range(paragraphs)))
 
@@ -115,7 +115,7 @@ def passage(line: int, text: str) -> PreparedUnit:
 def embed_and_commit(
     writer: CatalogWriter, encoder: OnnxEncoder, files: Iterable[tuple[ChangedFile, PreparedFile]]
 ) -> RunRecorder:
-    """The last two stages of a run, in batches of one image or four passages."""
+    """Run the last two stages, in batches of one image or four passages."""
     recorder = RunRecorder("mini", lambda _: None)
     embedder = Embedder(encoder, 1, writer.content_id, recorder, threading.Event())
     batches = embedder.batches(ReadFile(*file) for file in files)
@@ -125,7 +125,7 @@ def embed_and_commit(
 
 
 def told(summary: Summary) -> dict[str, int]:
-    """The numbers of a run that are not zero."""
+    """Return the counts of a run that are not zero."""
     names = ("added", "updated", "unchanged", "moved", "removed")
     numbers = {name: getattr(summary, name) for name in names}
     numbers["skipped"] = len(summary.skipped)
@@ -138,7 +138,7 @@ def rows(folder: IndexFolder, sql: str) -> list[tuple[Any, ...]]:
 
 
 def indexed(folder: IndexFolder, root: Path) -> list[str]:
-    """The files that can be found, relative to a folder."""
+    """Return the indexed files, relative to a folder."""
     found = rows(
         folder,
         "SELECT roots.path, files.path FROM files JOIN roots ON roots.id = root_id "
@@ -158,7 +158,7 @@ def found_by_search(folder: IndexFolder, root: Path, query: str = "a cat") -> li
 
 
 def keep_times(path: Path, change: Callable[[], object]) -> None:
-    """Change a file in a way that its time stamps do not tell."""
+    """Change a file without changing its time stamps."""
     before = path.stat()
     change()
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -166,7 +166,7 @@ def keep_times(path: Path, change: Callable[[], object]) -> None:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the files that are read, as they are."""
+    """Record the names of the files that are read."""
     seen: list[str] = []
 
     def read(path: Path) -> HashedFile:
@@ -179,7 +179,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is embedded to be kept, as it is: each text, and "image" for an image."""
+    """Record what is embedded for the index: each text, and "image" for an image."""
     seen: list[str] = []
     submit_texts, submit_images = OnnxEncoder.submit_texts, OnnxEncoder.submit_images
 
@@ -201,7 +201,7 @@ AtBatch = Callable[[int, Callable[[], object]], None]
 
 @pytest.fixture
 def at_batch(monkeypatch: pytest.MonkeyPatch) -> AtBatch:
-    """Have something happen when a batch of texts, counted from 1, is to be embedded."""
+    """A function that sets an action to run before batch number N of texts is embedded."""
     submit_texts = OnnxEncoder.submit_texts
 
     def arrange(number: int, act: Callable[[], object]) -> None:
@@ -219,7 +219,7 @@ def at_batch(monkeypatch: pytest.MonkeyPatch) -> AtBatch:
     return arrange
 
 
-# What a run counts
+# Counts of a run
 
 
 def test_a_first_run_adds_all(root: Path, folder: IndexFolder, embedded: list[str]) -> None:
@@ -234,7 +234,7 @@ def test_a_first_run_adds_all(root: Path, folder: IndexFolder, embedded: list[st
     ]
 
 
-def test_a_run_tells_of_each_file(root: Path, folder: IndexFolder) -> None:
+def test_a_run_reports_each_file(root: Path, folder: IndexFolder) -> None:
     write(root / "n.png", "no image")
     events: list[Event] = []
     summary = build(
@@ -386,7 +386,7 @@ def test_copies_in_one_run_are_embedded_once(
     assert len(embedded) == 3
 
 
-def test_of_two_copies_one_stays_when_the_other_goes(root: Path, folder: IndexFolder) -> None:
+def test_one_copy_stays_when_the_other_is_deleted(root: Path, folder: IndexFolder) -> None:
     shutil.copy(root / "a.txt", root / "copy.txt")
     build([root], folder)
     both = found_by_search(folder, root)
@@ -396,7 +396,7 @@ def test_of_two_copies_one_stays_when_the_other_goes(root: Path, folder: IndexFo
     assert found_by_search(folder, root) == ["copy.txt", "sub/b.txt", "sub/red.png"]
 
 
-def test_a_deleted_file_goes_with_its_vectors(root: Path, folder: IndexFolder) -> None:
+def test_a_deleted_file_is_removed_with_its_vectors(root: Path, folder: IndexFolder) -> None:
     build([root], folder)
     (root / "a.txt").unlink()
     shutil.rmtree(root / "sub")
@@ -413,7 +413,7 @@ def test_a_file_that_becomes_another_kind_is_updated(root: Path, folder: IndexFo
     assert (now.images, now.texts, now.vectors) == (2, 1, 3)
 
 
-def test_a_file_that_becomes_a_folder_leaves(root: Path, folder: IndexFolder) -> None:
+def test_a_file_replaced_by_a_folder_is_removed(root: Path, folder: IndexFolder) -> None:
     build([root], folder)
     (root / "a.txt").unlink()
     write(root / "a.txt" / "inside.txt", "Something else.")
@@ -421,7 +421,7 @@ def test_a_file_that_becomes_a_folder_leaves(root: Path, folder: IndexFolder) ->
     assert indexed(folder, root) == ["a.txt/inside.txt", "sub/b.txt", "sub/red.png"]
 
 
-def test_a_file_that_is_ignored_from_now_on_leaves(root: Path, folder: IndexFolder) -> None:
+def test_a_newly_ignored_file_is_removed(root: Path, folder: IndexFolder) -> None:
     build([root], folder)
     write(root / "sub" / ".nmmignore", "*.png\n")
     assert told(build([root], folder)) == {"removed": 1, "unchanged": 2}
@@ -438,7 +438,9 @@ def test_options_reach_the_walk(root: Path, folder: IndexFolder) -> None:
 # Files that cannot be indexed
 
 
-def test_a_skipped_file_is_named_and_stops_nothing(root: Path, folder: IndexFolder) -> None:
+def test_a_skipped_file_is_reported_and_does_not_stop_the_run(
+    root: Path, folder: IndexFolder
+) -> None:
     (root / "a.png").write_bytes(b"\0" * 100)
     (root / "z.png").write_bytes((root / "sub" / "red.png").read_bytes()[:60])
     summary = build([root], folder)
@@ -465,7 +467,7 @@ def test_a_skipped_file_is_tried_again_though_nothing_seems_changed(
     assert status(folder).errors == []
 
 
-def test_a_file_that_breaks_leaves_until_it_is_mended(root: Path, folder: IndexFolder) -> None:
+def test_a_damaged_file_is_removed_until_it_is_repaired(root: Path, folder: IndexFolder) -> None:
     build([root], folder)
     (root / "sub" / "red.png").write_bytes(b"\0" * 100)
     assert told(build([root], folder)) == {"skipped": 1, "unchanged": 2}
@@ -475,7 +477,7 @@ def test_a_file_that_breaks_leaves_until_it_is_mended(root: Path, folder: IndexF
     assert told(build([root], folder)) == {"added": 1, "unchanged": 2}
 
 
-def test_an_option_may_let_a_skipped_file_in(root: Path, folder: IndexFolder) -> None:
+def test_an_option_can_admit_a_skipped_file(root: Path, folder: IndexFolder) -> None:
     few = IndexOptions(max_pixels=40 * 30 - 1)
     assert told(build([root], folder, options=few)) == {"added": 2, "skipped": 1}
     enough = IndexOptions(max_pixels=40 * 30)
@@ -483,7 +485,7 @@ def test_an_option_may_let_a_skipped_file_in(root: Path, folder: IndexFolder) ->
 
 
 @pytest.mark.parametrize("content", [bytes(range(256)), b"", b" \n\n \n"])
-def test_what_is_neither_image_nor_text_is_left_out_and_not_read_again(
+def test_other_file_types_are_ignored_and_not_read_again(
     root: Path, folder: IndexFolder, reads: list[str], content: bytes
 ) -> None:
     (root / "data.bin").write_bytes(content)
@@ -495,9 +497,7 @@ def test_what_is_neither_image_nor_text_is_left_out_and_not_read_again(
     assert rows(folder, "SELECT path FROM files WHERE status = 'left out'") == [("data.bin",)]
 
 
-def test_files_that_are_left_out_or_skipped_are_not_counted_when_they_go(
-    root: Path, folder: IndexFolder
-) -> None:
+def test_deleted_ignored_or_skipped_files_are_not_counted(root: Path, folder: IndexFolder) -> None:
     (root / "data.bin").write_bytes(bytes(range(256)))
     (root / "broken.png").write_bytes(b"\0" * 100)
     build([root], folder)
@@ -535,7 +535,7 @@ def test_a_folder_that_cannot_be_read_keeps_its_files(
 # Roots
 
 
-def test_a_parent_takes_the_root_below_it(
+def test_a_parent_replaces_the_root_below_it(
     root: Path, folder: IndexFolder, embedded: list[str]
 ) -> None:
     build([root / "sub"], folder)
@@ -546,7 +546,7 @@ def test_a_parent_takes_the_root_below_it(
     assert indexed(folder, root) == ["a.txt", "sub/b.txt", "sub/red.png"]
 
 
-def test_a_folder_below_a_root_is_looked_at_alone(
+def test_a_folder_below_a_root_can_be_indexed_alone(
     root: Path, folder: IndexFolder, embedded: list[str]
 ) -> None:
     build([root], folder)
@@ -584,7 +584,7 @@ def test_a_single_file_can_be_a_root(root: Path, folder: IndexFolder) -> None:
     assert told(build([], folder)) == {"updated": 1}
 
 
-def test_without_paths_all_roots_are_looked_at_again(root: Path, folder: IndexFolder) -> None:
+def test_without_paths_all_roots_are_indexed_again(root: Path, folder: IndexFolder) -> None:
     other = root.parent / "other"
     write(other / "c.txt", "Two loaves of bread.")
     build([root], folder)
@@ -594,7 +594,7 @@ def test_without_paths_all_roots_are_looked_at_again(root: Path, folder: IndexFo
     assert told(build([], folder)) == {"added": 2, "unchanged": 4}
 
 
-def test_a_root_that_is_away_is_told_and_kept(root: Path, folder: IndexFolder) -> None:
+def test_a_missing_root_is_reported_and_kept(root: Path, folder: IndexFolder) -> None:
     other = root.parent / "other"
     write(other / "c.txt", "Two loaves of bread.")
     build([root, other], folder)
@@ -630,13 +630,13 @@ def test_a_path_that_does_not_exist_is_refused(root: Path, folder: IndexFolder) 
     assert not folder.path.exists()
 
 
-def test_an_index_that_is_not_there_has_no_roots_to_look_at(folder: IndexFolder) -> None:
+def test_a_missing_index_has_no_roots_to_index(folder: IndexFolder) -> None:
     with pytest.raises(NoIndexError):
         build([], folder)
     assert not folder.path.exists()
 
 
-def test_an_index_without_roots_has_none_to_look_at(folder: IndexFolder) -> None:
+def test_an_index_without_roots_has_nothing_to_index(folder: IndexFolder) -> None:
     with open_for_writing(folder):
         pass
     with pytest.raises(UsageError) as raised:
@@ -647,7 +647,7 @@ def test_an_index_without_roots_has_none_to_look_at(folder: IndexFolder) -> None
     ]
 
 
-def test_a_model_that_is_unknown_makes_no_index(root: Path, folder: IndexFolder) -> None:
+def test_an_unknown_model_creates_no_index(root: Path, folder: IndexFolder) -> None:
     with pytest.raises(ModelError, match="There is no model named 'maxi'"):
         build([root], folder, model="maxi")
     assert not folder.path.exists()
@@ -721,9 +721,7 @@ def test_two_copies_can_change_in_one_run(root: Path, folder: IndexFolder) -> No
 
 
 @pytest.mark.parametrize("files", [1, 8, 13])
-def test_a_stopped_run_keeps_what_it_did_and_the_next_does_the_rest(
-    tmp_path: Path, folder: IndexFolder, files: int
-) -> None:
+def test_a_stopped_run_is_resumed(tmp_path: Path, folder: IndexFolder, files: int) -> None:
     root = tmp_path.resolve() / "root"
     write_notes(root, 20)
     stop = threading.Event()
@@ -739,14 +737,14 @@ def test_a_stopped_run_keeps_what_it_did_and_the_next_does_the_rest(
     second = build([root], folder, options=SMALL)
     done = first.added
     assert (told(first), first.interrupted) == ({"added": done}, True)
-    # At least the batch that was first in turn, and no part of one that was not embedded.
+    # At least the first batch is committed, and no part of one that was not embedded.
     assert min(files, TEXTS_PER_IMAGE * 2 - 1) <= done <= files
     assert kept == [f"{n:03}.txt" for n in range(done)]
     assert (told(second), second.interrupted) == ({"added": 20 - done, "unchanged": done}, False)
     assert len(found_by_search(folder, root)) == 20
 
 
-def test_a_stopped_run_forgets_nothing(root: Path, folder: IndexFolder) -> None:
+def test_a_stopped_run_removes_no_files(root: Path, folder: IndexFolder) -> None:
     build([root], folder)
     shutil.rmtree(root / "sub")
     stop = threading.Event()
@@ -779,14 +777,14 @@ build([Path(sys.argv[1])], IndexFolder(Path(sys.argv[2])), options=IndexOptions(
 
 
 @posix
-def test_a_killed_run_loses_only_what_was_underway(tmp_path: Path, folder: IndexFolder) -> None:
+def test_a_killed_run_loses_only_uncommitted_batches(tmp_path: Path, folder: IndexFolder) -> None:
     root = tmp_path.resolve() / "root"
     write_notes(root, 30)
     done = subprocess.run([sys.executable, "-c", KILLED, root, folder.path, "3"], check=False)
     kept = found_by_search(folder, root)
     summary = build([root], folder)
     assert done.returncode == -signal.SIGKILL
-    # Whole batches of 8 chunks, all but two at least of those that were begun; the file of a
+    # Whole batches of 8 chunks, at least all but the last two that were begun; the file of a
     # batch's last chunk comes with the next one.
     assert len(kept) in {7, 15, 23}
     assert kept == [f"{n:03}.txt" for n in range(len(kept))]
@@ -832,7 +830,7 @@ def test_a_long_text_is_committed_in_parts_and_its_file_at_the_end(
         assert all(without_file for _, without_file in seen)
         for n, (vectors, _) in enumerate(seen):
             assert vectors % TEXTS_PER_IMAGE == 0
-            # Of the batches that were begun, two at most are not committed.
+            # At most two of the batches that were begun are not committed.
             begun = n // TEXTS_PER_IMAGE
             assert begun - MAX_PENDING <= vectors // TEXTS_PER_IMAGE <= begun
         assert reader.vector_count() == 40
@@ -840,7 +838,7 @@ def test_a_long_text_is_committed_in_parts_and_its_file_at_the_end(
 
 
 @pytest.mark.parametrize("parts", [0, 1, 4, 6])
-def test_a_text_that_breaks_off_leaves_nothing(
+def test_an_unreadable_rest_of_a_text_leaves_no_chunks(
     folder: IndexFolder, mini: OnnxEncoder, parts: int
 ) -> None:
     def units() -> Iterator[PreparedUnit]:
@@ -927,7 +925,7 @@ def test_a_run_stopped_in_a_long_text_begins_it_again(
     assert len(chunk_ids(folder)) == 40
 
 
-def test_few_files_are_read_ahead(
+def test_read_ahead_is_limited(
     root: Path, folder: IndexFolder, reads: list[str], mini: OnnxEncoder
 ) -> None:
     limit = BATCHES_AHEAD * mini.batch_size
@@ -937,7 +935,7 @@ def test_few_files_are_read_ahead(
 
     def on_event(event: Event) -> None:
         if isinstance(event, FileProcessed) and not ahead:
-            time.sleep(0.5)  # for the threads to read what they may
+            time.sleep(0.5)  # so that the threads read as much as they are allowed to
             ahead.append(len(reads))
 
     summary = build([root], folder, on_event=on_event)
@@ -966,10 +964,10 @@ def test_a_run_that_embeds_nothing_writes_no_vectors(tmp_path: Path, folder: Ind
     assert sorted(path.name for path in folder.vectors.iterdir()) == before
 
 
-def test_files_given_one_by_one_are_roots_until_a_folder_takes_them_in(
+def test_single_files_are_roots_until_a_folder_above_replaces_them(
     tmp_path: Path, folder: IndexFolder
 ) -> None:
-    """Each file is a root of its own; a folder above them takes them all in."""
+    """Each file is a root of its own; a folder above them replaces them all."""
     notes = tmp_path / "notes"
     notes.mkdir()
     files = [notes / f"{number}.txt" for number in range(1000)]
@@ -981,7 +979,7 @@ def test_files_given_one_by_one_are_roots_until_a_folder_takes_them_in(
     assert status(folder).roots == [str(notes)]
 
 
-def test_a_root_that_is_away_is_kept_when_a_folder_above_is_indexed(
+def test_a_missing_root_is_kept_when_a_folder_above_is_indexed(
     tmp_path: Path, folder: IndexFolder
 ) -> None:
     disk = tmp_path / "above" / "disk"
@@ -997,7 +995,7 @@ def test_a_root_that_is_away_is_kept_when_a_folder_above_is_indexed(
     assert status(folder).roots == [str(tmp_path / "above")]
 
 
-def test_a_hidden_folder_that_is_named_stays_a_root_of_its_own(
+def test_an_explicit_hidden_folder_stays_a_root_of_its_own(
     tmp_path: Path, folder: IndexFolder
 ) -> None:
     hidden = tmp_path / "notes" / ".secret"
@@ -1011,9 +1009,7 @@ def test_a_hidden_folder_that_is_named_stays_a_root_of_its_own(
     assert status(folder).files == 2
 
 
-def test_a_single_file_that_is_deleted_leaves_the_index(
-    tmp_path: Path, folder: IndexFolder
-) -> None:
+def test_a_deleted_single_file_root_is_removed(tmp_path: Path, folder: IndexFolder) -> None:
     note = tmp_path / "note.txt"
     note.write_text("A note about tea.")
     build([note], folder)
@@ -1022,7 +1018,9 @@ def test_a_single_file_that_is_deleted_leaves_the_index(
     assert (status(folder).files, status(folder).roots) == (0, [])
 
 
-def test_a_root_that_goes_away_in_mid_run_ends_nothing(tmp_path: Path, folder: IndexFolder) -> None:
+def test_a_root_that_disappears_during_a_run_does_not_end_it(
+    tmp_path: Path, folder: IndexFolder
+) -> None:
     first, second = tmp_path / "1", tmp_path / "2"
     for root in (first, second):
         root.mkdir()
@@ -1030,7 +1028,7 @@ def test_a_root_that_goes_away_in_mid_run_ends_nothing(tmp_path: Path, folder: I
     build([second], folder)
 
     class Leaving(threading.Event):
-        """Takes the second root away when the walk of the first is looked at."""
+        """Removes the second root when the walk of the first starts."""
 
         def is_set(self) -> bool:
             if second.exists():
@@ -1067,7 +1065,7 @@ def test_a_run_that_is_stopped_before_the_model_is_ready_leaves_nothing(
 
 
 @posix
-def test_a_file_that_cannot_be_read_now_keeps_what_it_held(
+def test_a_temporarily_unreadable_file_keeps_its_content(
     public_path: Path,
     as_plain_user: Callable[[], AbstractContextManager[None]],
 ) -> None:
@@ -1076,7 +1074,7 @@ def test_a_file_that_cannot_be_read_now_keeps_what_it_held(
     root.mkdir()
     note = root / "note.txt"
     note.write_text("A note about tea.")
-    # Modules that a run imports may lie where only root can read them.
+    # A run may import modules from folders that only root can read.
     build([root], IndexFolder(public_path / "warmed up"))
     with as_plain_user():
         build([root], folder)
@@ -1092,8 +1090,8 @@ def test_a_file_that_cannot_be_read_now_keeps_what_it_held(
         assert build([root], folder).updated == 1
 
 
-def test_an_index_above_what_it_indexes_leaves_out_only_itself(tmp_path: Path) -> None:
-    """As on a disk that carries its own index."""
+def test_an_index_above_its_root_excludes_only_itself(tmp_path: Path) -> None:
+    """For example a disk that carries its own index."""
     photos = tmp_path / "photos"
     photos.mkdir()
     (photos / "note.txt").write_text("A note about tea.")
@@ -1104,7 +1102,7 @@ def test_an_index_above_what_it_indexes_leaves_out_only_itself(tmp_path: Path) -
     assert build([], folder).unchanged == 2
 
 
-def test_a_root_that_is_empty_now_is_taken_for_a_mount_point(
+def test_an_empty_root_is_assumed_to_be_an_unmounted_disk(
     tmp_path: Path, folder: IndexFolder
 ) -> None:
     disk = tmp_path / "disk"
@@ -1119,7 +1117,7 @@ def test_a_root_that_is_empty_now_is_taken_for_a_mount_point(
     assert build([disk], folder).removed == 1, "who names it means it"
 
 
-def test_a_text_that_is_called_an_image_is_skipped_at_every_run(
+def test_a_text_with_an_image_suffix_is_skipped_in_every_run(
     tmp_path: Path, folder: IndexFolder
 ) -> None:
     root = tmp_path / "notes"
@@ -1132,7 +1130,7 @@ def test_a_text_that_is_called_an_image_is_skipped_at_every_run(
         assert status(folder).files == 1
 
 
-def test_the_scale_follows_what_was_removed(tmp_path: Path, folder: IndexFolder) -> None:
+def test_the_calibration_follows_removals(tmp_path: Path, folder: IndexFolder) -> None:
     root = tmp_path / "notes"
     root.mkdir()
     for number, subject in enumerate(("tea", "the sea", "tax forms", "a broken bicycle")):
@@ -1149,8 +1147,8 @@ def test_the_scale_follows_what_was_removed(tmp_path: Path, folder: IndexFolder)
 def test_a_second_run_over_images_embeds_no_text(
     tmp_path: Path, folder: IndexFolder, mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neutral queries are embedded to measure a scale, and there is no new one to measure."""
-    monkeypatch.setattr(mini, "folder", tmp_path)  # where they are not kept yet
+    """Calibration embeds neutral queries, and no new calibration is needed."""
+    monkeypatch.setattr(mini, "folder", tmp_path)  # the cached vectors are not there yet
     photos = tmp_path / "photos"
     photos.mkdir()
     Image.new("RGB", (40, 30), "red").save(photos / "red.png")

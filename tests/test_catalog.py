@@ -1,4 +1,4 @@
-"""The catalog: what is written is read, in whole batches, and nobody else's file is touched."""
+"""The catalog: written rows can be read, in whole batches, and foreign files are left alone."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def rows(folder: IndexFolder, sql: str) -> list[tuple[Any, ...]]:
 def add_text(
     writer: CatalogWriter, root: Root, path: str, content: bytes = b"", *, chunks: int = 1
 ) -> int:
-    """Add a file, in a batch of its own; a content of that name is added once."""
+    """Add a file in a batch of its own; a content with that name is added once."""
     content = content or path.encode()
     with writer.batch():
         content_id = writer.content_id(content)
@@ -80,10 +80,10 @@ def test_the_schema_is_the_number_of_the_migrations() -> None:
     assert len(migrations.pending(Database(memory=True))) == SCHEMA
 
 
-# Where it lies
+# Its path
 
 
-def test_the_index_that_is_named_comes_before_the_environment(
+def test_an_explicit_index_overrides_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NMM_INDEX", str(tmp_path / "environment"))
@@ -107,7 +107,7 @@ def test_without_a_name_the_index_is_in_the_users_data() -> None:
     assert (found.name, found.is_absolute()) == ("index", True)
 
 
-def test_an_index_that_is_not_there_is_missed(folder: IndexFolder) -> None:
+def test_a_missing_index_is_an_error(folder: IndexFolder) -> None:
     with pytest.raises(NoIndexError) as raised:
         folder.existing()
     assert lines_of(raised.value) == [
@@ -187,7 +187,7 @@ def test_a_catalog_that_is_refused_is_not_kept_open(
         connection.execute(f"PRAGMA user_version = {SCHEMA + 1}")
     with pytest.raises(CatalogError) as raised:
         opener(folder)
-    # `raised` keeps alive what the failed call left behind.
+    # `raised` keeps objects of the failed call alive.
     files = [link.readlink() for link in descriptors.iterdir() if link.is_symlink()]
     assert [file for file in files if file.is_relative_to(folder.path)] == []
     assert raised.value.what == f"The index in {folder.path} was written by a newer nmm."
@@ -233,7 +233,7 @@ with open_for_writing(IndexFolder(Path(sys.argv[1]))) as writer:
 def test_what_a_killed_writer_left_in_a_folder_that_is_read_only_can_be_read(
     public_path: Path, as_plain_user: Callable[[], AbstractContextManager[None]]
 ) -> None:
-    """As in a snapshot of a disk: what was committed waits in the write-ahead log."""
+    """For example on a snapshot of a disk: committed rows are in the write-ahead log."""
     folder = IndexFolder(public_path / "index")
     subprocess.run([sys.executable, "-c", LEFT, folder.path], check=False)
     wal = folder.path / "catalog.db-wal"
@@ -257,7 +257,7 @@ def test_an_index_that_cannot_be_made_says_why(
     public_path: Path, as_plain_user: Callable[[], AbstractContextManager[None]]
 ) -> None:
     folder = IndexFolder(public_path / "index")
-    open_to_write(IndexFolder(public_path / "other"))  # imports what that user may not reach
+    open_to_write(IndexFolder(public_path / "other"))  # imports modules that this user cannot read
     public_path.chmod(0o555)
     try:
         with as_plain_user(), pytest.raises(CatalogError) as raised:
@@ -274,7 +274,7 @@ def test_an_index_that_cannot_be_made_says_why(
 # One writer, many readers
 
 
-def test_a_second_writer_is_turned_away(folder: IndexFolder) -> None:
+def test_a_second_writer_is_refused(folder: IndexFolder) -> None:
     with open_for_writing(folder), pytest.raises(IndexLockedError) as raised:
         open_to_write(folder)
     lines = lines_of(raised.value)
@@ -329,11 +329,11 @@ def test_the_lock_of_a_process_that_was_killed_is_taken_over(folder: IndexFolder
     assert not folder.holder.exists()
 
 
-# What an older nmm wrote
+# Catalogs of older releases
 
 
 def older(folder: IndexFolder) -> None:
-    """An index as schema 1 has it, with a text, a content that no file holds, and no scale."""
+    """An index in schema 1, with a text, a content without a file, and no calibration."""
     folder.path.mkdir()
     with closing(sqlite3.connect(folder.catalog)) as connection:
         database = Database(connection)
@@ -355,7 +355,7 @@ def older(folder: IndexFolder) -> None:
         connection.commit()
 
 
-def test_an_older_catalog_is_brought_up_to_date_and_kept_beside_it(folder: IndexFolder) -> None:
+def test_an_older_catalog_is_backed_up_and_migrated(folder: IndexFolder) -> None:
     older(folder)
     before = rows(folder, "SELECT * FROM files"), rows(folder, "SELECT * FROM vectors")
     with open_for_reading(folder) as catalog:
@@ -379,7 +379,7 @@ def test_an_older_catalog_is_brought_up_to_date_and_kept_beside_it(folder: Index
         assert writer.content_id(b"2") is None, "what no file held was known to be loose"
 
 
-def test_an_older_catalog_that_cannot_be_kept_is_left_as_it_is(folder: IndexFolder) -> None:
+def test_an_older_catalog_that_cannot_be_backed_up_is_not_migrated(folder: IndexFolder) -> None:
     older(folder)
     (folder.path / "catalog.db.schema-1.part").mkdir()
     with pytest.raises(CatalogError):
@@ -387,13 +387,13 @@ def test_an_older_catalog_that_cannot_be_kept_is_left_as_it_is(folder: IndexFold
     assert rows(folder, "PRAGMA user_version") == [(1,)]
 
 
-def test_the_lock_is_given_back_after_an_error(folder: IndexFolder) -> None:
+def test_the_lock_is_released_after_an_error(folder: IndexFolder) -> None:
     with pytest.raises(KeyboardInterrupt), open_for_writing(folder):
         raise KeyboardInterrupt
     open_to_write(folder)
 
 
-def test_a_batch_that_fails_leaves_nothing(folder: IndexFolder) -> None:
+def test_a_failed_batch_is_rolled_back(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
         root, _ = adopt_root(writer, Path("/photos"))
         add_text(writer, root, "kept.txt")
@@ -422,7 +422,7 @@ def test_the_generation_grows_with_every_batch(folder: IndexFolder) -> None:
         assert writer.generation() == first + 2
 
 
-def test_a_new_catalog_is_of_generation_zero(folder: IndexFolder) -> None:
+def test_a_new_catalog_has_generation_zero(folder: IndexFolder) -> None:
     open_to_write(folder)
     with Catalog.open(folder.catalog) as catalog:
         assert (catalog.generation(), catalog.settings(), catalog.roots()) == (0, None, [])
@@ -438,7 +438,7 @@ def test_a_reader_sees_whole_batches_only(folder: IndexFolder) -> None:
         assert (reader.vector_count(), reader.content_id(b"a")) == (1, number)
 
 
-def test_a_snapshot_is_of_one_moment(folder: IndexFolder) -> None:
+def test_a_snapshot_is_consistent(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer, Catalog.open(folder.catalog) as reader:
         root, _ = adopt_root(writer, Path("/photos"))
         with reader.snapshot():
@@ -475,7 +475,7 @@ def test_no_root_lies_below_another(
         assert [known.path for known in writer.roots()] == [Path(path) for path in roots]
 
 
-def test_a_root_takes_the_files_of_roots_below_it(folder: IndexFolder) -> None:
+def test_a_root_takes_over_the_files_of_roots_below_it(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
         inner, _ = adopt_root(writer, Path("/a/b/c"))
         single, _ = adopt_root(writer, Path("/a/single.txt"))
@@ -506,7 +506,7 @@ def test_settings_are_read_as_written(folder: IndexFolder) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_derived_is_read_as_written(folder: IndexFolder, kind: Any) -> None:
+def test_derived_data_is_read_as_written(folder: IndexFolder, kind: Any) -> None:
     with open_for_writing(folder) as writer:
         for n in (1, 2):
             writer.set_scale(kind, Calibration(0.25 * n, 0.5))
@@ -537,7 +537,7 @@ def test_a_file_is_read_as_written_and_replaced_in_its_place(folder: IndexFolder
     assert second == FileRow(1, 1, 2, "indexed", number)
 
 
-def test_counts_are_of_files_and_vectors(folder: IndexFolder) -> None:
+def test_files_and_vectors_are_counted(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
         root, _ = adopt_root(writer, Path("/photos"))
         add_text(writer, root, "a.txt", chunks=3)
@@ -555,7 +555,7 @@ def test_counts_are_of_files_and_vectors(folder: IndexFolder) -> None:
         assert [writer.vector_count(kind) for kind in (None, *KINDS)] == [4, 1, 3]
 
 
-def test_vectors_are_kept_as_halves(folder: IndexFolder) -> None:
+def test_vectors_are_stored_in_half_precision(folder: IndexFolder) -> None:
     written = np.random.default_rng(0).normal(size=(5000, 3)).astype(np.float32)
     written /= np.linalg.norm(written, axis=1, keepdims=True)
     with open_for_writing(folder) as writer, writer.batch():
@@ -575,7 +575,7 @@ def test_vectors_after_an_id_and_a_sample_of_them(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer, writer.batch():
         text = writer.add_content(Content(b"t", "text"))
         image = writer.add_content(Content(b"i", "image"))
-        for _ in range(6):  # ids of texts are odd, those of images even
+        for _ in range(6):  # ids of texts are odd, those of images are even
             writer.add_chunk(text, "text", ChunkRow(1, 1, ""), VECTOR)
             writer.add_chunk(image, "image", ChunkRow(), VECTOR)
     with Catalog.open(folder.catalog) as catalog:
@@ -607,7 +607,7 @@ def test_a_hit_is_each_file_that_holds_a_chunk_with_its_cosine(folder: IndexFold
 # Removal
 
 
-def test_a_content_goes_with_its_last_file(folder: IndexFolder) -> None:
+def test_a_content_is_removed_with_its_last_file(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
         root, _ = adopt_root(writer, Path("/photos"))
         add_text(writer, root, "a.txt", chunks=2)
@@ -620,7 +620,7 @@ def test_a_content_goes_with_its_last_file(folder: IndexFolder) -> None:
         assert (kept, writer.vector_count(), writer.content_id(b"a.txt")) == (2, 0, None)
 
 
-def test_the_id_of_a_chunk_is_never_used_again(folder: IndexFolder) -> None:
+def test_chunk_ids_are_never_reused(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
         root, _ = adopt_root(writer, Path("/photos"))
         add_text(writer, root, "a.txt", chunks=3)
@@ -631,7 +631,7 @@ def test_the_id_of_a_chunk_is_never_used_again(folder: IndexFolder) -> None:
     assert rows(folder, "SELECT id FROM chunks") == [(4,)]
 
 
-def test_files_that_were_not_met_below_a_scope_are_forgotten(folder: IndexFolder) -> None:
+def test_files_not_seen_below_a_scope_are_removed(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
         root, _ = adopt_root(writer, Path("/photos"))
         for path in ("in/gone.txt", "in/met.txt", "in/unseen/a.txt", "inn/out.txt"):
@@ -650,7 +650,7 @@ def test_files_that_were_not_met_below_a_scope_are_forgotten(folder: IndexFolder
     ]
 
 
-def test_nothing_to_forget_is_no_batch(folder: IndexFolder) -> None:
+def test_no_removal_writes_no_batch(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
         root, _ = adopt_root(writer, Path("/photos"))
         add_text(writer, root, "a.txt")

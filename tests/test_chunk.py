@@ -1,4 +1,4 @@
-"""Lines become chunks that fit, end where a reader would pause, and lose nothing."""
+"""Chunks of lines: they fit the context, end at natural breaks, and lose no text."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ def minilm() -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def bpe() -> Tokenizer:
-    """Byte-level BPE, in which white space is tokens, a character may be several, and tokens
-    of one line join with those of the next."""
+    """Byte-level BPE: tokens include white space, can be parts of characters, and cross lines."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -51,7 +50,7 @@ def bpe() -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def words() -> Tokenizer:
-    """A token is what white space sets apart."""
+    """One token per word between white space."""
     tokenizer = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return tokenizer
@@ -143,7 +142,7 @@ def test_a_long_line_is_cut_between_words_and_some_are_repeated(words: Tokenizer
     ]
 
 
-def test_a_tiny_remainder_is_shared_out(words: Tokenizer) -> None:
+def test_a_tiny_remainder_is_distributed(words: Tokenizer) -> None:
     sizes = [count(chunk.text, words) for chunk in chunks_of(numbered(1, 65), words, 64)]
 
     assert sizes == [40, 25]
@@ -214,7 +213,7 @@ def test_chunks_fit_and_lose_nothing(
     for seed in range(20):
         text = random_text(seed)
         source, lines = without_space(text), text.split("\n")
-        # Where the chunks seen so far may end: what they hold may stand in several places.
+        # Possible ends of the chunks seen so far: their text may occur in several places.
         ends = {0}
         for chunk in chunks_of(text, tokenizer, size, overlap):
             assert count(chunk.text, tokenizer) <= size
@@ -231,7 +230,7 @@ def test_chunks_fit_and_lose_nothing(
         assert len(source) in ends
 
 
-def test_what_is_repeated_is_no_more_than_the_overlap(minilm: Tokenizer) -> None:
+def test_the_overlap_is_limited(minilm: Tokenizer) -> None:
     text = "\n".join(numbered(at, at + 5) for at in range(0, 3_000, 6))
     chunks = chunks_of(text, minilm, 128, overlap=40)
 

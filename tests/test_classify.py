@@ -1,4 +1,4 @@
-"""Zero-shot labels: known answers on the sample data, what they are made of, and the command."""
+"""Zero-shot classification: known answers on the sample data, its prompts, and the command."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ WRITINGS = {
 
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory: pytest.TempPathFactory, mini: OnnxEncoder) -> IndexFolder:
-    """An index of the sample data, only to be read."""
+    """An index of the sample data. Read-only."""
     del mini  # it is prepared
     folder = IndexFolder(tmp_path_factory.mktemp("classify") / "index")
     build([SAMPLE_DATA], folder, model="mini")
@@ -79,12 +79,12 @@ def answers(found: Classification) -> dict[str, str]:
 # Known answers
 
 
-def test_photos_are_what_they_show(collection: FileCollection) -> None:
+def test_photos_get_the_right_labels(collection: FileCollection) -> None:
     found = answers(classify(collection, labels(*THINGS)))
     assert {path: found[path] for path in PHOTOS} == PHOTOS
 
 
-def test_texts_are_what_they_are_about(collection: FileCollection) -> None:
+def test_texts_get_the_right_labels(collection: FileCollection) -> None:
     found = answers(classify(collection, labels("recipe", "poem", "minutes of a meeting")))
     assert {path: found[path] for path in WRITINGS} == WRITINGS
 
@@ -111,7 +111,7 @@ def test_a_score_is_the_softmax_of_cosines_by_the_models_temperature(
 # None
 
 
-def test_what_no_label_fits_is_none(collection: FileCollection) -> None:
+def test_files_that_no_label_fits_are_labelled_none(collection: FileCollection) -> None:
     found = answers(classify(collection, labels("cat"), none=True))
     assert found["photos/chelsea.jpg"] == found["notes/chelsea.md"] == "cat"
     others = {path for path, label in found.items() if label == NONE_LABEL}
@@ -119,7 +119,7 @@ def test_what_no_label_fits_is_none(collection: FileCollection) -> None:
     assert {"photos/espresso.jpg", "recipes/lentil_soup.txt", "code/moon_phase.py"} <= others
 
 
-def test_none_takes_from_all_labels_alike(collection: FileCollection) -> None:
+def test_none_lowers_all_labels_equally(collection: FileCollection) -> None:
     plain, with_none = (classify(collection, labels(*THINGS), none=none) for none in (False, True))
     rest = with_none.scores[:, :-1]
     np.testing.assert_allclose(
@@ -127,7 +127,7 @@ def test_none_takes_from_all_labels_alike(collection: FileCollection) -> None:
     )
 
 
-def test_labels_about_nothing_in_the_index_are_mostly_refused(collection: FileCollection) -> None:
+def test_unrelated_labels_are_mostly_rejected(collection: FileCollection) -> None:
     away = labels("treaty of Westphalia", "asphalt tariff", "quantum chromodynamics")
     found = classify(collection, away, none=True)
     refused = float(np.mean(found.best == len(away)))
@@ -135,8 +135,8 @@ def test_labels_about_nothing_in_the_index_are_mostly_refused(collection: FileCo
     assert classify(collection, labels(*THINGS), none=True).scores[:, -1].min() < 0.1
 
 
-def test_none_does_not_hang_on_which_files_are_looked_at(samples: IndexFolder) -> None:
-    """A folder of recipes only is still held against all of the index."""
+def test_none_does_not_depend_on_the_selected_files(samples: IndexFolder) -> None:
+    """Files in a folder of recipes are still compared with the whole index."""
     from nmm.index.search.filters import Filters
 
     asked = labels("recipe", "poem")
@@ -150,11 +150,11 @@ def test_none_does_not_hang_on_which_files_are_looked_at(samples: IndexFolder) -
         np.testing.assert_allclose(row, by_path[item.path], rtol=1e-4)
 
 
-# What labels are made of
+# Prompts for labels
 
 
 class Listening:
-    """An encoder that says what it was asked to embed."""
+    """An encoder that records the texts it embeds."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -231,9 +231,7 @@ def test_labels_are_read_line_by_line() -> None:
         (["cat", "d\0g"], False, "A label has no name."),
     ],
 )
-def test_labels_among_which_there_is_no_choice_are_refused(
-    names: list[str], none: bool, said: str
-) -> None:
+def test_invalid_sets_of_labels_are_refused(names: list[str], none: bool, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         check_labels(labels(*names), none=none)
 
@@ -307,7 +305,7 @@ def test_labels_come_from_a_file_or_standard_input(
             ["--labels", "a,b", "--only", "c"],
             "nmm: 'c' is not one of the labels.\nThe labels are: a, b.\n",
         ),
-        (["--labels", "a,b", "--json", "-0"], "nmm: Only one form of output can be printed.\n"),
+        (["--labels", "a,b", "--json", "-0"], "nmm: Only one output format can be chosen.\n"),
         (["--labels", "a,b", "--yes"], "nmm: --yes needs --move-to or --link-to.\n"),
         (["--labels-file", "nowhere"], "nmm: nowhere cannot be read.\n"),
         (
@@ -320,7 +318,7 @@ def test_labels_come_from_a_file_or_standard_input(
         ),
     ],
 )
-def test_what_makes_no_sense_is_told(
+def test_invalid_options_are_reported(
     indexed: tuple[Nmm, Path], options: list[str], said: str
 ) -> None:
     nmm, _ = indexed
@@ -329,7 +327,7 @@ def test_what_makes_no_sense_is_told(
     assert done.stderr.startswith(said)
 
 
-def test_filters_that_leave_nothing_are_told(indexed: tuple[Nmm, Path]) -> None:
+def test_filters_that_exclude_everything_are_reported(indexed: tuple[Nmm, Path]) -> None:
     nmm, _ = indexed
     done = nmm("classify", "--labels", "a,b", "--ext", "exe", "--json")
     assert (done.returncode, json.loads(done.stdout)) == (1, {"version": 1, "results": []})

@@ -1,4 +1,4 @@
-"""CLIP: equal to transformers', in torch and compiled, from tokenizer to vector."""
+"""CLIP equals transformers' CLIP, in torch and compiled, from tokenizer to vector."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SPECIALS = 2
 
 @pytest.fixture(scope="module", params=[True, False], ids=["legacy", "today"])
 def cache(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A cache that holds the weights of a tiny clip-vit-b-16."""
+    """A cache with the weights of a tiny clip-vit-b-16."""
     folder = tmp_path_factory.mktemp("clip")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NMM_CACHE", str(folder))
@@ -51,7 +51,7 @@ def ours(cache: Path) -> Towers:
 
 @pytest.fixture(scope="module")
 def encoder(cache: Path) -> BatchedEncoder:
-    """Compiled in this process, which a test of compiling does in another."""
+    """An encoder compiled in this process; another test compiles in a separate one."""
     folder = compiled_folder(CLIP_VIT_B_16)
     folder.mkdir(parents=True)
     compile_model(CLIP_VIT_B_16, folder)
@@ -103,7 +103,7 @@ def random_pixels(n: int) -> NDArray[np.uint8]:
 
 
 def padded_tokens(towers: Towers, lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Random tokens of these lengths, each with a start and an end, padded with 0."""
+    """Return random tokens of these lengths, each with a start and an end, padded with 0."""
     last = towers.tokenizer.get_vocab_size() - 1
     ids = torch.randint(
         last - 1, (len(lengths), max(lengths)), generator=torch.Generator().manual_seed(1)
@@ -158,8 +158,8 @@ def test_compiled_text_embeddings_are_those_of_transformers(
     np.testing.assert_allclose(embedded, theirs.texts(texts), atol=TOLERANCE)
 
 
-def test_of_a_long_text_the_beginning_is_embedded(encoder: BatchedEncoder) -> None:
-    """LONG has a token a word, so that 75 words and two special tokens are read."""
+def test_a_long_text_is_truncated(encoder: BatchedEncoder) -> None:
+    """LONG has one token per word, so 75 words and two special tokens are read."""
     read = " ".join(LONG.split()[: 77 - SPECIALS])
     more, all_that_is_read, less = encoder.embed_texts([LONG, read, read[:-4]], Task.DOCUMENT)
     np.testing.assert_allclose(more, all_that_is_read, atol=1e-6)
@@ -246,7 +246,7 @@ def cut(folder: Path) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_not_that_clip_is_refused(
+def test_other_models_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Change, said: str
 ) -> None:
     monkeypatch.setenv("NMM_CACHE", str(tmp_path))

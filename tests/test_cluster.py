@@ -1,4 +1,4 @@
-"""Groups of files: found in vectors that were generated in groups, named, printed, on a page."""
+"""Clusters of files: found in generated vectors, named, printed, and shown on a page."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def unit(vectors: NDArray[np.floating]) -> Floats:
 def generated(
     count: int, groups: int, *, dimension: int = 128, cosine: float = 0.7, gap: float = 0.0
 ) -> tuple[Floats, Ints, list[Kind]]:
-    """Vectors around random centres, and of each its group and kind; the kinds lie apart."""
+    """Return vectors around random centres, with cluster and kind; the kinds lie apart."""
     random = np.random.default_rng(groups)
     centres = unit(random.standard_normal((groups, dimension)))
     truth = random.permutation(np.arange(count) % groups)
@@ -63,10 +63,10 @@ def rand(truth: Ints, labels: Ints) -> float:
     return float(adjusted_rand_score(truth, labels))
 
 
-# The gap
+# The modality gap
 
 
-def test_kinds_that_lie_apart_are_brought_together() -> None:
+def test_closing_the_gap_brings_the_kinds_together() -> None:
     vectors, truth, kinds = generated(600, 6, gap=2.0)
     images = np.array([kind == "image" for kind in kinds])
     assert rand(images, kmeans.cluster_vectors(vectors, 2).labels) == 1
@@ -87,8 +87,8 @@ def test_one_kind_is_centred_on_its_mean() -> None:
     )
 
 
-def test_one_text_among_images_keeps_what_tells_it_from_them() -> None:
-    """Centred on its own mean, it would be nowhere."""
+def test_a_single_text_among_images_keeps_its_direction() -> None:
+    """Centred on its own mean, it would become zero."""
     vectors, _, _ = generated(50, 5)
     kinds: list[Kind] = ["text", *["image"] * 49]
     moved = remove_modality_gap(vectors, kinds)
@@ -96,7 +96,7 @@ def test_one_text_among_images_keeps_what_tells_it_from_them() -> None:
     assert float(moved[0] @ alone[0]) > 0.99
 
 
-def test_vectors_that_are_their_mean_or_nothing_point_nowhere() -> None:
+def test_vectors_equal_to_their_mean_become_zero() -> None:
     vectors, _, _ = generated(10, 2)
     same = np.repeat(vectors[:1], 5, axis=0)
     assert not remove_modality_gap(same, ["image"] * 5).any()
@@ -105,25 +105,25 @@ def test_vectors_that_are_their_mean_or_nothing_point_nowhere() -> None:
     assert remove_modality_gap(vectors[:0], []).shape == (0, 128)
 
 
-# Groups of vectors
+# Clusters of vectors
 
 
 @pytest.mark.parametrize("groups", [2, 3, 7, 12, 20])
 @pytest.mark.parametrize("cosine", [0.8, 0.6])
-def test_it_finds_how_many_groups_there_are(groups: int, cosine: float) -> None:
+def test_the_number_of_clusters_is_found(groups: int, cosine: float) -> None:
     vectors, truth, kinds = generated(50 * groups, groups, cosine=cosine, gap=1.0)
     found = kmeans.cluster_vectors(remove_modality_gap(vectors, kinds))
     assert abs(len(found.centres) - groups) <= 1
     assert rand(truth, found.labels) > 0.9
 
 
-def test_of_many_vectors_a_sample_says_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_clusters_is_chosen_on_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kmeans, "MAX_SAMPLE", 300)
     vectors, truth, _ = generated(3000, 9)
     found = kmeans.cluster_vectors(vectors)
     assert len(found.centres) == 9
     assert rand(truth, found.labels) > 0.99
-    # More groups than the sample could tell apart.
+    # More clusters than the sample could distinguish.
     many = kmeans.cluster_vectors(vectors, 200)
     assert sorted(set(many.labels.tolist())) == list(range(len(many.centres)))
     assert 150 < len(many.centres) <= 200
@@ -153,7 +153,7 @@ def test_few_vectors_make_few_groups(vectors: int, count: int | None) -> None:
 def test_equal_vectors_are_one_group(count: int | None) -> None:
     same = np.repeat(generated(1, 1)[0], 40, axis=0)
     assert kmeans.cluster_vectors(same, count).labels.tolist() == [0] * 40
-    # Two, each twenty times.
+    # Two distinct vectors, twenty times each.
     vectors = np.repeat(generated(2, 2)[0], 20, axis=0)
     if count != 1:
         assert kmeans.cluster_vectors(vectors, count).labels.tolist() == [0] * 20 + [1] * 20
@@ -166,14 +166,14 @@ def test_the_silhouette_is_that_of_scikit_learn() -> None:
     value, error = kmeans.silhouette(vectors @ vectors.T, truth)
     assert value == pytest.approx(silhouette_score(vectors, truth, metric="cosine"), abs=1e-5)
     assert 0 < error < value
-    # One alone in its group has 0.
+    # An item alone in its cluster has 0.
     labels = np.where(np.arange(90) == 0, 3, truth)
     expected = silhouette_score(vectors, labels, metric="cosine")
     assert kmeans.silhouette(vectors @ vectors.T, labels)[0] == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("sample", [10_000, 400])
-def test_hdbscan_leaves_out_what_lies_alone(sample: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hdbscan_leaves_outliers_out(sample: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hdbscan, "MAX_SAMPLE", sample)
     vectors, truth, _ = generated(800, 4, cosine=0.9)
     alone = unit(np.random.default_rng(9).standard_normal((24, 128)))
@@ -186,7 +186,7 @@ def test_hdbscan_leaves_out_what_lies_alone(sample: int, monkeypatch: pytest.Mon
     assert (hdbscan.cluster_vectors(vectors[:6]).labels == -1).all()
 
 
-def test_hdbscan_tells_many_groups_apart_by_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hdbscan_finds_many_clusters_on_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hdbscan, "MAX_SAMPLE", 2000)
     vectors, truth, _ = generated(5000, 72, cosine=0.6)
     found = hdbscan.cluster_vectors(vectors)
@@ -196,10 +196,10 @@ def test_hdbscan_tells_many_groups_apart_by_a_sample(monkeypatch: pytest.MonkeyP
     assert rand(truth[inside], found.labels[inside]) > 0.98
 
 
-# Words
+# Keywords
 
 
-def test_telling_words_are_those_of_one_group() -> None:
+def test_keywords_are_specific_to_one_cluster() -> None:
     cats = ["The cat purrs at home.", "A cat sleeps at home, IMG_0042."]
     bread = ["Bake the bread at home.", "Flour and bread, at home 2021."]
     assert distinctive_words([cats, bread, [], ["123 4 the and"]], 2) == [
@@ -220,7 +220,7 @@ def index_of(
     encoder: OnnxEncoder,
     files: Sequence[tuple[str, Kind, Floats, str]],
 ) -> Iterator[FileCollection]:
-    """An index of files with these names, kinds, vectors and texts; one text, one content."""
+    """Open an index of files with these names, kinds, vectors and texts (equal texts: copies)."""
     with open_for_writing(folder) as writer:
         writer.set_settings(Settings("mini", encoder.model.dimension, encoder.weights))
         adopt_root(writer, ROOT)
@@ -267,7 +267,7 @@ def groups_of(collection: FileCollection, found: Sequence[Cluster]) -> set[froze
     }
 
 
-def test_files_are_grouped_by_what_they_say_and_named_after_it(subjects: FileCollection) -> None:
+def test_files_are_clustered_and_named_by_subject(subjects: FileCollection) -> None:
     found = cluster(subjects)
     copies = {f"copy{number}.txt" for number in range(3)}
     first = frozenset({"00.txt", "01.txt", "02.txt", "03.txt"} | copies)
@@ -276,7 +276,7 @@ def test_files_are_grouped_by_what_they_say_and_named_after_it(subjects: FileCol
         frozenset({"04.txt", "05.txt", "06.txt", "07.txt"}),
         frozenset({"08.txt", "09.txt", "10.txt", "11.txt"}),
     }
-    # The largest is the first, and of its central files none is there twice.
+    # The largest cluster is first, and none of its central files is repeated.
     assert len(found[0].files) == 7
     central = [subjects.files[file].content for file in found[0].central]
     assert len(set(central)) == len(central) == 4
@@ -291,7 +291,7 @@ def test_a_vocabulary_of_ones_own_names_the_groups(subjects: FileCollection) -> 
     found = cluster(subjects, 3, vocabulary=words)
     assert [one.words[0] for one in found] == ["pets", *(one.words[0] for one in found[1:])]
     assert {one.words[0] for one in found} == {"bakery", "pets", "astronautics"}
-    # Of fewer words than groups, some groups have none; the names still differ.
+    # With fewer words than clusters, some clusters have no name; the names still differ.
     found = cluster(subjects, 3, vocabulary=["bakery"])
     assert min(one.name for one in found) == "bakery"
     assert len({one.name for one in found}) == 3
@@ -333,7 +333,7 @@ def test_one_file_is_one_group_and_none_are_none(folder: IndexFolder, mini: Onnx
         assert cluster(nothing) == []
 
 
-def test_a_vector_that_says_nothing_is_in_no_group(folder: IndexFolder, mini: OnnxEncoder) -> None:
+def test_a_zero_vector_is_in_no_cluster(folder: IndexFolder, mini: OnnxEncoder) -> None:
     vectors = mini.embed_texts(["bread", "flour"], Task.DOCUMENT)
     files: list[tuple[str, Kind, Floats, str]] = [
         ("a.txt", "text", vectors[0], "bread"),
@@ -392,7 +392,7 @@ def test_the_table_fits_the_terminal(indexed: tuple[Nmm, Path]) -> None:
     assert all(line.startswith(" " * 22) and line.strip() for line in shown[2::2])
 
 
-def test_it_says_what_is_wrong(indexed: tuple[Nmm, Path], tmp_path: Path) -> None:
+def test_invalid_uses_are_reported(indexed: tuple[Nmm, Path], tmp_path: Path) -> None:
     nmm, _ = indexed
     words, empty, binary = (tmp_path / name for name in ("words", "empty", "binary"))
     words.write_text("food\nphotos\n", "utf-8")
@@ -401,11 +401,11 @@ def test_it_says_what_is_wrong(indexed: tuple[Nmm, Path], tmp_path: Path) -> Non
     cases = {
         ("-k", "0"): "-k",
         ("-k", "3", "--method", "hdbscan"): "HDBSCAN finds the number of groups itself",
-        ("--json", "--csv"): "Only one form of output",
-        ("--json", "--gallery", "-"): "Only one form of output",
+        ("--json", "--csv"): "Only one output format",
+        ("--json", "--gallery", "-"): "Only one output format",
         ("--vocabulary", str(tmp_path / "none")): "cannot be read",
         ("--vocabulary", str(empty)): "has no words",
-        ("--vocabulary", str(binary)): "not a text in UTF-8",
+        ("--vocabulary", str(binary)): "not UTF-8 text",
     }
     for arguments, said in cases.items():
         done = nmm("cluster", *arguments)
@@ -426,7 +426,7 @@ def test_it_says_what_is_wrong(indexed: tuple[Nmm, Path], tmp_path: Path) -> Non
 def test_the_page_has_a_section_for_each_group(nmm: Nmm, tmp_path: Path, sample_data: Path) -> None:
     cat = (SAMPLE_DATA / "photos/chelsea.jpg").read_bytes()
     for number, name in enumerate(NAMES):
-        # Not copies, so that each is shown.
+        # Not near-duplicates, so that each is shown.
         (sample_data / "photos" / name).write_bytes(cat + bytes([number]))
     owned = "</h2><script>document.title='owned'</script><img src=x onerror=alert(1)>"
     words = tmp_path / "words.txt"
@@ -451,7 +451,7 @@ def test_the_page_has_a_section_for_each_group(nmm: Nmm, tmp_path: Path, sample_
         assert opened.evaluate("document.scripts.length") == 1
         assert opened.said == []
         assert {address.partition(":")[0] for address in opened.asked} == {"file", "data"}
-        # What is filtered away takes its group's heading with it.
+        # A filter that hides all files of a cluster hides its heading, too.
         opened.press("/")
         for letter in "espresso.jpg":
             opened.press(letter)

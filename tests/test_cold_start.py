@@ -1,4 +1,4 @@
-"""What a process does before it answers, counted: imports, files, sessions. No seconds."""
+"""Work of a process before it answers, in counts: imports, files, sessions. No times."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from test_imports import HEAVY
 
 from nmm.cli.framework.command_registry import COMMANDS, GROUPS
 
-# What a search by meaning cannot do without.
+# Required by a search by meaning.
 NEEDED = {"numpy", "onnxruntime", "tokenizers"}
 
-# Runs the command and prints, as one line on stderr: the modules that there are at its end, and
-# which files and databases Python opened.
+# Runs the command and prints, as one line on stderr, the modules imported at its end, and the files
+# and databases that Python opened.
 WATCHED = """
 import json, sys
 opened = []
@@ -73,7 +73,7 @@ def at(indexed: tuple[Nmm, Path]) -> dict[str, str]:
 
 
 def spans(said: str) -> dict[str, int]:
-    """How often each span was left, by its name, of what NMM_TIMING=json prints."""
+    """Return how often each span ended, by name, from the output of NMM_TIMING=json."""
     return {one["span"][-1]: one["times"] for one in json.loads(said.splitlines()[-1])["spans"]}
 
 
@@ -83,7 +83,7 @@ def test_a_search_imports_what_embeds_a_query_and_nothing_else_that_is_heavy(
     done = Watched("search", "a cat", "--paths", **at)
     assert done.stdout.count("\n") == 10
     assert done.heavy == NEEDED
-    # What numpy imports for a median, and takes longer than the search.
+    # Modules that numpy imports for a median, which takes longer than the search.
     assert "numpy.ma" not in done.modules
 
 
@@ -98,7 +98,7 @@ def test_a_search_imports_what_embeds_a_query_and_nothing_else_that_is_heavy(
         ("--json",),
     ],
 )
-def test_no_option_brings_in_what_would_convert_it(
+def test_no_option_imports_a_conversion_library(
     at: dict[str, str], options: tuple[str, ...]
 ) -> None:
     form = () if "--json" in options else ("--paths",)
@@ -115,7 +115,7 @@ def test_what_an_index_lists_is_listed_without_a_model(at: dict[str, str]) -> No
         assert NEEDED & Watched(*arguments, **at).heavy == set(), arguments
 
 
-def test_a_command_imports_its_own_module_and_help_of_all_imports_none(at: dict[str, str]) -> None:
+def test_a_command_imports_its_own_module_only_and_help_none(at: dict[str, str]) -> None:
     assert Watched("--version", **at).commands == set()
     assert Watched("search", "a cat", "--paths", **at).commands == {"search"}
     assert Watched("--help", **at).commands == set()
@@ -148,7 +148,7 @@ def test_a_search_opens_one_session_and_no_tower_that_it_does_not_need(
     once = {"session of text.onnx opened", "tokenizer opened", "model run", "catalog opened"}
     assert {name: times for name, times in found.items() if name in once} == dict.fromkeys(once, 1)
     assert "session of vision.onnx opened" not in found
-    # By words alone, or by what the index has, no model is opened.
+    # A search by keywords alone, or by indexed vectors, opens no model.
     photo = samples / "photos" / "chelsea.jpg"
     for arguments in (["search", "cat", "--mode", "keyword"], ["similar", photo]):
         found = spans(nmm(*arguments, "--paths", NMM_TIMING="json").stderr)

@@ -1,4 +1,4 @@
-"""Results put into a folder: nothing is overwritten, nothing leaves it."""
+"""Collecting results in a folder: no file is overwritten, and nothing is written outside it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_same_content_is_copied_once(tmp_path: Path) -> None:
     assert (len(done.created), done.existing) == (1, 2)
 
 
-def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
+def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     mine = Path(write(tmp_path / "to/a.txt", "mine"))
     (tmp_path / "to/b.txt").mkdir()
     paths = [write(tmp_path / "a.txt", "new"), write(tmp_path / "b.txt", "new, too"), str(mine)]
@@ -53,7 +53,7 @@ def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
 
 
 @needs_links
-def test_a_link_that_is_there_is_not_written_through(tmp_path: Path) -> None:
+def test_an_existing_link_is_not_followed(tmp_path: Path) -> None:
     victim = Path(write(tmp_path / "victim", "precious"))
     (tmp_path / "to").mkdir()
     (tmp_path / "to/a.txt").symlink_to(victim)
@@ -65,7 +65,7 @@ def test_a_link_that_is_there_is_not_written_through(tmp_path: Path) -> None:
     assert (tmp_path / "to/b (2).txt").read_text() == "new, too"
 
 
-def test_a_copy_is_as_old_as_the_file(tmp_path: Path) -> None:
+def test_a_copy_keeps_the_modification_time(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "old")
     os.utime(path, (1e9, 1e9))
     copy_into([path], tmp_path / "to")
@@ -81,7 +81,7 @@ def test_a_name_of_full_length_is_cut_for_its_number(tmp_path: Path) -> None:
     assert sorted(names(tmp_path / "to")) == sorted([long, "ü" * 123 + " (2).jpg"])
 
 
-def test_no_half_copy_stays(tmp_path: Path) -> None:
+def test_an_interrupted_copy_is_deleted(tmp_path: Path) -> None:
     if not Path("/proc/self/mem").exists():
         pytest.skip("needs a file that cannot be read to its end")
     done = copy_into(["/proc/self/mem"], tmp_path / "to")
@@ -100,7 +100,7 @@ def test_links_are_absolute_and_made_once(tmp_path: Path) -> None:
     assert (again.created, again.existing) == ([], 2)
 
 
-def test_no_link_leads_to_nothing(tmp_path: Path) -> None:
+def test_no_broken_link_is_created(tmp_path: Path) -> None:
     gone = str(tmp_path / "gone.txt")
     done = copy_into([gone], tmp_path / "to", link=True)
     assert [path for path, _ in done.failed] == [gone]

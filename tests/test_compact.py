@@ -1,4 +1,4 @@
-"""Compacting, and repairing after a search: smaller or sound again, with the same answers."""
+"""Compacting, and repair after a search: the index gets smaller or sound, with the same answers."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_many_segments_become_one_with_the_same_answers(many: IndexFolder) -> No
     assert answers(many) == expected
 
 
-def test_what_was_removed_leaves_the_disk(many: IndexFolder) -> None:
+def test_compacting_frees_the_space_of_removed_files(many: IndexFolder) -> None:
     with open_for_writing(many) as writer:
         for number in range(3):
             forget(writer, Path(f"/root/{number}"))
@@ -105,7 +105,7 @@ def test_what_was_removed_leaves_the_disk(many: IndexFolder) -> None:
     done = compact(many)
     assert (done.before, done.after) == (before, many.size())
     assert list(named(many).values()) == [127]
-    # Tables that hold nothing any more take up pages, too.
+    # Empty tables take up pages, too.
     assert done.after < done.before * 0.6
 
 
@@ -124,7 +124,7 @@ def test_an_index_that_was_never_filled_can_be_compacted(folder: IndexFolder) ->
     assert files(folder) == set()
 
 
-def test_where_there_is_no_index_none_is_made(folder: IndexFolder) -> None:
+def test_a_missing_index_is_not_created(folder: IndexFolder) -> None:
     with pytest.raises(NoIndexError):
         compact(folder)
     assert not folder.path.exists()
@@ -137,7 +137,7 @@ def test_an_index_that_is_being_written_to_is_refused(many: IndexFolder) -> None
     assert files(many) == before
 
 
-def test_the_command_says_what_it_came_to(nmm: Nmm, tmp_path: Path, many: IndexFolder) -> None:
+def test_the_command_prints_the_result(nmm: Nmm, tmp_path: Path, many: IndexFolder) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(many.path, copy)
     done = nmm("compact", "--json", "--index", many.path)
@@ -152,7 +152,7 @@ def test_the_command_says_what_it_came_to(nmm: Nmm, tmp_path: Path, many: IndexF
 
 
 def flip(path: Path) -> None:
-    """Change bytes in the middle, under the old size and time."""
+    """Change bytes in the middle, and keep size and time."""
     before = path.stat()
     content = bytearray(path.read_bytes())
     middle = len(content) // 2
@@ -192,7 +192,7 @@ def test_a_sound_index_is_left_as_it_is(many: IndexFolder) -> None:
     assert named(many) == before
 
 
-def test_while_another_writes_nothing_is_repaired(many: IndexFolder) -> None:
+def test_nothing_is_repaired_beside_a_writer(many: IndexFolder) -> None:
     (many.vectors / next(iter(named(many)))).unlink()
     before = named(many)
     with open_for_writing(many):
@@ -200,7 +200,7 @@ def test_while_another_writes_nothing_is_repaired(many: IndexFolder) -> None:
     assert named(many) == before
 
 
-def test_where_nothing_can_be_written_nothing_is_repaired(
+def test_nothing_is_repaired_in_a_read_only_folder(
     public_path: Path, many: IndexFolder, as_plain_user: Callable[[], AbstractContextManager[None]]
 ) -> None:
     copy = IndexFolder(Path(shutil.copytree(many.path, public_path / "index")))
@@ -248,14 +248,14 @@ def test_a_search_answers_first_and_repairs_then(
     assert (after.stdout, after.stderr) == (expected, "")
 
 
-def test_a_quiet_search_repairs_without_a_word(nmm: Nmm, written: IndexFolder) -> None:
+def test_a_quiet_search_repairs_silently(nmm: Nmm, written: IndexFolder) -> None:
     for name in files(written):
         (written.vectors / name).unlink()
     assert nmm("search", "a cat", "--quiet").stderr == ""
     assert nmm("search", "a cat").stderr == ""
 
 
-def test_a_search_beside_a_writer_answers_and_lets_it_be(nmm: Nmm, written: IndexFolder) -> None:
+def test_a_search_beside_a_writer_answers_without_repair(nmm: Nmm, written: IndexFolder) -> None:
     expected = nmm("search", "a cat").stdout
     for name in files(written):
         (written.vectors / name).unlink()

@@ -1,4 +1,4 @@
-"""What an earlier version made opens and answers the same; no command and no option is lost.
+"""Files of an earlier version open and answer the same; no command and no option is lost.
 
 `tests/compat/make.py` says how the fixtures are made.
 """
@@ -26,7 +26,7 @@ EXPECTED = json.loads((HERE / "expected.json").read_text("utf-8"))
 
 
 class Home:
-    """A folder as it was when the fixtures were made, at another place."""
+    """A folder as it was when the fixtures were made, in another place."""
 
     def __init__(self, path: Path, start: Start) -> None:
         self.path = path.resolve()
@@ -69,7 +69,7 @@ def home(mini: OnnxEncoder, tmp_path: Path, start_command: Start) -> Home:
 def moved(
     mini: OnnxEncoder, tmp_path_factory: pytest.TempPathFactory, start_command: Start
 ) -> Home:
-    """The index, with its roots at the new place; tests do not change it but for an update."""
+    """The index, with its roots at the new place. Tests do not change it, except for an update."""
     home = Home(tmp_path_factory.mktemp("home") / "compat", start_command)
     home.move_roots()
     return home
@@ -111,7 +111,7 @@ def test_an_index_is_opened_and_updated_without_embedding(
     embedded: list[str] = []
 
     class Counting:
-        """The real encoder; calls that embed are counted."""
+        """The real encoder, with its embedding calls counted."""
 
         def __getattr__(self, name: str) -> Any:
             if name.startswith(("embed", "submit")):
@@ -126,7 +126,7 @@ def test_an_index_is_opened_and_updated_without_embedding(
     summary = build([], home.index)
     assert (summary.unchanged, summary.added, summary.updated, embedded) == (8, 0, 0, [])
     assert home.vectors() == before
-    # It counts: a new file is embedded.
+    # The counter works: a new file is embedded.
     (home.path / "files" / "new.txt").write_text("A new note.\n")
     assert (build([], home.index).added, bool(embedded)) == (1, True)
 

@@ -1,4 +1,4 @@
-"""Compiling: whole or not at all, once, equal to torch, and apart from this process."""
+"""Compiling models: atomic, once, equal to torch, and in a separate process."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TINY = replace(
 
 
 class TinyAdapter(TowerAdapter):
-    """A family that stands in a module of the test's own."""
+    """A family in a module of the test's own."""
 
     name = "tiny"
 
@@ -104,7 +104,7 @@ def build_towers(model, files):
     return Towers(Vision(weights["vision"]).eval(), text(weights["text"]).eval(), tokenizer)
 '''
 
-# Python runs a module of this name when it starts: the process that compiles finds the rows
+# Python runs a module with this name when it starts, so the process that compiles finds the rows
 # and their family.
 SITE_CUSTOMIZE = f"""
 from types import MappingProxyType as mappingproxy
@@ -132,7 +132,7 @@ registry.MODELS = {{row.name: row for row in {[TINY, BROKEN, UNFAITHFUL, NOT_NUM
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The weights of TINY; it is known to every Python process that is started."""
+    """The weights of TINY, which every started Python process knows."""
     folder = tmp_path_factory.mktemp("tiny")
     folder.joinpath("tiny_towers.py").write_text(TOWERS)
     folder.joinpath("sitecustomize.py").write_text(SITE_CUSTOMIZE)
@@ -170,7 +170,7 @@ def compiled(cache: Path, compiled_once: Path) -> Path:
 
 
 def in_cache(cache: Path) -> list[str]:
-    """What is in a cache beside the locks."""
+    """Return the files in a cache, without locks."""
     return sorted(p.name for p in (cache / "models").iterdir() if p.suffix != ".lock")
 
 
@@ -204,7 +204,7 @@ def test_two_first_runs_compile_once_and_without_importing_torch(cache: Path) ->
 def test_a_compiled_model_is_that_of_torch(compiled: Path, tiny: Path) -> None:
     towers = importlib.import_module("tiny_towers").build_towers(TINY, [tiny])
     encoder = OnnxEncoder(TINY, compiled)
-    # Of other batch sizes and lengths than those that it was exported with.
+    # With other batch sizes and lengths than those used for the export.
     pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
     ids = [[1, 2, 3], [0, 1, 1]]
     with torch.inference_mode():
@@ -223,7 +223,7 @@ def test_a_compiled_model_is_that_of_torch(compiled: Path, tiny: Path) -> None:
         pytest.param(NOT_NUMBERS, r"text\.onnx: .* is only nan, ", id="not numbers"),
     ],
 )
-def test_what_cannot_be_compiled_leaves_nothing(cache: Path, model: Any, why: str) -> None:
+def test_a_failed_compilation_leaves_no_files(cache: Path, model: Any, why: str) -> None:
     with pytest.raises(ModelError, match=f"The model {model.name} could not be compiled") as raised:
         ensure_compiled(model)
     assert raised.match(why)
@@ -261,13 +261,13 @@ def shorten(file: Path) -> None:
 
 
 def blank(file: Path) -> None:
-    """As after a power cut: the size is there, the content is not."""
+    """As after a power failure: the size is right, the content is blank."""
     file.write_bytes(bytes(file.stat().st_size))
 
 
 @pytest.mark.parametrize("name", ["vision.onnx", "text.onnx", "tokenizer.json", MANIFEST])
 @pytest.mark.parametrize("damage", [remove, shorten])
-def test_a_damaged_model_is_not_taken_for_compiled(
+def test_a_damaged_model_does_not_count_as_compiled(
     compiled: Path, name: str, damage: Callable[[Path], None]
 ) -> None:
     assert is_compiled(TINY)
@@ -275,7 +275,7 @@ def test_a_damaged_model_is_not_taken_for_compiled(
     assert not is_compiled(TINY)
 
 
-def test_a_form_of_an_older_kind_is_made_again_with_the_same_vectors(compiled: Path) -> None:
+def test_an_older_compiled_form_is_recompiled_with_the_same_vectors(compiled: Path) -> None:
     manifest = json.loads(compiled.joinpath(MANIFEST).read_text("utf-8"))
     older = {name: value for name, value in manifest.items() if name != "form"}
     compiled.joinpath(MANIFEST).write_text(json.dumps(older), "utf-8")
@@ -287,7 +287,7 @@ def test_a_form_of_an_older_kind_is_made_again_with_the_same_vectors(compiled: P
 @pytest.mark.parametrize(
     "content", ["", "{}", f'{{"form": {FORMAT_VERSION}, "sizes": {{"more.onnx": 1}}}}']
 )
-def test_a_model_without_a_right_manifest_is_not_taken_for_compiled(
+def test_a_model_without_a_valid_manifest_does_not_count_as_compiled(
     compiled: Path, content: str
 ) -> None:
     compiled.joinpath(MANIFEST).write_text(content)
@@ -319,7 +319,7 @@ def test_a_model_that_cannot_be_opened_is_an_error_that_says_what_to_delete(
     assert raised.value.hint.startswith(f"Delete the folder {compiled}.")
 
 
-# Every index keeps this hash: computed otherwise, it would take every index for outdated.
+# Every index stores this hash: if it were computed differently, every index would seem outdated.
 def test_the_hash_is_of_the_recipe_and_the_weights(compiled: Path, tiny: Path) -> None:
     expected = hashlib.sha256(b"recipe 1\n" + tiny.read_bytes()).hexdigest()
     assert load_encoder(TINY).weights == expected

@@ -1,4 +1,4 @@
-"""What the shell completes, asked as shells ask; and that it costs and shows nothing else."""
+"""Shell completion, requested as shells do: its results, its cost, and its silence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEAVY = {"torch", "transformers", "faiss", "onnxruntime", "PIL", "numpy", "sqlit
 
 
 def asked_by_bash(*words: str) -> dict[str, str]:
-    """The environment in which bash has a line completed, the last word unfinished."""
+    """Return the environment in which bash requests completions of the last, unfinished word."""
     return {
         "_NMM_COMPLETE": "complete_bash",
         "COMP_WORDS": "\n".join(["nmm", *words]),
@@ -27,7 +27,7 @@ def asked_by_bash(*words: str) -> dict[str, str]:
 
 
 def completed(nmm: Nmm, *words: str, **environ: str) -> list[str]:
-    """What bash is told."""
+    """A function that returns the completions that bash gets."""
     done = nmm(**asked_by_bash(*words), **environ)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.split("\n")[:-1] if done.stdout != "\n" else []
@@ -35,7 +35,7 @@ def completed(nmm: Nmm, *words: str, **environ: str) -> list[str]:
 
 @pytest.fixture
 def with_roots(nmm: Nmm, here: Nmm, tmp_path: Path) -> tuple[Nmm, Path]:
-    """A command whose index has roots and folders: with texts in it, one model does."""
+    """A command whose index has roots and folders; they contain texts, so one model is enough."""
     library = tmp_path / "library"
     for name in ("photos/2024/a.txt", "photos/b.txt", "plans/c.txt", "my notes/d.txt", "e.txt"):
         (library / name).parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def test_saved_queries_are_completed_in_the_place_of_the_query(
     configured("[saved.cats]\nquery='c'\n[saved.catnip]\nquery='c'\n[saved.dogs]\nquery='d'\n")
     assert completed(here, "search", "@") == ["@catnip", "@cats", "@dogs"]
     assert completed(here, "search", "@ca") == ["@catnip", "@cats"]
-    # So bash breaks it.
+    # This is where bash breaks it.
     assert completed(here, "search", "@", "ca") == ["catnip", "cats"]
     assert completed(here, "search", "boats", "@ca") == []
     assert completed(here, "search", "ca") == []
@@ -86,7 +86,7 @@ def test_keys_are_completed(here: Nmm, configured: Configured) -> None:
 
 def test_roots_and_folders_are_completed(with_roots: tuple[Nmm, Path]) -> None:
     here, tmp_path = with_roots
-    # What has a space in it bash puts in as it is given.
+    # Bash inserts completions with spaces as they are given.
     old = f"{tmp_path}/old\\ disk"
     assert completed(here, "roots", "remove", "") == [f"{tmp_path}/library", old]
     assert completed(here, "roots", "move", f"{tmp_path}/l") == [f"{tmp_path}/library"]
@@ -209,7 +209,7 @@ def test_bash_itself_completes_a_saved_query(configured: Configured, tmp_path: P
 
 
 def _until(terminal: int, wanted: str) -> str:
-    """What a terminal shows up to a text, which comes soon or never."""
+    """Return what a terminal shows up to a text; fail if that does not appear."""
     seen = b""
     while wanted.encode() not in seen:
         ready, _, _ = select.select([terminal], [], [], 30)

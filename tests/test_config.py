@@ -1,4 +1,4 @@
-"""What options are for good: the file, the environment, what goes before what, nmm config."""
+"""Configured defaults: the file, the environment, their precedence, and nmm config."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def in_force(nmm: Nmm, key: str, **environ: str) -> str:
     return done.stdout.rstrip("\n")
 
 
-# What goes before what.
+# Precedence.
 
 
-def test_the_command_line_goes_before_the_environment_and_that_before_the_file(
+def test_the_command_line_overrides_the_environment_which_overrides_the_file(
     indexed: tuple[Nmm, Path], tmp_path: Path
 ) -> None:
     nmm, _ = indexed
@@ -47,9 +47,7 @@ def test_the_command_line_goes_before_the_environment_and_that_before_the_file(
     assert count("-k", "4", NMM_SEARCH_K="3") == 4
 
 
-def test_the_narrower_key_goes_before_the_wider_in_the_file_and_in_the_environment(
-    here: Nmm, configured: Configured
-) -> None:
+def test_a_specific_key_overrides_a_general_one(here: Nmm, configured: Configured) -> None:
     configured("[defaults]\njson = true\n[roots]\njson = false\n[roots.move]\njson = true\n")
     assert in_force(here, "roots.move.json") == "true"
     assert in_force(here, "roots.list.json") == "false"
@@ -58,7 +56,7 @@ def test_the_narrower_key_goes_before_the_wider_in_the_file_and_in_the_environme
     assert in_force(here, "roots.list.json", NMM_JSON="1") == "1"
 
 
-def test_what_holds_for_all_commands_reaches_the_commands_of_groups(
+def test_general_defaults_apply_to_commands_of_groups(
     indexed: tuple[Nmm, Path], tmp_path: Path
 ) -> None:
     nmm, samples = indexed
@@ -67,12 +65,12 @@ def test_what_holds_for_all_commands_reaches_the_commands_of_groups(
     assert [root["path"] for root in json.loads(done.stdout)] == [str(samples)]
 
 
-def test_a_default_stands_in_the_help(here: Nmm, configured: Configured) -> None:
+def test_a_configured_default_is_in_the_help(here: Nmm, configured: Configured) -> None:
     configured("[search]\nk = 23\n")
     assert "[default: 23;" in here("search", "--help").stdout
 
 
-def test_the_index_of_the_file_is_beside_the_file_and_NMM_INDEX_goes_before_it(  # noqa: N802
+def test_a_relative_index_in_the_file_is_beside_it_and_NMM_INDEX_overrides_it(  # noqa: N802
     nmm: Nmm, configured: Configured, tmp_path: Path
 ) -> None:
     file = configured('[defaults]\nindex = "of the file"\n')
@@ -107,7 +105,7 @@ def test_no_two_settings_share_a_variable_and_none_is_taken() -> None:
 def test_options_for_all_commands_and_those_never_set_are_options_that_there_are() -> None:
     root = typer.main.get_command(app)
     found = {o for _, c in commands(root) for p in c.params for o in p.opts}  # type: ignore[arg-type]
-    # Commands that are being made elsewhere may bring these.
+    # Commands under development may add these.
     to_come = {"copy-to", "link-to", "list", "remove"}
     assert {f"--{name}" for name in (SHARED | NOT_SETTABLE) - to_come} <= found
     settable = all_settings(root)  # type: ignore[arg-type]
@@ -115,7 +113,7 @@ def test_options_for_all_commands_and_those_never_set_are_options_that_there_are
     assert all(list(settings_of(words, c)) for words, c in commands(root) if c.params)  # type: ignore[arg-type]
 
 
-# What is wrong is named.
+# Errors are reported with their place.
 
 
 @pytest.mark.parametrize(
@@ -127,16 +125,21 @@ def test_options_for_all_commands_and_those_never_set_are_options_that_there_are
         ("[defaults]\nk = 3\n", 2, "there is no option defaults.k", "Did you mean search.k?"),
         ("[index]\nrebuild = true\n", 2, "there is no option index.rebuild", "config list"),
         ("[search]\nk = 0\n", 2, "search.k: ", "nmm config edit"),
-        ("[search]\nk = true\n", 2, "search.k is one value", "nmm config edit"),
+        (
+            "[search]\nk = true\n",
+            2,
+            "search.k has to be a single text or number",
+            "nmm config edit",
+        ),
         ("[search]\n\n'k' = 'many'\n", 3, "search.k: ", "nmm config edit"),
-        ("[defaults]\nquiet = 'yes'\n", 2, "defaults.quiet is either true or false", ""),
-        ("[search]\nin = 'photos'\n", 2, 'search.in is a list, as in in = ["…"]', ""),
+        ("[defaults]\nquiet = 'yes'\n", 2, "defaults.quiet has to be true or false", ""),
+        ("[search]\nin = 'photos'\n", 2, 'search.in has to be a list, such as in = ["…"]', ""),
         ("[search]\ntype = 'pictures'\n", 2, "search.type: ", ""),
         ("search.type = 'pictures'\n", 1, "search.type: ", ""),
         ("[search]\nk = \n", 2, "is not TOML", "nmm config edit"),
     ],
 )
-def test_what_is_wrong_in_the_file_is_named_with_its_line(
+def test_errors_in_the_file_are_reported_with_their_line(
     here: Nmm, configured: Configured, text: str, line: int, what: str, hint: str
 ) -> None:
     file = configured(text)
@@ -150,7 +153,9 @@ def test_what_is_wrong_in_the_file_is_named_with_its_line(
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"[search]\nk = \x00"])
-def test_a_file_that_is_no_text_is_named(here: Nmm, configured: Configured, content: bytes) -> None:
+def test_a_binary_configuration_file_is_reported(
+    here: Nmm, configured: Configured, content: bytes
+) -> None:
     file = configured("")
     file.write_bytes(content)
     done = here("status")
@@ -159,7 +164,9 @@ def test_a_file_that_is_no_text_is_named(here: Nmm, configured: Configured, cont
     assert "unexpected error" not in done.stderr
 
 
-def test_what_puts_a_wrong_file_right_works_with_it(nmm: Nmm, configured: Configured) -> None:
+def test_commands_that_repair_the_file_accept_an_invalid_one(
+    nmm: Nmm, configured: Configured
+) -> None:
     file = configured("[search]\nkk = 4\n")
     assert nmm("--help").returncode == 0
     assert nmm("config", "--help").returncode == 0
@@ -169,13 +176,13 @@ def test_what_puts_a_wrong_file_right_works_with_it(nmm: Nmm, configured: Config
     assert nmm("config").returncode == 0
 
 
-def test_a_variable_with_a_value_that_cannot_be_is_named(here: Nmm) -> None:
+def test_an_invalid_environment_variable_is_reported(here: Nmm) -> None:
     done = here("search", "boats", NMM_SEARCH_K="many")
     assert done.returncode == 2
     assert "NMM_SEARCH_K" in done.stderr
 
 
-def test_a_form_on_the_command_line_stands_in_the_place_of_one_that_is_set(
+def test_a_format_on_the_command_line_replaces_a_configured_one(
     indexed: tuple[Nmm, Path], tmp_path: Path
 ) -> None:
     nmm, _ = indexed
@@ -209,7 +216,7 @@ def test_set_keeps_comments_order_and_mode_and_get_prints_what_is_set(
     assert [p.name for p in file.parent.iterdir()] == ["config.toml"]
 
 
-def test_a_file_that_is_made_is_for_its_owner_only(nmm: Nmm, tmp_path: Path) -> None:
+def test_a_new_configuration_file_is_private(nmm: Nmm, tmp_path: Path) -> None:
     assert nmm("config", "set", "search.k", "5").returncode == 0
     file = tmp_path / "home" / ".config" / "nmm" / "config.toml"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -244,11 +251,13 @@ def test_whatever_way_the_file_is_written_one_value_changes(
 
 
 @pytest.mark.parametrize("text", ["search = 3\n", "[[search]]\nk = 3\n"])
-def test_what_is_no_table_is_left_alone(here: Nmm, configured: Configured, text: str) -> None:
+def test_a_key_that_is_not_a_table_is_left_alone(
+    here: Nmm, configured: Configured, text: str
+) -> None:
     file = configured(text)
     done = here("config", "set", "search.k", "7")
     assert done.returncode == 2
-    assert "line 1: search is a table of options" in done.stderr
+    assert "line 1: search has to be a table of options" in done.stderr
     assert here("config", "unset", "search.k").returncode == 1
     assert file.read_text() == text
 
@@ -258,14 +267,12 @@ def test_a_value_may_begin_with_a_dash(here: Nmm) -> None:
     assert in_force(here, "search.min-score") == "-0.5"
 
 
-def test_a_path_is_kept_absolute(here: Nmm, tmp_path: Path) -> None:
+def test_a_path_is_stored_as_absolute(here: Nmm, tmp_path: Path) -> None:
     assert here("config", "set", "index", "here/ix").returncode == 0
     assert in_force(here, "index", NMM_INDEX="") == str(tmp_path / "here" / "ix")
 
 
-def test_through_a_link_the_file_that_it_leads_to_is_written(
-    here: Nmm, configured: Configured, tmp_path: Path
-) -> None:
+def test_a_link_to_the_file_is_followed(here: Nmm, configured: Configured, tmp_path: Path) -> None:
     file = configured("")
     file.unlink()
     (tmp_path / "dotfiles.toml").write_text("# In git.\n")
@@ -288,7 +295,7 @@ def test_through_a_link_the_file_that_it_leads_to_is_written(
         (["index.rebuild", "true"], "no option index.rebuild"),
     ],
 )
-def test_what_cannot_be_set_is_refused_and_the_file_stays_as_it_is(
+def test_invalid_settings_are_refused_and_leave_the_file_unchanged(
     here: Nmm, configured: Configured, arguments: list[str], said: str
 ) -> None:
     file = configured("# Mine.\n")
@@ -298,7 +305,7 @@ def test_what_cannot_be_set_is_refused_and_the_file_stays_as_it_is(
     assert file.read_text() == "# Mine.\n"
 
 
-def test_list_names_what_is_set_and_by_what(here: Nmm, configured: Configured) -> None:
+def test_list_shows_settings_and_their_sources(here: Nmm, configured: Configured) -> None:
     file = configured("[search]\nk = 3\n[defaults]\nquiet = true\n[saved.cats]\nquery = 'cats'\n")
     environ = {"NMM_SEARCH_K": "4", "NMM_SEACH_K": "5", "NMM_INDEX": ""}
     done = here("config", "--json", **environ)
@@ -319,23 +326,21 @@ def test_every_key_and_variable_can_be_listed(here: Nmm) -> None:
     assert listed == {key: setting.variable for key, setting in known.items()}
 
 
-def test_get_prints_what_is_built_in_and_says_by_its_status_that_nothing_is(here: Nmm) -> None:
+def test_get_prints_built_in_defaults_and_fails_if_there_is_none(here: Nmm) -> None:
     assert in_force(here, "search.k") == "10"
     assert in_force(here, "search.mode") == "hybrid"
     done = here("config", "get", "search.camera")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
 
 
-def test_unset_takes_out_one_value(here: Nmm, configured: Configured) -> None:
+def test_unset_removes_one_value(here: Nmm, configured: Configured) -> None:
     file = configured("# Mine.\n[search]\nk = 3 # enough\nraw = true\n")
     assert here("config", "unset", "search.k").returncode == 0
     assert file.read_text() == "# Mine.\n[search]\nraw = true\n"
     assert here("config", "unset", "search.k").returncode == 1
 
 
-def test_edit_opens_a_file_that_explains_itself_and_checks_what_comes_of_it(
-    nmm: Nmm, tmp_path: Path
-) -> None:
+def test_edit_opens_a_commented_file_and_validates_the_result(nmm: Nmm, tmp_path: Path) -> None:
     editor = tmp_path / "my editor"
     editor.write_text(f"#!{sys.executable}\nimport sys\nopen(sys.argv[2], 'a').write('k = 3')\n")
     editor.chmod(0o755)
@@ -347,14 +352,14 @@ def test_edit_opens_a_file_that_explains_itself_and_checks_what_comes_of_it(
     assert text.endswith("k = 3")
 
 
-def test_an_editor_that_is_not_there_is_named(here: Nmm) -> None:
+def test_a_missing_editor_is_reported(here: Nmm) -> None:
     done = here("config", "edit", EDITOR="no-such-editor", VISUAL="")
     assert done.returncode == 2
     assert "no-such-editor" in done.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="folders have no modes there")
-def test_a_file_that_cannot_be_written_is_named(here: Nmm, tmp_path: Path) -> None:
+def test_a_read_only_file_is_reported(here: Nmm, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = here("config", "set", "search.k", "3", NMM_CONFIG=str(tmp_path / "file" / "c.toml"))
     assert done.returncode in {2, 74}
@@ -381,7 +386,7 @@ def test_a_file_that_cannot_be_written_is_named(here: Nmm, tmp_path: Path) -> No
         (["status", "--limit", "3"], "No such option: --limit"),
     ],
 )
-def test_what_is_mistyped_or_called_otherwise_elsewhere_is_told_the_right_one(
+def test_misspelt_and_foreign_names_get_a_suggestion(
     here: Nmm, arguments: list[str], said: str
 ) -> None:
     done = here(*arguments)
@@ -390,13 +395,13 @@ def test_what_is_mistyped_or_called_otherwise_elsewhere_is_told_the_right_one(
     assert done.stdout == ""
 
 
-def test_a_mistyped_model_is_told_the_right_one(here: Nmm) -> None:
+def test_a_misspelt_model_gets_a_suggestion(here: Nmm) -> None:
     done = here("models", "path", "nomic1.5")
     assert done.returncode == 4
     assert "Did you mean nomic-v1.5?" in done.stderr
 
 
-def test_other_words_lead_to_what_there_is() -> None:
+def test_synonyms_of_commands_get_a_suggestion() -> None:
     root = typer.main.get_command(app)
     there = {words[-1] for words, _ in commands(root)} | {"config"}  # type: ignore[arg-type]
     for word, meant in COMMAND_SYNONYMS.items():

@@ -1,4 +1,4 @@
-"""What an older nmm did not read of pictures is read at the next run, and nothing else is done."""
+"""Image details that an older nmm did not read are read at the next run, without other work."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ NOTHING = (None, None, None, None, 0)
 
 @pytest.fixture(autouse=True)
 def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model is loaded once for all tests, which takes longer than most of them."""
+    """Load the model once for all tests; loading takes longer than most tests."""
     monkeypatch.setattr(build_module, "load_encoder", lambda *_, **__: mini)
     monkeypatch.setattr(build_module, "prepare", lambda *_, **__: None)
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder with three photos that say where they were taken, a bare one and a note."""
+    """A folder with three photos with GPS positions, one without, and a note."""
     root = tmp_path.resolve() / "root"
     root.mkdir()
     for number in range(3):
@@ -71,7 +71,7 @@ def query(folder: IndexFolder, sql: str) -> list[tuple[Any, ...]]:
 
 
 def details(folder: IndexFolder) -> dict[str, tuple[Any, ...]]:
-    """What is known of each picture, by the path of a file."""
+    """Return the details of each image, by the path of a file."""
     rows = query(
         folder,
         "SELECT path, latitude, longitude, camera, caption, details FROM files "
@@ -81,7 +81,7 @@ def details(folder: IndexFolder) -> dict[str, tuple[Any, ...]]:
 
 
 def make_old(folder: IndexFolder) -> None:
-    """Put the catalog into the schema that knew nothing of details, as the nmm of then did."""
+    """Convert the catalog to the schema without details, as an older nmm would have made it."""
     old = folder.catalog.with_name("old")
     with closing(sqlite3.connect(old, isolation_level=None)) as connection:
         migrations.apply(Database(connection), stop_before=["m003_pictures"])
@@ -107,7 +107,7 @@ def told(summary: Summary) -> tuple[int, int, int, int, bool]:
     )
 
 
-def test_a_run_reads_what_pictures_say(root: Path, folder: IndexFolder) -> None:
+def test_a_run_reads_image_details(root: Path, folder: IndexFolder) -> None:
     build([root], folder)
     bare = (None, None, None, None, DETAILS)
     assert details(folder) == {
@@ -118,9 +118,7 @@ def test_a_run_reads_what_pictures_say(root: Path, folder: IndexFolder) -> None:
     }
 
 
-def test_what_an_older_nmm_did_not_read_is_read_and_nothing_embedded(
-    root: Path, folder: IndexFolder
-) -> None:
+def test_missing_details_are_read_without_embedding(root: Path, folder: IndexFolder) -> None:
     build([root], folder)
     new = details(folder)
     make_old(folder)
@@ -137,7 +135,7 @@ def test_what_an_older_nmm_did_not_read_is_read_and_nothing_embedded(
     ]
 
 
-def test_only_what_the_run_met_is_read(root: Path, folder: IndexFolder, tmp_path: Path) -> None:
+def test_only_files_of_the_run_are_read(root: Path, folder: IndexFolder, tmp_path: Path) -> None:
     other = tmp_path.resolve() / "other"
     other.mkdir()
     photo(other / "9.jpg", 250)
@@ -168,7 +166,7 @@ def test_a_stop_keeps_what_was_read_and_the_next_run_goes_on(
     assert {said[-1] for said in details(folder).values()} == {DETAILS}
 
 
-def test_a_header_that_went_bad_is_not_read_for_ever(root: Path, folder: IndexFolder) -> None:
+def test_a_damaged_header_is_read_once(root: Path, folder: IndexFolder) -> None:
     build([root], folder)
     make_old(folder)
     file = root / "1.jpg"
@@ -181,7 +179,7 @@ def test_a_header_that_went_bad_is_not_read_for_ever(root: Path, folder: IndexFo
 
 @contextmanager
 def gone_after_the_walk(file: Path) -> Iterator[Path]:
-    """A run inside meets the file, and then it is at another place, which this gives."""
+    """Move the file, which this yields, after the walk of a run inside has found it."""
     away = file.parent.parent / "away"
     unread = details_module.unread
 
@@ -207,7 +205,7 @@ def test_a_file_that_cannot_be_read_now_is_read_later(root: Path, folder: IndexF
     assert details(folder)["1.jpg"] == WHOLE
 
 
-def test_of_two_files_of_one_content_one_is_enough(root: Path, folder: IndexFolder) -> None:
+def test_one_of_two_copies_is_read(root: Path, folder: IndexFolder) -> None:
     shutil.copy2(root / "1.jpg", root / "copy.jpg")
     build([root], folder)
     make_old(folder)
@@ -216,7 +214,7 @@ def test_of_two_files_of_one_content_one_is_enough(root: Path, folder: IndexFold
     assert details(folder)["copy.jpg"] == WHOLE
 
 
-def test_a_changed_file_says_nothing_of_what_was_indexed(root: Path) -> None:
+def test_a_changed_file_gives_no_details_of_its_old_content(root: Path) -> None:
     file = root / "bare.png"
     before = file.stat()
     with pytest.raises(UnreadableError):

@@ -1,4 +1,4 @@
-"""What the doctor finds in an index that was really damaged, and what is left after a repair."""
+"""The doctor: what it finds in damaged indexes, and their state after a repair."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import CatalogError, IndexLockedError, NoIndexError
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
-from nmm.index.maintenance.doctor import CHECKS, Finding, doctor
+from nmm.index.maintenance.doctor import doctor
+from nmm.index.maintenance.index_checks import CHECKS, Finding
 from nmm.index.search import engine as search_module
 from nmm.index.store.catalog.connection import VECTOR_DTYPE
 from nmm.index.store.catalog.reader import Catalog
@@ -39,7 +40,7 @@ DIMENSION = 384
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, mini: OnnxEncoder) -> tuple[Path, IndexFolder]:
-    """Sixty notes and twelve pictures, and their index with search files: only to be read."""
+    """Sixty notes and twelve images, and their index with search files. Read-only."""
     home = tmp_path_factory.mktemp("whole").resolve()
     root = home / "root"
     root.mkdir()
@@ -51,7 +52,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, mini: OnnxEncoder) -> tuple[
         Image.new("RGB", (64, 64), (20 * n, 255 - 20 * n, 128)).save(root / f"{n:02}.png")
     folder = IndexFolder(home / "index")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segments, "TAIL", 1)
+        patch.setattr(segments, "MIN_SEGMENT_SIZE", 1)
         patch.setattr(build_module, "load_encoder", lambda *_, **__: mini)
         patch.setattr(build_module, "prepare", lambda *_, **__: None)
         build([root], folder, model="mini")
@@ -74,7 +75,7 @@ def index(
 
 
 def answers(folder: IndexFolder) -> list[tuple[str, float]]:
-    """All results of two queries; scores to the digits that hold when a vector is made again."""
+    """Return the results of two queries, with scores rounded against re-embedding errors."""
     with search_module.open_search(folder) as search:
         return [
             (result.path, round(result.score, 3))
@@ -84,7 +85,7 @@ def answers(folder: IndexFolder) -> list[tuple[str, float]]:
 
 
 def wrong(folder: IndexFolder) -> dict[str, str]:
-    """What the doctor finds wrong, by check."""
+    """Return the problems that the doctor finds, by check."""
     report = doctor(folder)
     found = {finding.check: finding.found for finding in report.findings if not finding.ok}
     assert report.sound == (not found)
@@ -92,7 +93,7 @@ def wrong(folder: IndexFolder) -> dict[str, str]:
 
 
 def repaired(folder: IndexFolder) -> dict[str, Finding]:
-    """Repair; what was put right, by check. Nothing is wrong then."""
+    """Repair; return the repaired problems, by check, and check that none is left."""
     report = doctor(folder, repair=True)
     assert report.sound, report.findings
     assert wrong(folder) == {}
@@ -100,7 +101,7 @@ def repaired(folder: IndexFolder) -> dict[str, Finding]:
 
 
 def change(folder: IndexFolder, *statements: str) -> None:
-    """Change the catalog as nobody should."""
+    """Change the catalog in a way that nmm never does."""
     with closing(sqlite3.connect(folder.catalog, isolation_level=None)) as connection:
         connection.execute("PRAGMA foreign_keys = OFF")
         for name in ("contents_begin", "contents_end", "files_end", "files_change"):
@@ -124,7 +125,7 @@ def segment(folder: IndexFolder, kind: Kind) -> Segment:
     return found
 
 
-def test_a_sound_index_is_found_sound_and_left_as_it_is(index: IndexFolder) -> None:
+def test_a_sound_index_has_no_problems_and_is_not_changed(index: IndexFolder) -> None:
     before = {path: path.read_bytes() for path in index.vectors.iterdir()}
     catalog = index.catalog.read_bytes()
     for repair in (False, True):
@@ -133,14 +134,14 @@ def test_a_sound_index_is_found_sound_and_left_as_it_is(index: IndexFolder) -> N
         assert [(finding.check, finding.found) for finding in report.findings] == [
             ("catalog", "schema 4"),
             ("integrity", "SQLite finds nothing wrong"),
-            ("references", "all rows have what they refer to"),
+            ("references", "no dangling references"),
             ("rows", "no rows contradict each other"),
             ("settings", f"mini, {DIMENSION} dimensions"),
             ("vectors", f"{TEXTS + IMAGES} vectors, finite and of unit length"),
-            ("words", "all words are found where they stand"),
-            ("search files", "2 files, as the catalog"),
+            ("words", "the full-text tables match the catalog"),
+            ("search files", "2 files, consistent with the catalog"),
             ("leftovers", "none"),
-            ("disk", f"{TEXTS + IMAGES} files as they were"),
+            ("disk", f"{TEXTS + IMAGES} files unchanged"),
         ]
         assert not any(finding.hint or finding.repaired for finding in report.findings)
     assert {path: path.read_bytes() for path in index.vectors.iterdir()} == before
@@ -157,9 +158,7 @@ HALVES = {
 
 
 @pytest.mark.parametrize("fault", HALVES)
-def test_vectors_that_cannot_be_right_are_dropped_and_made_again(
-    index: IndexFolder, fault: str
-) -> None:
+def test_invalid_vectors_are_dropped_and_embedded_again(index: IndexFolder, fault: str) -> None:
     expected = answers(index)
     blob = HALVES[fault].astype(VECTOR_DTYPE).tobytes().hex()
     change(index, f"UPDATE vectors SET vector = x'{blob}' WHERE chunk_id IN (3, 40)")
@@ -175,8 +174,8 @@ def test_vectors_that_cannot_be_right_are_dropped_and_made_again(
     assert answers(index) == expected
 
 
-def test_what_halves_lose_is_no_damage(index: IndexFolder) -> None:
-    """All components are off by as much as they can be, and in one direction."""
+def test_rounding_to_half_precision_is_no_damage(index: IndexFolder) -> None:
+    """All components are off by the largest possible rounding error, in one direction."""
     largest = np.float16(DIMENSION**-0.5)
     off = np.full(DIMENSION, np.nextafter(largest, np.float16(1)))
     change(index, f"UPDATE vectors SET vector = x'{off.tobytes().hex()}' WHERE chunk_id = 3")
@@ -197,7 +196,7 @@ def test_what_halves_lose_is_no_damage(index: IndexFolder) -> None:
         (
             "DELETE FROM chunks WHERE id = 5",
             {
-                "references": "1 row of vectors without what they refer to",
+                "references": "1 row of vectors with dangling references",
                 "rows": "1 times: content without chunks",
             },
             1,
@@ -205,7 +204,7 @@ def test_what_halves_lose_is_no_damage(index: IndexFolder) -> None:
         (
             "DELETE FROM contents WHERE id = 7",
             {
-                "references": "1 row of files, 1 row of chunks without what they refer to",
+                "references": "1 row of files, 1 row of chunks with dangling references",
                 "rows": "1 times: indexed file without content",
             },
             1,
@@ -242,7 +241,7 @@ def test_what_halves_lose_is_no_damage(index: IndexFolder) -> None:
         ),
     ],
 )
-def test_rows_that_contradict_each_other_are_dropped_and_made_again(
+def test_contradictory_rows_are_dropped_and_indexed_again(
     index: IndexFolder, statement: str, found: dict[str, str], added: int
 ) -> None:
     expected = answers(index)
@@ -261,7 +260,7 @@ def test_files_of_a_root_that_is_gone_are_dropped(
     expected = answers(index)
     change(index, "DELETE FROM roots")
     assert wrong(index) == {
-        "references": f"{TEXTS + IMAGES} rows of files without what they refer to"
+        "references": f"{TEXTS + IMAGES} rows of files with dangling references"
     }
     repaired(index)
     assert build([whole[0]], index).added == TEXTS + IMAGES
@@ -281,7 +280,7 @@ def test_files_of_a_root_that_is_gone_are_dropped(
         ),
     ],
 )
-def test_settings_become_what_the_vectors_say(
+def test_settings_are_derived_from_the_vectors(
     index: IndexFolder, statement: str, found: str
 ) -> None:
     expected = answers(index)
@@ -306,7 +305,7 @@ A_VECTOR = "SELECT vector FROM vectors ORDER BY abs(chunk_id - 20) LIMIT 1"
 
 
 def lose_an_index_entry(folder: IndexFolder) -> None:
-    """Move a file while SQLite does not know of the index that holds where it is."""
+    """Move a file while SQLite does not know the index of its paths."""
     name = "files_by_content"
     with closing(sqlite3.connect(folder.catalog)) as connection:
         connection.execute("PRAGMA writable_schema = ON")
@@ -326,12 +325,12 @@ def test_an_index_of_sqlite_is_made_again(index: IndexFolder) -> None:
     found = wrong(index)
     assert "missing from index files_by_content" in found["integrity"]
     done = repaired(index)
-    assert done["integrity"].hint == "SQLite's indexes were made again; nothing was lost."
+    assert done["integrity"].hint == "SQLite's indexes were rebuilt; nothing was lost."
     assert not list(index.path.glob("*damaged*"))
 
 
 def pages_with(folder: IndexFolder, needle: bytes) -> list[int]:
-    """The pages that hold some bytes."""
+    """Return the pages that contain these bytes."""
     content = folder.catalog.read_bytes()
     return [at // PAGE for at in range(0, len(content), PAGE) if needle in content[at : at + PAGE]]
 
@@ -355,7 +354,7 @@ def noise_over_texts(folder: IndexFolder) -> None:
 
 
 def noise_over_file_names(folder: IndexFolder) -> None:
-    """Over the table and over its index."""
+    """Overwrite the table and its index."""
     for page in pages_with(folder, b"note 20.txt"):
         overwrite(folder, page * PAGE, np.random.default_rng(1).bytes(PAGE))
 
@@ -394,11 +393,11 @@ def half_a_page_at_the_end(folder: IndexFolder) -> None:
         (half_a_page_at_the_end, True),
         (zeros_over_hashes, True),
         (cut_short, False),
-        # There are so few files here that the page holds all of them.
+        # The page holds all of the few files.
         (noise_over_file_names, False),
     ],
 )
-def test_what_can_be_read_of_a_damaged_catalog_is_saved(
+def test_readable_rows_of_a_damaged_catalog_are_recovered(
     index: IndexFolder, damage: Callable[[IndexFolder], None], most: bool
 ) -> None:
     expected = answers(index)
@@ -416,19 +415,20 @@ def test_what_can_be_read_of_a_damaged_catalog_is_saved(
     assert wrong(index) == {}
 
 
-def test_only_the_pages_that_are_lost_are_lost(index: IndexFolder) -> None:
+def test_only_rows_of_damaged_pages_are_lost(index: IndexFolder) -> None:
     ((blob,),) = ask(index, A_VECTOR)
     assert isinstance(blob, bytes)
-    pages = len(pages_with(index, blob))  # some may hold what was there before it was moved
+    # Some may still contain rows that were moved elsewhere.
+    pages = len(pages_with(index, blob))
     noise_over_vectors(index)
     repaired(index)
     assert 1 <= build([], index).added <= pages * PAGE // (2 * DIMENSION)
 
 
-def test_what_waits_in_the_write_ahead_log_is_saved(
+def test_rows_in_the_write_ahead_log_are_recovered(
     index: IndexFolder, whole: tuple[Path, IndexFolder], tmp_path: Path
 ) -> None:
-    """As after a crash: the log holds a batch that the catalog does not."""
+    """As after a crash: the log contains a batch that the catalog does not."""
     more = tmp_path / "more"
     more.mkdir()
     (more / "late.txt").write_text("A note that came late.")
@@ -458,7 +458,7 @@ def test_a_second_damaged_catalog_is_kept_beside_the_first(index: IndexFolder) -
     assert len([*index.path.glob("*damaged*")]) == 2
 
 
-def test_of_noise_nothing_is_saved_and_nothing_is_changed(index: IndexFolder) -> None:
+def test_a_catalog_of_noise_is_not_recovered_and_not_changed(index: IndexFolder) -> None:
     noise = np.random.default_rng(1).bytes(index.catalog.stat().st_size)
     index.catalog.write_bytes(noise)
     for repair in (False, True):
@@ -548,7 +548,7 @@ def test_a_damaged_inverted_file_is_written_again(
 def write_instead(
     folder: IndexFolder, known: Segment, ids: list[int], rows: np.ndarray[tuple[int, int]]
 ) -> str:
-    """Have the catalog name a file that is whole and holds what it should not; its name."""
+    """Make the catalog name a valid file with wrong content; return its name."""
     old = faiss_files.read_whole(folder.vectors / known.name)
     if known.form == "flat":
         index = faiss_files.new_flat(DIMENSION)
@@ -572,7 +572,7 @@ def texts_of(folder: IndexFolder) -> tuple[list[int], np.ndarray[tuple[int, int]
 
 
 @pytest.mark.parametrize("form", ["flat", "ivf"])
-def test_a_file_with_other_vectors_than_the_catalog_is_found_out(
+def test_a_search_file_with_wrong_vectors_is_detected(
     request: pytest.FixtureRequest, form: str
 ) -> None:
     folder = request.getfixturevalue("index" if form == "flat" else "inverted")
@@ -594,7 +594,7 @@ def test_a_file_with_other_vectors_than_the_catalog_is_found_out(
         (lambda ids: ids[:-1], "FAISS cannot open it"),
     ],
 )
-def test_a_file_with_other_ids_than_the_catalog_is_found_out(
+def test_a_search_file_with_wrong_ids_is_detected(
     request: pytest.FixtureRequest,
     form: str,
     change_ids: Callable[[list[int]], list[int]],
@@ -610,8 +610,8 @@ def test_a_file_with_other_ids_than_the_catalog_is_found_out(
     assert answers(folder) == expected
 
 
-def test_a_file_that_lacks_vectors_is_found_out(index: IndexFolder) -> None:
-    """An image's id, that lies within the range, stands where a text's should."""
+def test_a_search_file_with_missing_vectors_is_detected(index: IndexFolder) -> None:
+    """The id of an image, within the range, takes the place of a text's id."""
     known = segment(index, "text")
     ids, rows = texts_of(index)
     with Catalog.open(index.catalog) as catalog:
@@ -622,7 +622,7 @@ def test_a_file_that_lacks_vectors_is_found_out(index: IndexFolder) -> None:
     repaired(index)
 
 
-def test_what_was_removed_since_is_no_damage(
+def test_later_removals_are_no_damage(
     inverted: IndexFolder, whole: tuple[Path, IndexFolder]
 ) -> None:
     with open_for_writing(inverted) as writer:
@@ -632,13 +632,13 @@ def test_what_was_removed_since_is_no_damage(
     assert wrong(inverted) == {}
 
 
-def test_leftovers_are_told_and_deleted(index: IndexFolder) -> None:
+def test_leftovers_are_reported_and_deleted(index: IndexFolder) -> None:
     stray = index.vectors / "image-1-0123abcd.faiss"
     stray.write_bytes(b"half of a file")
     (index.vectors / "my.faiss").write_text("somebody's own")
     findings = {finding.check: finding for finding in doctor(index).findings}
     assert findings["leftovers"].ok
-    assert findings["leftovers"].found == "1 search file that nothing names"
+    assert findings["leftovers"].found == "1 unused search file"
     assert set(repaired(index)) == {"leftovers"}
     assert not stray.exists()
     assert (index.vectors / "my.faiss").exists()
@@ -647,7 +647,7 @@ def test_leftovers_are_told_and_deleted(index: IndexFolder) -> None:
 # Files on disk
 
 
-def test_files_that_changed_on_disk_are_told_and_no_damage(
+def test_files_changed_on_disk_are_reported_and_no_damage(
     tmp_path: Path, whole: tuple[Path, IndexFolder], index: IndexFolder
 ) -> None:
     more, away = (tmp_path.resolve() / name for name in ("more", "away"))
@@ -673,24 +673,24 @@ def test_files_that_changed_on_disk_are_told_and_no_damage(
     )
 
 
-# Whose index it is
+# Ownership and access
 
 
-def test_where_there_is_no_index_none_is_made(folder: IndexFolder) -> None:
+def test_a_missing_index_is_not_created(folder: IndexFolder) -> None:
     for repair in (False, True):
         with pytest.raises(NoIndexError):
             doctor(folder, repair=repair)
     assert not folder.path.exists()
 
 
-def test_an_index_that_is_written_to_can_be_looked_at_and_not_repaired(index: IndexFolder) -> None:
+def test_an_index_in_use_can_be_checked_but_not_repaired(index: IndexFolder) -> None:
     with open_for_writing(index):
         assert doctor(index).sound
         with pytest.raises(IndexLockedError):
             doctor(index, repair=True)
 
 
-def test_the_catalog_of_a_newer_nmm_is_refused_and_left(index: IndexFolder) -> None:
+def test_the_catalog_of_a_newer_nmm_is_refused_and_not_changed(index: IndexFolder) -> None:
     change(index, "PRAGMA user_version = 99")
     before = index.catalog.read_bytes()
     for repair in (False, True):
@@ -699,7 +699,7 @@ def test_the_catalog_of_a_newer_nmm_is_refused_and_left(index: IndexFolder) -> N
     assert index.catalog.read_bytes() == before
 
 
-def test_an_index_that_cannot_be_written_to_can_be_looked_at(
+def test_a_read_only_index_can_be_checked(
     public_path: Path, index: IndexFolder, as_plain_user: Callable[[], AbstractContextManager[None]]
 ) -> None:
     copy = IndexFolder(public_path / "index")
@@ -725,7 +725,7 @@ def test_an_index_that_cannot_be_written_to_can_be_looked_at(
 # The command
 
 
-def test_the_command_tells_repairs_and_ends_with_a_status(nmm: Nmm, index: IndexFolder) -> None:
+def test_the_command_reports_repairs_and_exits_with_a_status(nmm: Nmm, index: IndexFolder) -> None:
     def run(*arguments: str) -> tuple[int, list[str]]:
         done = nmm("doctor", "--index", index.path, *arguments)
         assert done.stderr == ""
@@ -748,7 +748,7 @@ def test_the_command_tells_repairs_and_ends_with_a_status(nmm: Nmm, index: Index
     assert run()[0] == 0
 
 
-def test_the_command_tells_a_program(nmm: Nmm, index: IndexFolder) -> None:
+def test_the_command_prints_json(nmm: Nmm, index: IndexFolder) -> None:
     change(index, "DELETE FROM vectors WHERE chunk_id = 3")
     for arguments, status in (((), 3), (("--repair",), 0), ((), 0)):
         done = nmm("doctor", "--json", "--index", index.path, *arguments)

@@ -1,4 +1,4 @@
-"""Which files are of one picture or text, and which of them is kept."""
+"""Duplicates: which files show the same image or text, and which of them is kept."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PHOTOS = sorted((SAMPLE_DATA / "photos").glob("*.jpg"))
 
 @pytest.fixture(autouse=True)
 def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model is loaded once for all tests."""
+    """Load the model once for all tests."""
     monkeypatch.setattr(build_module, "load_encoder", lambda *_, **__: mini)
     monkeypatch.setattr(build_module, "prepare", lambda *_, **__: None)
 
@@ -65,7 +65,7 @@ def taken(when: str, model: str = "X100") -> Image.Exif:
 def find(
     files: Path, folder: IndexFolder, *matches: MatchKind, **thresholds: Any
 ) -> DuplicateReport:
-    """What is found of some files, which are indexed before."""
+    """Index some files, and return the duplicates among them."""
     build([files], folder, model="mini", offline=True)
     return again(folder, *matches, **thresholds)
 
@@ -76,7 +76,7 @@ def again(folder: IndexFolder, *matches: MatchKind, **thresholds: Any) -> Duplic
 
 
 def shown(found: DuplicateReport) -> list[tuple[str, str, set[str]]]:
-    """Of each group its kind, the name that is kept, and the others."""
+    """Return for each group its kind, the name of the kept file, and the others."""
     return sorted(
         (
             group.kind.value,
@@ -87,7 +87,7 @@ def shown(found: DuplicateReport) -> list[tuple[str, str, set[str]]]:
     )
 
 
-# What is one picture
+# Near-duplicate images
 
 
 def test_a_hash_is_that_of_imagehash_of_the_kept_pixels() -> None:
@@ -119,7 +119,7 @@ def test_a_hash_is_that_of_imagehash_of_the_kept_pixels() -> None:
     ],
     ids=["half as wide", "turned by 90", "turned by 180", "grey", "1 % off", "5 % off"],
 )
-def test_what_was_changed_a_little_is_the_same_picture(
+def test_slightly_modified_images_are_duplicates(
     files: Path, folder: IndexFolder, change: Any
 ) -> None:
     shutil.copy(SAMPLE_DATA / "photos/chelsea.jpg", files / "cat.jpg")
@@ -129,9 +129,7 @@ def test_what_was_changed_a_little_is_the_same_picture(
     assert (group[0], {group[1], *group[2]}) == ("near", {"cat.jpg", "changed.png"})
 
 
-def test_different_photos_and_a_mirrored_one_are_not_the_same(
-    files: Path, folder: IndexFolder
-) -> None:
+def test_different_and_mirrored_photos_are_no_duplicates(files: Path, folder: IndexFolder) -> None:
     for path in PHOTOS:
         shutil.copy(path, files)
     ImageOps.mirror(photo("astronaut.jpg")).save(files / "mirrored.png")
@@ -140,7 +138,7 @@ def test_different_photos_and_a_mirrored_one_are_not_the_same(
     assert found.bytes == found.thumbnails == 0
 
 
-def test_a_part_fits_in_its_whole_and_in_no_other_picture() -> None:
+def test_a_crop_matches_its_original_only() -> None:
     def grey(image: Image.Image) -> Any:
         pixels = np.frombuffer(fingerprint(image)[: GREY * GREY], np.uint8)
         return pixels.reshape(1, GREY, GREY).astype(np.float32)
@@ -176,7 +174,7 @@ def test_pairs_by_hash_and_by_vector_are_those_of_all_comparisons() -> None:
     assert len(find_by_vector(vectors[:1], 0.5).firsts) == 0
 
 
-def test_texts_of_the_same_words_are_near_and_other_amounts_are_not(
+def test_texts_with_the_same_words_are_near_duplicates_unless_amounts_differ(
     files: Path, folder: IndexFolder
 ) -> None:
     text = (SAMPLE_DATA / "notes/garden_diary.md").read_text("utf-8")
@@ -190,8 +188,10 @@ def test_texts_of_the_same_words_are_near_and_other_amounts_are_not(
 # Groups
 
 
-def test_a_group_is_what_is_like_the_file_that_is_kept(files: Path, folder: IndexFolder) -> None:
-    """A pair of pictures fade into one another: neighbours are alike, the ends are not."""
+def test_a_group_contains_duplicates_of_the_kept_file_only(
+    files: Path, folder: IndexFolder
+) -> None:
+    """Two images fade into one another: neighbours are similar, the ends are not."""
     one, other = (photo(name).resize((400, 300)) for name in ("chelsea.jpg", "espresso.jpg"))
     for step in range(11):
         Image.blend(one, other, step / 10).save(files / f"{step:02}.png")
@@ -218,7 +218,7 @@ def test_copies_of_one_content_keep_the_oldest(files: Path, folder: IndexFolder)
     assert [file.reason for file in group.files] == ["the oldest", "newer", "newer"]
 
 
-def test_of_near_pictures_pixels_count_before_sharpness_and_that_before_format(
+def test_the_kept_image_has_most_pixels_then_sharpness_then_format(
     files: Path, folder: IndexFolder
 ) -> None:
     cat, cup = photo("chelsea.jpg"), photo("espresso.jpg")
@@ -243,10 +243,10 @@ def test_of_near_pictures_pixels_count_before_sharpness_and_that_before_format(
     assert reasons["cup blurred.png"] == "less sharp"
     assert reasons["wall.jpg"] == "a format that loses more"
     assert reasons["space web.jpg"] == "a smaller file"
-    assert found.thumbnails == 6  # where pixels decide, nothing is read
+    assert found.thumbnails == 6  # if the number of pixels decides, no file is read
 
 
-def test_a_burst_is_of_one_camera_and_of_few_seconds(files: Path, folder: IndexFolder) -> None:
+def test_a_burst_is_from_one_camera_within_seconds(files: Path, folder: IndexFolder) -> None:
     cat = photo("chelsea.jpg")
 
     def frame(name: str, shift: int, when: str, **camera: str) -> None:
@@ -274,10 +274,10 @@ def test_runs_go_on_as_long_as_the_pauses_are_short() -> None:
     assert sorted(split_into_runs(seen, Thresholds())) == [[3], [4, 0, 1, 2]]
 
 
-# What is on disk
+# Files on disk
 
 
-def test_who_is_gone_or_changed_keeps_nobody_out(files: Path, folder: IndexFolder) -> None:
+def test_deleted_or_changed_files_are_never_kept(files: Path, folder: IndexFolder) -> None:
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         shutil.copy(PHOTOS[0], files / name)
     (only,) = find(files, folder).groups
@@ -298,9 +298,7 @@ def test_who_is_gone_or_changed_keeps_nobody_out(files: Path, folder: IndexFolde
     )
 
 
-def test_a_file_of_another_time_is_read_and_trusted_by_its_hash(
-    files: Path, folder: IndexFolder
-) -> None:
+def test_a_file_with_another_time_is_checked_by_its_hash(files: Path, folder: IndexFolder) -> None:
     for name in ("a.jpg", "b.jpg"):
         shutil.copy(PHOTOS[0], files / name)
     find(files, folder)
@@ -311,9 +309,7 @@ def test_a_file_of_another_time_is_read_and_trusted_by_its_hash(
 
 
 @pytest.mark.skipif(not hasattr(os, "link"), reason="no hard links here")
-def test_names_of_one_file_take_no_space_and_stay_together(
-    files: Path, folder: IndexFolder
-) -> None:
+def test_hard_links_take_no_space_and_stay_together(files: Path, folder: IndexFolder) -> None:
     shutil.copy(PHOTOS[0], files / "a.jpg")
     os.link(files / "a.jpg", files / "b.jpg")
     assert find(files, folder).groups == []
@@ -328,7 +324,7 @@ def test_names_of_one_file_take_no_space_and_stay_together(
     assert names["b.jpg"].size == 0
 
 
-def test_a_link_is_its_file_and_never_kept_in_its_place(files: Path) -> None:
+def test_a_link_is_never_kept_instead_of_its_file(files: Path) -> None:
     (files / "z.txt").write_text("words")
     try:
         (files / "a.txt").symlink_to(files / "z.txt")
@@ -356,7 +352,7 @@ def two(files: Path, nmm: Nmm) -> Path:
     return files
 
 
-def test_the_command_says_what_could_go_and_removes_nothing(two: Path, nmm: Nmm) -> None:
+def test_the_command_suggests_files_and_removes_none(two: Path, nmm: Nmm) -> None:
     assert nmm("index", two, "--model", "mini").returncode == 0
     table = nmm("dupes", cwd=two)
     assert table.returncode == 0
@@ -393,7 +389,7 @@ def test_in_a_terminal_lines_fit_and_paths_are_links(two: Path, nmm: Nmm) -> Non
     assert max(map(len, plain.split("\r\n"))) <= 60
 
 
-def test_filters_and_wrong_use_are_told(two: Path, nmm: Nmm) -> None:
+def test_filters_and_invalid_options_are_reported(two: Path, nmm: Nmm) -> None:
     missing = nmm("dupes")
     assert missing.returncode == 4
     nmm("index", two, "--model", "mini")

@@ -1,4 +1,4 @@
-"""Whatever is done to a tree between runs, its index is what a new one of it would be."""
+"""After any sequence of edits and runs, the index equals a new one of the same tree."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ LONG = 6
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded(mini: OnnxEncoder) -> Iterator[None]:
-    """The model is loaded once, and embeds one by one: what a vector is hangs on nothing else."""
+    """Load the model once. It embeds one by one, so that a vector depends on its input only."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (build_module, search_module):
             patch.setattr(module, "load_encoder", lambda *_, **__: mini)
         patch.setattr(build_module, "prepare", lambda *_, **__: None)
         patch.setattr(mini, "_images_per_run", 1)
         patch.setattr(mini, "_tokens_per_run", 1)
-        patch.setattr(segments, "TAIL", 3)
+        patch.setattr(segments, "MIN_SEGMENT_SIZE", 3)
         yield
 
 
 class Tree:
-    """A tree that is edited. Every change has a time of its own, as changes by hand have."""
+    """A tree that is edited. Every change has a time of its own, like changes by hand."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -54,7 +54,7 @@ class Tree:
         write(root / "stays.txt", "This file is never touched.")
 
     def create(self, path: str, content: int) -> None:
-        """Make or change a file; its bytes are one of a few, so that there are copies."""
+        """Write a file; its content is one of a few, so that there are copies."""
         file = self.root / path
         if content < 4:
             write(file, note(content))
@@ -94,7 +94,7 @@ class Tree:
 
 @dataclass(frozen=True)
 class Edit:
-    """A change to a tree; one that is impossible as the tree is changes nothing."""
+    """A change to a tree. It has no effect if it is impossible in the current tree."""
 
     what: str
     path: str
@@ -154,7 +154,7 @@ bursts = st.tuples(st.lists(edits, min_size=1, max_size=6), updates)
 
 @settings(max_examples=25, deadline=None, print_blob=True, database=None)
 @given(st.lists(creations, min_size=3, max_size=8), st.lists(bursts, min_size=1, max_size=4))
-@example(  # a picture and a text change places, while a folder is renamed
+@example(  # an image and a text swap places, while a folder is renamed
     [Edit("create", "a/one.txt", 1), Edit("create", "picture.png", 4)],
     [
         ([], Update("", 1000)),
@@ -169,7 +169,7 @@ bursts = st.tuples(st.lists(edits, min_size=1, max_size=6), updates)
         ),
     ],
 )
-@example(  # the last holder of a content goes, and comes back
+@example(  # the last file with a content is deleted and comes back
     [Edit("create", "one.txt", 6), Edit("create", "a/two.md", 6)],
     [
         ([], Update("a", 1000)),
@@ -186,8 +186,8 @@ def test_edits_and_runs_end_in_the_index_of_the_tree(
         folder, fresh = IndexFolder(place / "index"), IndexFolder(place / "fresh")
         for edit in planted:
             edit.apply(tree)
-        # The folder is the root from the first on: a part of it that was one before, and is
-        # gone, would be kept as one that is not mounted.
+        # The folder is the root from the first run on. Otherwise a part that had been a root of its
+        # own and is gone would be kept like an unmounted disk.
         Update("", 2).apply(tree, folder)
         for burst, update in done:
             for edit in burst:

@@ -1,4 +1,4 @@
-"""Embedding in Python, in the shape of the hosted client."""
+"""Embedding in Python, with the interface of the hosted client."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PHOTOS = SAMPLE_DATA / "photos"
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A folder with a tiny pair that has prefixes, and reads 32 tokens."""
+    """A folder with a tiny pair that has prefixes and reads 32 tokens."""
     folder = write_tiny_pair(tmp_path_factory.mktemp("models") / "pair")
     file = folder / "text" / "config.json"
     config = json.loads(file.read_text("utf-8"))
@@ -155,7 +155,7 @@ def test_a_pillow_image_whose_pixels_cannot_be_read_is_named() -> None:
         (lambda: embed.image([None]), "images[0] cannot be of the type NoneType"),  # type: ignore[list-item]
     ],
 )
-def test_what_is_no_list_is_a_type_error(call: Any, said: str) -> None:
+def test_an_argument_that_is_no_list_is_a_type_error(call: Any, said: str) -> None:
     with pytest.raises(TypeError) as raised:
         call()
     assert str(raised.value) == said
@@ -206,7 +206,7 @@ def test_either_tower_names_the_pair(model: str) -> None:
         embed.text([], model=model, dimensionality=100)
 
 
-def test_another_model_never_takes_the_place_of_one_that_cannot_be_had() -> None:
+def test_an_unavailable_model_is_never_replaced() -> None:
     with pytest.raises(ModelError, match="nothing-like-it"):
         embed.text(["a"], model="nothing-like-it")
     with pytest.raises(ModelError):
@@ -215,8 +215,8 @@ def test_another_model_never_takes_the_place_of_one_that_cannot_be_had() -> None
         embed.image([PHOTOS / "chelsea.jpg"])
 
 
-def test_what_is_too_long_is_cut_off_or_read_in_windows(mini: OnnxEncoder) -> None:
-    """Every word is one token, and 254 of them fit the context with [CLS] and [SEP]."""
+def test_long_texts_are_truncated_or_read_in_windows(mini: OnnxEncoder) -> None:
+    """Every word is one token, and 254 of them fit into the context with [CLS] and [SEP]."""
     words = ["cat", "dog", "house", "river", "night", "train", "bread"] * 80
     whole = " ".join(words)
     windows = [words[start : start + 254] for start in (0, 246, 492)]
@@ -231,7 +231,7 @@ def test_what_is_too_long_is_cut_off_or_read_in_windows(mini: OnnxEncoder) -> No
 
 
 def test_every_window_has_the_prefix(pair: str) -> None:
-    """18 of 32 tokens are the prefix, [CLS] and [SEP]: 14 letters fit, of which 8 come again."""
+    """The prefix, [CLS] and [SEP] take 18 of 32 tokens: 14 letters fit, of which 8 are repeated."""
     letters = list("abcdefghijklmnopqrstuvwxyz")
     windows = [" ".join(letters[start : start + 14]) for start in (0, 6, 12)]
     encoder = load_encoder(find_model(pair))

@@ -1,4 +1,4 @@
-"""The towers in torch: equal to their sources, and right about two photos."""
+"""The encoders in torch equal their sources, and classify two photos correctly."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EAGER: dict[str, Any] = {"attn_implementation": "eager"}
 
 
 def mean_pooled(bert: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
-    """What sentence-transformers makes of BERT's last hidden state."""
+    """Return what sentence-transformers computes from BERT's last hidden state."""
     hidden: Tensor = bert(input_ids=ids, attention_mask=mask).last_hidden_state
     weight = mask[:, :, None].float()
     return functional.normalize((hidden * weight).sum(1) / weight.sum(1), dim=-1)
@@ -36,7 +36,7 @@ def mean_pooled(bert: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
 
 @pytest.fixture(scope="module")
 def tiny_berts() -> tuple[nn.Module, MeanPooledBert]:
-    """The same random weights in transformers' BERT and in ours."""
+    """Return transformers' BERT and ours with the same random weights."""
     import transformers
 
     shape: dict[str, Any] = {
@@ -47,7 +47,7 @@ def tiny_berts() -> tuple[nn.Module, MeanPooledBert]:
         "intermediate_size": 40,
         "max_position_embeddings": 12,
         "type_vocab_size": 2,
-        "layer_norm_eps": 1e-3,  # large, so that it matters
+        "layer_norm_eps": 1e-3,  # large, so that it has an effect
     }
     config = transformers.BertConfig(**shape, **EAGER)
     theirs: nn.Module = transformers.BertModel(config, add_pooling_layer=False)
@@ -89,14 +89,14 @@ def test_minilm_is_that_of_transformers() -> None:
 
 
 def photo_pixels(names: Sequence[str]) -> Tensor:
-    """Normalised pixels (n, 3, side, side) of photos of the sample data."""
+    """Return normalised pixels (n, 3, side, side) of photos of the sample data."""
     photos = [Image.open(SAMPLE_DATA / "photos" / name) for name in names]
     pixels = torch.stack([torch.tensor(to_pixels(photo, MINI.image)) for photo in photos])
     return (pixels.permute(0, 3, 1, 2).float() - 127) / 128
 
 
 def best(logits: Tensor) -> dict[int, float]:
-    """The three likeliest classes with their logits."""
+    """Return the three likeliest classes with their logits."""
     top = logits.topk(3)
     return dict(zip(top.indices.tolist(), top.values.tolist(), strict=True))
 
@@ -115,7 +115,7 @@ def test_efficientnet_knows_an_espresso_and_a_cat() -> None:
     ]
 
 
-# Ones under a kernel of ones: each output counts the pixels that are not padding.
+# Ones with a kernel of ones: each output counts the pixels that are not padding.
 @pytest.mark.parametrize(
     ("side", "kernel", "stride", "counts"),
     [
@@ -127,7 +127,7 @@ def test_efficientnet_knows_an_espresso_and_a_cat() -> None:
         (4, 5, 2, [[16, 12], [12, 9]]),
         (5, 5, 2, [[9, 15, 9], [15, 25, 15], [9, 15, 9]]),
         (3, 1, 2, [[1, 1], [1, 1]]),
-        # The stride steps over the last column: nothing to pad.
+        # The stride skips the last column: no padding is needed.
         (4, 1, 2, [[1, 1], [1, 1]]),
     ],
 )
@@ -141,7 +141,7 @@ def test_padding_is_that_of_tensorflow(
 
 
 class Intruder:
-    """Unpickled, it makes a folder."""
+    """Makes a folder when it is unpickled."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -154,7 +154,7 @@ def test_code_in_weights_is_refused_and_does_not_run(tmp_path: Path) -> None:
     weights, trace = tmp_path / "weights.pth", tmp_path / "trace"
     torch.save({"_fc.bias": Intruder(trace)}, weights)
     torch.load(weights, weights_only=False)
-    trace.rmdir()  # so much for that it would run
+    trace.rmdir()  # this shows that it would run
     with pytest.raises(ModelError, match="Weights only load failed"):
         build_towers(MINI, [weights, *weight_files(MINI)[1:]])
     assert not trace.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import string
 import sys
@@ -9,6 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from nmm.cli.console.hints import HINTS, hint_of, lines_of
+from nmm.cli.framework.command_registry import COMMANDS, GROUPS
 from nmm.index.errors import ModelError, NmmError
 
 ROOT = Path(__file__).parent.parent
@@ -31,6 +33,34 @@ def test_a_code_is_in_kebab_case_and_means_one_thing() -> None:
     for code, places in by_code().items():
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", code)
         assert len({(place.error, place.message) for place in places}) == 1, code
+
+
+def test_every_error_of_the_engine_has_a_code() -> None:
+    assert len(RAISED) > 100
+    assert [place for place in RAISED if not place.codes] == []
+
+
+def docstrings(tree: ast.AST) -> set[ast.expr]:
+    """Return the strings that stand as statements: docstrings, also those of constants."""
+    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+
+
+def test_no_text_of_the_engine_names_a_command_or_an_option() -> None:
+    names = "|".join([*COMMANDS, *GROUPS])
+    shell_words = re.compile(rf"\bnmm ({names})\b|(?<![\w-])--[a-z]")
+    found = []
+    for file in sorted((ROOT / "index").rglob("*.py")):
+        tree = ast.parse(file.read_text("utf-8"))
+        explained = docstrings(tree)
+        found += [
+            f"{file.relative_to(ROOT)}:{node.lineno}: {node.value}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and node not in explained
+            and shell_words.search(node.value)
+        ]
+    assert found == []
 
 
 def test_the_page_of_codes_is_up_to_date() -> None:

@@ -1,4 +1,4 @@
-"""`nmm eval retrieval`: figures are those of the searches that a user makes."""
+"""`nmm eval retrieval`: its figures are those of the searches that a user makes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CAPTIONS = {
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, mini: OnnxEncoder) -> tuple[Path, Path]:
-    """A copy of the sample data, and an index of it: what is in that stays as it is."""
+    """A copy of the sample data and its index. Read-only."""
     del mini  # it is prepared
     home = tmp_path_factory.mktemp("eval")
     samples = Path(shutil.copytree(SAMPLE_DATA, home / "sample_data"))
@@ -45,13 +45,13 @@ def built(tmp_path_factory: pytest.TempPathFactory, mini: OnnxEncoder) -> tuple[
 
 @pytest.fixture
 def samples(built: tuple[Path, Path]) -> Path:
-    """The copy, for captions to be written into."""
+    """The copy, for caption files."""
     return built[0]
 
 
 @pytest.fixture
 def index(tmp_path: Path, built: tuple[Path, Path]) -> Path:
-    """The index of the command's user: of the copy."""
+    """The user's index, of the copy."""
     return Path(shutil.copytree(built[1], tmp_path / "index"))
 
 
@@ -72,7 +72,7 @@ def values(result: dict[str, Any]) -> list[float]:
 
 
 def figures(ranks: Sequence[int], relevant: int) -> list[float]:
-    """The metrics of a query, written out once more, without ties."""
+    """Compute the metrics of a query independently, without ties."""
     gain = sum(1 / math.log2(1 + rank) for rank in ranks if rank <= 10)
     best = sum(1 / math.log2(2 + place) for place in range(min(relevant, 10)))
     return [
@@ -130,8 +130,8 @@ def test_the_table_says_what_a_person_asks_for(here: Nmm, index: Path, samples: 
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
 
 
-def test_copies_are_one_thing(here: Nmm, tmp_path: Path, sample_data: Path) -> None:
-    """Nothing tells a copy from its original, whichever of them a caption names."""
+def test_copies_count_as_one_relevant_item(here: Nmm, tmp_path: Path, sample_data: Path) -> None:
+    """Nothing distinguishes a copy from its original, whichever of them a caption names."""
     shutil.copy(sample_data / "photos" / "chelsea.jpg", sample_data / "photos" / "a_first.jpg")
     build([sample_data], IndexFolder(tmp_path / "index"), model="mini")
     one = write(sample_data / "one.jsonl", {"a cat": ["photos/chelsea.jpg"]})
@@ -148,7 +148,7 @@ def test_copies_are_one_thing(here: Nmm, tmp_path: Path, sample_data: Path) -> N
     assert answers[0][0]["ranks"] == [1]
 
 
-def test_lines_of_one_query_are_one(tmp_path: Path) -> None:
+def test_lines_with_the_same_query_are_merged(tmp_path: Path) -> None:
     file = tmp_path / "captions.jsonl"
     file.write_text(
         '\ufeff{"query": "a", "relevant": "x.jpg"}\r\n\r\n'
@@ -160,7 +160,7 @@ def test_lines_of_one_query_are_one(tmp_path: Path) -> None:
     assert found.bad == []
 
 
-def test_what_is_wrong_is_named_and_counted(here: Nmm, index: Path, samples: Path) -> None:
+def test_invalid_lines_are_reported_and_counted(here: Nmm, index: Path, samples: Path) -> None:
     file = write(samples / "captions.jsonl", {"a cat": ["photos/chelsea.jpg"]})
     hostile = [name for name in NAMES if "/" not in name and name.strip()]
     with file.open("a", encoding="utf-8") as lines:
@@ -192,7 +192,7 @@ def test_what_is_wrong_is_named_and_counted(here: Nmm, index: Path, samples: Pat
     assert [one["line"] for one in answer["skipped"]] == list(range(2, 12))
     [result] = answer["results"]
     assert result["unknown"] == [str(samples / name) for name in hostile]
-    # Half of the queries find nothing that is right.
+    # Half of the queries find nothing relevant.
     assert [one["ranks"] for one in result["queries"]] == [[1], []]
     assert values(result)[0] == 0.5
 
@@ -220,7 +220,7 @@ def test_a_link_to_where_the_files_are_will_do(
     assert said(here("eval", "retrieval", file, "--json"))["results"][0]["unknown"] == []
 
 
-def test_a_limit_that_is_not_reached_is_a_status(here: Nmm, index: Path, samples: Path) -> None:
+def test_a_missed_limit_is_a_status(here: Nmm, index: Path, samples: Path) -> None:
     file = write(samples / "captions.jsonl", CAPTIONS)
     command = ("eval", "retrieval", file, "--json", "-q", "--fail-under")
     reached = here(*command, "recall@10=0.5", "--fail-under", "MRR=0.1")
@@ -238,7 +238,7 @@ def test_a_limit_that_is_not_reached_is_a_status(here: Nmm, index: Path, samples
         assert "The figures are: recall@1, recall@5, recall@10, mrr, ndcg@10." in refused.stderr
 
 
-def test_filters_that_leave_nothing_are_named(here: Nmm, index: Path, samples: Path) -> None:
+def test_filters_without_results_are_reported(here: Nmm, index: Path, samples: Path) -> None:
     file = write(samples / "captions.jsonl", CAPTIONS)
     done = here("eval", "retrieval", file, "--before", "1970")
     assert done.returncode == 1
@@ -258,7 +258,8 @@ def test_two_models_are_compared_on_the_same_files(
     first = here(*command)
     answer = said(first)
     assert [one["model"] for one in answer["results"]] == ["mini", str(pair)]
-    # mini is the index's own model; the other one's index is elsewhere, and holds the same files.
+    # mini is the index's own model; the other model's index is elsewhere, and contains the same
+    # files.
     mine, other = answer["results"]
     assert mine["index"] == str(index)
     assert not Path(other["index"]).is_relative_to(tmp_path / "index")
@@ -272,9 +273,9 @@ def test_two_models_are_compared_on_the_same_files(
     for name in METRICS:
         expected = other["metrics"][name]["value"] - mine["metrics"][name]["value"]
         assert difference["metrics"][name]["value"] == pytest.approx(expected)
-    # Random weights find less than mini does, and six queries are enough to say so.
+    # Random weights find less than mini does, and six queries are enough to show it.
     assert difference["metrics"]["mrr"]["high"] < 0
-    # The second time nothing is embedded again; the same comes of it.
+    # The second time, nothing is embedded again, and the result is the same.
     assert said(here(*command))["results"] == answer["results"]
     shutil.rmtree(other["index"])
     table = here("eval", "retrieval", file, "--model", "mini", "--model", pair)
@@ -285,7 +286,7 @@ def test_two_models_are_compared_on_the_same_files(
 
 
 def test_another_index_is_compared(here: Nmm, tmp_path: Path, index: Path, samples: Path) -> None:
-    """Of the same model: names are told apart by the folders."""
+    """With the same model: the folders distinguish the names."""
     build([samples / "photos"], IndexFolder(tmp_path / "photos only"), model="mini")
     file = write(samples / "captions.jsonl", CAPTIONS)
     command = ("eval", "retrieval", file, "--compare", tmp_path / "photos only")
@@ -324,7 +325,7 @@ def test_errors_say_what_to_do(here: Nmm, tmp_path: Path, index: Path, samples: 
     empty.touch()
     with pytest.raises(UsageError, match="holds no valid query"):
         read_judgments(empty)
-    # An index in which nothing was ever indexed.
+    # An index without any indexed files.
     (tmp_path / "nothing").mkdir()
     assert here("roots", "add", tmp_path / "nothing", "--index", tmp_path / "new").returncode == 0
     new = here("eval", "retrieval", file, "--index", tmp_path / "new")

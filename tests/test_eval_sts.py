@@ -1,4 +1,4 @@
-"""`nmm eval sts`, and the encoder in mteb: both say the same of the same pairs."""
+"""`nmm eval sts`, and the encoder in mteb: both get the same result for the same pairs."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_all_forms_of_a_file_say_the_same(tmp_path: Path) -> None:
         ] == PAIRS
 
 
-def test_what_is_wrong_is_named_and_counted(here: Nmm, tmp_path: Path) -> None:
+def test_invalid_lines_are_reported_and_counted(here: Nmm, tmp_path: Path) -> None:
     file = as_tsv(tmp_path / "a.tsv", header=False)
     with file.open("a", encoding="utf-8") as lines:
         lines.write(
@@ -137,7 +137,7 @@ def test_what_is_wrong_is_named_and_counted(here: Nmm, tmp_path: Path) -> None:
         ('{"sentence1": "a", "sentence2": "b", "score": true}\n', "too few pairs"),
     ],
 )
-def test_what_cannot_be_measured_is_an_error(tmp_path: Path, text: str, what: str) -> None:
+def test_files_that_cannot_be_evaluated_are_errors(tmp_path: Path, text: str, what: str) -> None:
     (tmp_path / "a.tsv").write_text(text, "utf-8")
     with pytest.raises(UsageError, match=what):
         read_pairs(tmp_path / "a.tsv")

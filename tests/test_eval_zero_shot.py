@@ -1,4 +1,4 @@
-"""`nmm eval zero-shot`: images are told by the names of classes, and what is counted is right."""
+"""`nmm eval zero-shot`: images are classified by class names, and the metrics are right."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ CLASSES = {
     "espresso": ["espresso.jpg"],
     "wall_clock": ["wall_clock.jpg"],
     "rocket": ["launch.jpg"],
-    "brick wall": ["bricks.jpg"],  # which mini takes for something else
+    "brick wall": ["bricks.jpg"],  # mini classifies this one wrongly
     "horse": ["horse_silhouette.jpg"],
 }
 
 
 @pytest.fixture
 def folder(tmp_path: Path, mini: OnnxEncoder) -> Path:
-    """Photos in folders of their classes."""
+    """Photos in folders named after their classes."""
     del mini  # it is prepared
     for name, photos in CLASSES.items():
         (tmp_path / "classes" / name).mkdir(parents=True)
@@ -57,13 +57,13 @@ def said(done: subprocess.CompletedProcess[str], status: int = 0) -> dict[str, A
     return found
 
 
-# The head
+# The classifier
 
 
 def test_the_templates_are_clips() -> None:
     assert len(set(CLIP_80)) == len(CLIP_80) == 80
     assert set(CLIP_7) | set(SINGLE_TEMPLATE) < set(CLIP_80)
-    # Of the list in CLIP's notebook, sorted.
+    # From the list in CLIP's notebook, sorted.
     digest = hashlib.sha256("\n".join(sorted(CLIP_80)).encode()).hexdigest()
     assert digest == "a8a4822f2921936e2ef07cf2e7a5df69be9532aab2f3f4880156bb03563e2467"
 
@@ -83,7 +83,7 @@ def test_a_class_is_the_mean_of_its_sentences(mini: OnnxEncoder) -> None:
     assert embed_classes(mini, [], CLIP_7).shape == (0, 384)
 
 
-def test_names_are_told_of_in_blocks(mini: OnnxEncoder) -> None:
+def test_names_are_embedded_in_blocks(mini: OnnxEncoder) -> None:
     done: list[int] = []
     embed_classes(mini, ["cat", "dog", "cat", "owl"], CLIP_7, on_embedded=done.append)
     assert sum(done) == 3
@@ -132,7 +132,7 @@ def test_each_image_has_the_class_whose_vector_is_nearest(
     [result] = answer["results"]
     assert result["metrics"]["top1"]["value"] == pytest.approx(np.mean(right))
     assert result["metrics"]["top5"]["value"] == pytest.approx(np.mean(five))
-    # So that the others are told from chance, it is known what mini makes of them.
+    # mini's answers are known, so that the models can be distinguished from chance.
     assert sum(right) == 5
     told = {(one["class"], one["predicted"]): one["images"] for one in result["confusion"]}
     assert told == confusion
@@ -223,14 +223,14 @@ def test_classes_of_imagenets_ids_are_called_by_its_names(
 def test_imagenet_has_a_thousand_names() -> None:
     names = imagenet_names()
     assert len(names) == 1000
-    # As CLIP's list has them.
+    # As in CLIP's list.
     assert names["n01440764"] == "tench"
     assert names["n03126707"] == "construction crane"
     assert names["n15075141"] == "toilet paper"
 
 
 def test_validation_images_in_one_folder_are_told_by_their_names(tmp_path: Path) -> None:
-    """As the archive of ImageNet has them."""
+    """In the layout of ImageNet's archive."""
     for number in (1, 2, 3):
         shutil.copy(PHOTOS / "lawn.jpg", tmp_path / f"ILSVRC2012_val_{number:08}.JPEG")
     shutil.copy(PHOTOS / "lawn.jpg", tmp_path)
@@ -252,11 +252,11 @@ def test_classes_of_one_name_are_told_apart_by_chance(
     by_class = {one["class"]: one for one in result["classes"]}
     assert by_class["cat"]["called"] == "a small cat"
     assert by_class["rocket"]["called"] == by_class["espresso"]["called"] == "espresso"
-    # What is seen is an espresso, and two classes are called so.
+    # The image shows an espresso, and two classes have that name.
     assert by_class["espresso"]["top1"] == 0.5
     assert by_class["espresso"]["top5"] == 1
     assert {"class": "espresso", "predicted": "espresso", "images": 1} in result["confusion"]
-    # All of them: one in six is right, whatever is seen.
+    # With all six classes, one in six is right, whatever the image shows.
     names.write_text("".join(f"{name}\tthing\n" for name in CLASSES), "utf-8")
     [result] = said(here(*command))["results"]
     assert result["metrics"]["top1"]["value"] == pytest.approx(1 / 6)

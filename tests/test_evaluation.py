@@ -1,4 +1,4 @@
-"""Figures are those that others compute: by hand, by scikit-learn, by SciPy."""
+"""Metrics equal those computed by hand, by scikit-learn and by SciPy."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def each_alone(right: Sequence[int]) -> list[TieGroup]:
 # Rankings
 
 
-def test_recall_is_the_part_of_what_is_right_that_is_among_the_first() -> None:
+def test_recall_is_the_share_of_relevant_items_among_the_first() -> None:
     ranking = each_alone([1, 0, 1, 0, 0, 1])
-    # Of four right ones, one was not found at all.
+    # One of the four relevant items was not found at all.
     assert [recall(ranking, 4, count) for count in (1, 2, 3, 5, 10)] == [
         1 / 4,
         1 / 4,
@@ -47,19 +47,19 @@ def test_recall_is_the_part_of_what_is_right_that_is_among_the_first() -> None:
     assert recall([], 2, 5) == 0
 
 
-def test_the_reciprocal_rank_is_of_the_first_that_is_right() -> None:
+def test_the_reciprocal_rank_is_that_of_the_first_relevant_item() -> None:
     assert reciprocal_rank(each_alone([0, 0, 1, 1])) == 1 / 3
     assert reciprocal_rank(each_alone([1])) == 1
     assert reciprocal_rank(each_alone([0, 0])) == 0
     assert reciprocal_rank([]) == 0
 
 
-def test_ndcg_is_what_the_definition_says() -> None:
-    # Right at ranks 1 and 3, a third one not found: (1 + 1/2) / (1 + 1/log2(3) + 1/2).
+def test_ndcg_follows_its_definition() -> None:
+    # Relevant at ranks 1 and 3, a third one not found: (1 + 1/2) / (1 + 1/log2(3) + 1/2).
     gained = 1 + 1 / 2
     best = 1 + 1 / math.log2(3) + 1 / 2
     assert ndcg(each_alone([1, 0, 1]), 3, 10) == pytest.approx(gained / best)
-    # More are right than are looked at: then all that are looked at may be right, and no more.
+    # More items are relevant than are considered: a perfect ranking has relevant ones only.
     assert ndcg(each_alone([1] * 12), 30, 10) == pytest.approx(1)
     assert ndcg(each_alone([0] * 10 + [1]), 1, 10) == 0
 
@@ -70,7 +70,7 @@ scored = st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=2, max_s
 
 
 def grouped(some: Sequence[tuple[int, bool]]) -> list[TieGroup]:
-    """Groups of equal scores, the greatest first."""
+    """Return groups of equal scores, the highest first."""
     found = []
     for score in sorted({score for score, _ in some}, reverse=True):
         rights = [right for one, right in some if one == score]
@@ -114,7 +114,7 @@ def test_with_ties_a_figure_is_the_mean_over_all_orders(
     ("ahead", "equal", "count", "chance"),
     [(0, 1, 1, 1), (1, 1, 1, 0), (0, 2, 1, 0.5), (0, 3, 5, 1), (4, 4, 5, 0.25), (5, 1, 5, 0)],
 )
-def test_who_is_as_good_as_others_is_among_the_first_by_chance(
+def test_tied_items_share_the_first_ranks_by_chance(
     ahead: int, equal: int, count: int, chance: float
 ) -> None:
     assert probability_in_top(ahead, equal, count) == chance
@@ -158,7 +158,7 @@ def test_by_hand_what_rises_together_is_one_and_what_falls_is_minus_one() -> Non
 
 
 def test_an_interval_is_that_of_scipys_bca() -> None:
-    # Skewed, as reciprocal ranks are: here the percentiles alone are another interval.
+    # Skewed, like reciprocal ranks: the plain percentile interval differs here.
     values = np.random.default_rng(3).beta(0.5, 3, 60)
     [ours] = estimate(mean_statistics(values[:, None]), SAMPLING)
     theirs = bootstrap(
@@ -208,7 +208,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
         values = (random.random((80, 1)) < 0.7).astype(float)
         [one] = estimate(mean_statistics(values), Sampling(300, seed=seed))
         held += one.low is not None and one.high is not None and one.low <= 0.7 <= one.high
-    # 114 are to be expected; of 120, fewer than 104 are one in ten thousand.
+    # 114 are expected; fewer than 104 of 120 have a probability of one in ten thousand.
     assert 104 <= held < 120
 
 
@@ -218,7 +218,7 @@ def test_equal_seeds_give_equal_intervals() -> None:
     assert estimate(statistics, Sampling(200)) != estimate(statistics, Sampling(200, seed=1))
 
 
-def test_where_all_is_alike_there_is_no_interval() -> None:
+def test_equal_observations_have_no_interval() -> None:
     assert estimate(mean_statistics(np.ones((20, 1))), Sampling(200)) == [Estimate(1.0, None, None)]
     assert estimate(mean_statistics(np.array([[0.3]])), Sampling(200)) == [
         Estimate(0.3, None, None)
@@ -226,7 +226,7 @@ def test_where_all_is_alike_there_is_no_interval() -> None:
 
 
 def test_a_difference_is_of_the_same_observations() -> None:
-    """One is a little better everywhere: intervals overlap, and that of the difference tells."""
+    """One is slightly better everywhere: intervals overlap, but the difference is clear."""
     random = np.random.default_rng(9)
     one = random.random((60, 1))
     other = one + random.normal(0.02, 0.01, (60, 1))
@@ -243,7 +243,7 @@ def test_a_difference_is_of_the_same_observations() -> None:
 
 
 def test_a_sample_without_a_correlation_is_left_out() -> None:
-    # Of three pairs, one sample in nine holds one pair alone.
+    # One in nine samples of three pairs contains one pair only.
     [spearman, _] = estimate(
         correlation_statistics(np.array([0.1, 0.2, 0.4]), np.array([1.0, 3.0, 2.0])), Sampling(500)
     )

@@ -1,4 +1,4 @@
-"""nmm.index.media.image.metadata: what an image's file says of it, whoever wrote it."""
+"""nmm.index.media.image.metadata: what it reads from an image file, whatever wrote it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def encoded(format_: str, **options: Any) -> bytes:
 
 
 def said(data: bytes) -> Metadata:
-    """What is read of a file, the same with its pixels and without."""
+    """Return the details read from a file; they are the same with its pixels and without."""
     details = decode(data).metadata
     assert describe(BytesIO(data)).metadata == details
     return details
@@ -81,7 +81,7 @@ def test_a_file_that_says_nothing_has_no_details() -> None:
     assert said(encoded("JPEG")) == said(encoded("GIF")) == Metadata()
 
 
-# Where
+# Position
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,9 @@ def test_a_file_that_says_nothing_has_no_details() -> None:
         ({GPS.GPSLatitude: (0.0, 0.0, 0.0)}, (0.0, 16.37)),
     ],
 )
-def test_a_place_is_signed_degrees(changes: dict[int, Any], place: tuple[float, float]) -> None:
+def test_a_position_is_in_signed_degrees(
+    changes: dict[int, Any], place: tuple[float, float]
+) -> None:
     details = of(gps={**VIENNA, **changes})
     assert (details.latitude, details.longitude) == pytest.approx(place)
 
@@ -118,13 +120,13 @@ def test_a_place_is_signed_degrees(changes: dict[int, Any], place: tuple[float, 
         {GPS.GPSLatitude: (0.0, 0.0, 0.0), GPS.GPSLongitude: (0.0, 0.0, 0.0)},
     ],
 )
-def test_nonsense_is_no_place(changes: dict[int, Any]) -> None:
+def test_invalid_positions_are_ignored(changes: dict[int, Any]) -> None:
     gps = {tag: value for tag, value in {**VIENNA, **changes}.items() if value is not None}
     details = of(gps=gps, tags={Base.Model: "X100"})
     assert details == Metadata(camera="X100")
 
 
-# With what
+# Camera
 
 
 @pytest.mark.parametrize(
@@ -145,7 +147,7 @@ def test_a_camera_is_its_make_and_model(make: str, model: str, camera: str | Non
     assert of(tags={Base.Make: make, Base.Model: model}).camera == camera
 
 
-# What somebody wrote
+# Captions
 
 
 @pytest.mark.parametrize(
@@ -155,7 +157,7 @@ def test_a_camera_is_its_make_and_model(make: str, model: str, camera: str | Non
         ("  two\n\tlines \0padding", "two lines"),
         ("Grüße vom See".encode(), "Grüße vom See"),
         ("Grüße vom See".encode("latin-1"), "Grüße vom See"),
-        ("Grüße vom See".encode()[:-11], "Grü"),  # in the midst of a character
+        ("Grüße vom See".encode()[:-11], "Grü"),  # inside a character
         ("\x1b]8;;http://x\x07link", "]8;;http://xlink"),
         ("\u202egpj.exe".encode(), "gpj.exe"),
         ("é".encode() * 8001, "é" * 1999 + "…"),
@@ -166,7 +168,7 @@ def test_a_camera_is_its_make_and_model(make: str, model: str, camera: str | Non
         ("\0\0\0", None),
     ],
 )
-def test_a_caption_is_what_somebody_wrote(written: str | bytes, caption: str | None) -> None:
+def test_a_caption_is_text_that_a_person_wrote(written: str | bytes, caption: str | None) -> None:
     found = of(tags={Base.ImageDescription: written}).caption
     assert found == caption
     (found or "").encode()
@@ -179,7 +181,7 @@ def test_a_caption_is_what_somebody_wrote(written: str | bytes, caption: str | N
         (b"UNICODE\0" + "Ein großes Boot".encode("utf-16-le"), "Ein großes Boot"),
         (b"UNICODE\0" + "Ein großes Boot".encode("utf-16-be"), "Ein großes Boot"),
         (b"UNICODE\0" + "\ufeffBoot".encode("utf-16-be"), "Boot"),
-        (b"UNICODE\0" + b"\x00\xd8A\0", "A"),  # half of a pair
+        (b"UNICODE\0" + b"\x00\xd8A\0", "A"),  # half of a surrogate pair
         (bytes(8) + b"A boat", "A boat"),
         (b"JIS\0\0\0\0\0\x1b$B", None),
         (b'ASCII\0\0\0{"faces": 3}', None),
@@ -194,7 +196,7 @@ def test_windows_title_is_one() -> None:
     assert of(tags={XP_TITLE: "Hütte\0".encode("utf-16-le")}).caption == "Hütte"
 
 
-def test_what_a_camera_writes_into_every_picture_hides_no_caption() -> None:
+def test_default_texts_of_cameras_hide_no_caption() -> None:
     details = of(
         tags={Base.ImageDescription: "OLYMPUS DIGITAL CAMERA"},
         photo={Base.UserComment: b"ASCII\0\0\0Anna on the swing"},
@@ -236,7 +238,7 @@ def test_one_damaged_piece_leaves_the_others() -> None:
 
 
 def with_sums(png: bytes) -> bytes:
-    """A PNG with the check sums of what is in it now."""
+    """Return a PNG with checksums that match its current content."""
     stream, result = BytesIO(png), png[:8]
     stream.seek(8)
     while head := stream.read(8):
@@ -251,7 +253,7 @@ def test_whatever_is_in_it_comes_out_as_what_the_catalog_can_hold(format_: str) 
     rng = random.Random(7)
     whole = encoded(format_, exif=FULL.tobytes())
     block = FULL.tobytes()[6:]
-    start = max(whole.find(block), 8)  # a TIFF has the same tags, but for itself
+    start = max(whole.find(block), 8)  # a TIFF has the same tags, but for its own use
     seen = set()
     for _ in range(150):
         damaged = bytearray(whole)

@@ -36,7 +36,7 @@ TEXTS = ["two cats", "boats", "two boats on a lake with cats and boats", ""]
 
 
 def in_folder(model: Model, folder: Path) -> Model:
-    """A row whose files lie in a folder instead of in the cache."""
+    """Return a row whose files are in a folder instead of in the cache."""
     files = tuple(str(folder / name) for name in model.files)
     return replace(model, name=str(folder), files=files, sources=())
 
@@ -65,14 +65,14 @@ SAMPLES: Mapping[str, Callable[[Path], Model]] = {
 
 @dataclass(frozen=True)
 class Sample:
-    """A small model of a family, at work."""
+    """A small model of a family, ready to use."""
 
     adapter: EncoderAdapter
     model: Model
     encoder: OnnxEncoder
 
     def with_text(self, **changes: Any) -> OnnxEncoder:
-        """The same model with another preprocessing of texts."""
+        """Return the same model with another preprocessing of texts."""
         model = replace(self.model, text=replace(self.model.text, **changes))
         return OnnxEncoder(model, self.encoder.folder)
 
@@ -92,7 +92,7 @@ def sample(
 
 
 def some_pixels(model: Model, count: int = 3) -> NDArray[np.uint8]:
-    """Images that differ in their colours: noise has the same means everywhere."""
+    """Return images with different colours: noise has the same mean everywhere."""
     side = model.image.side
     pixels = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
     for row in range(count):
@@ -222,15 +222,15 @@ def test_a_folder_without_a_model_is_an_error_that_says_which_files_it_needs(
     ]
 
 
-# What the releases before families computed. Indexes store these hashes, and caches hold folders
-# of these names: if one changed, every index would be outdated and every model compiled again.
+# Computed by the releases before families. Indexes store these hashes, and caches contain folders
+# with these names: if one changed, every index would be outdated and every model compiled again.
 MINI_WEIGHTS = "99a3faa150d89aafcd10da6b8c2740f5f56997491348ed496499368cd5d1e9fe"
 TINY_PAIR_WEIGHTS = "01856255a66e14ed2d230a9dad8dd63d2aee40568c1060c723d95b396e39c531"
 
 
 def test_stored_hashes_of_weights_stay_valid(tmp_path: Path, mini: OnnxEncoder) -> None:
     pair = write_tiny_pair(tmp_path / "pair")
-    # Written by the test: what the tokenizers package writes depends on its version.
+    # Written by the test: the output of the tokenizers package depends on its version.
     (pair / "text" / "tokenizer.json").write_text('{"version": "1.0"}\n')
     model = model_in_folder(pair)
     assert hash_weights(weight_files(model), model.recipe) == TINY_PAIR_WEIGHTS

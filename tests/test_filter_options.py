@@ -1,4 +1,4 @@
-"""The options of filters as people type them, and what the command says when they leave nothing."""
+"""Filter options as people type them, and the message when no file passes."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_time_elsewhere_is_told_in_local_time(text: str, moment: str) -> None:
         "brumaire 2023", "2023-05-01T12:00+99:00", "\x1b[2J", "２０２３-99",
     ],
 )  # fmt: skip
-def test_what_is_no_date_is_named_with_a_hint(text: str) -> None:
+def test_an_invalid_date_is_reported_with_a_hint(text: str) -> None:
     with pytest.raises(UsageError) as raised:
         parse_date(text, NOW)
     assert raised.value.what == f"{text!r} is not a date that nmm understands."
@@ -115,7 +115,7 @@ def test_what_is_no_date_is_named_with_a_hint(text: str) -> None:
 
 
 @given(st.text(max_size=30) | st.from_regex(r"[0-9a-z:+ -]{0,25}", fullmatch=True))
-def test_whatever_is_typed_is_a_date_or_is_refused(text: str) -> None:
+def test_any_input_is_a_date_or_an_error(text: str) -> None:
     try:
         moment = parse_date(text, NOW)
     except UsageError:
@@ -148,7 +148,7 @@ def test_a_size_is_in_bytes(text: str, size: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "MB", "-1", "2x", "1,5MB", "2iB", "1e3", "nan", "2 M B", "2 ,MB"]
 )
-def test_what_is_no_size_is_named(text: str) -> None:
+def test_an_invalid_size_is_reported(text: str) -> None:
     with pytest.raises(UsageError) as raised:
         parse_size(text)
     assert str(raised.value) == (
@@ -177,14 +177,14 @@ def test_a_place_is_degrees_and_kilometres(text: str, place: GeoCircle) -> None:
         ("48.2,16.37", ""),
         ("48.2,16.37,5,6", ""),
         ("48,2,16,37,5", ""),
-        ("91,0,1", "A latitude is between -90 and 90, and not 91."),
-        ("nan,0,1", "A latitude is between -90 and 90, and not nan."),
-        ("0,181,1", "A longitude is between -180 and 180, and not 181."),
-        ("0,0,0", "It takes a number of kilometres above 0, and not 0."),
-        ("0,0,inf", "It takes a number of kilometres above 0, and not inf."),
+        ("91,0,1", "A latitude is between -90 and 90, not 91."),
+        ("nan,0,1", "A latitude is between -90 and 90, not nan."),
+        ("0,181,1", "A longitude is between -180 and 180, not 181."),
+        ("0,0,0", "The radius is a number of kilometres above 0, not 0."),
+        ("0,0,inf", "The radius is a number of kilometres above 0, not inf."),
     ],
 )
-def test_what_is_no_place_is_named(text: str, why: str) -> None:
+def test_an_invalid_place_is_reported(text: str, why: str) -> None:
     with pytest.raises(UsageError) as raised:
         parse_place(text)
     assert (raised.value.what, raised.value.why) == (f"{text!r} is not a place.", why)
@@ -199,8 +199,8 @@ def test_suffixes_are_typed_in_many_ways() -> None:
 
 
 @pytest.mark.parametrize("text", ["", ".", "jpg,", "a/b", "*", "a*b"])
-def test_what_is_no_suffix_is_named(text: str) -> None:
-    with pytest.raises(UsageError, match="is not the end of a name"):
+def test_an_invalid_suffix_is_reported(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a suffix of file names"):
         parse_extensions(text)
 
 
@@ -218,9 +218,7 @@ def test_an_empty_pattern_is_named(text: str) -> None:
         parse_path_glob(text)
 
 
-def test_what_is_of_this_machine_is_put_into_a_pattern(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_local_paths_become_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path.resolve() / "home [x]"
     photos = home / "photos"
     photos.mkdir(parents=True)
@@ -230,7 +228,7 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
     monkeypatch.chdir(photos)
 
     def inside(text: str) -> tuple[bool, bool, bool]:
-        """Whether it takes in a picture, a note beside it, and a picture elsewhere."""
+        """Return whether it matches an image, a note beside it, and an image elsewhere."""
         glob = parse_path_glob(text)
         return (
             is_within(str(photos), "a.jpg", glob),
@@ -247,7 +245,7 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
     assert inside("./nothing") == (False, False, False)
 
 
-# What is said when nothing is left
+# The message when no file is left
 
 
 @pytest.mark.parametrize(
@@ -274,7 +272,7 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
             KINDS,
             [
                 "No file passes --near 1,2,3 (31 files without it).",
-                "Images that say where they were taken: 0.",
+                "Images with a known place: 0.",
             ],
         ),
         (
@@ -282,8 +280,7 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
             KINDS,
             [
                 "No file passes --near 1,2,3 (31 files without it).",
-                "An older nmm did not read that of the images; read it (2,000 left) with: "
-                "nmm index",
+                "An older nmm did not read this from 2,000 images. To read it: nmm index",
             ],
         ),
         (
@@ -299,7 +296,7 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
             KINDS,
             [
                 "No file passes --camera 'x\\x1b[2J' (31 files without it).",
-                "No image names its camera.",
+                "No image has a known camera.",
             ],
         ),
         (
@@ -308,7 +305,7 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
             [
                 "No file passes --orientation portrait and --no-text together (19 files without "
                 "--no-text).",
-                "Look for words in the images (12 left) with: nmm index --ocr",
+                "Text was not recognised yet in 12 images. To do it: nmm index --ocr",
             ],
         ),
         (
@@ -316,7 +313,7 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
             ["text"],
             [
                 "No text passes --orientation portrait (19 texts without it).",
-                "Only images can pass it: leave out --type.",
+                "Only images can pass it. Leave out --type.",
             ],
         ),
         (
@@ -333,12 +330,12 @@ def test_what_is_of_this_machine_is_put_into_a_pattern(
             KINDS,
             [
                 "No file passes --before 2024-01 (5 files without it).",
-                "The oldest and the newest are of: 2021-03-04, 2024-05-06.",
+                "The oldest and the newest file are from: 2021-03-04, 2024-05-06.",
             ],
         ),
     ],
 )
-def test_what_left_nothing_is_told(
+def test_the_filter_that_excluded_everything_is_explained(
     emptied: EmptyFilter, kinds: Sequence[Kind], said: list[str]
 ) -> None:
     typed = FilterOptions(
@@ -359,7 +356,7 @@ def test_what_left_nothing_is_told(
 # The command
 
 
-def test_the_command_looks_among_what_passes(indexed: tuple[Nmm, Path]) -> None:
+def test_the_command_searches_files_that_pass(indexed: tuple[Nmm, Path]) -> None:
     nmm, samples = indexed
     options = ["--ext", "md,TXT", "--larger", "1", "--after", "2 years ago", "--paths"]
     done = nmm("search", "food", "--in", "./*s", *options, cwd=samples / "recipes" / "..")
@@ -371,7 +368,7 @@ def test_the_command_looks_among_what_passes(indexed: tuple[Nmm, Path]) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_command_says_once_what_left_nothing(indexed: tuple[Nmm, Path]) -> None:
+def test_the_command_reports_an_excluding_filter_once(indexed: tuple[Nmm, Path]) -> None:
     nmm, _ = indexed
     options = ["--near", "-33.8,151.2,10", "--camera", "x\x1b[2J", "--jsonl"]
     done = nmm("search", "-", *options, stdin="food\nsky\n")
@@ -379,18 +376,16 @@ def test_the_command_says_once_what_left_nothing(indexed: tuple[Nmm, Path]) -> N
         1,
         "",
         "No file passes --near -33.8,151.2,10 (31 files without it).\n"
-        "Images that say where they were taken: 0.\n"
+        "Images with a known place: 0.\n"
         "No file passes --camera 'x\\x1b[2J' (31 files without it).\n"
-        "No image names its camera.\n",
+        "No image has a known camera.\n",
     )
     done = nmm("search", "food", "--quiet", *options)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
 
 
 @pytest.mark.parametrize("option", [["--after", "soon"], ["--in", "[z-a]"]])
-def test_the_command_refuses_what_makes_no_sense(
-    indexed: tuple[Nmm, Path], option: list[str]
-) -> None:
+def test_the_command_refuses_invalid_filters(indexed: tuple[Nmm, Path], option: list[str]) -> None:
     nmm, _ = indexed
     done = nmm("search", "food", *option)
     assert (done.returncode, done.stdout) == (2, "")

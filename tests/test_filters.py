@@ -1,4 +1,4 @@
-"""Which files a search looks among: the conditions, exact, together, and on files."""
+"""Filters: each condition is exact, alone, combined, and on files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ VIENNA, LINZ, FIJI = (48.2082, 16.3738), (48.3069, 14.2858), (-17.8, 179.9)
 
 @dataclass(frozen=True)
 class File:
-    """A file of a test, and all that a filter may ask of it."""
+    """A file of a test, with every property that a filter can check."""
 
     path: str
     cosines: tuple[float, ...] = (0.5,)
@@ -66,7 +66,7 @@ def text(path: str, cosines: tuple[float, ...] = (0.5,), **rest: object) -> File
 
 
 class Index:
-    """An index of such files, open to be searched."""
+    """An index of such files, open for searching."""
 
     def __init__(self, folder: IndexFolder, mini: OnnxEncoder, files: Sequence[File]) -> None:
         self.files = files
@@ -133,9 +133,9 @@ Make = Callable[[Sequence[File]], Index]
 
 @pytest.fixture(scope="module")
 def make(mini: OnnxEncoder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
-    """Makes indexes; their vectors lie in FAISS files, and the model is loaded once."""
+    """A function that makes indexes with FAISS files; the model is loaded once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segments, "TAIL", 1)
+        patch.setattr(segments, "MIN_SEGMENT_SIZE", 1)
         patch.setattr(search_module, "load_encoder", lambda *_, **__: mini)
         opened = []
 
@@ -152,7 +152,7 @@ def make(mini: OnnxEncoder, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             context.__exit__(None, None, None)
 
 
-# Where it lies
+# Folders and names
 
 PLACES = ("/home/ada/Pictures", "Holidays/2023/beach.jpg")
 
@@ -221,7 +221,7 @@ def test_a_root_may_be_a_file_or_all_there_is() -> None:
     assert is_within("/", "etc/hosts", "/etc")
 
 
-def test_what_is_no_pattern_is_named() -> None:
+def test_an_invalid_pattern_is_reported() -> None:
     with pytest.raises(UsageError, match=r"'\[z-a\]' is not a valid name pattern"):
         check_glob("[z-a]")
     with pytest.raises(UsageError, match="is not a valid name pattern"):
@@ -245,13 +245,13 @@ def test_a_pattern_means_the_same_to_a_plain_reading_of_it(glob: str, path: str)
         check_glob(glob)
     except UsageError:
         return
-    if "\\" in glob or "[^" in glob:  # where fnmatch has another opinion
+    if "\\" in glob or "[^" in glob:  # fnmatch differs here
         return
     assert is_within("/home/r", path, glob) == plainly_within("/home/r", path, glob)
 
 
 def plainly_within(root: str, path: str, glob: str) -> bool:
-    """The rule of nmm.index.store.catalog.path_globs, name by name."""
+    """Apply the rule of nmm.index.store.catalog.path_globs, name by name."""
     wanted = [name for name in glob.split("/") if name not in ("", ".")]
     names = [name for name in f"{root}/{path}".split("/") if name]
     of_root = len([name for name in root.split("/") if name]) - 1
@@ -283,7 +283,7 @@ def plainly_within(root: str, path: str, glob: str) -> bool:
     )
 
 
-# How far it is
+# Distance
 
 
 def test_distances_are_those_on_a_sphere() -> None:
@@ -379,7 +379,7 @@ def mixed(make: Make) -> Index:
         ({"path_globs": ("/disk",), "extensions": ("md",), "min_bytes": 11}, {"2023.md"}),
     ],
 )
-def test_a_filter_leaves_what_passes(
+def test_a_filter_keeps_files_that_pass(
     mixed: Index, filters: dict[str, object], names: set[str]
 ) -> None:
     assert {Path(path).name for path in mixed.paths(**filters)} == names
@@ -396,11 +396,11 @@ def test_a_filter_leaves_what_passes(
         {"has_text": True},
     ],
 )
-def test_no_text_passes_what_is_asked_of_images(mixed: Index, filters: dict[str, object]) -> None:
+def test_no_text_passes_a_filter_for_images(mixed: Index, filters: dict[str, object]) -> None:
     assert mixed.find(kinds=["text"], **filters) == []
 
 
-def test_only_chunks_of_files_that_pass_are_looked_among(mixed: Index) -> None:
+def test_only_chunks_of_files_that_pass_are_searched(mixed: Index) -> None:
     catalog = mixed.search._catalog
     every = catalog.chunk_ids("text").tolist()
     assert len(every) == 3
@@ -420,7 +420,7 @@ def test_scores_are_those_without_a_filter(mixed: Index) -> None:
 
 @pytest.mark.parametrize("moment", ["", "soon", "2023-13-01", "2023-05-01T25:00:00"])
 def test_a_time_that_is_none_is_refused(mixed: Index, moment: str) -> None:
-    with pytest.raises(UsageError, match="is no time"):
+    with pytest.raises(UsageError, match="is not a time"):
         mixed.find(after=moment)
 
 
@@ -437,7 +437,7 @@ def test_of_one_content_only_the_file_that_passes_is_found(make: Make) -> None:
     assert index.paths(extensions=("png",), min_bytes=6) == set()
 
 
-def test_what_another_process_changes_is_seen_at_the_next_query(make: Make, tmp_path: Path) -> None:
+def test_changes_of_other_processes_are_seen_at_the_next_query(make: Make, tmp_path: Path) -> None:
     file = File("/disk/old/a.jpg")
     index = make([file])
     assert index.paths(extensions=("png",)) == set()
@@ -448,7 +448,7 @@ def test_what_another_process_changes_is_seen_at_the_next_query(make: Make, tmp_
     assert index.paths(extensions=("png",)) == {"/disk/old/b.png"}
 
 
-# All together, against a plain reading of every file
+# Combined filters, compared with a plain check of every file
 
 
 def passes(file: File, filters: Filters) -> bool:
@@ -490,7 +490,7 @@ def passes(file: File, filters: Filters) -> bool:
 
 
 def a_library() -> list[File]:
-    """Files whose every property is drawn, with copies of some in other folders."""
+    """Draw files with random properties, and copies of some in other folders."""
     rng = np.random.default_rng(11)
 
     def one(*choices: object) -> object:
@@ -566,8 +566,8 @@ def test_a_filtered_search_is_that_of_all_files_that_pass(
         (-round(max(file.cosines), 3), file.path) for file in library.files if passes(file, filters)
     )
     with pytest.MonkeyPatch.context() as patch:
-        if through_files:  # as among more vectors than are compared one by one
-            patch.setattr(searcher, "EXACT", 0)
+        if through_files:  # as in an index with more vectors than are compared one by one
+            patch.setattr(searcher, "MAX_EXACT_SUBSET", 0)
         found = searching.find(library.search, QUERY, count, filters=filters)
     assert len(found) == min(count, len(expected))
     assert {each.path for each in found} <= {path for _, path in expected}
@@ -581,7 +581,7 @@ def test_a_filtered_search_is_that_of_all_files_that_pass(
 
 
 def assert_needed(library: Index, filters: Filters, emptied: EmptyFilter) -> None:
-    """Those that are named leave nothing together, and any of them less would leave something."""
+    """Check that the named filters together exclude everything, and that each of them is needed."""
     empty = Filters()
     chosen = {name: getattr(filters, name) for name in emptied.filters}
     assert not any(passes(file, Filters(**chosen)) for file in library.files)
@@ -590,7 +590,7 @@ def assert_needed(library: Index, filters: Filters, emptied: EmptyFilter) -> Non
         assert any(passes(file, others) for file in library.files)
 
 
-# Which one left nothing
+# Which filter excluded everything
 
 
 @pytest.mark.parametrize(
@@ -630,7 +630,7 @@ def assert_needed(library: Index, filters: Filters, emptied: EmptyFilter) -> Non
         ),
     ],
 )
-def test_what_left_nothing_is_named(
+def test_the_filter_that_excluded_everything_is_named(
     mixed: Index, filters: Filters, kinds: Sequence[Kind], emptied: list[EmptyFilter]
 ) -> None:
     response = mixed.search.search(searching.request(QUERY, kinds=kinds, filters=filters))

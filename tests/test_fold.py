@@ -1,4 +1,4 @@
-"""Copies become one result, and nothing else does."""
+"""Near-duplicate results are merged, and no others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DATE_TIME_ORIGINAL, EXIF_IFD = 0x9003, 0x8769
 
 @pytest.fixture(autouse=True)
 def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model is loaded once for all tests."""
+    """Load the model once for all tests."""
     for module in (build_module, search_module):
         monkeypatch.setattr(module, "load_encoder", lambda *_, **__: mini)
     monkeypatch.setattr(build_module, "prepare", lambda *_, **__: None)
@@ -46,7 +46,7 @@ def find(
 
 
 def rows(results: list[SearchResult]) -> list[set[str]]:
-    """The names in each row: of the file that stands for it, and of its copies."""
+    """Return the names in each row: of the representative file, and of its copies."""
     return [{Path(path).name for path in (one.path, *one.copies)} for one in results]
 
 
@@ -162,7 +162,7 @@ def test_pictures_of_an_older_index_fold_by_their_vectors(
 
 
 @pytest.mark.parametrize("wrong", ["text", b"", b"short", b"x" * (BYTES + 1), 7])
-def test_what_is_no_fingerprint_is_passed_over(
+def test_invalid_fingerprints_are_ignored(
     tmp_path: Path, folder: IndexFolder, wrong: object
 ) -> None:
     pictures = tmp_path / "pictures"
@@ -233,7 +233,7 @@ def test_different_pictures_have_different_fingerprints(images: list[Image.Image
     ]
 
 
-def test_what_is_no_fingerprint_is_like_none() -> None:
+def test_invalid_fingerprints_match_nothing() -> None:
     print_ = fingerprint(photo("chelsea.jpg"))
     assert copies([b"", print_, print_[1:], print_, b""]) == [[], [], [], [1], []]
 
@@ -281,8 +281,8 @@ def changed(seed: int, share: float) -> tuple[str, str]:
     return " ".join(one), " ".join(other)
 
 
-def test_what_tells_passages_apart_soon_tells_them_apart_rightly() -> None:
-    """As the definition has it, word by word."""
+def test_the_early_exit_for_different_passages_is_exact() -> None:
+    """Compared with the definition, word by word."""
     found = Counter[bool]()
     for seed in range(400):
         one, other = changed(seed, share=random.Random(seed).choice((0, 0.02, 0.05, 0.1, 0.4)))
@@ -313,7 +313,7 @@ def test_two_programs_with_one_licence_are_two(tmp_path: Path, folder: IndexFold
 # The command
 
 
-def test_the_command_folds_and_all_unfolds(tmp_path: Path, nmm: Nmm) -> None:
+def test_the_command_merges_near_duplicates_unless_all(tmp_path: Path, nmm: Nmm) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     photo("chelsea.jpg").save(pictures / "cat.png")

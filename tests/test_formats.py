@@ -1,4 +1,4 @@
-"""The forms of output: what is in them, whatever the names of files are."""
+"""Output formats: their content, for any file names."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Terminal(io.TextIOWrapper):
 
 
 def on_terminal(results: list[SearchResult], width: int, **environ: str) -> str:
-    """What the table writes to a terminal of that width."""
+    """Return what the table writes to a terminal of that width."""
     out = io.BytesIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", Terminal(out, encoding="utf-8"))
@@ -67,7 +67,7 @@ def on_terminal(results: list[SearchResult], width: int, **environ: str) -> str:
 
 @pytest.fixture
 def printed(capsysbinary: pytest.CaptureFixture[bytes]) -> Printed:
-    """What a form prints of some results."""
+    """A function that returns the output of a format for some results."""
 
     def write(form: formats.ResultWriter, *results: SearchResult) -> bytes:
         form.write("a cat", "mini", results)
@@ -164,7 +164,7 @@ def test_paths_are_the_bytes_on_disk(printed: Printed) -> None:
 
 
 @pytest.mark.parametrize("name", [*NAMES, NOT_UTF8])
-def test_the_table_carries_out_nothing_that_a_name_says(name: str) -> None:
+def test_the_table_neutralises_control_codes_in_names(name: str) -> None:
     written = on_terminal([replace(IMAGE, path=f"/a/{name}")], 100)
     bare = ESCAPES.sub("", written)
     assert all(c.isprintable() or c == "\n" for c in bare), bare
@@ -205,13 +205,13 @@ def test_the_table_fits_the_terminal(names: list[str], text: str, width: int, sc
     lines = ESCAPES.sub("", on_terminal(results, width)).split("\n")
     assert max(cell_len(line) for line in lines) <= width
     for name in names:
-        # All of the path is shown, over as many lines as it takes.
+        # The whole path is shown, over as many lines as needed.
         shown = "".join(c for c in Path(f"/a/{name}").name if not c.isspace() and c.isprintable())
         assert set(shown) <= set("".join(lines))
 
 
 def test_wide_characters_are_two_columns() -> None:
-    """Counted here by Unicode's own table."""
+    """Counted here with Unicode's own table."""
     lines = ESCAPES.sub("", on_terminal([replace(IMAGE, path="/" + "写" * 60)], 40)).splitlines()
     widths = [sum(2 if c == "写" else 1 for c in line) for line in lines]
     assert max(widths) in (39, 40)
@@ -259,7 +259,7 @@ def test_a_long_passage_takes_two_lines_and_ends_with_a_word() -> None:
     assert unbroken.count("写") > 40
 
 
-def test_what_is_weak_is_dimmed_and_marked_and_what_is_folded_counted(printed: Printed) -> None:
+def test_low_confidence_rows_are_dimmed_and_merged_ones_counted(printed: Printed) -> None:
     weak = replace(IMAGE, weak=True, copies=("/b", "/c", "/d"))
     dimmed = on_terminal([weak], 80)
     assert "\x1b[2m1   0.51  \x1b[0m" in dimmed
@@ -270,18 +270,18 @@ def test_what_is_weak_is_dimmed_and_marked_and_what_is_folded_counted(printed: P
 
 
 @pytest.mark.parametrize(("terminal", "quiet"), [(True, False), (True, True), (False, False)])
-def test_who_sees_weak_rows_is_told_how_to_be_rid_of_them(
+def test_low_confidence_rows_come_with_a_hint(
     terminal: bool, quiet: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kind = Terminal if terminal else io.TextIOWrapper
     monkeypatch.setattr(sys, "stdout", kind(io.BytesIO(), encoding="utf-8"))
     shown = ResultPresenter(None, several=False, quiet=quiet)
     shown.show("a cat", "mini", [IMAGE, replace(TEXT, weak=True)])
-    said = "1 weak: --relevant leaves them out.\n" if terminal and not quiet else ""
+    said = "1 weak: --relevant omits them.\n" if terminal and not quiet else ""
     assert capsys.readouterr().err == said
 
 
-def test_nothing_found_is_said(printed: Printed) -> None:
+def test_an_empty_result_is_reported(printed: Printed) -> None:
     assert printed(Table(several=False)).decode().split() == ["score", "found", "nothing"]
 
 
@@ -305,7 +305,7 @@ def test_a_template_is_filled_in(printed: Printed) -> None:
         ("", "\n"),
     ],
 )
-def test_what_a_template_can_say(template: str, expected: str) -> None:
+def test_fields_of_a_template(template: str, expected: str) -> None:
     assert Template(template).filled("a cat", "mini", [IMAGE]) == expected
 
 
@@ -346,7 +346,7 @@ def test_a_specification_that_does_not_fit_is_an_error(template: str) -> None:
 def test_only_one_form_is_printed(here: Nmm) -> None:
     done = here("search", "cats", "--json", "--format", "{path}")
     assert done.returncode == 2
-    assert "Only one form of output can be printed." in done.stderr
+    assert "Only one output format can be chosen." in done.stderr
     assert "Give one of --json, --jsonl, --csv, --paths, -0 and --format." in done.stderr
 
 

@@ -1,4 +1,4 @@
-"""The page of results, in a real browser: what it shows, does, and lets nobody do."""
+"""The gallery page in a real browser: its content, its behaviour, and its safety."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(autouse=True)
 def quiet(request: pytest.FixtureRequest) -> None:
-    """Each test meets a browser that has said nothing yet."""
+    """Clear the browser's messages before each test."""
     if "chromium" in request.fixturenames and BINARY:
         opened = request.getfixturevalue("chromium")
         opened.said.clear()
@@ -42,7 +42,7 @@ def quiet(request: pytest.FixtureRequest) -> None:
 
 
 def results(folder: Path, *names: str) -> list[SearchResult]:
-    """Pictures of these names, the last of them weak, and a text."""
+    """Return images with these names, the last of them low-confidence, and a text."""
     found = []
     for rank, name in enumerate(names, 1):
         (folder / name).write_bytes(CAT.read_bytes())
@@ -102,9 +102,9 @@ def test_a_page_shows_what_was_found(chromium: Browser, tmp_path: Path) -> None:
 
 
 @in_browser
-def test_no_name_passage_or_query_is_more_than_text(chromium: Browser, tmp_path: Path) -> None:
+def test_names_passages_and_queries_are_escaped(chromium: Browser, tmp_path: Path) -> None:
     found = results(tmp_path, *NAMES)
-    if sys.platform == "linux":  # others let no such file be made
+    if sys.platform == "linux":  # other file systems do not allow such a file
         found += results(tmp_path, NOT_UTF8)[:1]
     open_page(chromium, tmp_path, f'" {OWNED} ${{style}}\u202e', found)
     assert chromium.evaluate("document.title").startswith('" </span></bdi><script>')
@@ -151,10 +151,10 @@ def test_links_lead_to_the_files(chromium: Browser, tmp_path: Path) -> None:
 
 
 @in_browser
-def test_the_policy_lets_no_script_run_that_came_in_somehow(
+def test_the_content_security_policy_blocks_injected_scripts(
     chromium: Browser, tmp_path: Path
 ) -> None:
-    """As if a name had not been escaped: the second wall holds alone."""
+    """As if a name had not been escaped: the second line of defence holds alone."""
     file = open_page(chromium, tmp_path, "a cat", results(tmp_path, "cat.jpg"))
     html = file.read_text("utf-8")
     bad = (
@@ -215,9 +215,7 @@ def test_the_page_fits_every_window(width: int, chromium: Browser, tmp_path: Pat
 
 
 @in_browser
-def test_letters_stand_out_from_the_ground_in_light_and_dark(
-    chromium: Browser, tmp_path: Path
-) -> None:
+def test_text_has_enough_contrast_in_light_and_dark(chromium: Browser, tmp_path: Path) -> None:
     """By WCAG 2.2's contrast of 4.5, https://www.w3.org/TR/WCAG22/#contrast-minimum."""
     open_page(chromium, tmp_path, "a cat", results(tmp_path, "cat.jpg"))
     script = """(() => {
@@ -283,7 +281,7 @@ def test_only_a_page_of_nmm_is_overwritten(tmp_path: Path) -> None:
     for _ in range(2):
         write_page(file, "a cat", "mini", [])
     file.write_text("mine")
-    with pytest.raises(UsageError, match="is no page that nmm wrote"):
+    with pytest.raises(UsageError, match="is not a page that nmm wrote"):
         write_page(file, "a cat", "mini", [])
     file.write_text("")
     write_page(file, "a cat", "mini", [])
@@ -316,5 +314,5 @@ def test_a_page_is_called_after_its_query(query: str, name: str) -> None:
         ("-- --gallery", "-- --gallery"),
     ],
 )
-def test_a_gallery_may_do_without_a_name(given: str, read: str) -> None:
+def test_a_gallery_needs_no_file_name(given: str, read: str) -> None:
     assert with_value(given.split()) == read.split()

@@ -1,4 +1,4 @@
-"""ONNX graphs of a hub as they are: fed by their names, checked, and equal to numpy."""
+"""Models of ONNX graphs from a hub: inputs by name, checks, and results equal to numpy's."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TOLERANCE = 1e-5
 
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of jina-clip-v1, with tiny graphs that its row fits."""
+    """The folder of jina-clip-v1, with tiny graphs that fit its row."""
     monkeypatch.setenv("NMM_CACHE", str(tmp_path / "cache"))
     folder = weights_folder(JINA_CLIP_V1)
     save_graphs(folder)
@@ -51,7 +51,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def compiled() -> OnnxEncoder:
-    """The encoder of what is in the cache, compiled in this process."""
+    """Return the encoder of the model in the cache, compiled in this process."""
     folder = compiled_folder(JINA_CLIP_V1)
     folder.mkdir(parents=True)
     compile_model(JINA_CLIP_V1, folder)
@@ -70,7 +70,7 @@ def unit(vectors: NDArray[Any]) -> NDArray[Any]:
 
 
 def text_vectors(*texts: str) -> NDArray[Any]:
-    """What the tiny text graph makes of texts."""
+    """Return what the tiny text graph computes for texts."""
     number = {word: WORDS.index(word) for word in WORDS}
     sentences = [["[CLS]", *text.split(), "[SEP]"] for text in texts]
     return unit(np.stack([sum(TOKENS[number[w]] for w in words) for words in sentences]))  # type: ignore[misc]
@@ -168,7 +168,7 @@ def writes(write: Callable[..., None], **options: Any) -> Write:
 
 
 def external(location: str) -> Write:
-    """A graph whose weights are in another file, outside its folder."""
+    """Return a graph whose weights are in another file, outside its folder."""
 
     def write(file: Path) -> None:
         import onnx

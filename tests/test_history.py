@@ -1,4 +1,4 @@
-"""The history of searches: what is written down, where, for whom, and what is not."""
+"""The search history: what is recorded, where, who can read it, and what is not recorded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOW = "2026-11-25T15:03:27+01:00"
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Where a history will be."""
+    """The path of the history file."""
     return tmp_path / "state" / "history.jsonl"
 
 
@@ -47,7 +47,7 @@ def entry(query: str = "cats", results: int = 3) -> HistoryEntry:
 # The file.
 
 
-def test_what_is_recorded_is_read_again_oldest_first(file: Path) -> None:
+def test_recorded_searches_are_read_oldest_first(file: Path) -> None:
     made = [entry("cats"), entry("žluťoučký kůň\n\x1b[2J"), entry("dogs", 0)]
     assert all(record(one, file) for one in made)
     assert entries(file) == made
@@ -70,7 +70,9 @@ def test_only_its_owner_can_read_it_even_if_others_could(file: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_it_is_bounded_and_the_newest_stay(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_history_is_bounded_and_keeps_the_newest(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(history, "MAX_BYTES", 2000)
     for number in range(100):
         record(entry(str(number)), file)
@@ -119,7 +121,7 @@ def test_processes_that_record_at_once_lose_nothing(file: Path) -> None:
         b"[" * 100_000,
     ],
 )
-def test_a_line_that_is_no_search_is_passed_over(file: Path, line: bytes) -> None:
+def test_invalid_lines_are_ignored(file: Path, line: bytes) -> None:
     record(entry("before"), file)
     with file.open("ab") as end:
         end.write(line + b"\n")
@@ -127,7 +129,7 @@ def test_a_line_that_is_no_search_is_passed_over(file: Path, line: bytes) -> Non
     assert [one.query for one in entries(file)] == ["before", "after"]
 
 
-def test_what_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+def test_a_history_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file in the place of the folder")
     assert not record(entry(), tmp_path / "state" / "history.jsonl")
     assert not record(entry("x" * 100_000), tmp_path / "other" / "history.jsonl")
@@ -145,7 +147,7 @@ def test_a_history_that_another_process_holds_is_not_waited_for_long(
         assert not record(entry(), file)
 
 
-def test_cleared_it_is_gone(file: Path) -> None:
+def test_clearing_deletes_the_history(file: Path) -> None:
     assert clear(file) == 0
     record(entry(), file)
     record(entry(), file)
@@ -157,7 +159,7 @@ def test_cleared_it_is_gone(file: Path) -> None:
 # The command.
 
 
-def test_a_search_is_written_down_as_it_was_typed(searching: Nmm, tmp_path: Path) -> None:
+def test_a_search_is_recorded_as_typed(searching: Nmm, tmp_path: Path) -> None:
     searching("search", "cute", "cats", "-k", "2", "--type", "image", "--history")
     (found,) = json.loads(searching("history", "--json").stdout)
     assert found.pop("time")[:10] == datetime.now().astimezone().isoformat()[:10]
@@ -170,7 +172,7 @@ def test_a_search_is_written_down_as_it_was_typed(searching: Nmm, tmp_path: Path
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals there")
-def test_what_is_typed_at_a_terminal_is_written_down_and_what_a_script_asks_is_not(
+def test_searches_at_a_terminal_are_recorded_and_those_of_scripts_are_not(
     searching: Nmm, tmp_path: Path
 ) -> None:
     import pty
@@ -194,9 +196,7 @@ def test_what_is_typed_at_a_terminal_is_written_down_and_what_a_script_asks_is_n
     assert [one.query for one in entries(tmp_path / "nmm" / "history.jsonl")] == ["typed"]
 
 
-def test_a_pipe_that_closes_early_is_no_reason_to_forget_a_search(
-    searching: Nmm, tmp_path: Path
-) -> None:
+def test_a_search_is_recorded_although_its_pipe_was_closed(searching: Nmm, tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     nmm = Path(sys.executable).with_name("nmm")

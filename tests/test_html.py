@@ -1,4 +1,4 @@
-"""Markup becomes lines of text that bear the numbers of the source."""
+"""HTML becomes lines of text with the line numbers of the source."""
 
 from __future__ import annotations
 
@@ -169,19 +169,19 @@ def test_memory_does_not_grow_with_the_document(opening: str) -> None:
 
 
 @pytest.mark.parametrize("part", ["<a ", "<!--", "</a ", "<!", "<?", "<a b='", "&", "<![", "<"])
-def test_what_never_ends_takes_no_quadratic_time(part: str) -> None:
+def test_unterminated_markup_takes_no_quadratic_time(part: str) -> None:
     repeated = part * (60_000 // len(part))
     began = time.process_time()
 
     for _ in html_lines([Line(number, repeated) for number in range(1, 21)]):
         pass
 
-    # Some 0.2 s; the parser left alone takes minutes for the worst of them.
+    # About 0.2 s; without the limit, the parser takes minutes for the worst of them.
     assert time.process_time() - began < 10
 
 
 def test_many_comments_before_the_beginning_take_no_time() -> None:
-    """With a pattern that could end a comment in two places this would take 2^200 steps."""
+    """A pattern that can end a comment in two places would take 2^200 steps here."""
     assert looks_like_html("<!-- a -->" * 200 + "<html>", ".txt")
     assert not looks_like_html("<!-- a -->" * 200 + "no markup", ".md")
 

@@ -1,4 +1,4 @@
-"""Weights from a hub, through the real client and over real HTTP."""
+"""Downloads from a hub, with the real client and over real HTTP."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 
 
 def pull(hub: HubServer, command: Sequence[str] = CLIENT, **environ: str) -> subprocess.Popen[str]:
-    """Download the tiny model in another process, which says its folder or its error."""
+    """Download the tiny model in another process, which prints its folder or its error."""
     return subprocess.Popen(
         command,
         env={**hub.environ, **environ},
@@ -64,14 +64,14 @@ def pull(hub: HubServer, command: Sequence[str] = CLIENT, **environ: str) -> sub
 
 
 def result(process: subprocess.Popen[str]) -> Any:
-    """What it says on stdout, if it says nothing on stderr."""
+    """Return the stdout of a process, and check that its stderr is empty."""
     said, complaint = process.communicate(timeout=60)
     assert complaint == ""
     return json.loads(said)
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """All files of a folder but the manifest, by their path in it."""
+    """Return all files of a folder except the manifest, by relative path."""
     return {
         str(file.relative_to(folder)): file.read_bytes()
         for file in sorted(folder.rglob("*"))
@@ -80,11 +80,11 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def vision_weights(hub: HubServer) -> str:
-    """The end of the path of the first file that is downloaded."""
+    """Return the end of the path of the first file downloaded."""
     return f"/vision/resolve/{hub.commit('tiny/vision')}/model.safetensors"
 
 
-def test_what_there_is_to_download(hub: HubServer) -> None:
+def test_the_files_to_download(hub: HubServer) -> None:
     found = query_hub(TINY)
     assert [(f.repository, f.path, f.local, f.size, len(f.etag)) for f in found.files] == [
         ("tiny/vision", "model.safetensors", "vision/model.safetensors", 200_000, 64),
@@ -96,7 +96,7 @@ def test_what_there_is_to_download(hub: HubServer) -> None:
     assert (found.size, found.missing()) == (SIZE, SIZE)
 
 
-def test_a_download_is_whole_and_says_what_it_is(
+def test_a_download_is_complete_and_has_a_manifest(
     hub: HubServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     progress: list[int] = []
@@ -125,7 +125,7 @@ def test_a_download_is_whole_and_says_what_it_is(
     assert capfd.readouterr() == ("", "")
 
 
-def test_nothing_is_asked_for_but_the_files(hub: HubServer) -> None:
+def test_only_needed_files_are_requested(hub: HubServer) -> None:
     download_model(query_hub(TINY))
     vision, text = hub.commit("tiny/vision"), hub.commit("tiny/text")
     assert {request.path for request in hub.requests} == {
@@ -139,7 +139,7 @@ def test_nothing_is_asked_for_but_the_files(hub: HubServer) -> None:
     assert not any("torch" in request.headers["User-Agent"] for request in hub.requests)
 
 
-def test_what_is_here_is_not_downloaded_again(hub: HubServer) -> None:
+def test_complete_files_are_not_downloaded_again(hub: HubServer) -> None:
     download_model(query_hub(TINY))
     hub.requests.clear()
     progress: list[int] = []
@@ -155,7 +155,7 @@ def test_new_weights_replace_the_old_ones(hub: HubServer) -> None:
     assert content(folder) == {**EXPECTED, "text/tokenizer.json": b"[]"}
 
 
-def test_a_cut_connection_is_taken_up_where_it_was_cut(hub: HubServer) -> None:
+def test_a_download_resumes_after_a_lost_connection(hub: HubServer) -> None:
     hub.fail("model.safetensors", cut=60_000, times=2)
     assert content(download_model(query_hub(TINY))) == EXPECTED
     assert [(r.range, r.sent) for r in hub.asked(vision_weights(hub))] == [
@@ -166,7 +166,7 @@ def test_a_cut_connection_is_taken_up_where_it_was_cut(hub: HubServer) -> None:
 
 
 def break_off(hub: HubServer, found: DownloadPlan) -> HubError:
-    """Download 60,000 bytes of the first file and no more."""
+    """Download 60,000 bytes of the first file, then break off."""
     hub.fail("model.safetensors", cut=60_000, times=1)
     hub.fail("model.safetensors", status=503)
     with pytest.raises(HubError) as raised:
@@ -176,7 +176,7 @@ def break_off(hub: HubServer, found: DownloadPlan) -> HubError:
     return raised.value
 
 
-def test_what_broke_off_is_an_error_that_says_how_much_is_here(hub: HubServer) -> None:
+def test_an_interrupted_download_is_an_error_with_its_progress(hub: HubServer) -> None:
     found = query_hub(TINY)
     error = break_off(hub, found)
     assert (type(error), str(error).splitlines()) == (
@@ -191,7 +191,7 @@ def test_what_broke_off_is_an_error_that_says_how_much_is_here(hub: HubServer) -
     assert not weights_folder(TINY).exists()
 
 
-def test_what_broke_off_is_gone_on_with(hub: HubServer) -> None:
+def test_an_interrupted_download_is_resumed(hub: HubServer) -> None:
     break_off(hub, query_hub(TINY))
     progress: list[int] = []
     assert content(download_model(query_hub(TINY), on_progress=progress.append)) == EXPECTED
@@ -208,7 +208,7 @@ def test_a_server_without_ranges_sends_all_again(hub: HubServer) -> None:
     assert (request.range, request.sent) == ("bytes=60000-", 200_000)
 
 
-def test_a_new_commit_goes_on_with_a_file_that_is_the_same(hub: HubServer) -> None:
+def test_a_new_commit_resumes_an_unchanged_file(hub: HubServer) -> None:
     break_off(hub, query_hub(TINY))
     hub.repositories["tiny/vision"] = {**hub.repositories["tiny/vision"], "config.json": b"{}"}
     assert content(download_model(query_hub(TINY))) == {**EXPECTED, "vision/config.json": b"{}"}
@@ -216,7 +216,7 @@ def test_a_new_commit_goes_on_with_a_file_that_is_the_same(hub: HubServer) -> No
     assert (request.range, request.sent) == ("bytes=60000-", 140_000)
 
 
-def test_a_new_commit_begins_again_with_a_file_that_is_another(hub: HubServer) -> None:
+def test_a_new_commit_restarts_a_changed_file(hub: HubServer) -> None:
     break_off(hub, query_hub(TINY))
     new = {**hub.repositories["tiny/vision"], "model.safetensors": bytes(200_000)}
     hub.repositories["tiny/vision"] = new
@@ -228,7 +228,7 @@ def test_a_new_commit_begins_again_with_a_file_that_is_another(hub: HubServer) -
     assert (request.range, request.sent) == (None, 200_000)
 
 
-def test_a_killed_download_is_gone_on_with(hub: HubServer) -> None:
+def test_a_killed_download_is_resumed(hub: HubServer) -> None:
     hub.fail("model.safetensors", pace=0.01)
     process = pull(hub)
     target = partial_folder(weights_folder(TINY)) / "vision" / "model.safetensors"
@@ -278,7 +278,7 @@ def test_a_damaged_small_file_is_found_by_its_git_hash(hub: HubServer, wrong: by
     assert "config.json" not in str(list(partial_folder(weights_folder(TINY)).rglob("*")))
 
 
-def test_a_file_without_an_end_is_not_read_to_it(hub: HubServer) -> None:
+def test_an_endless_file_is_not_read_completely(hub: HubServer) -> None:
     hub.fail("/config.json", content=bytes(1_000_000), pace=0.001)
     with pytest.raises(HubError, match=r"^config\.json of tiny/vision arrived damaged"):
         download_model(query_hub(TINY))
@@ -333,7 +333,7 @@ def test_no_file(hub: HubServer) -> None:
     ]
 
 
-def test_a_file_that_went_since_it_was_listed(hub: HubServer) -> None:
+def test_a_file_deleted_since_it_was_listed(hub: HubServer) -> None:
     found = query_hub(TINY)
     del hub.repositories["tiny/text"]["tokenizer.json"]
     with pytest.raises(HubError, match=r"/tiny/text is no longer there") as raised:
@@ -353,9 +353,7 @@ def test_a_repository_that_asks_for_a_token(hub: HubServer) -> None:
     assert type(raised.value) is HubError
 
 
-def test_a_token_that_the_hub_does_not_know(
-    hub: HubServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_invalid_token(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.token = "hf_right"
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     with pytest.raises(HubError) as raised:
@@ -368,9 +366,7 @@ def test_a_token_that_the_hub_does_not_know(
     assert type(raised.value) is HubError
 
 
-def test_a_token_opens_the_hub_and_is_shown_to_nobody_else(
-    hub: HubServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_token_is_sent_to_the_hub_only(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.token = "hf_right"
     monkeypatch.setenv("HF_TOKEN", "hf_right")
     assert content(download_model(query_hub(TINY))) == EXPECTED
@@ -410,7 +406,7 @@ def test_no_server_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_takes_too_long_is_not_waited_for() -> None:
+def test_a_slow_hub_times_out() -> None:
     never = threading.Event()
     began = time.monotonic()
     with pytest.raises(UnreachableError, match=r"did not answer within 0\.1 seconds"):
@@ -419,7 +415,7 @@ def test_what_takes_too_long_is_not_waited_for() -> None:
     never.set()
 
 
-def test_offline_asks_for_nothing(hub: HubServer) -> None:
+def test_offline_sends_no_request(hub: HubServer) -> None:
     said = result(pull(hub, HF_HUB_OFFLINE="1"))
     assert said.splitlines() == [
         f"UnreachableError: The model hub at {hub.url} cannot be reached.",
@@ -440,7 +436,7 @@ def test_the_environment_of_a_process_is_honoured(hub: HubServer) -> None:
     assert content(Path(result(pull(hub, HF_TOKEN="hf_right")))) == EXPECTED
 
 
-def test_a_stopped_download_is_gone_on_with(hub: HubServer) -> None:
+def test_a_stopped_download_is_resumed(hub: HubServer) -> None:
     stop = threading.Event()
     hub.fail("model.safetensors", pace=0.005)
     with pytest.raises(StoppedError):
@@ -456,7 +452,7 @@ def test_a_stopped_download_is_gone_on_with(hub: HubServer) -> None:
     assert (request.range, request.sent) == (f"bytes={here}-", 200_000 - here)
 
 
-def test_two_at_once_download_once(hub: HubServer) -> None:
+def test_concurrent_downloads_happen_once(hub: HubServer) -> None:
     hub.fail("model.safetensors", pace=0.005)
     both = [pull(hub), pull(hub)]
     assert [result(process) for process in both] == [str(weights_folder(TINY))] * 2
@@ -464,7 +460,7 @@ def test_two_at_once_download_once(hub: HubServer) -> None:
     assert [len(hub.asked(path)) for path in ("model.safetensors", "tokenizer.json")] == [2, 1]
 
 
-def test_who_waits_for_another_download_can_be_stopped(hub: HubServer) -> None:
+def test_waiting_for_another_download_can_be_stopped(hub: HubServer) -> None:
     hub.fail("model.safetensors", silent=True)
     process = pull(hub)
     while not hub.asked("/text/revision/main"):
@@ -494,7 +490,7 @@ def test_who_waits_for_another_download_can_be_stopped(hub: HubServer) -> None:
         ("code.py", "code.py of tiny/x is not downloaded."),
     ],
 )
-def test_files_that_could_do_harm_are_refused_before_anything_is_asked(
+def test_dangerous_files_are_refused_before_any_request(
     hub: HubServer, file: str, said: str
 ) -> None:
     with pytest.raises(HubError) as raised:
@@ -503,12 +499,12 @@ def test_files_that_could_do_harm_are_refused_before_anything_is_asked(
     assert hub.requests == []
 
 
-def test_a_model_without_sources_is_not_looked_for() -> None:
+def test_a_model_without_sources_is_not_downloaded() -> None:
     with pytest.raises(UsageError, match="mini does not come from a hub"):
         query_hub(MINI)
 
 
-def test_what_cannot_fit_is_not_begun(hub: HubServer) -> None:
+def test_a_download_without_enough_disk_space_is_not_started(hub: HubServer) -> None:
     found = query_hub(TINY)
     huge = replace(found, files=(replace(found.files[0], size=10**18), *found.files[1:]))
     hub.requests.clear()
@@ -525,7 +521,7 @@ def test_what_cannot_fit_is_not_begun(hub: HubServer) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A disk of 2 MB for the cache, which only root can mount."""
+    """A disk of 2 MB for the cache; only root can mount it."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk]
@@ -536,7 +532,7 @@ def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     subprocess.run(["umount", disk], check=True)
 
 
-def test_a_disk_that_gets_full_keeps_what_is_on_it(hub: HubServer, small_disk: Path) -> None:
+def test_a_full_disk_keeps_the_partial_download(hub: HubServer, small_disk: Path) -> None:
     filler = small_disk / "filler"
 
     def fill(here: int) -> None:
@@ -563,8 +559,8 @@ def test_a_disk_that_gets_full_keeps_what_is_on_it(hub: HubServer, small_disk: P
     assert [request.range for request in hub.asked(vision_weights(hub))] == [f"bytes={here}-"]
 
 
-def test_a_file_that_cannot_grow_keeps_what_is_in_it(hub: HubServer) -> None:
-    """What a full disk does, for users who may not mount a small one."""
+def test_a_failed_write_keeps_the_partial_download(hub: HubServer) -> None:
+    """The effect of a full disk, for users who may not mount a small one."""
     limited = (
         "import resource, runpy\n"
         "most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"

@@ -1,4 +1,4 @@
-"""nmm.index.media.image.decode: every kind of file comes out upright, RGB, or as a MediaError."""
+"""nmm.index.media.image.decode: every image file comes out upright and RGB, or as a MediaError."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def encoded(image: Image.Image, format_: str, **options: Any) -> bytes:
 
 
 def halves(left: Any = RED, right: Any = BLUE, *, mode: str = "RGB") -> Image.Image:
-    """64 x 32 pixels: one colour on the left half, one on the right."""
+    """Return 64 x 32 pixels: one colour on the left half, one on the right."""
     image = Image.new(mode, (64, 32), right)
     image.paste(left, (0, 0, 32, 32))
     return image
 
 
 def row(mode: str, *levels: Any) -> Image.Image:
-    """One row of pixels."""
+    """Return one row of pixels."""
     image = Image.new(mode, (len(levels), 1))
     for x, level in enumerate(levels):
         image.putpixel((x, 0), level)
@@ -51,13 +51,13 @@ def row(mode: str, *levels: Any) -> Image.Image:
 
 
 def pixels(image: Image.Image) -> list[list[int]]:
-    """The pixels of the first row."""
+    """Return the pixels of the first row."""
     result: list[list[int]] = np.asarray(image)[0].tolist()
     return result
 
 
 def sides(image: Image.Image) -> list[Any]:
-    """The colours in the middle of the left and of the right half."""
+    """Return the colours in the middle of the left and of the right half."""
     return [image.getpixel((image.width // 4, 16)), image.getpixel((image.width * 3 // 4, 16))]
 
 
@@ -76,7 +76,7 @@ def exif(orientation: int = 1, **times: str) -> bytes:
 
 
 def png(width: int, height: int, *, depth: int, colour_type: int, rows: bytes = b"") -> bytes:
-    """A PNG by hand, for what Pillow does not write; without rows it only promises pixels."""
+    """Write a PNG by hand, as Pillow cannot; without rows, only the header is valid."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", crc32(name + body))
@@ -91,7 +91,7 @@ def promise(width: int, height: int) -> bytes:
 
 
 def and_another() -> dict[str, Any]:
-    """What makes Pillow write a second image."""
+    """Return the options that make Pillow write a second image."""
     return {"save_all": True, "append_images": [halves(BLUE, RED)]}
 
 
@@ -177,7 +177,7 @@ def test_suffixes_are_lower_case_with_a_dot() -> None:
     assert all(suffix == suffix.lower() and suffix[0] == "." for suffix in IMAGE_SUFFIXES)
 
 
-# How an upright image is stored by a camera that was held otherwise.
+# How cameras in other orientations store an upright image.
 STORED = {
     1: None,
     2: Transpose.FLIP_LEFT_RIGHT,
@@ -206,7 +206,7 @@ def test_every_orientation_is_turned_upright(
     orientation: int, format_: str, options: dict[str, Any], tolerance: int
 ) -> None:
     upright = halves()
-    upright.paste(WHITE, (0, 0, 32, 16))  # no two of the eight look the same
+    upright.paste(WHITE, (0, 0, 32, 16))  # all eight look different
     turn = STORED[orientation]
     stored = upright if turn is None else upright.transpose(turn)
 
@@ -438,7 +438,7 @@ def test_other_formats_ignore_the_side() -> None:
         (b"\x89PNG\r\n\x1a\n" + bytes(64), "damaged or incomplete PNG: it cannot be decoded"),
     ],
 )
-def test_what_cannot_be_read_has_a_reason(data: bytes, reason: str) -> None:
+def test_unreadable_images_have_a_reason(data: bytes, reason: str) -> None:
     with pytest.raises(MediaError) as caught:
         decode(data)
 
@@ -457,7 +457,7 @@ def test_a_memoryview_is_decoded() -> None:
 
 
 def icon_of(png_data: bytes) -> bytes:
-    """An icon that says 16 x 16 of the PNG inside."""
+    """Return an icon that declares 16 x 16 for the PNG inside."""
     return struct.pack("<3H4B2H2I", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(png_data), 22) + png_data
 
 
@@ -483,7 +483,8 @@ def test_an_icon_at_the_limit_is_read(name: str) -> None:
 
 
 def test_the_limit_can_be_raised_above_that_of_pillow() -> None:
-    with pytest.raises(MediaError, match="truncated PNG"):  # past the check, at the pixels
+    # The image passes the check and fails at the pixels.
+    with pytest.raises(MediaError, match="truncated PNG"):
         decode(promise(20_000, 10_000), max_pixels=200_000_000)
 
 
@@ -512,7 +513,7 @@ def test_damaged_bytes_give_an_image_or_a_media_error(
 
 
 def test_the_log_of_a_plugin_stays_off_stderr() -> None:
-    samples = struct.pack("<HHI", 277, 3, 1)  # the tag SamplesPerPixel: one short
+    samples = struct.pack("<HHI", 277, 3, 1)  # the tag SamplesPerPixel: one too few
     place = FORMATS["tiff"].index(samples) + len(samples)
     data = FORMATS["tiff"][:place] + b"\xff\xff" + FORMATS["tiff"][place + 2 :]
     code = f"""

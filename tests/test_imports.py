@@ -1,4 +1,4 @@
-"""What is imported when, and in which direction."""
+"""Imports: when modules are imported, and in which direction."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ LAYERS = {
 
 
 def imported(arguments: list[str], environ: dict[str, str] | None = None) -> set[str]:
-    """Top-level modules that the command with these arguments imports."""
+    """Return the top-level modules that the command with these arguments imports."""
     code = (
         "import sys\n"
         f"sys.argv = ['nmm', *{arguments!r}]\n"
@@ -112,7 +112,7 @@ def test_a_search_never_imports_torch(tmp_path: Path, model_cache: Path) -> None
 
 
 def structure() -> ModuleType:
-    """The script that reads who imports whom."""
+    """The script that reads which module imports which."""
     path = str(ROOT / "scripts" / "structure")
     loader = SourceFileLoader("structure", path)
     module = module_from_spec(spec_from_loader("structure", loader) or pytest.fail(path))
@@ -121,7 +121,7 @@ def structure() -> ModuleType:
 
 
 def room(module: str) -> str:
-    """The room of a module, as in LAYERS: the first name below cli or index, if there is one."""
+    """Return the room of a module, as in LAYERS: the first name below cli or index, if any."""
     return ".".join(module.split(".")[1:3])
 
 
@@ -170,14 +170,14 @@ def test_the_former_place_of_the_mteb_adapter_works() -> None:
     assert Former is MtebEncoder
 
 
-# RapidOCR has no other way to load one model alone.
+# RapidOCR has no other way to load a single model.
 PRIVATE_OF_LIBRARIES = {"engine._load_det_model"}
-# Named tuples have these.
+# Attributes of named tuples.
 PUBLIC_UNDERSCORES = {"_asdict", "_fields", "_make", "_replace"}
 
 
 def private_access(source: str) -> list[str]:
-    """Private attributes that a module reads or writes of objects which it does not define."""
+    """Return the private attributes that a module uses of objects which it does not define."""
     nodes = list(ast.walk(ast.parse(source)))
     own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     own |= {node.id for node in nodes if isinstance(node, ast.Name)}
@@ -197,7 +197,7 @@ def private_access(source: str) -> list[str]:
 @pytest.mark.parametrize(
     "file", sorted((ROOT / "index").rglob("*.py")), ids=lambda f: str(f.relative_to(ROOT))
 )
-def test_no_module_touches_what_is_private_to_another(file: Path) -> None:
+def test_no_module_uses_private_attributes_of_another(file: Path) -> None:
     assert {*private_access(file.read_text("utf-8"))} <= PRIVATE_OF_LIBRARIES
 
 
@@ -207,7 +207,7 @@ def test_private_access_would_be_found() -> None:
 
 
 def test_only_the_vector_index_knows_how_it_is_stored() -> None:
-    """The rest of the engine opens it with the factory, and knows the protocol."""
+    """The rest of the engine opens it with the factory, and knows only the protocol."""
     vectors = "nmm.index.store.vectors"
     public = {vectors, f"{vectors}.base", f"{vectors}.factory"}
     wrong = [

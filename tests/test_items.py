@@ -1,4 +1,4 @@
-"""A whole index with a vector for each file, as the commands that look at all of it take it."""
+"""A whole index with one vector per file, as the analysis commands use it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_an_image_has_its_vector_and_a_text_the_mean_of_its_passages(samples: In
             assert bool(item.width) == (item.kind == "image")
 
 
-def test_kinds_and_filters_leave_some(samples: IndexFolder) -> None:
+def test_kinds_and_filters_select_files(samples: IndexFolder) -> None:
     with open_collection(samples, ["image"], Filters(path_globs=("photos",))) as collection:
         assert {Path(item.path).suffix for item in collection.files} == {".jpg"}
         assert len(collection.files) == len(list((SAMPLE_DATA / "photos").glob("*.jpg")))
@@ -63,7 +63,7 @@ def test_kinds_and_filters_leave_some(samples: IndexFolder) -> None:
         assert [emptied.filters for emptied in collection.emptied] == [("extensions",)]
 
 
-def test_what_is_asked_of_the_model_is_in_its_space(samples: IndexFolder) -> None:
+def test_embeddings_of_the_model_are_in_the_space_of_the_index(samples: IndexFolder) -> None:
     with open_collection(samples, ["image"]) as collection:
         query = collection.encoder.embed_texts(["a cat"], Task.QUERY)[0]
         best = collection.files[int((collection.file_vectors @ query).argmax())]

@@ -1,4 +1,4 @@
-"""The map: points that keep their neighbours, and a page that shows them in a real browser."""
+"""The map: a layout that preserves neighbours, and a page that shows it in a real browser."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def units(vectors: NDArray[Any]) -> Floats:
 
 
 def groups_of(count: int, groups: int, dimension: int = 64) -> tuple[Floats, NDArray[np.int64]]:
-    """Unit vectors around some centres, and which."""
+    """Return unit vectors around random centres, and the centre of each."""
     chance = np.random.default_rng(7)
     centres = units(chance.standard_normal((groups, dimension)))
     group = np.arange(count) % groups
@@ -79,7 +79,7 @@ def test_groups_stay_together_and_neighbours_are_kept() -> None:
     assert np.abs(points).max() == 1
     near = find_neighbours(points, np.arange(400))
     assert np.mean(group[near] == group[:, None]) > 0.98
-    # By chance 10 of 399; within a group of 50, which has no parts, 10 of 49.
+    # By chance 10 of 399; within a cluster of 50 without substructure, 10 of 49.
     assert neighbour_preservation(vectors, points) > 0.25
     assert trustworthiness(vectors, points) > 0.9
 
@@ -110,7 +110,7 @@ def test_few_files_are_a_map_too(count: int) -> None:
     assert len(np.unique(points, axis=0)) == count
 
 
-def test_files_that_are_all_the_same_lie_in_one_place() -> None:
+def test_identical_files_lie_in_one_place() -> None:
     assert not project(np.ones((50, 8), np.float32)).any()
 
 
@@ -134,7 +134,7 @@ def test_images_and_texts_mix_once_the_gap_is_closed() -> None:
     assert np.mean(group[near] == group[:, None]) > 0.95
 
 
-def test_what_projects_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_projection_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pacmap", None)
     with pytest.raises(ModelError) as raised:
         project(groups_of(40, 2)[0])
@@ -144,10 +144,10 @@ def test_what_projects_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPa
         projector.check_installed()
 
 
-# --- how true it is ---
+# --- quality of a layout ---
 
 
-def test_measures_of_a_picture_that_is_true_and_of_one_that_is_not() -> None:
+def test_quality_metrics_of_a_good_and_a_bad_layout() -> None:
     chance = np.random.default_rng(0)
     vectors = chance.standard_normal((300, 2)).astype(np.float32)
     assert neighbour_preservation(vectors, 3 * vectors) == 1
@@ -157,7 +157,7 @@ def test_measures_of_a_picture_that_is_true_and_of_one_that_is_not() -> None:
     assert trustworthiness(vectors, other) == pytest.approx(0.5, abs=0.05)
 
 
-def test_trust_is_what_scikit_learn_says() -> None:
+def test_trustworthiness_is_that_of_scikit_learn() -> None:
     from sklearn.manifold import trustworthiness as theirs
 
     vectors, _ = groups_of(200, 4)
@@ -166,7 +166,7 @@ def test_trust_is_what_scikit_learn_says() -> None:
     assert trustworthiness(vectors, points) == pytest.approx(expected, abs=1e-3)
 
 
-def test_neighbours_of_copies_are_others() -> None:
+def test_copies_are_not_their_own_neighbours() -> None:
     points = np.zeros((30, 2), np.float32)
     near = find_neighbours(points, np.arange(30), 5)
     assert near.shape == (30, 5)
@@ -182,7 +182,7 @@ def test_mixing_is_1_by_chance_and_0_apart() -> None:
     assert kind_mixing(points, points[:, 0] < 0.5) < 0.15
 
 
-# --- where files are ---
+# --- positions of files ---
 
 
 def test_files_of_one_content_lie_beside_each_other() -> None:
@@ -201,7 +201,7 @@ def test_files_of_one_content_lie_beside_each_other() -> None:
 @pytest.mark.parametrize(
     ("count", "side"), [(1, 256), (256, 256), (257, 192), (4096, 64), (7225, 48), (100_000, 48)]
 )
-def test_a_thumbnail_is_as_large_as_there_is_room(count: int, side: int) -> None:
+def test_thumbnails_shrink_as_their_number_grows(count: int, side: int) -> None:
     assert side_for(count) == side
 
 
@@ -220,7 +220,7 @@ def test_thumbnails_are_of_each_part_of_the_map_before_any_has_two() -> None:
     points = np.array([[0, 0], [0.001, 0], [0.002, 0], [0.9, 0], [-0.9, 0], [0.5, 0.5]], np.float32)
     group = Cluster("a", ("a",), np.array([2, 0, 1]), (2,))
     drawn = FileMap(points, [group], np.array([0, 0, 0, -1, -1, -1]), points[:1])
-    # Of the fullest part the most central first; the copy has none.
+    # In the fullest part, the most central first; the copy has none.
     assert select_images(files, drawn) == [2, 4, 3, 0, 1]
 
 
@@ -256,7 +256,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(autouse=True)
 def quiet(request: pytest.FixtureRequest) -> None:
-    """Each test meets a browser that has said nothing yet, and goes to no file."""
+    """Clear the browser's messages before each test, and keep it from opening files."""
     if "chromium" in request.fixturenames and BINARY:
         opened = request.getfixturevalue("chromium")
         opened.size(1200)
@@ -272,12 +272,12 @@ def until(is_so: Callable[[], Any], seconds: float = 30) -> None:
 
 
 def said(chromium: Browser) -> list[str]:
-    """What the page said, without what a browser says that has no graphics card."""
+    """Return the page's messages, without those of a browser that lacks a graphics card."""
     return [text for text in chromium.said if "GL Driver Message" not in text]
 
 
 def a_page(folder: Path, *names: str, text: str = "A needle in the hay.") -> MapPage:
-    """Pictures of these names in a circle, and a note in the middle; two groups."""
+    """Return images with these names in a circle, and a note in the middle; two groups."""
     for name in names:
         (folder / name).write_bytes(CAT.read_bytes())
     files = files_of(*(folder / name for name in names), folder / "note.txt")
@@ -306,7 +306,7 @@ def open_page(chromium: Browser, folder: Path, page: MapPage) -> Path:
 
 
 def place_of(chromium: Browser, at: int) -> tuple[float, float]:
-    """Where a file is on the screen."""
+    """Return the position of a file on the screen."""
     x, y = chromium.evaluate(
         f"nmmMap.view.toScreen(nmmMap.data.points[{2 * at}], nmmMap.data.points[{2 * at + 1}])"
     )
@@ -334,7 +334,7 @@ def selected(chromium: Browser) -> list[int]:
     return sorted(chromium.evaluate("[...nmmMap.selection.places]"))
 
 
-# Notes which files a click opens, and opens none.
+# Records which files a click opens, and opens none.
 OPENED = """
 window.opened = [];
 HTMLAnchorElement.prototype.click = function () { opened.push(this.href, this.download); };
@@ -378,7 +378,7 @@ def test_points_and_thumbnails_are_drawn_in_their_colours(
             x, y = place_of(chromium, at)
             return picture.getpixel((round(x), round(y)))  # type: ignore[return-value]
 
-        # A point lets a tenth of the ground through; b and d have no thumbnail, a and c have.
+        # A point is 90 % opaque; b and d have no thumbnail, a and c have one.
         assert np.abs(np.subtract(shown(1), colours.groups[0])).max() < 40
         assert np.abs(np.subtract(shown(0), colours.groups[0])).max() > 40
         ground = chromium.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -414,7 +414,7 @@ def test_pointing_shows_what_a_file_is_and_a_click_opens_it(
 
 
 @in_browser
-def test_words_of_names_and_texts_are_found(chromium: Browser, tmp_path: Path) -> None:
+def test_names_and_texts_can_be_searched(chromium: Browser, tmp_path: Path) -> None:
     open_page(chromium, tmp_path, a_page(tmp_path, "ant.jpg", "bee.jpg", "ant_bee.jpg"))
     names = "[...document.querySelectorAll('#results .name')].map(e => e.textContent)"
     chromium.press("/")
@@ -439,7 +439,7 @@ def test_words_of_names_and_texts_are_found(chromium: Browser, tmp_path: Path) -
 
 
 @in_browser
-def test_files_that_are_drawn_around_are_a_list_of_paths(chromium: Browser, tmp_path: Path) -> None:
+def test_a_lasso_selects_a_list_of_paths(chromium: Browser, tmp_path: Path) -> None:
     page = a_page(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg")
     open_page(chromium, tmp_path, page)
     x, y = place_of(chromium, 1)  # above
@@ -480,7 +480,7 @@ def test_dragging_and_the_wheel_move_the_map(chromium: Browser, tmp_path: Path) 
     open_page(chromium, tmp_path, a_page(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg"))
     x, _ = place_of(chromium, 4)
     drag(chromium, (600, 300), (630, 310), (700, 340))
-    # What is moved before it is known for dragging is lost.
+    # Moves before the page knows that this is a drag are lost.
     until(lambda: 50 < place_of(chromium, 4)[0] - x < 101)
     before = chromium.evaluate("nmmMap.view.zoom")
     mouse(chromium, "mouseWheel", 600, 400, deltaX=0, deltaY=-300)
@@ -504,7 +504,7 @@ def test_a_moving_map_has_fewer_points_where_frames_are_slow_and_all_once_it_is_
     whole = chromium.look(width=1200)
 
     def move(milliseconds: int, steps: int) -> int:
-        """The most points of a moving map, after steps whose frames are said to take so long."""
+        """Return the most points of a moving map, after steps whose frames take so long."""
         took = f"this.constructor.prototype.took.call(this, {milliseconds})"
         chromium.evaluate(f"nmmMap.pace().took = function () {{ {took} }}")
         for step in range(steps):
@@ -541,19 +541,19 @@ def test_keys_move_point_select_and_open(chromium: Browser, tmp_path: Path) -> N
 
 
 @in_browser
-def test_the_theme_can_be_turned(chromium: Browser, tmp_path: Path) -> None:
+def test_the_theme_can_be_switched(chromium: Browser, tmp_path: Path) -> None:
     open_page(chromium, tmp_path, a_page(tmp_path, "a.jpg"))
     grounds = []
     for _ in range(2):
         grounds.append(chromium.evaluate("getComputedStyle(document.body).backgroundColor"))
         chromium.evaluate("document.getElementById('theme').click()")
     assert grounds == ["rgb(248, 248, 246)", "rgb(20, 20, 21)"]
-    chromium.size(1200, dark=True)  # what was chosen stays
+    chromium.size(1200, dark=True)  # the selection stays
     assert chromium.evaluate("getComputedStyle(document.body).backgroundColor") == grounds[0]
 
 
 @in_browser
-def test_kinds_can_be_left_out_and_give_the_colour(chromium: Browser, tmp_path: Path) -> None:
+def test_kinds_can_be_hidden_and_coloured(chromium: Browser, tmp_path: Path) -> None:
     open_page(chromium, tmp_path, a_page(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg"))
     chromium.evaluate("document.getElementById('text').click()")
     mouse(chromium, "mouseMoved", *place_of(chromium, 4))
@@ -563,7 +563,7 @@ def test_kinds_can_be_left_out_and_give_the_colour(chromium: Browser, tmp_path: 
 
 
 @in_browser
-def test_no_name_or_passage_is_more_than_text(chromium: Browser, tmp_path: Path) -> None:
+def test_names_and_passages_are_escaped(chromium: Browser, tmp_path: Path) -> None:
     page = a_page(tmp_path, *NAMES, text=f"It says {OWNED} \x1b[2J\u202e\u2028.")
     file = open_page(chromium, tmp_path, page)
     chromium.evaluate("document.getElementById('query').value = ' '")
@@ -585,7 +585,7 @@ def test_no_name_or_passage_is_more_than_text(chromium: Browser, tmp_path: Path)
         "[...new Set([...document.querySelectorAll('*')].flatMap(e => e.getAttributeNames()))]"
     )
     assert not [name for name in attributes if name.startswith("on")]
-    # Links and the list hold the names as they are.
+    # Links and the list contain the names unchanged.
     links = chromium.evaluate("[...document.querySelectorAll('#results a')].map(a => a.href)")
     paths = [unquote_to_bytes(urlsplit(link).path).decode() for link in links]
     assert paths == [item.path for item in page.files]
@@ -610,7 +610,7 @@ def test_names_with_line_ends_are_saved_ended_by_nul(chromium: Browser, tmp_path
 
 
 @in_browser
-def test_the_policy_lets_no_script_run_that_came_in_somehow(
+def test_the_content_security_policy_blocks_injected_scripts(
     chromium: Browser, tmp_path: Path
 ) -> None:
     page = a_page(tmp_path, "a.jpg")
@@ -646,7 +646,7 @@ def test_the_page_fits_every_window(width: int, chromium: Browser, tmp_path: Pat
 
 
 @in_browser
-def test_letters_stand_out_from_the_ground(chromium: Browser, tmp_path: Path) -> None:
+def test_text_has_enough_contrast(chromium: Browser, tmp_path: Path) -> None:
     """By WCAG 2.2's contrast of 4.5, https://www.w3.org/TR/WCAG22/#contrast-minimum."""
     open_page(chromium, tmp_path, a_page(tmp_path, "a.jpg", "b.jpg"))
     chromium.evaluate("nmmMap.selection.set([0])")
@@ -681,7 +681,7 @@ def test_only_a_page_or_picture_of_nmm_is_overwritten(tmp_path: Path) -> None:
     for _ in range(2):
         page.write(file)
     file.write_text("mine")
-    with pytest.raises(UsageError, match="is no page that nmm wrote"):
+    with pytest.raises(UsageError, match="is not a page that nmm wrote"):
         page.write(file)
     picture = tmp_path / "map.png"
     drawn = map_png.render(page.drawn, ["image", "text"], page.sprites)
@@ -695,11 +695,11 @@ def test_only_a_page_or_picture_of_nmm_is_overwritten(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(picture)
     with pytest.raises(UsageError, match="no map that nmm drew"):
         map_png.check_writable(picture)
-    with pytest.raises(UsageError, match="no name for a PNG"):
+    with pytest.raises(UsageError, match="not a name for a PNG file"):
         map_png.check_writable(tmp_path / "map.jpg")
 
 
-# --- the picture ---
+# --- the image file ---
 
 
 def test_a_picture_has_points_thumbnails_and_names(tmp_path: Path) -> None:
@@ -783,13 +783,13 @@ def test_a_page_can_go_to_standard_output(indexed: tuple[Nmm, Path]) -> None:
     assert done.stderr == ""
 
 
-def test_wrong_uses_are_told(indexed: tuple[Nmm, Path], tmp_path: Path) -> None:
+def test_invalid_uses_are_reported(indexed: tuple[Nmm, Path], tmp_path: Path) -> None:
     nmm, _ = indexed
     foreign = tmp_path / "mine.html"
     foreign.write_text("mine")
     for arguments, status, says in (
-        (["-o", str(foreign)], 2, "is no page that nmm wrote"),
-        (["--png", str(tmp_path / "a.jpg")], 2, "is no name for a PNG"),
+        (["-o", str(foreign)], 2, "is not a page that nmm wrote"),
+        (["--png", str(tmp_path / "a.jpg")], 2, "is not a name for a PNG file"),
         (["--json", "-o", "-"], 2, "both use standard output"),
         (["--json", "--open"], 2, "There is no page to open"),
         (["--in", "nowhere"], 1, "No file passes --in nowhere"),
@@ -812,16 +812,16 @@ def test_files_that_are_gone_are_points_without_a_picture(nmm: Nmm, tmp_path: Pa
     assert '"b.jpg"' in html
 
 
-def test_an_empty_index_is_told(nmm: Nmm) -> None:
+def test_an_empty_index_is_reported(nmm: Nmm) -> None:
     done = nmm("map")
     assert done.returncode == 4
     assert "nmm index FOLDER" in done.stderr
 
 
-# --- the script that is built ---
+# --- the bundled script ---
 
 
-def test_the_committed_script_is_what_its_sources_give(tmp_path: Path) -> None:
+def test_the_committed_bundle_equals_its_build(tmp_path: Path) -> None:
     if not shutil.which("npm"):
         pytest.skip("needs Node.js and npm: apt-get install npm")
     sources = tmp_path / "web/map"

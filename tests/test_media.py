@@ -1,4 +1,4 @@
-"""The contract of media readers, which every registered medium fulfils; and a medium of its own."""
+"""The contract of media readers, which every registered medium fulfils; and a custom medium."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def turned() -> bytes:
     return encoded("JPEG", exif=exif)
 
 
-# Files of every medium, by its kind: a new one adds its own.
+# Files of every medium, by kind: a new medium adds its own.
 SAMPLES: dict[str, dict[str, bytes]] = {
     "image": {
         "photo.jpg": (SAMPLE_DATA / "photos" / "chelsea.jpg").read_bytes(),
@@ -212,7 +212,7 @@ def test_a_large_file_that_changes_after_it_was_hashed_is_unreadable(
     [b"%PDF-1.7\n", b"\x7fELF\x02\x01\x01" + bytes(60), bytes(range(256)) * 40, b"", b" \n\t\n"],
     ids=["pdf", "program", "all bytes", "empty", "white space"],
 )
-def test_what_is_of_no_medium_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_unknown_media_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(NotMediaError):
         hash_file(tmp_path / "file")

@@ -1,4 +1,4 @@
-"""The built-in model, end to end: pixels and texts to vectors, in ONNX Runtime."""
+"""The built-in model, end to end: from pixels and texts to vectors, in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder, Workload
 
 PHOTOS = ["espresso.jpg", "chelsea.jpg", "launch.jpg", "wall_clock.jpg"]
-# Unlike in length, and not in its order.
+# Of different lengths, and not sorted by length.
 TEXTS = ["a cat", "", "The rocket stood on its pad at dusk. " * 4, "tea", "a cup of coffee " * 9]
 
 
 def photo_pixels(names: Sequence[str]) -> NDArray[np.uint8]:
-    """Pixels (n, side, side, 3) of photos of the sample data."""
+    """Return pixels (n, side, side, 3) of photos of the sample data."""
     photos = [Image.open(SAMPLE_DATA / "photos" / name) for name in names]
     return np.stack([to_pixels(photo, MINI.image) for photo in photos])
 

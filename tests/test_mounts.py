@@ -1,4 +1,4 @@
-"""Disks that are not mounted: what was on them is kept until somebody insists."""
+"""Disks that are not mounted: their files stay in the index unless the user forces removal."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ Mount = Callable[[Path], None]
 
 @pytest.fixture(autouse=True)
 def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model is loaded once for all tests."""
+    """Load the model once for all tests."""
     monkeypatch.setattr(build_module, "load_encoder", lambda *_, **__: mini)
     monkeypatch.setattr(build_module, "prepare", lambda *_, **__: None)
 
 
 @pytest.fixture
 def mount() -> Iterator[Mount]:
-    """Mounts a small disk on a folder, as only root can; what is left is unmounted at the end."""
+    """A function that mounts a small disk on a folder (root only); it is unmounted at the end."""
     mounted: list[Path] = []
 
     def on(folder: Path) -> None:
@@ -76,7 +76,7 @@ def kept_mounts(folder: IndexFolder) -> list[tuple[Path, Path | None, list[str]]
         return [(root.path, catalog.mount(root), catalog.mounts(root)) for root in catalog.roots()]
 
 
-# With a disk that is really mounted
+# With a real mount
 
 
 def test_a_root_on_a_disk_that_is_unmounted_is_kept(
@@ -131,10 +131,10 @@ def test_a_disk_mounted_below_a_root_is_noted_and_kept(
     assert kept_mounts(folder) == [(root, mount_point(root), [])]
 
 
-def test_a_disk_is_known_before_its_files_are(
+def test_a_mount_point_is_recorded_before_its_files(
     tmp_path: Path, folder: IndexFolder, mount: Mount
 ) -> None:
-    """A run that is cut short after its first batch has said where the files lie."""
+    """A run that is interrupted after its first batch has recorded the mount points."""
     root = tmp_path.resolve() / "root"
     mount(root / "disk")
     for number in range(20):
@@ -160,7 +160,7 @@ def test_a_disk_is_known_before_its_files_are(
     assert (summary.interrupted, kept_mounts(folder)[0][2]) == (True, ["disk"])
 
 
-def test_the_walk_tells_of_a_disk_before_what_is_on_it(tmp_path: Path, mount: Mount) -> None:
+def test_the_walk_reports_a_mount_point_before_its_files(tmp_path: Path, mount: Mount) -> None:
     mount(tmp_path / "sub" / "disk")
     note(tmp_path / "sub" / "disk" / "inner" / "b.txt")
     note(tmp_path / "sub" / "a.txt")
@@ -176,7 +176,7 @@ def test_the_walk_tells_of_a_disk_before_what_is_on_it(tmp_path: Path, mount: Mo
     assert told == []
 
 
-# With what the catalog remembers of one
+# With the mount points that the catalog recorded
 
 
 @pytest.fixture
@@ -198,12 +198,12 @@ def test_the_mount_point_of_a_root_is_kept(root: Path, folder: IndexFolder) -> N
     assert not any(
         os.path.ismount(between) for between in root.parents if between.is_relative_to(mount / "x")
     )
-    change(folder, "UPDATE roots SET mount = NULL")  # as of an index that is older
+    change(folder, "UPDATE roots SET mount = NULL")  # as in an older index
     assert build([], folder).unchanged == 2
     assert kept_mounts(folder) == [(root, mount, [])]
 
 
-def test_a_root_whose_mount_point_is_none_now_is_away(root: Path, folder: IndexFolder) -> None:
+def test_a_root_whose_mount_point_is_unmounted_is_missing(root: Path, folder: IndexFolder) -> None:
     change(folder, "UPDATE roots SET mount = ?", str(root.parent))
     (root / "a.txt").unlink()
     events: list[Event] = []
@@ -217,7 +217,7 @@ def test_a_root_whose_mount_point_is_none_now_is_away(root: Path, folder: IndexF
     assert build([], folder).unchanged == 1
 
 
-def test_a_folder_above_takes_over_what_is_known_of_disks(root: Path, folder: IndexFolder) -> None:
+def test_a_folder_above_takes_over_known_mount_points(root: Path, folder: IndexFolder) -> None:
     change(folder, "UPDATE roots SET mount = ?", str(root))
     change(folder, "INSERT INTO mounts SELECT id, 'sub' FROM roots")
     (root / "a.txt").unlink()
@@ -230,9 +230,7 @@ def test_a_folder_above_takes_over_what_is_known_of_disks(root: Path, folder: In
     ]
 
 
-def test_a_disk_of_which_the_index_holds_nothing_is_forgotten(
-    root: Path, folder: IndexFolder
-) -> None:
+def test_a_mount_point_without_indexed_files_is_forgotten(root: Path, folder: IndexFolder) -> None:
     change(folder, "INSERT INTO mounts SELECT id, 'empty' FROM roots")
     events: list[Event] = []
     build([], folder, on_event=events.append)
@@ -240,7 +238,7 @@ def test_a_disk_of_which_the_index_holds_nothing_is_forgotten(
     assert kept_mounts(folder)[0][2] == []
 
 
-def test_to_insist_empties_a_root_that_is_missing_and_keeps_it(
+def test_forcing_removes_the_files_of_a_missing_root_and_keeps_it(
     root: Path, folder: IndexFolder
 ) -> None:
     other = note(root.parent / "other" / "c.txt").parent
@@ -253,7 +251,7 @@ def test_to_insist_empties_a_root_that_is_missing_and_keeps_it(
     assert build([], folder).added == 2
 
 
-def test_to_insist_empties_a_root_that_is_empty(root: Path, folder: IndexFolder) -> None:
+def test_forcing_removes_the_files_of_an_empty_root(root: Path, folder: IndexFolder) -> None:
     (root / "a.txt").unlink()
     (root / "sub" / "b.txt").unlink()
     (root / "sub").rmdir()
@@ -262,7 +260,7 @@ def test_to_insist_empties_a_root_that_is_empty(root: Path, folder: IndexFolder)
     assert status(folder).roots == [str(root)]
 
 
-def test_a_rebuild_that_insists_leaves_out_what_is_away(root: Path, folder: IndexFolder) -> None:
+def test_a_forced_rebuild_leaves_missing_roots_out(root: Path, folder: IndexFolder) -> None:
     other = note(root.parent / "other" / "c.txt").parent
     build([other], folder)
     root.rename(root.parent / "unplugged")
@@ -270,7 +268,7 @@ def test_a_rebuild_that_insists_leaves_out_what_is_away(root: Path, folder: Inde
     assert (status(folder).files, status(folder).roots) == (1, [str(other), str(root)])
 
 
-def test_the_command_says_what_is_kept_and_how_to_insist(nmm: Nmm, tmp_path: Path) -> None:
+def test_the_command_reports_kept_files_and_how_to_force_removal(nmm: Nmm, tmp_path: Path) -> None:
     root = note(tmp_path.resolve() / "notes" / "a.txt").parent
     assert nmm("index", root, "--model", "mini").returncode == 0
     root.rename(tmp_path / "unplugged")

@@ -1,7 +1,7 @@
 """The Nomic pair: parity with the reference, and a pair in a folder at work.
 
-`golden/nomic-tiny` holds a small random pair in hub layout and what the reference
-implementation computes from it, see `golden/README.md`.
+`golden/nomic-tiny` contains a small random pair in hub layout and the output of the reference
+implementation, see `golden/README.md`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ TOLERANCE = 1e-4
 
 
 def tower(kind: type[nn.Module], name: str) -> Any:
-    """A golden tower with its weights."""
+    """Return a golden encoder with its weights."""
     loaded = kind(json.loads((GOLDEN / name / "config.json").read_text("utf-8")))
     loaded.load_state_dict(load_file(GOLDEN / name / "model.safetensors"))
     return loaded.eval()
@@ -54,7 +54,7 @@ def tower(kind: type[nn.Module], name: str) -> Any:
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Path:
-    """The golden pair with a tokenizer, to be changed at will."""
+    """The golden pair with a tokenizer. Tests may change it."""
     return write_tiny_pair(tmp_path / "pair")
 
 
@@ -90,7 +90,7 @@ def test_image_embeddings_are_those_of_the_reference() -> None:
 
 
 def test_every_parameter_matters() -> None:
-    """A tensor that could be anything would not be shown to be right by the golden data."""
+    """The golden data would not verify a tensor that has no effect."""
     text, vision = tower(TextTower, "text"), tower(VisionTower, "vision")
     ids, mask = torch.tensor(EXPECTED["input_ids"]), torch.tensor(EXPECTED["attention_mask"])
     inputs = ((text, (ids, mask)), (vision, (torch.tensor(EXPECTED["pixel_values"]),)))
@@ -117,15 +117,15 @@ def test_the_compiled_pair_is_the_reference_too(pair: Path, tmp_path: Path) -> N
     ids, mask = EXPECTED["input_ids"], EXPECTED["attention_mask"]
     batch = run(compiled / "text.onnx", ids=ids, mask=mask)
     np.testing.assert_allclose(batch, EXPECTED["text_embedding"], atol=TOLERANCE)
-    # Cut as every encoder cuts, whatever has run the tower.
+    # Truncated to the dimension, as every encoder does after its model.
     short = OnnxEncoder(replace(model, dimension=16), compiled)
     np.testing.assert_allclose(short._cut(batch), EXPECTED["text_embedding_16"], atol=TOLERANCE)
     for row, length in enumerate(mask.sum(1)):
         one = slice(row, row + 1)
         alone = run(compiled / "text.onnx", ids=ids[one, :length], mask=mask[one, :length])
         np.testing.assert_allclose(alone, EXPECTED["text_embedding"][one], atol=TOLERANCE)
-    # The compiled tower takes bytes: the nearest to the golden pixels, and what torch makes
-    # of the same.
+    # The compiled encoder takes bytes: the nearest to the golden pixels, and torch's result for the
+    # same.
     spec = model.image
     mean, std = (np.array(v).reshape(3, 1, 1) for v in (spec.mean, spec.std))
     levels = (EXPECTED["pixel_values"] * std + mean) * 255
@@ -152,14 +152,14 @@ def test_steps_that_onnx_runtime_does_in_one_are_one_in_the_compiled_pair(
         graph = onnx.load(tmp_path / tower_file, load_external_data=False).graph
         found[tower_file] = Counter(n.op_type for n in graph.node if n.domain == OPERATORS)
     assert found == {
-        # In each block, and where the learned query looks at all tokens.
+        # In each block, and where the learned query attends to all tokens.
         "vision.onnx": {"MultiHeadAttention": layers + 1, "RotaryEmbedding": 2 * layers},
         "text.onnx": {"RotaryEmbedding": 2 * layers},
     }
 
 
 def test_the_exported_vision_tower_is_the_reference_on_its_pixels(tmp_path: Path) -> None:
-    """Those of the golden data are no image: they reach beyond what bytes can be."""
+    """The golden pixels are no image: their range exceeds that of bytes."""
     file, pixels = tmp_path / "vision.onnx", EXPECTED["pixel_values"]
     export_tower(tower(VisionTower, "vision"), (torch.tensor(pixels[:2]),), ["pixels"], file)
     batch = run(file, pixels=pixels)
@@ -188,10 +188,10 @@ def test_an_index_has_texts_as_documents_and_is_asked_with_queries(
     document, query = encoder.embed_prompts(
         ["search_document: A cat sleeps.", "search_query: A cat sleeps."]
     )
-    np.testing.assert_allclose(vectors[0], document, atol=1e-3)  # it is kept in halves
+    np.testing.assert_allclose(vectors[0], document, atol=1e-3)  # it is stored in half precision
     assert not np.allclose(vectors[0], query, atol=1e-2)
     with open_search(folder) as search:
-        searching.find(search, "before", 1)  # asks with neutral queries too, once
+        searching.find(search, "before", 1)  # also embeds neutral queries, once
         monkeypatch.setattr(OnnxEncoder, "embed_prompts", watch)
         searching.find(search, "a cat", 1)
     assert prompts == ["search_query: a cat"]
@@ -243,7 +243,7 @@ def test_a_tensor_that_does_not_fit_is_named(change: Any, said: str, pair: Path)
         ("vision/preprocessor_config.json", {"resample": 2}, "must resize (bicubic)"),
     ],
 )
-def test_what_is_not_computed_is_refused(
+def test_unsupported_configurations_are_refused(
     file: str, change: dict[str, Any], said: str, pair: Path
 ) -> None:
     config = json.loads((pair / file).read_text("utf-8"))
@@ -263,14 +263,15 @@ def test_other_weights_in_the_folder_are_compiled_anew(
     weights["emb_ln.bias"] += 1
     save_file(weights, pair / "text/model.safetensors")
     after = ensure_compiled(model_in_folder(pair))
-    # The former of that folder is gone, and that of a folder of the same name is not.
+    # The compiled model of the old weights in that folder is gone, that of another folder with the
+    # same name is not.
     assert {f for f in after.parent.iterdir() if f.is_dir()} == {after, other} != {before, other}
 
 
 def test_an_index_is_made_and_searched_with_a_pair_in_a_folder(
     nmm: Nmm, pair: Path, tmp_path: Path
 ) -> None:
-    """Random weights find nothing sensible, but they find the same at every run."""
+    """Search results with random weights are meaningless, but the same in every run."""
     own_cache = {"NMM_CACHE": str(tmp_path / "cache")}
     done = nmm("index", SAMPLE_DATA, "--model", "pair", "--json", **own_cache)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Words in pictures: read where they were drawn, once, in a pass that can be cut short."""
+"""Text recognition in images: read where it was drawn, once, in a pass that can be interrupted."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ RECEIPT = ["CORNER BAKERY", "Receipt No. 48213", "Total 5.50 EUR"]
 
 @pytest.fixture(scope="module")
 def engine() -> Ocr:
-    """What reads words, loaded once."""
+    """The text recognition engine, loaded once."""
     return load_ocr()
 
 
@@ -62,7 +62,7 @@ def models(engine: Ocr, mini: OnnxEncoder) -> LoadedModels:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder with a receipt, a copy of it, a picture without words, and a note."""
+    """A folder with a receipt, a copy of it, an image without words, and a note."""
     root = tmp_path.resolve() / "root"
     root.mkdir()
     draw_lines(RECEIPT, (400, 300))[0].save(root / "receipt.png")
@@ -87,7 +87,7 @@ def texts(lines: list[Line]) -> list[str]:
 
 
 def far_off(lines: list[Line], boxes: list[Box], tolerance: float) -> list[tuple[Line, Box]]:
-    """Lines with an edge farther from the drawn one than so many pixels."""
+    """Return the lines with an edge farther from the drawn one than so many pixels."""
     return [
         (line, box)
         for line, box in zip(lines, boxes, strict=True)
@@ -120,7 +120,7 @@ def test_lines_are_read_where_they_were_drawn(engine: Ocr) -> None:
     image, boxes = draw_lines(RECEIPT, (400, 300))
     lines = engine.read(prepare(png(image)))
     assert texts(lines) == RECEIPT
-    # The detector leaves room around the letters.
+    # The detector leaves a margin around the letters.
     assert far_off(lines, boxes, 12) == []
     assert all(line.confidence >= ocr_module.MIN_CONFIDENCE for line in lines)
 
@@ -179,7 +179,7 @@ def test_noise_has_no_words(engine: Ocr) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5000, 4000), (7, 900)])
-def test_what_can_have_no_words_is_not_looked_at(size: tuple[int, int]) -> None:
+def test_images_without_room_for_text_are_not_read(size: tuple[int, int]) -> None:
     image = Image.new("RGB", size, "red")
     if min(size) > 1 and min(size) < 100:
         image.putpixel((0, 0), (0, 0, 0))
@@ -199,7 +199,9 @@ def test_what_can_have_no_words_is_not_looked_at(size: tuple[int, int]) -> None:
         ((400, 200), 1),
     ],
 )
-def test_what_is_looked_at_has_a_bounded_size_and_shape(size: tuple[int, int], tiles: int) -> None:
+def test_inputs_of_text_recognition_have_a_bounded_size_and_shape(
+    size: tuple[int, int], tiles: int
+) -> None:
     image = Image.new("RGB", size, "white")
     image.paste("black", (0, 0, size[0] // 2, size[1] // 2))
     prepared = prepare(DecodedImage(image, *size, None))
@@ -265,7 +267,7 @@ def test_words_and_boxes_are_kept_and_read_once(
     told: list[Event] = []
     first = build([root], folder, model="mini", options=OCR, models=models, on_event=told.append)
     assert first.ocr
-    # The receipt and its copy are one content.
+    # The receipt and its copy have the same content.
     assert (first.ocr.read, first.ocr.with_words, first.ocr.left) == (2, 1, 0)
     assert told[-3] == OcrStarted(2)
     assert {
@@ -291,7 +293,7 @@ def test_words_and_boxes_are_kept_and_read_once(
 
 
 @installed
-def test_an_index_stays_one_with_words_until_it_is_told_otherwise(
+def test_text_recognition_stays_on_until_switched_off(
     root: Path, folder: IndexFolder, models: LoadedModels
 ) -> None:
     build([root], folder, model="mini", options=OCR, models=models)
@@ -309,7 +311,7 @@ def test_an_index_stays_one_with_words_until_it_is_told_otherwise(
 
 
 @installed
-def test_only_what_is_below_the_named_paths_is_read(
+def test_only_images_below_the_given_paths_are_read(
     root: Path, folder: IndexFolder, models: LoadedModels
 ) -> None:
     (root / "sub").mkdir()
@@ -341,12 +343,8 @@ def at_begin(act: Callable[[], object]) -> Callable[[Event], None]:
         ),
     ],
 )
-def test_a_picture_that_is_gone_by_then_is_named_and_read_later(
-    root: Path,
-    folder: IndexFolder,
-    models: LoadedModels,
-    act: Callable[[Path], object],
-    reason: str,
+def test_an_image_deleted_meanwhile_is_reported_and_read_later(
+    root: Path, folder: IndexFolder, models: LoadedModels, act: Callable[[Path], object], reason: str
 ) -> None:
     sky = root / "sky.png"
     whole = sky.read_bytes()
@@ -369,7 +367,7 @@ def test_a_picture_that_is_gone_by_then_is_named_and_read_later(
 
 
 @installed
-def test_a_copy_is_read_where_the_first_file_is_gone(
+def test_a_copy_is_read_if_the_first_file_is_gone(
     root: Path, folder: IndexFolder, models: LoadedModels
 ) -> None:
     summary = build(
@@ -384,7 +382,7 @@ def test_a_copy_is_read_where_the_first_file_is_gone(
 
 
 @installed
-def test_a_stopped_pass_keeps_what_it_read_and_is_gone_on_with(
+def test_a_stopped_pass_keeps_its_results_and_is_resumed(
     root: Path, folder: IndexFolder, models: LoadedModels
 ) -> None:
     stop = threading.Event()
@@ -432,9 +430,7 @@ build(
 
 @installed
 @posix
-def test_a_killed_pass_is_gone_on_with(
-    root: Path, folder: IndexFolder, models: LoadedModels
-) -> None:
+def test_a_killed_pass_is_resumed(root: Path, folder: IndexFolder, models: LoadedModels) -> None:
     for n in range(2):
         sign(root / f"sign{n}.png", f"Platform {n}5")
     done = subprocess.run([sys.executable, "-c", KILLED, root, folder.path], check=False)
@@ -484,7 +480,7 @@ main()
 """
 
 
-def test_a_missing_extra_is_named_with_what_to_type(root: Path, folder: IndexFolder) -> None:
+def test_a_missing_extra_is_named_with_its_install_command(root: Path, folder: IndexFolder) -> None:
     def without(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-c", WITHOUT, "index", *arguments, "--index", folder.path],
@@ -547,7 +543,7 @@ def test_a_rebuilt_index_keeps_what_was_read(
         Line("none", 0, 0, 1, 1, "high"),  # type: ignore[arg-type]
     ],
 )
-def test_a_box_that_cannot_be_is_refused_and_mended(
+def test_an_invalid_box_is_detected_and_repaired(
     root: Path, folder: IndexFolder, mini: OnnxEncoder, line: Line, tmp_path: Path
 ) -> None:
     build([root], folder, model="mini", models=LoadedModels(mini))

@@ -1,4 +1,4 @@
-"""Stages of the pipeline by themselves: reading in other processes, and what is asked when."""
+"""Single stages of the pipeline: reading in other processes, and when the catalog is asked."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def changed(root: Root, names: Collection[str]) -> Iterator[ChangedFile]:
 
 
 def read_all(pool: Executor, root: Root, request: ReadRequest) -> dict[str, object]:
-    """What comes of each file, by its name, in the order in which it comes."""
+    """Return the result for each file, by name, in the order of arrival."""
     ahead = ReadAhead(pool, 2, request, lambda _: {}, 2)
     found = ahead.read(changed(root, NAMES))
     return {one.file.path: one.outcome for one in found if isinstance(one, ReadFile)}
@@ -117,7 +117,7 @@ def test_a_known_content_is_not_decoded_and_many_are_asked_about_at_once(
     assert sum(asked) == len(names), "each is asked about once"
 
 
-def test_a_text_under_the_name_of_an_image_is_not_taken_for_known(
+def test_a_text_with_an_image_suffix_does_not_count_as_known(
     tmp_path: Path, read_request: ReadRequest
 ) -> None:
     root = Root(1, tmp_path.resolve())

@@ -1,4 +1,4 @@
-"""to_pixels is what CLIP's image processor does with an image."""
+"""to_pixels equals CLIP's image processor."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ EXTREME_SIZES = [(333, 1), (1, 333), (2, 333), (6500, 100), (100, 6501), (33, 40
 
 @cache
 def processor_type() -> Any:
-    """CLIP's image processor on Pillow, for torchvision resizes otherwise."""
+    """Return CLIP's image processor for Pillow, because torchvision resizes differently."""
     import transformers
 
-    # Before transformers 5 there was but this one.
+    # Before transformers 5 there was only one.
     return getattr(transformers, "CLIPImageProcessorPil", None) or transformers.CLIPImageProcessor
 
 
 def clip_pixels(image: Image.Image, side: int = SIDE) -> NDArray[np.uint8]:
-    """What CLIP's image processor makes of an image before it is normalised."""
+    """Return the pixels that CLIP's image processor computes before it normalises them."""
     processor = processor_type()(
         size={"shortest_edge": side},
         crop_size={"height": side, "width": side},
@@ -59,14 +59,14 @@ def clip_pixels(image: Image.Image, side: int = SIDE) -> NDArray[np.uint8]:
 
 
 def noise(size: tuple[int, int], low: int = 80, high: int = 176) -> Image.Image:
-    """Every pixel counts; with these bounds bicubic overshoot stays within 0 to 255."""
+    """Return noise; with these bounds, bicubic overshoot stays within 0 to 255."""
     width, height = size
     levels = np.random.default_rng(0).integers(low, high, (height, width, 3), np.uint8)
     return Image.fromarray(levels)
 
 
 def black_and_white(size: tuple[int, int]) -> Image.Image:
-    """Blocks of both, in each channel others: overshoot is clipped everywhere."""
+    """Return black and white blocks, different in each channel: overshoot is clipped everywhere."""
     blocks = noise((max(1, size[0] // 3), max(1, size[1] // 3)), 0, 256)
     return blocks.point(lambda level: 255 * (level > 127)).resize(size, Image.Resampling.NEAREST)
 
@@ -113,8 +113,8 @@ def test_of_a_long_image_the_centre_is_off_by_two_levels_at_most(size: tuple[int
 
 @pytest.mark.parametrize("upright", [False, True], ids=["wide", "high"])
 def test_the_longest_image_is_resized_where_it_is_kept(upright: bool) -> None:
-    # Whole, its 89,000,000 pixels would become 91,000,000,000. Its centre is beyond what
-    # float32 tells apart; an image of its middle has the same centre.
+    # Its 89,000,000 pixels would be resized to 91,000,000,000, whose centre float32 cannot address.
+    # An image of its middle has the same centre.
     length, middle = 89_000_000, 44_500_000
     row = np.full((length, 3), 128, np.uint8)
     row[middle - 500 : middle + 500] = np.asarray(noise((1000, 1)))[0]

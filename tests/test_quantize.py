@@ -1,6 +1,6 @@
-"""Towers in 8 bits: how near they stay to fp32, and what must not change at all.
+"""8-bit quantization: accuracy relative to fp32, and properties that must be preserved.
 
-How near the full-size towers stay, and what is gained, `bench/models.py` prints.
+`bench/models.py` prints the accuracy and the speed-up of full-size models.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def photos(model: Model) -> Inputs:
 
 
 def paragraphs(tokenizer_file: Path, longest: int = 64) -> Inputs:
-    """The sample notes, padded."""
+    """Return the sample notes as padded tokens."""
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     tokenizer.enable_padding()
     tokenizer.enable_truncation(longest)
@@ -71,13 +71,13 @@ def inputs_of(tower: str, model: Model, folder: Path) -> Inputs:
 
 
 def quantized_mini() -> Path:
-    """The folder of the built-in model in int8, which is made once for all tests."""
+    """The folder of the built-in model in int8, made once for all tests."""
     return ensure_compiled(MINI, precision=Precision.INT8)
 
 
 @pytest.fixture(scope="session")
 def thin_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]:
-    """A random pair as wide as Nomic's, of one layer, and its compiled form."""
+    """A random pair as wide as Nomic's, with one layer, and its compiled form."""
     pair, compiled = tmp_path_factory.mktemp("pair"), tmp_path_factory.mktemp("compiled")
     subprocess.run(
         [sys.executable, BENCH / "random_pair.py", pair, "--layers", "1"],
@@ -123,11 +123,11 @@ def test_a_vector_does_not_depend_on_its_batch(mini: OnnxEncoder) -> None:
 
 @pytest.fixture
 def norm_and_product(tmp_path: Path) -> Callable[[Floats], Path]:
-    """Writes a layer norm with the given weights and a matrix after it, as an ONNX file."""
+    """A function that writes a layer norm with the given weights and a matrix after it, as ONNX."""
 
     def write(weight: Floats) -> Path:
         chance = np.random.default_rng(0)
-        # What reads a large channel is small, as in trained networks.
+        # The weights for a large channel are small, as in trained networks.
         matrix = chance.standard_normal((WIDTH, WIDTH), np.float32) / weight[:, None]
         constants = {"weight": weight, "bias": np.zeros(WIDTH, np.float32), "matrix": matrix}
         graph = helper.make_graph(

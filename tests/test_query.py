@@ -1,4 +1,4 @@
-"""The grammar of queries: what a line means, what is refused, and that it can be written again."""
+"""The grammar of queries: the meaning of a line, errors, and the way back to a line."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from support import SAMPLE_DATA
 from nmm.cli.console.hints import lines_of
 from nmm.cli.options.queries import read_queries
 from nmm.index.errors import UsageError
-from nmm.index.search import query as q
+from nmm.index.search import query_syntax as q
 from nmm.index.search.image_files import find_image
 from nmm.index.search.keyword_query import keywords_of
-from nmm.index.search.query import Query, Term, check_query, format_terms
+from nmm.index.search.query import Query, Term, check_query
+from nmm.index.search.query_syntax import format_terms
 
-# As a command line reads and writes them: with the image files that are there.
+# As a command line reads and writes them, with these image files on disk.
 parse = partial(q.parse, find_image=find_image)
 parse_term = partial(q.parse_term, find_image=find_image)
 join = partial(format_terms, find_image=find_image)
@@ -95,11 +96,11 @@ def test_a_line_is_a_sum_of_terms(line: str, terms: list[tuple[float, str]]) -> 
         "😀",
     ],
 )
-def test_a_line_without_signs_is_the_text_that_it_is(line: str) -> None:
+def test_a_line_without_signs_is_one_text(line: str) -> None:
     assert parse(line) == Query((Term(text=line),), line)
 
 
-def test_the_space_around_a_query_is_none_of_it() -> None:
+def test_white_space_around_a_query_is_ignored() -> None:
     assert parse("  a  cat \n") == Query((Term(text="a  cat"),), "  a  cat \n")
 
 
@@ -122,7 +123,7 @@ def test_the_space_around_a_query_is_none_of_it() -> None:
         ("a + 1e999*b", "The weight 1e999 at character 5 is too large."),
     ],
 )
-def test_what_makes_no_sense_is_said_with_its_place(line: str, what: str) -> None:
+def test_syntax_errors_are_reported_with_their_position(line: str, what: str) -> None:
     with pytest.raises(UsageError) as raised:
         parse(line)
     assert raised.value.what == what
@@ -167,7 +168,7 @@ def test_a_path_with_spaces_and_signs_is_an_image(tmp_path: Path) -> None:
     assert parse(join(terms)).terms == terms
 
 
-def test_a_path_of_no_file_is_not_taken_for_words() -> None:
+def test_the_path_of_a_missing_image_is_an_error() -> None:
     with pytest.raises(UsageError) as raised:
         parse("night + 2*photos/missing.jpg")
     assert lines_of(raised.value) == [
@@ -199,8 +200,8 @@ def test_a_path_that_is_no_unicode_is_written_and_read_again(tmp_path: Path) -> 
     except OSError:
         pytest.skip("this file system has no such names")
     query = Query((Term(image=path), Term(-1, "dog")))
-    assert parse(str(query)).terms == query.terms
-    assert parse(str(query)).terms[0].image == path
+    assert parse(format_terms(query.terms)).terms == query.terms
+    assert parse(format_terms(query.terms)).terms[0].image == path
 
 
 # One term
@@ -226,19 +227,19 @@ def test_an_empty_term_is_refused(text: str) -> None:
         parse_term(text)
 
 
-# What a program makes
+# Queries that a program builds
 
 
-def test_words_are_those_that_count_for_something() -> None:
+def test_words_are_those_of_positive_terms() -> None:
     query = parse(f"a cat - 2*dog + 0*bird + 'black + white' + {CAT}")
     assert query.words == 'a cat "black + white"'
 
 
-def test_what_is_quoted_is_looked_for_as_a_phrase() -> None:
+def test_quoted_words_are_a_phrase() -> None:
     query = parse('"wet August" + "so \\"wet\\""')
     assert query.words == '"wet August" "so  wet "'
     assert keywords_of(query.words) == ("wet August", "so  wet ")
-    assert str(query) == r'"wet August" + "so \"wet\""'
+    assert format_terms(query.terms) == r'"wet August" + "so \"wet\""'
 
 
 @pytest.mark.parametrize("weight", [math.inf, -math.inf, math.nan])
@@ -257,7 +258,7 @@ def test_a_query_of_nothing_is_refused(terms: tuple[Term, ...]) -> None:
 
 
 class Trickle(io.RawIOBase):
-    """A pipe that brings some bytes at a time."""
+    """A pipe that delivers a few bytes at a time."""
 
     def __init__(self, data: bytes, size: int) -> None:
         self._rest, self._size = data, size
@@ -275,7 +276,7 @@ class Trickle(io.RawIOBase):
 def asked(
     monkeypatch: pytest.MonkeyPatch, *words: str, stdin: bytes = b"", size: int = 4096, **more: Any
 ) -> list[Query]:
-    """The queries of a command line."""
+    """A function that returns the queries of a command line."""
     reader = io.BufferedReader(Trickle(stdin, size))
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(reader))
     given = {"images": [], "add": [], "minus": [], **more}
@@ -346,7 +347,7 @@ def test_options_are_terms_of_every_query(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links need a privilege elsewhere")
-def test_a_file_to_be_like_is_left_out_by_all_its_names(
+def test_the_query_file_is_excluded_under_all_its_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, link = tmp_path / "real.txt", tmp_path / "link.txt"
@@ -362,15 +363,15 @@ def test_a_file_to_be_like_is_left_out_by_all_its_names(
     ("words", "more", "what"),
     [
         ([], {}, "The query is empty."),
-        (["-"], {"images": [Path("-")]}, "Standard input can be read once only."),
-        (["cat"], {"images": [Path("-")] * 2}, "Standard input can be read once only."),
+        (["-"], {"images": [Path("-")]}, "Standard input can be read only once."),
+        (["cat"], {"images": [Path("-")] * 2}, "Standard input can be read only once."),
         ([str(CAT)] * 3, {}, "3 images need + or - between them."),
         (["cat"], {"add": [" "]}, "The added or subtracted term is empty."),
         ([str(CAT), "+", "a/no.jpg"], {}, "There is no image file a/no.jpg"),
         (["cat"], {"minus": ["a/no.jpg"]}, "There is no image file a/no.jpg"),
     ],
 )
-def test_a_command_line_that_makes_no_sense_is_refused(
+def test_an_invalid_command_line_is_refused(
     words: list[str], more: dict[str, Any], what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UsageError) as raised:
@@ -390,7 +391,7 @@ TERMS = st.builds(
 
 
 def refusal(read: Callable[[str], object], text: str) -> str | None:
-    """The hint of the error that a text is refused with."""
+    """Return the hint of the error that a text is refused with."""
     try:
         read(text)
     except UsageError as error:
@@ -405,12 +406,12 @@ def test_a_line_is_refused_with_a_hint_or_a_query_that_can_be_written(line: str)
         query = parse(line)
         check_query(query)
         assert query.label == line
-        assert parse(str(query)).terms == query.terms
+        assert parse(format_terms(query.terms)).terms == query.terms
     assert hint != ""
 
 
 @given(st.lists(TERMS, min_size=1, max_size=4).map(tuple))
-def test_what_is_written_is_read_as_the_same(terms: tuple[Term, ...]) -> None:
+def test_a_written_query_is_read_unchanged(terms: tuple[Term, ...]) -> None:
     assert parse(join(terms)).terms == terms
 
 

@@ -1,6 +1,6 @@
-"""What `nmm search -` costs, in counts: files and models opened, runs of the model, statements.
+"""The work of `nmm search -`, in counts: files and models opened, model runs, statements.
 
-Times depend on the machine; these do not. And what it answers is what single searches do.
+Times depend on the machine; counts do not. The answers equal those of single searches.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from nmm.index.index_model import settings_of
 from nmm.index.search import semantic
 from nmm.index.search.engine import open_search
 from nmm.index.search.filters import Filters
-from nmm.index.search.prefetch import GROUP
+from nmm.index.search.prefetch import GROUP_SIZE
 from nmm.index.search.query import Query, SearchMode, Term
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.roots import adopt_root
@@ -46,7 +46,7 @@ FILES = 60
 # files propose and where it lies (2 of each kind); words in three tables, and how many files there
 # are (4); chunks of what words alone found, and what is shown (2); and what pictures look like.
 STATEMENTS = 30
-# For each result, where the words stand in it.
+# For each result, the positions of the words in it.
 STATEMENTS_PER_RESULT = 1
 
 # Runs the command, and prints what it opened and executed, of statements without those that FTS5
@@ -94,7 +94,7 @@ except SystemExit as ended:
 
 
 def fill(folder: IndexFolder, mini: OnnxEncoder) -> None:
-    """An index of images and texts, each of two words, whose vectors are in FAISS's files."""
+    """Make an index of images and texts, two words each, with vectors in FAISS files."""
     names = [f"{one} {other}" for one in WORDS for other in WORDS][:FILES]
     vectors = mini.embed_texts([*names, *NEUTRAL_QUERIES], Task.QUERY)[:FILES]
     with open_for_writing(folder) as writer:
@@ -124,7 +124,7 @@ def queries(count: int) -> list[str]:
 
 
 def counted(folder: IndexFolder, lines: Sequence[str]) -> dict[str, int]:
-    """What `nmm search -` opens and executes for queries that wait for it."""
+    """Return what `nmm search -` opens and executes for queries that wait on its input."""
     done = subprocess.run(
         [sys.executable, "-c", COUNTED, "search", "-", "--jsonl", "--index", folder.path],
         input="".join(f"{line}\n" for line in lines),
@@ -149,8 +149,8 @@ def test_queries_that_wait_are_embedded_together(filled: IndexFolder) -> None:
     assert counted(filled, queries(1))["run:ids+mask"] == 1
     # Those that came with the first bytes, which tell lines from an image, are a batch, too. Of a
     # group, all are in a run or two, for they have some six tokens each.
-    assert 8 * GROUP <= 2 * QUERY_TOKENS_PER_RUN
-    assert counted(filled, queries(40))["run:ids+mask"] <= 2 * (40 // GROUP + 2)
+    assert 8 * GROUP_SIZE <= 2 * QUERY_TOKENS_PER_RUN
+    assert counted(filled, queries(40))["run:ids+mask"] <= 2 * (40 // GROUP_SIZE + 2)
 
 
 def test_the_statements_of_a_query_are_few(filled: IndexFolder) -> None:
@@ -163,7 +163,7 @@ def test_the_statements_of_a_query_are_few(filled: IndexFolder) -> None:
 def test_all_files_are_filtered_only_if_few_of_the_nearest_pass(
     filled: IndexFolder, pattern: str, scans: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And then once, for all queries with that filter."""
+    """The filter is evaluated once, for all queries that share it."""
     seen: list[str] = []
     real = semantic.passing_chunks
 
@@ -190,7 +190,7 @@ def answers(text: str) -> list[dict[str, Any]]:
 
 
 def same(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
-    """Whether two answers are the same, their scores but for the last digits."""
+    """Return whether two answers are equal, with scores equal up to the last digits."""
     scores = [[one.pop("score") for one in answer["results"]] for answer in (ours, theirs)]
     assert np.abs(np.subtract(*scores)).max() < 1e-4
     return ours == theirs
@@ -212,7 +212,7 @@ def test_queries_that_wait_are_answered_as_single_ones(
         assert same(ours, theirs)
 
 
-def test_what_makes_no_sense_is_refused_when_those_before_it_are_answered(
+def test_an_invalid_query_is_refused_after_those_before_it_are_answered(
     indexed: tuple[Nmm, Path],
 ) -> None:
     done = indexed[0]("search", "-", "--json", "-k1", stdin='cat\ndog\n"a + b\nboat\n')
@@ -221,21 +221,21 @@ def test_what_makes_no_sense_is_refused_when_those_before_it_are_answered(
 
 
 def test_a_query_of_nothing_is_refused_when_it_is_its_turn(filled: IndexFolder) -> None:
-    """Nothing but the terms' vectors can tell that they cancel each other out."""
+    """Only the vectors of the terms can show that they cancel each other out."""
     cat = Term(text="cat")
     nothing = Query((cat, replace(cat, weight=-1.0)))
     requests = [searching.request(query) for query in (Query((cat,)), nothing)]
     with open_search(filled) as engine:
         responses = engine.search_many(requests)
         assert next(responses).results
-        with pytest.raises(UsageError, match="Nothing is left to look for"):
+        with pytest.raises(UsageError, match="cancel each other out"):
             next(responses)
     with pytest.raises(UsageError, match="The query is empty"):
         searching.request(Query(()))
 
 
-def test_what_is_indexed_meanwhile_is_found(nmm: Nmm, tmp_path: Path) -> None:
-    """The next query sees it, also one that came with others."""
+def test_files_indexed_meanwhile_are_found(nmm: Nmm, tmp_path: Path) -> None:
+    """The next query sees it, even if it was sent together with others."""
     notes = tmp_path / "notes"
     notes.mkdir()
     (notes / "a.txt").write_text("A cat sleeps on the piano.")

@@ -1,4 +1,4 @@
-"""Searches beside a writer: no errors, no half batches, and every answer the true one."""
+"""Searches beside a writer: no errors, no half batches, and every answer is exact."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Writer(threading.Thread):
-    """Index runs in other processes for some seconds, one after the other; the fifth rebuilds."""
+    """Successive index runs in other processes for some seconds; every fifth is a rebuild."""
 
     def __init__(self, runner: Runner, root: Path, folder: IndexFolder, seconds: float) -> None:
         super().__init__()
@@ -59,12 +59,12 @@ class Writer(threading.Thread):
         while time.monotonic() < end or self.runs < 5:
             self._change()
             todo = job(self._folder, self._root)
-            # Now and then all is made again, beside the index, and takes its place at once.
+            # Every fifth run is a rebuild, beside the index, which it then replaces at once.
             self._runner.finish(replace(todo, rebuild=self.runs % 5 == 4))
             self.runs += 1
 
     def _change(self) -> None:
-        """Give some files another content, and have others come and go."""
+        """Give some files another content, and add and delete others."""
         turn = self.runs
         for n in range(6):
             tree.write(self._root / "turns" / f"{(turn + n) % 9}.txt", tree.note(7 * turn + n))
@@ -75,10 +75,10 @@ class Writer(threading.Thread):
 
 
 class Reader:
-    """A search that stays open; each answer is compared with that of brute force.
+    """A search that stays open; each answer is compared with brute force.
 
-    What brute force reads is of the very snapshot that the search reads. The generations of
-    the index that were met are put into a set.
+    Brute force reads the same snapshot as the search. The generations of the index that were seen
+    are added to a set.
     """
 
     def __init__(self, search: SearchEngine, mini: OnnxEncoder, met: set[int]) -> None:
@@ -89,20 +89,20 @@ class Reader:
     def ask(self, query: str) -> None:
         catalog = self._search._catalog
         relevance = self._search._relevance
-        scale = relevance._scale_of
+        scale = relevance._calibration_of
         truth: dict[str, list[str]] = {}
 
         def look(kind: str) -> Any:
-            # Called by the search within its snapshot, once for each kind.
+            # The search calls this within its snapshot, once per kind.
             rows = list(catalog.connection.rows(SQL, (kind,)))
             truth[kind] = best_first(rows, self._queries[query])
             check_whole(rows)
             self._met.add(catalog.generation())
             return scale(kind)  # type: ignore[arg-type]
 
-        relevance._scale_of = look  # type: ignore[assignment]
+        relevance._calibration_of = look  # type: ignore[assignment]
         found = searching.find(self._search, query, ALL, mode=SearchMode.SEMANTIC)
-        relevance._scale_of = scale
+        relevance._calibration_of = scale
         for kind, paths in truth.items():
             assert [result.path for result in found if result.type == kind] == paths
 
@@ -124,7 +124,7 @@ def best_first(rows: list[tuple[Any, ...]], query: np.ndarray[Any, Any]) -> list
 
 
 def check_whole(rows: list[tuple[Any, ...]]) -> None:
-    """The long text is there from its first paragraph to its last, or not at all."""
+    """Check that the long text is complete or absent."""
     said = [text for path, _, text, _ in rows if path.endswith("long.txt")]
     if said:
         assert [n for n in range(PARAGRAPHS) if not any(f"Paragraph {n}." in t for t in said)] == []
@@ -165,7 +165,7 @@ def test_a_search_while_the_first_run_goes_on(
     first.start()
     counts = []
     while first.is_alive():
-        # Before there is an index, and as long as it has no tables or no model.
+        # Before the index exists, and as long as it has no tables or no model.
         with suppress(NoIndexError), open_search(folder) as search:
             Reader(search, mini, set()).ask(QUERIES[0])
             counts.append(len(searching.find(search, QUERIES[0], ALL)))

@@ -59,7 +59,7 @@ def test_the_readme_is_short_and_its_links_lead_to_files() -> None:
 
 
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
-    # In a process of its own: its packages raise warnings of their own.
+    # In a process of its own, because its packages raise warnings.
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr

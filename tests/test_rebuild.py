@@ -1,4 +1,4 @@
-"""Another model for an index: said what it takes, made beside the old one, put in its place."""
+"""Changing the model of an index: its cost is reported, and the new index replaces the old one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("short_tail")
 
 @pytest.fixture(scope="module")
 def pair(tiny_pair: Path) -> str:
-    """The name of another model than the built-in one: a tiny pair in a folder."""
+    """The name of a model other than the built-in one: a tiny pair in a folder."""
     return str(tiny_pair)
 
 
@@ -61,7 +61,7 @@ def old(root: Path, folder: IndexFolder) -> IndexFolder:
 
 @pytest.fixture
 def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The models that embedded a passage or an image, once for each."""
+    """Record which models embedded a passage or an image, once for each."""
     models: list[str] = []
 
     def counting(name: str) -> None:
@@ -79,7 +79,7 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def answer(folder: IndexFolder) -> tuple[str, list[str]]:
-    """The model that answers, and the names of what it finds."""
+    """Return the model that answers, and the names of the files found."""
     with open_search(folder) as search:
         found = searching.find(search, "a cat", 10)
         return Path(search.model).name, sorted(Path(result.path).name for result in found)
@@ -89,13 +89,13 @@ ALL = ["a.txt", "b.txt", "c.txt", "red.png"]
 
 
 def files_of(folder: IndexFolder) -> list[str]:
-    """What an index is made of, its derived files by their kind."""
+    """Return the files of an index, with derived files by kind."""
     paths = (p for p in folder.path.rglob("*") if p.is_file() and not p.name.endswith("-shm"))
     return sorted(p.name.partition("-")[0] for p in paths if p.stat().st_size)
 
 
 def stop_after(files: int) -> tuple[threading.Event, Callable[[Event], None]]:
-    """An event, and a listener that sets it once so many files are done."""
+    """Return an event, and a listener that sets it once so many files are done."""
     stop, passed = threading.Event(), 0
 
     def on_event(event: Event) -> None:
@@ -107,7 +107,7 @@ def stop_after(files: int) -> tuple[threading.Event, Callable[[Event], None]]:
     return stop, on_event
 
 
-def test_another_model_is_refused_with_what_it_would_take(
+def test_another_model_is_refused_with_the_cost_of_a_rebuild(
     root: Path, old: IndexFolder, pair: str
 ) -> None:
     with pytest.raises(UsageError) as raised:
@@ -141,7 +141,7 @@ def test_a_rebuilt_index_is_that_of_the_other_model(old: IndexFolder, pair: str)
             assert segment.last_chunk == catalog.last_chunk(kind)
 
 
-def test_what_comes_after_a_rebuild_is_an_ordinary_run(
+def test_the_run_after_a_rebuild_is_an_ordinary_one(
     root: Path, old: IndexFolder, pair: str, embedded: list[str]
 ) -> None:
     build([], old, model=pair, rebuild=True)
@@ -167,7 +167,7 @@ def test_a_rebuild_without_a_name_embeds_again_with_the_model_of_the_index(
     assert (embedded, answer(old)) == (["mini"] * 4, ("mini", ALL))
 
 
-def test_a_rebuild_mends_an_index_of_other_weights(root: Path, old: IndexFolder) -> None:
+def test_a_rebuild_repairs_an_index_of_other_weights(root: Path, old: IndexFolder) -> None:
     with open_for_writing(old) as writer:
         settings = writer.settings()
         assert settings
@@ -193,7 +193,7 @@ def test_the_old_index_answers_until_the_new_one_is_whole(old: IndexFolder, pair
     assert answer(old) == ("pair", ALL)
 
 
-def test_a_search_that_was_open_goes_over_to_the_new_model(old: IndexFolder, pair: str) -> None:
+def test_an_open_search_switches_to_the_new_model(old: IndexFolder, pair: str) -> None:
     with open_search(old) as search:
         requests = [searching.request(text, 10) for text in ("a cat", "a dog", "a cat")]
         responses = search.search_many(requests)
@@ -206,7 +206,7 @@ def test_a_search_that_was_open_goes_over_to_the_new_model(old: IndexFolder, pai
         assert tuple(searching.find(search, "a cat", 10)) == after != before
 
 
-def test_a_search_that_was_open_says_that_the_new_model_is_not_here(
+def test_an_open_search_reports_that_the_new_model_is_missing(
     old: IndexFolder, tmp_path: Path
 ) -> None:
     pair = write_tiny_pair(tmp_path / "away")
@@ -217,7 +217,7 @@ def test_a_search_that_was_open_says_that_the_new_model_is_not_here(
             searching.find(search, "a cat", 10)
 
 
-def test_a_stopped_rebuild_leaves_the_old_index_and_is_gone_on_with(
+def test_a_stopped_rebuild_leaves_the_old_index_and_is_resumed(
     old: IndexFolder, pair: str, embedded: list[str]
 ) -> None:
     stop, on_event = stop_after(2)
@@ -243,7 +243,9 @@ def test_a_rebuild_with_a_third_model_begins_anew(old: IndexFolder, pair: str) -
     assert (answer(old), files_of(old)) == (("mini", ALL), ["catalog.db", "image", "text"])
 
 
-def test_a_rebuild_waits_for_a_root_that_is_away(root: Path, old: IndexFolder, pair: str) -> None:
+def test_a_rebuild_is_refused_while_a_root_is_missing(
+    root: Path, old: IndexFolder, pair: str
+) -> None:
     root.rename(root.with_name("elsewhere"))
     with pytest.raises(UsageError) as raised:
         build([], old, model=pair, rebuild=True)
@@ -267,8 +269,8 @@ def test_a_rebuild_inside_the_folder_it_indexes_does_not_index_itself(
     assert (root / "index" / "rebuild" / "mine.txt").exists()
 
 
-# What follows the embedding: the derived files are moved, the catalog becomes the new one,
-# and what was beside it is deleted.
+# After the embedding, the derived files are moved, the new catalog replaces the old one, and
+# leftovers are deleted.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -320,7 +322,7 @@ def test_a_killed_rebuild_is_the_old_index_or_the_new_one(
     assert answer(old) == (model, ALL)
     embedded.clear()
     build([], old, model=pair, rebuild=True)
-    # Unless it was in its place already, all of it was there to be taken.
+    # Unless the new index was already in place, all of it was there to be adopted.
     assert (embedded, answer(old)) == (["pair"] * 4 if model == "pair" else [], ("pair", ALL))
     assert files_of(old) == ["catalog.db", "image", "text"]
 

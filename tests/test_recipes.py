@@ -1,4 +1,4 @@
-"""The recipes in docs/recipes.md do what they say: each is run as it is printed."""
+"""The recipes in docs/recipes.md work: each is run as printed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def needs(tool: str) -> pytest.MarkDecorator:
 
 
 def recipes() -> dict[str, list[str]]:
-    """The blocks of each recipe, by its title."""
+    """Return the blocks of each recipe, by its title."""
     found: dict[str, list[str]] = defaultdict(list)
     title = ""
     for match in BLOCK.finditer(RECIPES):
@@ -53,7 +53,7 @@ class Kitchen:
         }
 
     def cook(self, title: str, block: int = 0, **environ: str) -> str:
-        """What a block prints, run by sh as a person pastes it."""
+        """Return the output of a block, run by sh as pasted."""
         done = subprocess.run(
             ["sh", "-e", "-c", recipes()[title][block]],
             check=False,
@@ -68,7 +68,7 @@ class Kitchen:
         return done.stdout
 
     def names(self, *arguments: str) -> list[str]:
-        """The names of what a search finds."""
+        """Return the file names of a search's results."""
         done = subprocess.run(
             [BIN / "nmm", "search", *arguments, "--paths"],
             check=True,
@@ -91,7 +91,7 @@ def test_each_recipe_is_tested() -> None:
     assert len(recipes()) == len(re.findall("^##+ ", RECIPES, re.MULTILINE)) > 10
 
 
-def test_what_is_found_is_copied(kitchen: Kitchen) -> None:
+def test_results_are_copied(kitchen: Kitchen) -> None:
     kitchen.cook("Pass results to another command")
     copied = sorted(p.name for p in (kitchen.folder / "picked").iterdir())
     assert copied == sorted(kitchen.names("boats", "--type", "image", "-k", "5"))
@@ -107,13 +107,13 @@ def test_the_best_is_opened(kitchen: Kitchen) -> None:
     assert opened == f"1|{kitchen.samples / 'photos' / 'chelsea.jpg'}|"
 
 
-def test_words_are_looked_for_in_what_was_found(kitchen: Kitchen) -> None:
+def test_results_are_searched_for_words(kitchen: Kitchen) -> None:
     shown = kitchen.cook("Search for words in the results").splitlines()
     assert any("winter_harbour.txt" in line and "the ice is gone!" in line for line in shown)
 
 
 @needs("tar")
-def test_what_is_found_is_packed(kitchen: Kitchen) -> None:
+def test_results_are_archived(kitchen: Kitchen) -> None:
     recipe = "Pack results into an archive"
     done = subprocess.run(
         ["sh", "-e", "-c", recipes()[recipe][0]],
@@ -130,7 +130,7 @@ def test_what_is_found_is_packed(kitchen: Kitchen) -> None:
 
 @needs("fzf")
 def test_fzf_chooses(kitchen: Kitchen) -> None:
-    # As a person would who types this and takes all that is left.
+    # Simulates a user who types this and accepts all remaining lines.
     chosen = kitchen.cook("Choose with fzf", FZF_DEFAULT_OPTS="--filter=harbour.txt")
     assert [Path(line).name for line in chosen.splitlines()] == ["winter_harbour.txt"]
 
@@ -151,7 +151,7 @@ def test_many_questions_are_answered_in_order(kitchen: Kitchen) -> None:
         assert [Path(path).name] == kitchen.names(query, "-k", "1")
 
 
-def test_a_script_learns_what_came_of_it(kitchen: Kitchen) -> None:
+def test_a_script_uses_the_exit_status(kitchen: Kitchen) -> None:
     said = kitchen.cook("Search in a script")
     (best,) = kitchen.names("the launch of a rocket", "-k", "1")
     assert re.fullmatch(f"The best is {kitchen.samples}/.+/{re.escape(best)}\n", said)
@@ -177,13 +177,13 @@ def test_the_line_for_cron_indexes_what_is_new(nmm: Nmm, tmp_path: Path) -> None
     ranges = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
     for field, (least, most) in zip(fields, ranges, strict=True):
         assert field == "*" or least <= int(field) <= most
-    assert "%" not in command  # to cron, the end of the line
+    assert "%" not in command  # cron ends the command at a line end
 
     home = tmp_path / "home"
     (home / ".local" / "bin").mkdir(parents=True)
     (home / ".local" / "bin" / "nmm").symlink_to(BIN / "nmm")
     environ = {
-        # All that cron gives, and where this test has its model and its index.
+        # The environment that cron provides, and this test's model and index.
         "HOME": str(home),
         "LOGNAME": "somebody",
         "PATH": "/usr/bin:/bin",
@@ -199,7 +199,7 @@ def test_the_line_for_cron_indexes_what_is_new(nmm: Nmm, tmp_path: Path) -> None
     assert nmm("search", "a ship", "-k", "1", "--paths").stdout == f"{notes / 'two.txt'}\n"
 
 
-def test_the_unit_for_systemd_calls_what_there_is(nmm: Nmm) -> None:
+def test_the_systemd_unit_calls_an_existing_command(nmm: Nmm) -> None:
     unit = configparser.ConfigParser(interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read_string(recipes()["Keep the index current with systemd"][0])
@@ -243,7 +243,7 @@ def test_a_commit_is_indexed(tmp_path: Path) -> None:
     git("commit", "--quiet", "-a", "-m", "No storm")
     assert "storm.txt" not in kitchen.cook(recipe, 1)
 
-    # What comes from elsewhere, by a merge, as of a pull.
+    # Changes from elsewhere, by a merge, as after a pull.
     git("checkout", "--quiet", "-b", "other")
     (repository / "calm.txt").write_text("Of a calm after the storm, and no wind at all.")
     git("add", ".")

@@ -1,4 +1,4 @@
-"""The rows of the registry, and the files that they name."""
+"""The rows of the registry, and the files they name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is weak, what is left out, and what a score says of a query with an image."""
+"""Low-confidence results, cut-offs, and scores of queries with an image."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NONSENSE = ("asdf qwer zxcv", "blorptang frimbulous", "8f3a9c 77be01", "treaty o
 
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory: pytest.TempPathFactory, mini: OnnxEncoder) -> IndexFolder:
-    """An index of the sample data, only to be read."""
+    """An index of the sample data. Read-only."""
     del mini  # it is prepared
     folder = IndexFolder(tmp_path_factory.mktemp("relevance") / "index")
     build([SAMPLE_DATA], folder, model="mini")
@@ -53,13 +53,11 @@ def name(result: SearchResult) -> str:
     return Path(result.path).relative_to(SAMPLE_DATA.resolve()).as_posix()
 
 
-# Weak
+# Low-confidence results
 
 
 @pytest.mark.parametrize("query", NONSENSE)
-def test_of_a_query_about_nothing_in_the_index_all_is_weak(
-    search: SearchEngine, query: str
-) -> None:
+def test_all_results_of_an_unrelated_query_are_weak(search: SearchEngine, query: str) -> None:
     found = searching.find(search, query, 100)
     assert len(found) == 31
     assert all(one.weak for one in found)
@@ -78,8 +76,8 @@ def test_of_a_query_about_nothing_in_the_index_all_is_weak(
         ("minutes of the repair café meeting", {"notes/meeting_repair_cafe.md"}),
     ],
 )
-def test_what_is_meant_is_not_weak(search: SearchEngine, query: str, right: set[str]) -> None:
-    # What has the words is never weak, be it seven texts in which there is a cat.
+def test_relevant_results_are_not_weak(search: SearchEngine, query: str, right: set[str]) -> None:
+    # A result that contains the words is never low-confidence, even among seven texts about cats.
     found = searching.find(search, query, 100, mode=SearchMode.SEMANTIC)
     strong = {name(one) for one in found if not one.weak}
     assert right <= strong
@@ -87,9 +85,7 @@ def test_what_is_meant_is_not_weak(search: SearchEngine, query: str, right: set[
 
 
 @pytest.mark.parametrize("query", ["a cat", "tripod", *NONSENSE])
-def test_relevant_leaves_out_what_is_weak_and_nothing_else(
-    search: SearchEngine, query: str
-) -> None:
+def test_relevant_excludes_weak_results_only(search: SearchEngine, query: str) -> None:
     strong = [name(one) for one in searching.find(search, query, 100) if not one.weak]
     found = searching.find(search, query, 100, drop_weak=True)
     assert [name(one) for one in found] == strong
@@ -97,14 +93,14 @@ def test_relevant_leaves_out_what_is_weak_and_nothing_else(
     assert [name(one) for one in searching.find(search, query, 1, drop_weak=True)] == strong[:1]
 
 
-def test_relevant_looks_beyond_what_is_weak(search: SearchEngine) -> None:
+def test_relevant_searches_beyond_weak_results(search: SearchEngine) -> None:
     every = searching.find(search, "tripod", 100)
     strong = [one for one in every if not one.weak]
     found = searching.find(search, "tripod", len(strong), drop_weak=True)
     assert [one.path for one in found] == [one.path for one in strong]
 
 
-def test_what_was_found_by_its_words_is_never_weak(search: SearchEngine) -> None:
+def test_keyword_matches_are_never_weak(search: SearchEngine) -> None:
     found = searching.find(search, "three lemons", 100, mode=SearchMode.HYBRID)
     assert not any(one.by_words for one in found)
     (first, *others) = searching.find(search, "monstera", 100, mode=SearchMode.HYBRID)
@@ -113,7 +109,7 @@ def test_what_was_found_by_its_words_is_never_weak(search: SearchEngine) -> None
     assert all(one.weak for one in others)
 
 
-def test_what_scores_less_than_one_is_weak_but_not_what_has_the_words(search: SearchEngine) -> None:
+def test_scores_below_one_are_weak_except_keyword_matches(search: SearchEngine) -> None:
     by_words = 0
     for query in ("a cat", "soup", *NONSENSE):
         found = searching.find(search, query, 100)
@@ -144,18 +140,18 @@ def test_a_few_files_are_enough_to_tell(tmp_path: Path, folder: IndexFolder) -> 
 
 
 @pytest.mark.parametrize("least", [-5.0, 0.5, 1.0, 1.5, 99.0])
-def test_what_scores_less_than_asked_is_left_out(search: SearchEngine, least: float) -> None:
-    # By meaning alone: what is found by its words may have any score, in any place.
+def test_results_below_the_minimum_score_are_excluded(search: SearchEngine, least: float) -> None:
+    # By meaning alone: a keyword match may have any score, at any rank.
     every = searching.find(search, "a cat", 100, mode=SearchMode.SEMANTIC)
     found = searching.find(search, "a cat", 100, min_score=least, mode=SearchMode.SEMANTIC)
     assert found == [one for one in every if one.score >= least]
     assert len(found) < len(every) or least == -5.0
 
 
-def test_a_least_score_that_is_no_number_is_refused(search: SearchEngine) -> None:
+def test_a_minimum_score_that_is_no_number_is_refused(search: SearchEngine) -> None:
     with pytest.raises(UsageError) as raised:
         searching.find(search, "a cat", min_score=float("nan"))
-    assert raised.value.hint == "Scores are about 0 to 3; 1 is where weak ones end: --min-score 1"
+    assert raised.value.hint == "Scores are about 0 to 3; results below 1 are weak."
 
 
 @pytest.mark.parametrize("count", [151, 5000, 100_000, 10_000_000])
@@ -188,7 +184,7 @@ def relevance_of(catalog: Catalog, mini: OnnxEncoder, states: States | None = No
     )
 
 
-def test_of_an_image_what_is_equal_is_strong_and_what_is_another_weak(
+def test_an_equal_image_is_strong_and_another_is_weak(
     samples: IndexFolder, mini: OnnxEncoder, photos: dict[str, NDArray[np.float32]]
 ) -> None:
     with Catalog.open(samples.catalog) as catalog:
@@ -271,7 +267,7 @@ def test_few_images_say_nothing_of_images_and_the_kept_scale_does(
         assert calibration.scale == catalog.scale("image")
 
 
-def test_of_a_kind_that_is_not_there_nothing_is_said(
+def test_an_absent_kind_has_no_relevance(
     folder: IndexFolder, mini: OnnxEncoder, photos: dict[str, NDArray[np.float32]]
 ) -> None:
     build([SAMPLE_DATA / "photos" / "chelsea.jpg"], folder, model="mini")
@@ -304,14 +300,14 @@ def test_a_sample_is_spread_over_a_kind_and_the_same_each_time(folder: IndexFold
     assert none.shape == (0, 2)
 
 
-def test_of_an_empty_kind_the_sample_is_empty(folder: IndexFolder) -> None:
+def test_the_sample_of_an_empty_kind_is_empty(folder: IndexFolder) -> None:
     with open_for_writing(folder):
         pass
     with Catalog.open(folder.catalog) as catalog:
         assert len(sample(catalog, "image", 100)) == 0
 
 
-def test_what_comes_into_an_open_index_is_in_the_sample(
+def test_the_sample_includes_files_added_to_an_open_index(
     folder: IndexFolder, mini: OnnxEncoder, photos: dict[str, NDArray[np.float32]]
 ) -> None:
     query = Query((Term(text="a cat"),))
@@ -329,7 +325,7 @@ def test_what_comes_into_an_open_index_is_in_the_sample(
             calibration = relevance.calibrate("image", query, vector)
             assert calibration
             levels.append(calibration.background)
-    # Of one item the level counts for 1 / 11, of two for 2 / 12.
+    # The level counts 1 / 11 for one item, 2 / 12 for two.
     assert levels == pytest.approx([10 / 11, 20 / 12], rel=0.01)
 
 

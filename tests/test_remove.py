@@ -1,4 +1,4 @@
-"""Taking files out of an index: what goes, what stays, and what is refused."""
+"""Removing files from an index: what is removed, what stays, and what is refused."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("short_tail")
 
 @pytest.fixture(autouse=True)
 def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model is loaded once for all tests, which takes longer than most of them."""
+    """Load the model once for all tests; loading takes longer than most tests."""
     for module in (build_module, search_module):
         monkeypatch.setattr(module, "load_encoder", lambda *_, **__: mini)
     monkeypatch.setattr(build_module, "prepare", lambda *_, **__: None)
@@ -38,7 +38,7 @@ def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path, folder: IndexFolder) -> Path:
-    """A folder of five notes, and one image that is broken; it is indexed."""
+    """A folder of five notes and one broken image; it is indexed."""
     root = tmp_path.resolve() / "root"
     (root / "sub").mkdir(parents=True)
     for name in FILES:
@@ -66,7 +66,7 @@ def found(folder: IndexFolder, root: Path) -> list[str]:
         ([".."], FILES),
     ],
 )
-def test_what_is_named_and_what_is_below_it_goes(
+def test_given_paths_and_files_below_them_are_removed(
     root: Path, folder: IndexFolder, names: list[str], gone: list[str]
 ) -> None:
     assert remove([root / name for name in names], folder) == len(gone)
@@ -91,7 +91,7 @@ def test_a_folder_of_a_root_leaves_the_root(root: Path, folder: IndexFolder) -> 
     assert build([], folder).added == 2
 
 
-def test_what_is_gone_from_disk_can_be_removed(root: Path, folder: IndexFolder) -> None:
+def test_files_deleted_from_disk_can_be_removed(root: Path, folder: IndexFolder) -> None:
     shutil.rmtree(root)
     assert remove([root], folder) == 5
 
@@ -112,7 +112,7 @@ def test_the_derived_files_follow(root: Path, folder: IndexFolder) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing.txt", "sub/d", "a", "a.txt/below", "../other"])
-def test_what_is_not_held_is_refused_and_nothing_goes(
+def test_unknown_paths_are_refused_and_nothing_is_removed(
     root: Path, folder: IndexFolder, name: str
 ) -> None:
     with pytest.raises(UsageError) as raised:
@@ -122,7 +122,7 @@ def test_what_is_not_held_is_refused_and_nothing_goes(
     assert found(folder, root) == FILES
 
 
-def test_where_there_is_no_index_none_is_made(tmp_path: Path, folder: IndexFolder) -> None:
+def test_a_missing_index_is_not_created(tmp_path: Path, folder: IndexFolder) -> None:
     with pytest.raises(NoIndexError):
         remove([tmp_path], folder)
     assert not folder.path.exists()
@@ -134,9 +134,7 @@ def test_an_index_that_is_being_written_to_is_refused(root: Path, folder: IndexF
     assert found(folder, root) == FILES
 
 
-def test_what_a_search_printed_through_a_link_can_be_removed(
-    tmp_path: Path, folder: IndexFolder
-) -> None:
+def test_paths_printed_through_a_link_can_be_removed(tmp_path: Path, folder: IndexFolder) -> None:
     root = tmp_path / "links"
     root.mkdir()
     (root / "real.txt").write_text("A note about tea.")

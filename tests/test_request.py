@@ -119,11 +119,11 @@ CATS = {"query": {"terms": [{"text": "cats"}]}}
 
 
 def phrases(request: SearchRequest) -> list[bool]:
-    """Whether the terms are phrases, which their comparison leaves out."""
+    """Return whether the terms are phrases, which comparison ignores."""
     return [term.phrase for term in request.query.terms]
 
 
-# There and back
+# Round trips
 
 
 @given(REQUESTS)
@@ -197,13 +197,13 @@ def test_the_names_of_a_request_are_fixed() -> None:
     }
 
 
-def test_a_query_is_all_that_a_request_needs() -> None:
+def test_a_request_needs_only_a_query() -> None:
     request = SearchRequest.from_dict(CATS)
     assert request == SearchRequest(query=Query((Term(text="cats"),)))
     assert (request.limit, request.media, request.mode) == (10, ALL_MEDIA, SearchMode.HYBRID)
 
 
-# What makes no sense
+# Invalid requests
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_a_query_is_all_that_a_request_needs() -> None:
         ({"filters": []}, "filters"),
     ],
 )
-def test_a_field_that_makes_no_sense_is_named(changed: dict[str, Any], named: str) -> None:
+def test_an_invalid_field_is_named(changed: dict[str, Any], named: str) -> None:
     with pytest.raises(UsageError) as raised:
         SearchRequest.from_dict({**CATS, **changed})
     assert named in raised.value.what.replace(":", "").rstrip(".").split()
@@ -280,12 +280,12 @@ def test_an_invalid_request_cannot_be_made(changed: dict[str, Any]) -> None:
         replace(valid, **changed)
 
 
-# No disk
+# No disk access
 
 UNTOUCHED = """
 import json, os, sys
 import nmm.index.media.registry
-from nmm.index.search.query import parse, parse_term
+from nmm.index.search.query_syntax import format_terms, parse, parse_term
 from nmm.index.search.request import SearchRequest
 SearchRequest.from_dict(json.loads(sys.argv[1])).to_dict()  # what is imported late, is now
 seen = []
@@ -301,13 +301,13 @@ request.to_dict()
 lines = sys.argv[2:]
 queries = [parse(line) for line in lines]
 terms = [parse_term(line) for line in lines]
-text = [str(query) for query in queries]
+text = [format_terms(query.terms) for query in queries]
 print(json.dumps([seen, [[term.text for term in query.terms] for query in queries]]))
 """
 
 
 def test_parsing_touches_no_disk() -> None:
-    """A server reads requests of strangers: what is on its disk is nobody's business."""
+    """A server parses requests of strangers, who must not learn what is on its disk."""
     data = {
         "query": {
             "terms": [{"image": str(CAT)}, {"file": str(CAT)}, {"text": str(CAT)}],
@@ -328,7 +328,7 @@ def test_parsing_touches_no_disk() -> None:
     assert texts == [[str(CAT)], [str(CAT), "at night"], [str(CAT), "~"], ["~/cat.jpg"]]
 
 
-# Answers
+# Responses
 
 
 @pytest.fixture
@@ -434,12 +434,12 @@ def test_a_saved_format_goes_before_one_in_the_configuration(saving: Nmm, config
         (["cats", "--after", "someday"], "someday"),
         (["cats", "--near", "1,2"], "1,2"),
         (["cats", "--min-score", "nan"], "minimum score"),
-        (["cats", "--json", "--csv"], "Only one form"),
+        (["cats", "--json", "--csv"], "Only one output format"),
         (["cats", "--format", "{scor}"], "scor"),
         (['"a + b'], "not closed"),
     ],
 )
-def test_what_a_search_would_refuse_is_not_saved(
+def test_a_query_that_a_search_refuses_is_not_saved(
     saving: Nmm, configured: Any, arguments: list[str], said: str
 ) -> None:
     file = configured("")

@@ -34,7 +34,7 @@ from nmm.index.store.layout import IndexFolder
 
 @pytest.fixture(autouse=True)
 def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model is loaded once for all tests."""
+    """Load the model once for all tests."""
     for module in (build_module, search_module):
         monkeypatch.setattr(module, "load_encoder", lambda *_, **__: mini)
     monkeypatch.setattr(build_module, "prepare", lambda *_, **__: None)
@@ -44,7 +44,7 @@ def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
 def disk(tmp_path: Path, folder: IndexFolder) -> Path:
     """A folder, `disk`, with the roots `disk/notes`, `disk/photos` and `disk/photos/.hidden`.
 
-    Beside it stands the root `diskette`, whose name begins alike.
+    Beside it is the root `diskette`, whose name begins in the same way.
     """
     disk = tmp_path.resolve() / "disk"
     roots = [disk / "notes", disk / "photos", disk / "photos" / ".hidden", disk.parent / "diskette"]
@@ -114,7 +114,7 @@ def test_a_disk_that_is_mounted_elsewhere_takes_its_roots_along(
     disk: Path, folder: IndexFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new = disk.parent / "media" / "other"
-    shutil.copytree(disk, new)  # with other inodes, as a copy or another disk has
+    shutil.copytree(disk, new)  # with other inodes, as on a copy or another disk
     before = found(folder)
     shutil.rmtree(disk)
     assert move_roots(disk, new, folder) == [
@@ -172,15 +172,13 @@ def test_a_place_that_another_root_has_is_refused(
     assert paths(folder) == before
 
 
-def test_a_hidden_folder_below_a_root_is_no_place_that_it_has(
-    disk: Path, folder: IndexFolder
-) -> None:
+def test_a_root_can_move_to_a_hidden_folder_below_another(disk: Path, folder: IndexFolder) -> None:
     assert move_roots(disk / "notes", disk / "photos" / ".notes", folder)
     assert str(disk / "photos" / ".notes") in paths(folder)
 
 
 @pytest.mark.parametrize("name", ["disk/notes/a.txt", "dis", "disk/photos/sub"])
-def test_what_is_no_root_is_refused(disk: Path, folder: IndexFolder, name: str) -> None:
+def test_paths_that_are_no_roots_are_refused(disk: Path, folder: IndexFolder, name: str) -> None:
     what = f"The index has no root at {disk.parent / name} or below."
     with pytest.raises(UsageError) as moved:
         move_roots(disk.parent / name, disk.parent / "new", folder)
@@ -198,7 +196,7 @@ def test_a_root_is_forgotten_with_its_files(disk: Path, folder: IndexFolder) -> 
     assert (disk / "notes" / "a.txt").is_file()
 
 
-def test_where_there_is_no_index_there_are_no_roots(tmp_path: Path, folder: IndexFolder) -> None:
+def test_a_missing_index_has_no_roots(tmp_path: Path, folder: IndexFolder) -> None:
     for ask in (
         lambda: list_roots(folder),
         lambda: move_roots(tmp_path, tmp_path / "new", folder),

@@ -1,7 +1,7 @@
-"""What an indexing run costs, in counts: files opened, bytes read, statements, models opened.
+"""The work of an indexing run, in counts: files opened, bytes read, statements, models opened.
 
-Times depend on the machine; these do not, and a change that makes one of them grow with the
-collection makes the run slower everywhere.
+Times depend on the machine; counts do not. A change that makes one of them grow with the collection
+makes runs slower everywhere.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from nmm.index.indexing.indexer import LoadedModels, build
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.layout import IndexFolder
 
-# Per file of one image or passage: whether its content is known, alone and with those that are
-# read at the same time; the rows of content, chunk, vector and file, and that it was met.
+# Per file with one image or passage: whether its content is known, alone and with the files read at
+# the same time; the rows of content, chunk, vector and file; and that it was seen.
 STATEMENTS_PER_FILE = 7
-# Its beginning and end, the generation, and where the vectors are that FAISS has.
+# Begin and end, the generation, and the locations of the vectors in FAISS files.
 STATEMENTS_PER_BATCH = 10
-# The schema, the roots and what is mounted, what a kill has left, the scales of both kinds.
+# The schema, the roots and mounts, leftovers of a killed run, and the calibration of both kinds.
 STATEMENTS_PER_RUN = 100
 
 
 def noise(path: Path, width: int, height: int, seed: int) -> None:
-    """A PNG whose file has about three bytes a pixel."""
+    """Write a PNG whose file has about three bytes per pixel."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     Image.fromarray(pixels).save(path)
 
@@ -55,7 +55,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path.resolve() / "root"
 
 
-# Runs the command, and prints of each file below a folder how often it was opened.
+# Runs the command, and prints for each file below a folder how often it was opened.
 OPENED = """
 import json, sys
 from collections import Counter
@@ -73,7 +73,7 @@ except SystemExit as ended:
 
 
 def opened(root: Path, folder: IndexFolder) -> Counter[str]:
-    """How often `nmm index` opens each file of a folder."""
+    """Return how often `nmm index` opens each file of a folder."""
     command = ["index", root, "--index", folder.path, "--model", "mini", "-q"]
     done = subprocess.run(
         [sys.executable, "-c", OPENED, root, *command], check=True, text=True, capture_output=True
@@ -95,7 +95,7 @@ def test_each_file_is_opened_once_and_then_only_if_it_changed(
 
 
 def bytes_read() -> int:
-    """Bytes that this process has read so far, from wherever."""
+    """Return the number of bytes that this process has read so far."""
     found = re.search(r"^rchar: (\d+)$", Path("/proc/self/io").read_text(), re.MULTILINE)
     assert found
     return int(found[1])
@@ -112,13 +112,13 @@ def test_each_byte_of_an_image_is_read_once(
     size = (root / "large.png").stat().st_size
     before = bytes_read()
     assert build([root], folder, models=models).added == 1
-    # Beside it some pages of the catalog; of its vectors, those that the scale is measured on.
+    # In addition to some pages of the catalog and the vectors for the calibration.
     assert size <= bytes_read() - before < 1.5 * size
 
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The SQL statements that are executed, without those of triggers, as they are."""
+    """Record the SQL statements that are executed, without those of triggers."""
     seen: list[str] = []
     real = sqlite3.connect
 
@@ -126,7 +126,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         connection = real(*arguments, **more)
 
         def trace(statement: str) -> None:
-            # A statement is told again for each trigger that it sets off.
+            # A statement is traced again for each trigger that it fires.
             again = statement.startswith("INSERT") and statement in seen[-20:]
             if not (statement.startswith("--") or again):
                 seen.append(statement)
@@ -154,19 +154,19 @@ def test_the_statements_of_a_run_are_few_and_grow_with_what_is_new_only(
     nothing = run(range(0), range(0))
     few = run(range(100, 110), range(100, 110))
     many = run(range(110, 210), range(110, 210))
-    # Of what was there already, each file is met; the rest is opening the catalog and looking.
+    # Each existing file is seen; the rest is opening the catalog and comparing.
     assert 200 <= nothing <= 200 + STATEMENTS_PER_RUN
-    # 180 files more in the one than in the other, and 20 that were there already.
+    # One run has 180 files more than the other; 20 existed already.
     batches = -(-180 // mini.batch_size)
     assert many - few <= 180 * STATEMENTS_PER_FILE + 20 + batches * STATEMENTS_PER_BATCH
     assert many - few >= 180 * 5, "or they were not counted"
-    # An index that was empty costs as much as one that was not.
+    # An index that was empty costs as much as another.
     assert first <= many + STATEMENTS_PER_RUN
 
 
 @pytest.fixture
 def sessions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The graphs that are opened, as they are."""
+    """Record the graphs that are opened."""
     seen: list[str] = []
     real = OnnxEncoder._open
 
@@ -196,7 +196,7 @@ def test_each_tower_is_opened_once_in_a_process_and_only_if_it_is_needed(
 def test_neutral_queries_are_embedded_once_for_a_model(
     root: Path, tmp_path: Path, own_cache: Path, sessions: list[str]
 ) -> None:
-    """So that a run over images alone opens the text tower but the first time."""
+    """After the first run, a run over images alone does not open the text encoder."""
     fill(root, range(3), range(0))
     scales = []
     for name, opened in (("first", ["text.onnx", "vision.onnx"]), ("second", ["vision.onnx"])):
@@ -224,7 +224,7 @@ def test_neutral_queries_are_embedded_once_for_a_model(
 def test_neutral_vectors_that_are_damaged_are_made_again(
     mini: OnnxEncoder, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
-    # Tests of other weights may have left some there.
+    # Tests with other weights may have left some there.
     left_out = shutil.ignore_patterns("neutral-*")
     shutil.copytree(mini.folder, tmp_path / "model", ignore=left_out)
     encoder = OnnxEncoder(mini.model, tmp_path / "model")

@@ -1,4 +1,4 @@
-"""Saved queries: under which names, with which options, how they are asked and changed."""
+"""Saved queries: their names and options, how they are run and changed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def paths(nmm: Nmm, *arguments: str) -> list[str]:
 
 def test_a_saved_query_finds_what_it_found_when_it_was_typed(saving: Nmm) -> None:
     done = saving("save", "cats", "cute", "cats", "--type", "image", "-k", "2")
-    assert done.stdout == ("Saved: 'cute cats' -k 2 --type image\nAsk it with: nmm search @cats\n")
+    assert done.stdout == ("Saved: 'cute cats' -k 2 --type image\nRun it with: nmm search @cats\n")
     found = paths(saving, "@cats")
     assert found == paths(saving, "cute", "cats", "--type", "image", "-k", "2")
     assert len(found) == 2
@@ -68,7 +68,7 @@ def test_a_form_that_is_saved_makes_way_for_one_on_the_command_line(saving: Nmm)
     assert paths(saving, "@cats") == paths(saving, "cats", "-k", "1")
 
 
-def test_what_begins_with_at_and_is_no_name_is_looked_for(saving: Nmm) -> None:
+def test_text_that_begins_with_at_but_is_no_name_is_a_query(saving: Nmm) -> None:
     for typed, meant in (
         ("@@cats", "@cats"),
         ("@home office", "@home office"),
@@ -136,7 +136,7 @@ def test_a_name_that_could_not_be_typed_is_refused(
         (["search", "@nothing"], "nmm search @@nothing"),
     ],
 )
-def test_what_is_not_there_or_cannot_be_saved_is_named(
+def test_missing_or_invalid_saved_queries_are_reported(
     here: Nmm, configured: Configured, arguments: list[str], said: str
 ) -> None:
     text = "[saved.dogs]\nquery = 'dogs'\n"
@@ -157,7 +157,7 @@ def test_what_is_not_there_or_cannot_be_saved_is_named(
         ("saved = 1\n", 1, "saved"),
     ],
 )
-def test_what_is_wrong_in_a_saved_query_is_named_with_its_line(
+def test_errors_in_a_saved_query_are_reported_with_their_line(
     here: Nmm, configured: Configured, text: str, line: int, what: str
 ) -> None:
     file = configured(text)

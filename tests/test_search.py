@@ -1,4 +1,4 @@
-"""A search: what is found, in which order, with which score, whatever state the index is in."""
+"""A search: its results, their order and scores, in any state of the index."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ pytestmark = pytest.mark.usefixtures("short_tail")
 QUERY = "a cat on a piano"
 ROOT = Path("/library").absolute()
 
-# What a cosine loses in halves.
+# Error of a cosine from half precision.
 TOLERANCE = 1e-3
 
 
 @pytest.fixture(autouse=True)
 def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model is loaded once for all tests, which takes longer than most of them."""
+    """Load the model once for all tests; loading takes longer than most tests."""
     for module in (build_module, search_module):
         monkeypatch.setattr(module, "load_encoder", lambda *_, **__: mini)
     monkeypatch.setattr(build_module, "prepare", lambda *_, **__: None)
@@ -56,7 +56,7 @@ def query(mini: OnnxEncoder) -> NDArray[np.float32]:
 
 
 class Library:
-    """An index whose chunks have the cosines to the query that a test asks for."""
+    """An index whose chunks have the cosines to the query that a test requests."""
 
     def __init__(self, folder: IndexFolder, mini: OnnxEncoder, query: NDArray[np.float32]) -> None:
         self.folder = folder
@@ -85,7 +85,7 @@ class Library:
         writer.put_file(root, path, 1, 2, status="indexed", content_id=number)
 
     def _vector(self, cosine: float) -> NDArray[np.float32]:
-        """A unit vector with that cosine to the query; the rest of it is of no direction."""
+        """Return a unit vector with that cosine to the query, otherwise in a random direction."""
         if abs(cosine) == 1:
             return cosine * self._query
         across = self._random.normal(size=len(self._query)).astype(np.float32)
@@ -109,7 +109,7 @@ class Library:
             return searching.find(search, QUERY, count, kinds)
 
     def ranking(self, count: int, kinds: Sequence[Kind] = KINDS) -> list[tuple[str, float]]:
-        """The paths that are found, each with its score to two digits."""
+        """Return the paths found, each with its score to two digits."""
         return [
             (Path(found.path).relative_to(ROOT).as_posix(), round(found.score, 2))
             for found in self.find(count, kinds)
@@ -121,7 +121,7 @@ def library(folder: IndexFolder, mini: OnnxEncoder, query: NDArray[np.float32]) 
     return Library(folder, mini, query)
 
 
-# What is a result
+# Results
 
 
 def test_a_text_is_found_by_its_best_passage(library: Library) -> None:
@@ -176,7 +176,7 @@ def test_equal_scores_are_in_the_order_of_their_paths(library: Library) -> None:
     ]
 
 
-# How many are found
+# Number of results
 
 
 @pytest.mark.parametrize("refreshed", [True, False])
@@ -197,7 +197,7 @@ def test_a_file_of_many_chunks_does_not_crowd_out_others(library: Library) -> No
     assert library.ranking(3) == [("long.txt", 0.9), ("b.txt", 0.5), ("c.txt", 0.4)]
 
 
-def test_chunks_that_are_gone_do_not_crowd_out_others(library: Library) -> None:
+def test_removed_chunks_do_not_crowd_out_others(library: Library) -> None:
     library.add({"gone.txt": [0.9] * 300, "b.txt": [0.5], "c.txt": [0.4]})
     library.refresh()
     with open_for_writing(library.folder) as writer:
@@ -232,15 +232,15 @@ def test_one_kind_alone_has_the_scores_of_both(library: Library, kind: Kind) -> 
     assert len(alone) == 2
 
 
-def test_of_no_kind_nothing_is_found(library: Library) -> None:
+def test_a_search_without_kinds_finds_nothing(library: Library) -> None:
     library.add({"a.txt": [0.6]})
     assert library.find(10, ["image"]) == []
 
 
-# What the index is in
+# The state of the index
 
 
-def test_scores_come_from_the_catalog_though_the_derived_file_lies(library: Library) -> None:
+def test_scores_come_from_the_catalog_if_the_derived_file_is_wrong(library: Library) -> None:
     import faiss
 
     library.add({f"{n}.txt": [n / 10, n / 20] for n in range(10)})
@@ -259,7 +259,8 @@ def test_scores_come_from_the_catalog_though_the_derived_file_lies(library: Libr
     with open_search(library.folder) as search:
         assert searching.find(search, QUERY, 10) == expected
         assert searching.find(search, QUERY, 1) == expected[:1]
-        # It is this file that was asked, and found out: of the best, it proposed the worst.
+        # The derived file was searched, and its error detected: it proposed the worst instead of
+        # the best.
         response = search.search(searching.request(QUERY))
         assert response.warnings == (IndexDamaged((known.name,)),)
 
@@ -274,7 +275,7 @@ def test_an_empty_query_is_refused(library: Library, text: str) -> None:
     ]
 
 
-def test_where_there_is_no_index_none_is_made(folder: IndexFolder) -> None:
+def test_a_missing_index_is_not_created(folder: IndexFolder) -> None:
     with pytest.raises(NoIndexError), open_search(folder):
         pass
     assert not folder.path.exists()
@@ -320,7 +321,7 @@ def test_an_open_search_finds_what_is_added_meanwhile(library: Library) -> None:
     assert (before, added, refreshed) == (["a.txt"], ["b.txt", "a.txt"], ["b.txt", "a.txt"])
 
 
-# From files to results
+# End to end
 
 
 def test_an_index_whose_first_run_was_cut_short_answers(
@@ -349,7 +350,7 @@ def test_an_index_whose_first_run_was_cut_short_answers(
     )
 
 
-def test_what_is_meant_is_found_first_of_its_kind(sample_data: Path, folder: IndexFolder) -> None:
+def test_the_expected_file_is_first_of_its_kind(sample_data: Path, folder: IndexFolder) -> None:
     names = ["photos/bricks.jpg", "photos/espresso.jpg", "notes/chelsea.md"]
     build([sample_data / name for name in [*names, "recipes/lentil_soup.txt"]], folder)
     with open_search(folder) as search:

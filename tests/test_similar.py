@@ -1,4 +1,4 @@
-"""A query's vector, of texts, images and whole files; and what is like a file."""
+"""The vector of a query of texts, images and whole files; and files similar to a file."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ from nmm.index.media.image.decode import decode
 from nmm.index.search import engine as search_module
 from nmm.index.search.engine import open_search
 from nmm.index.search.image_files import find_image
-from nmm.index.search.query import Query, Term, parse
+from nmm.index.search.query import Query, Term
 from nmm.index.search.query_embedding import QueryEmbedder
+from nmm.index.search.query_syntax import parse
 from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.types import Calibration, Kind, Settings
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
 
-# Parameters of a search that say in words, or how, to search.
+# Parameters of a search about words and ranking modes.
 ONLY_SEARCH = ("words", "images", "mode", "raw_prompt", "like")
 CAT = SAMPLE_DATA / "photos" / "chelsea.jpg"
 DIARY = SAMPLE_DATA / "notes" / "garden_diary.md"
 ROOT = Path("/library").absolute()
 
-# What a component of a vector loses in halves.
+# Error of a vector's component from half precision.
 TOLERANCE = 1e-3
 
 
@@ -70,7 +71,7 @@ def put(
     vectors: list[NDArray[np.float32]],
     *names: str,
 ) -> None:
-    """Put the content of a file into an index, with these vectors, under these names."""
+    """Add the content of a file to an index, with these vectors, under these names."""
     (root,) = writer.roots()
     with writer.batch():
         number = writer.add_content(Content(hashlib.sha256(file.read_bytes()).digest(), kind))
@@ -109,7 +110,7 @@ def test_terms_that_cancel_each_other_are_refused(
 ) -> None:
     with pytest.raises(UsageError) as raised:
         embed_query(parse(line, find_image), mini, writer)
-    assert raised.value.what == f"Nothing is left to look for in: {line}"
+    assert raised.value.what == f"The terms cancel each other out in: {line}"
 
 
 # Images and files
@@ -122,9 +123,7 @@ def test_an_image_is_embedded_as_it_is_indexed(writer: CatalogWriter, mini: Onnx
         assert (embed_query(Query((term,)), mini, writer) == expected).all()
 
 
-def test_what_is_in_the_index_is_not_embedded_again(
-    writer: CatalogWriter, mini: OnnxEncoder
-) -> None:
+def test_indexed_files_are_not_embedded_again(writer: CatalogWriter, mini: OnnxEncoder) -> None:
     dimension = mini.model.dimension
     put(writer, CAT, "image", [unit(dimension, 3)], "cat.jpg")
     put(writer, DIARY, "text", [unit(dimension, n) for n in (5, 6)], "a.md", "b.md")
@@ -135,7 +134,7 @@ def test_what_is_in_the_index_is_not_embedded_again(
     assert found == pytest.approx(unit(dimension, 5, 6), abs=TOLERANCE)
 
 
-def test_what_no_file_has_any_more_is_embedded(writer: CatalogWriter, mini: OnnxEncoder) -> None:
+def test_a_content_without_a_file_is_embedded(writer: CatalogWriter, mini: OnnxEncoder) -> None:
     other = unit(mini.model.dimension, 3)
     expected = embed_query(Query((Term(image=CAT),)), mini, writer)
     put(writer, CAT, "image", [other])
@@ -185,10 +184,10 @@ def test_a_file_that_cannot_be_read_is_named(
     path.write_bytes(content)
     with pytest.raises(UsageError) as raised:
         embed_query(Query((Term(file=path),)), mini, writer)
-    assert str(raised.value).startswith(f"The file {path} cannot be looked for: {reason}")
+    assert str(raised.value).startswith(f"The file {path} cannot be used as a query: {reason}")
 
 
-def test_what_is_in_the_index_needs_no_model(writer: CatalogWriter, mini: OnnxEncoder) -> None:
+def test_indexed_files_need_no_model(writer: CatalogWriter, mini: OnnxEncoder) -> None:
     put(writer, CAT, "image", [unit(mini.model.dimension, 3)], "cat.jpg")
     settings = Settings("mini", mini.model.dimension, mini.weights)
 

@@ -1,4 +1,4 @@
-"""Files sorted into folders: nothing is overwritten or lost, and all can be put back."""
+"""Sorting files into folders: no file is overwritten or lost, and everything can be undone."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def planned(root: Path, to: Path, action: Action = "move") -> Plan:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """All files below a folder, those that are hidden left out, with what is in them."""
+    """Return all files below a folder, except hidden ones, with their content."""
     return {
         path.relative_to(folder).as_posix(): path.read_text("utf-8")
         for path in sorted(folder.rglob("[!.]*"))
@@ -65,7 +65,7 @@ BEFORE = {name: f"I am {name}" for name in LABELS}
 
 
 def moved(todo: Plan) -> Path:
-    """Carry a plan out to the end; the log, which is told before anything is touched."""
+    """Execute a plan completely; return the log, which is written before any file is touched."""
     told: list[Path] = []
 
     def on_log(log: Path) -> None:
@@ -79,7 +79,7 @@ def moved(todo: Plan) -> Path:
     return told[0]
 
 
-# Done and undone
+# Execute and undo
 
 
 def test_a_plan_touches_nothing(root: Path, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_links_are_made_once_and_removed(root: Path, tmp_path: Path) -> None:
     assert contents(root) == BEFORE
 
 
-# Nothing is overwritten
+# No file is overwritten
 
 
 def test_a_name_that_is_taken_gets_a_number(root: Path, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_name_that_was_taken_meanwhile_is_left_alone(
     assert (root / "one" / "b.txt").read_text() == "I am one/b.txt"
 
 
-def test_what_took_the_old_name_is_left_alone(root: Path, tmp_path: Path) -> None:
+def test_a_file_that_took_the_old_name_is_left_alone(root: Path, tmp_path: Path) -> None:
     log = moved(planned(root, tmp_path / "to"))
     (root / "one" / "b.txt").write_text("new")
     done = undo(log)
@@ -179,15 +179,15 @@ def test_what_took_the_old_name_is_left_alone(root: Path, tmp_path: Path) -> Non
 
 
 @posix
-def test_a_link_in_the_old_place_is_not_taken_for_the_file(root: Path, tmp_path: Path) -> None:
-    """One that somebody made, so that what was moved is found: the file must not be deleted."""
+def test_a_link_at_the_old_path_is_not_the_file(root: Path, tmp_path: Path) -> None:
+    """It could be a link that a user made to find the moved file: the file must not be deleted."""
     log = moved(planned(root, tmp_path / "to"))
     (root / "one" / "b.txt").symlink_to(tmp_path / "to" / "dog" / "b.txt")
     assert len(undo(log).failed) == 1
     assert (tmp_path / "to" / "dog" / "b.txt").read_text() == "I am one/b.txt"
 
 
-def test_what_was_deleted_after_all_is_told(root: Path, tmp_path: Path) -> None:
+def test_files_deleted_meanwhile_are_reported(root: Path, tmp_path: Path) -> None:
     log = moved(planned(root, tmp_path / "to"))
     (tmp_path / "to" / "dog" / "b.txt").unlink()
     done = undo(log)
@@ -196,7 +196,7 @@ def test_what_was_deleted_after_all_is_told(root: Path, tmp_path: Path) -> None:
     assert reason == "it is neither there nor where it was"
 
 
-def test_what_is_not_as_it_was_indexed_stays(root: Path, tmp_path: Path) -> None:
+def test_files_changed_since_indexing_stay(root: Path, tmp_path: Path) -> None:
     files = [filed(root / name, label) for name, label in LABELS.items()]
     (root / "one" / "a.txt").write_text("changed since")
     (root / "one" / "b.txt").unlink()
@@ -228,7 +228,7 @@ def test_a_folder_that_is_none_is_refused(root: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def other_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on another file system, where there is one."""
+    """A folder on another file system, if there is one."""
     memory = Path("/dev/shm")
     if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("needs a second file system")
@@ -273,7 +273,7 @@ else:
 
 
 def killed(at: str, count: int, *doing: str | Path) -> bool:
-    """Do something in a process that dies the nth time that it passes a label; whether it did."""
+    """Run an action in a process killed at the nth passage of a label; return whether it died."""
     command = [sys.executable, "-c", KILLED, at, str(count), *doing]
     done = subprocess.run(command, check=False)
     assert done.returncode in {0, -signal.SIGKILL}
@@ -281,7 +281,7 @@ def killed(at: str, count: int, *doing: str | Path) -> bool:
 
 
 def in_both(root: Path, to: Path) -> list[str]:
-    """What there is, in both places: a file with two names is there twice."""
+    """Return the files in both places: a file with two names appears twice."""
     return sorted([*contents(root).values(), *contents(to).values()])
 
 
@@ -370,7 +370,7 @@ def test_a_copy_that_a_kill_cut_short_is_tidied_up(root: Path, other_disk: Path)
         "caf\u00e9",
     ],
 )
-def test_what_is_no_log_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_invalid_log_is_refused(tmp_path: Path, text: str) -> None:
     log = tmp_path / "log"
     log.write_text(text, "utf-8")
     with pytest.raises(UsageError):
@@ -378,12 +378,12 @@ def test_what_is_no_log_is_refused(tmp_path: Path, text: str) -> None:
     assert log.read_text("utf-8") == text
 
 
-def test_a_log_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_log_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         undo(tmp_path / "nowhere")
 
 
-# Labels as names of folders
+# Labels as folder names
 
 
 def test_a_label_becomes_one_folder_that_is_seen() -> None:
@@ -437,12 +437,12 @@ def test_files_of_hostile_names_are_moved_and_put_back(tmp_path: Path) -> None:
 
 
 def known(folder: IndexFolder) -> dict[bytes, int]:
-    """The id of each content by its hash; one that was embedded again would have another."""
+    """Return the id of each content by its hash; an id changes if a content is embedded again."""
     with open_collection(folder) as collection:
         return {item.hash: item.content for item in collection.files}
 
 
-def test_what_was_moved_is_not_embedded_again(root: Path, folder: IndexFolder) -> None:
+def test_moved_files_are_not_embedded_again(root: Path, folder: IndexFolder) -> None:
     build([root], folder, model="mini")
     before = known(folder)
     assert len(before) == 4
@@ -455,7 +455,7 @@ def test_what_was_moved_is_not_embedded_again(root: Path, folder: IndexFolder) -
     assert known(folder) == before
 
 
-def test_the_command_says_first_what_it_would_do(nmm: Nmm, sample_data: Path) -> None:
+def test_the_command_prints_its_plan_first(nmm: Nmm, sample_data: Path) -> None:
     assert nmm("index", sample_data, "--model", "mini").returncode == 0
     photos = sample_data / "photos"
     there = sorted(path.name for path in photos.iterdir())
@@ -494,7 +494,7 @@ def test_the_command_says_first_what_it_would_do(nmm: Nmm, sample_data: Path) ->
     assert not (sample_data / "by").exists()
 
 
-def test_the_command_tells_what_could_not_be_moved(nmm: Nmm, sample_data: Path) -> None:
+def test_the_command_reports_files_that_could_not_be_moved(nmm: Nmm, sample_data: Path) -> None:
     assert nmm("index", sample_data, "--model", "mini").returncode == 0
     (sample_data / "photos" / "chelsea.jpg").unlink()
     asked = ["classify", "--labels", "cat,rocket", "--only", "cat", "--type", "image",

@@ -1,4 +1,4 @@
-"""An index in numbers."""
+"""The numbers that describe an index."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ def size_of(folder: IndexFolder) -> int:
     return sum(path.stat().st_size for path in folder.path.rglob("*") if path.is_file())
 
 
-def test_an_index_is_told_in_numbers(
-    tmp_path: Path, folder: IndexFolder, mini: OnnxEncoder
-) -> None:
+def test_the_numbers_of_an_index(tmp_path: Path, folder: IndexFolder, mini: OnnxEncoder) -> None:
     from PIL import Image
 
     root = tmp_path.resolve() / "root"
@@ -74,7 +72,7 @@ def test_an_index_that_was_never_filled_has_no_model(folder: IndexFolder) -> Non
     )
 
 
-def test_where_there_is_no_index_none_is_made(folder: IndexFolder) -> None:
+def test_a_missing_index_is_not_created(folder: IndexFolder) -> None:
     with pytest.raises(NoIndexError):
         status(folder)
     assert not folder.path.exists()

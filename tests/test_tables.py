@@ -1,4 +1,4 @@
-"""Tables for other tools: in each form, the numbers of the catalog and what each is of."""
+"""Exported tables: in each format, the vectors of the catalog and what each belongs to."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def filled(folder: IndexFolder, root: Path, monkeypatch: pytest.MonkeyPatch) -> IndexFolder:
-    """An image, a text of three passages in two files, and a content that no file holds."""
+    """An image, a text of three passages in two files, and a content without a file."""
     monkeypatch.setattr(rows_module, "VECTORS_PER_BLOCK", 2)
     vectors = iter(unit_vectors(5))
     with open_for_writing(folder) as writer, writer.batch():
@@ -69,7 +69,7 @@ def filled(folder: IndexFolder, root: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def expected(root: Path) -> list[dict[str, Any]]:
-    """The rows, but for the vectors."""
+    """Return the rows, without the vectors."""
     nothing = dict.fromkeys(("width", "height", *SAID, "line_start", "line_end", "text"))
     image = {"width": 40, "height": 30, **SAID}
     passages = [
@@ -84,7 +84,7 @@ def expected(root: Path) -> list[dict[str, Any]]:
 
 
 def halves() -> NDArray[np.float16]:
-    """The vectors that a table has, as the catalog holds them."""
+    """Return the table's vectors, as the catalog stores them."""
     found: NDArray[np.float16] = unit_vectors(5)[[0, 2, 3, 4]].astype(np.float16)
     return found
 
@@ -141,7 +141,7 @@ def test_parquet_has_a_column_for_each_field(
 
 
 def test_the_rows_are_the_vectors_of_the_catalog(indexed: tuple[Nmm, Path]) -> None:
-    """Of a real index: each vector that a search can find, once, and the numbers that it has."""
+    """From a real index: each searchable vector once, with its stored values."""
     nmm, samples = indexed
     file = samples.parent / "real.jsonl"
     said = json.loads(nmm("export", "real.jsonl", "--json").stdout)
@@ -167,7 +167,7 @@ def test_the_rows_are_the_vectors_of_the_catalog(indexed: tuple[Nmm, Path]) -> N
 def test_memory_is_bounded(
     folder: IndexFolder, root: Path, tmp_path: Path, form: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Forty times the rows, and no more of them are held at a time."""
+    """With forty times the rows, no more of them are in memory at a time."""
 
     def peak(count: int) -> int:
         own = IndexFolder(folder.path / str(count))
@@ -192,14 +192,14 @@ def test_memory_is_bounded(
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_file_is_replaced_when_all_is_there(
+def test_a_file_is_replaced_by_a_complete_one_only(
     filled: IndexFolder, tmp_path: Path, form: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "table").write_text("old")
     with monkeypatch.context() as patch:
-        # The second block has a vector that SQLite cannot give.
+        # The second block has a vector that SQLite cannot read.
         with open_for_writing(filled) as writer:
             writer.connection.execute("UPDATE chunks SET text = CAST(x'ff' AS TEXT) WHERE id = 4")
         patch.setattr(rows_module, "VECTORS_PER_BLOCK", 1)
@@ -215,7 +215,7 @@ def test_a_file_is_replaced_when_all_is_there(
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_where_nothing_can_be_written_it_is_said(
+def test_an_unwritable_destination_is_an_error(
     filled: IndexFolder, tmp_path: Path, form: Table
 ) -> None:
     with pytest.raises(OutputError, match="No such file or directory"):
@@ -250,7 +250,7 @@ def test_without_pyarrow_the_extra_is_named(
         (["x.jsonl", "--format", "archive"], "archive", b"PK"),
     ],
 )
-def test_the_form_is_what_is_asked_for_else_what_the_name_says(
+def test_the_format_is_the_given_one_or_that_of_the_suffix(
     filled: IndexFolder, nmm: Nmm, tmp_path: Path, arguments: list[str], form: str, start: bytes
 ) -> None:
     done = nmm("export", *arguments, "--json")

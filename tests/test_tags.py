@@ -1,4 +1,4 @@
-"""Tags: given, found by, listed, taken away; and that nothing but a person takes them away."""
+"""Tags: assigned, searched, listed, removed; and only a user removes them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NOTES = {"a": "A cat sleeps.", "b": "Trains to Vienna.", "c": "Tea at five."}
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder with three notes and a picture."""
+    """A folder with three notes and an image."""
     root = tmp_path.resolve() / "root"
     root.mkdir()
     for name, text in NOTES.items():
@@ -65,7 +65,7 @@ def tag(folder: IndexFolder, labels: dict[str, str | None], *choice: str) -> Non
 
 
 def tagged(folder: IndexFolder, *labels: str) -> set[str]:
-    """The names of the files that have one of those tags."""
+    """Return the names of the files that have one of those tags."""
     with open_collection(folder, filters=Filters(tags=labels)) as collection:
         return {Path(item.path).name for item in collection.files}
 
@@ -77,10 +77,10 @@ def both(folder: IndexFolder) -> tuple[set[str], set[str]]:
 KEPT = {"a.txt"}, {"red.png"}
 
 
-# Given and found by
+# Assigning and searching
 
 
-def test_a_filter_finds_what_has_one_of_some_tags(index: IndexFolder) -> None:
+def test_a_filter_finds_files_with_any_of_the_tags(index: IndexFolder) -> None:
     assert both(index) == KEPT
     assert tagged(index, "cat", "colour") == {"a.txt", "red.png"}
     assert tagged(index, "CAT") == {"a.txt"}
@@ -124,10 +124,10 @@ def test_tags_are_taken_away_by_name(index: IndexFolder) -> None:
     assert remove_tags(["Größe"], index) == 1
 
 
-# Nothing else takes them away
+# Nothing else removes them
 
 
-def test_a_name_is_not_what_a_tag_hangs_on(root: Path, index: IndexFolder) -> None:
+def test_a_tag_belongs_to_the_content_and_not_to_the_name(root: Path, index: IndexFolder) -> None:
     (root / "new").mkdir()
     (root / "a.txt").rename(root / "new" / "z.txt")
     shutil.copy(root / "red.png", root / "new" / "copy.png")
@@ -147,7 +147,9 @@ def test_another_content_has_no_tag_and_the_old_one_has_it_again(
     assert both(index) == KEPT
 
 
-def test_what_was_away_comes_back_with_its_tags(root: Path, index: IndexFolder) -> None:
+def test_removed_files_have_their_tags_again_when_indexed_again(
+    root: Path, index: IndexFolder
+) -> None:
     remove([root], index)
     assert list_tags(index) == []
     build([root], index)
@@ -172,7 +174,7 @@ def test_compact_keeps_them_and_forgets_those_of_what_is_gone(
     assert both(index) == (set(), {"red.png"})
 
 
-def test_an_archive_has_them_and_nothing_of_what_is_gone(
+def test_an_archive_has_tags_of_existing_files_only(
     root: Path, index: IndexFolder, tmp_path: Path
 ) -> None:
     tag(index, {"b.txt": "a label that is gone"}, "a label that is gone")

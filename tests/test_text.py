@@ -1,4 +1,4 @@
-"""Bytes become lines: in which encoding, where lines end, what is left out."""
+"""Decoding texts: the encoding, line ends, and dropped characters."""
 
 from __future__ import annotations
 
@@ -277,7 +277,7 @@ def test_a_long_line_comes_in_pieces_of_one_number_cut_at_white_space() -> None:
 
 
 class Endless(io.BytesIO):
-    """A file of one block repeated, that takes no memory."""
+    """A file of one repeated block, which takes no memory."""
 
     def __init__(self, block: bytes, size: int) -> None:
         super().__init__()

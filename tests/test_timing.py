@@ -32,7 +32,7 @@ def test_nothing_is_recorded_before_it_is_started() -> None:
     with span("a"):
         pass
     assert (tracing.rows(), tracing.whole()) == ([], 0.0)
-    # One object for all, so that a span costs nothing.
+    # One shared object, so that a span costs nothing.
     assert span("a") is span("b")
 
 
@@ -119,7 +119,7 @@ def test_the_table_goes_to_stderr_and_the_results_are_as_ever(indexed: tuple[Nmm
     assert names[-2:] == ["the rest", "until here"]
     shown = ["import numpy", "catalog opened", "query embedded", "model run", "nearest"]
     assert [name for name in names if name in shown] == shown
-    # What stands at the margin, and the rest, are the whole.
+    # The rows at the margin and the rest add up to the whole.
     top = [float(line[:8]) for line in lines[1:-1] if line[20] != " "]
     assert sum(top) == pytest.approx(float(lines[-1][:8]), abs=0.1 * len(top))
 
@@ -141,7 +141,7 @@ def test_it_is_off_unless_asked_for(indexed: tuple[Nmm, Path], value: str) -> No
         (["search", "a cat", "--index", "nowhere"], 4),
     ],
 )
-def test_it_is_said_however_a_command_ends(
+def test_the_times_are_printed_however_a_command_ends(
     indexed: tuple[Nmm, Path], arguments: list[str], status: int
 ) -> None:
     nmm, _ = indexed
@@ -153,7 +153,7 @@ def test_it_is_said_however_a_command_ends(
     assert json.loads(last)["spans"][0]["span"] == ["start of Python"]
 
 
-def test_it_is_said_after_a_pipe_was_closed(indexed: tuple[Nmm, Path]) -> None:
+def test_the_times_are_printed_after_a_closed_pipe(indexed: tuple[Nmm, Path]) -> None:
     import subprocess
 
     _, samples = indexed

@@ -1,4 +1,4 @@
-"""What a text tower is fed is what transformers' tokenizers make of the same tokenizer.json."""
+"""The tokens of a text equal those of transformers' tokenizers for the same tokenizer.json."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nmm.index.encoders.registry import CLIP_VIT_B_16, MINI, NOMIC_V1_5
 from nmm.index.encoders.runtime.batching import BatchedEncoder
 from nmm.index.encoders.tokenizer import open_tokenizer
 
-# bert-base-uncased's, which is nomic-embed-text's too.
+# The tokenizer of bert-base-uncased, which nomic-embed-text uses too.
 BERT = weight_files(MINI)[3]
 TEXTS = [
     "A cup of coffee.",
@@ -36,7 +36,7 @@ NOTHING = -1
 
 
 class Fed(BatchedEncoder):
-    """An encoder whose vectors are the tokens that its text tower is fed."""
+    """An encoder whose vectors are the tokens that its text model gets."""
 
     def __init__(self, model: Model, file: Path, tokens_per_run: int) -> None:
         super().__init__(
@@ -73,7 +73,7 @@ class Fed(BatchedEncoder):
 def transformers_tokens(
     file: Path, pad: str, prompts: Sequence[str], context: int
 ) -> NDArray[np.float32]:
-    """The same of transformers' fast tokenizer, for all prompts at once."""
+    """Return the tokens of transformers' fast tokenizer, for all prompts at once."""
     import transformers
 
     tokenizer: Any = transformers.PreTrainedTokenizerFast(tokenizer_file=str(file), pad_token=pad)
@@ -132,5 +132,5 @@ def test_a_long_text_is_cut_at_the_context_and_keeps_its_special_tokens(
 def test_texts_of_a_batch_are_padded_to_the_longest_of_it() -> None:
     encoder = Fed(MINI, BERT, tokens_per_run=30)
     encoder.embed_texts(["a", "a b c d", "a b", "a b c d e f g h"], Task.QUERY)
-    # Two more tokens each, and the longest first.
+    # Two more tokens each; the longest comes first.
     assert encoder.shapes == [(3, 10), (1, 3)]

@@ -1,4 +1,4 @@
-"""Options become what Typer makes of them, without pydantic where that is plain."""
+"""Conversion of options: equal to Typer's, and without pydantic for simple types."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Colour(str, Enum):
 
 
 def parameters(group: Any, words: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Every parameter of every command, with its name and its command's context."""
+    """Return every parameter of every command, with its name and its command's context."""
     for name, command in group.commands.items():
         context = typer.Context(command, info_name=name)
         for parameter in command.get_params(context):
@@ -44,7 +44,7 @@ def test_every_default_becomes_what_typer_makes_of_it() -> None:
 
 
 def option(annotation: Any, **constraints: Any) -> Any:
-    """An option of that type, as Typer makes it."""
+    """Return an option of that type, as Typer makes it."""
     one = typer.Typer()
 
     def command(value: Any = None) -> None: ...
@@ -77,7 +77,7 @@ def option(annotation: Any, **constraints: Any) -> Any:
         (list[Path], ["a"], {}),
     ],
 )
-def test_what_is_plain_becomes_the_same(
+def test_plain_types_become_the_same(
     annotation: Any, value: Any, constraints: dict[str, Any]
 ) -> None:
     parameter = option(annotation, **constraints)
@@ -104,14 +104,14 @@ def test_what_is_plain_becomes_the_same(
         (Path, ".", {"exists": True}),
     ],
 )
-def test_what_is_not_plain_is_left_to_typer(
+def test_other_types_are_left_to_typer(
     annotation: Any, value: Any, constraints: dict[str, Any]
 ) -> None:
     info = option(annotation, **constraints).type_descriptor.parameter_info
     assert convert(value, annotation, info) is NOT_CONVERTED
 
 
-def test_what_is_wrong_typer_says_as_ever(here: Nmm) -> None:
+def test_errors_are_those_of_typer(here: Nmm) -> None:
     said = here("search", "a cat", "-k", "0").stderr
     assert "Invalid value for '-k'" in said
     assert "1" in said

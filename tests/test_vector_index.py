@@ -1,6 +1,6 @@
-"""The contract of a vector index, which every implementation of it keeps.
+"""The contract of a vector index, which every implementation fulfils.
 
-Another implementation takes part with a line in IMPLEMENTATIONS.
+A new implementation is tested by adding a line to IMPLEMENTATIONS.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Implementation(NamedTuple):
     """A vector index under test.
 
     Attributes:
-        name: For the names of the tests.
+        name: Its name in the test ids.
         open: Opens it.
-        damage: Destroys what it has stored, as a bad disk does.
+        damage: Destroys its stored data, as a bad disk does.
     """
 
     name: str
@@ -99,7 +99,7 @@ def brute_force(
 
 
 def assert_exact(index: VectorIndex, catalog: Catalog, among: list[int] | None = None) -> None:
-    """A search finds, of each kind, what comparing all vectors of the catalog finds."""
+    """Check that a search of each kind returns the same as brute force over the catalog."""
     for kind in KINDS:
         ids = None if among is None else np.intersect1d(catalog.chunk_ids(kind), among)
         for query, limit in zip(QUERIES, (1, 10, 1000), strict=False):
@@ -180,7 +180,7 @@ def test_what_was_added_and_removed_since_is_followed(
 def test_submitted_queries_have_the_same_results(
     filled: IndexFolder, kind_of_index: Implementation, count: int
 ) -> None:
-    """Whatever becomes of the handles: some are never searched with."""
+    """Whatever becomes of the handles: some are never used."""
     with Catalog.open(filled.catalog) as catalog:
         alone, index = (kind_of_index.open(filled, catalog) for _ in range(2))
         for kind in KINDS:

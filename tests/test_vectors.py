@@ -1,5 +1,4 @@
-"""The derived files of vectors: a search finds the same with them, without them, and with
-what a crash or a bad disk has left of them."""
+"""Derived vector files: a search returns the same with them, without them, and if damaged."""
 
 from __future__ import annotations
 
@@ -20,9 +19,9 @@ from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import KINDS, Calibration, Kind
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
-from nmm.index.store.vectors import faiss_files, segments
-from nmm.index.store.vectors import searcher as nearest_module
-from nmm.index.store.vectors.searcher import PendingScan, SegmentSearcher
+from nmm.index.store.vectors import faiss_search, flat_scans, searcher, segments
+from nmm.index.store.vectors.flat_scans import PendingScan
+from nmm.index.store.vectors.searcher import SegmentSearcher
 from nmm.index.store.vectors.segment_table import read_segments
 
 pytestmark = pytest.mark.usefixtures("short_tail")
@@ -82,7 +81,7 @@ def brute_force(folder: IndexFolder, kind: Kind, count: int, query: Vectors = QU
 
 
 def uses_derived(folder: IndexFolder, kind: Kind) -> bool:
-    """Whether there are derived files, and a search can use all of them."""
+    """Return whether there are derived files, and a search can use all of them."""
     with Catalog.open(folder.catalog) as catalog:
         search = open_searcher(catalog, folder, kind)
         search.search(QUERY, 10)
@@ -112,10 +111,10 @@ def test_a_flat_file_is_compared_in_parts_by_threads_with_the_same_result(
     expected = brute_force(filled, "image", count)
     among = np.arange(3, 300, 7, np.int64)
     parts: list[int] = []
-    threads = faiss_files._threads
-    monkeypatch.setattr(faiss_files, "_threads", lambda n: parts.append(n) or threads(n))
-    monkeypatch.setattr(faiss_files, "PER_THREAD", 40)
-    monkeypatch.setattr(nearest_module, "EXACT", 0)
+    threads = faiss_search._threads
+    monkeypatch.setattr(faiss_search, "_threads", lambda n: parts.append(n) or threads(n))
+    monkeypatch.setattr(faiss_search, "VECTORS_PER_THREAD", 40)
+    monkeypatch.setattr(searcher, "MAX_EXACT_SUBSET", 0)
     usual = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(7)
     try:
@@ -131,9 +130,9 @@ def test_a_flat_file_is_compared_in_parts_by_threads_with_the_same_result(
 
 
 def submit(search: SegmentSearcher, queries: list[Vectors], count: int) -> list[PendingScan]:
-    """Submit many queries, which are looked for by codes: these are made by then."""
+    """Submit many queries, which use the codes: after this, the codes exist."""
     search.submit(queries, count)
-    assert [made.result() is not None for made in search._codes.values()] == [True]
+    assert [made.result() is not None for made in search._scans.codes.values()] == [True]
     pending = search.submit(queries, count)
     assert all(one.batch and len(one.batch) == 1 for one in pending)
     assert [one.position for one in pending] == list(range(len(queries)))
@@ -141,7 +140,7 @@ def submit(search: SegmentSearcher, queries: list[Vectors], count: int) -> list[
 
 
 def test_many_queries_are_looked_for_at_once_with_the_same_result(filled: IndexFolder) -> None:
-    queries = [*unit_vectors(nearest_module.MANY, seed=5)]
+    queries = [*unit_vectors(flat_scans.MIN_QUERIES_FOR_CODES, seed=5)]
     with Catalog.open(filled.catalog) as catalog:
         search, alone = (open_searcher(catalog, filled, "image") for _ in range(2))
         for pending in submit(search, queries, 20):
@@ -151,11 +150,11 @@ def test_many_queries_are_looked_for_at_once_with_the_same_result(filled: IndexF
                 expected_ids.tolist(),
                 expected_scores.tolist(),
             )
-        assert not alone._codes
+        assert not alone._scans.codes
 
 
 def test_codes_are_kept_when_others_are_added(filled: IndexFolder) -> None:
-    queries = [*unit_vectors(nearest_module.MANY, seed=5)]
+    queries = [*unit_vectors(flat_scans.MIN_QUERIES_FOR_CODES, seed=5)]
     with Catalog.open(filled.catalog) as catalog:
         search = open_searcher(catalog, filled, "image")
         before = submit(search, queries, 20)
@@ -163,10 +162,10 @@ def test_codes_are_kept_when_others_are_added(filled: IndexFolder) -> None:
             add(writer, "image", unit_vectors(60, seed=3), b"more")
             segments.refresh(writer, filled, DIMENSION)
         later = open_searcher(catalog, filled, "image", search)
-        assert later._codes == search._codes
+        assert later._scans.codes == search._scans.codes
         pending = later.submit(queries, 20)
-        assert len(later._codes) == len(derived_files(filled, "image")) == 2
-        for query in [*pending, *before]:  # what was found in a file serves as long as it is there
+        assert len(later._scans.codes) == len(derived_files(filled, "image")) == 2
+        for query in [*pending, *before]:  # codes of a file stay valid as long as the file exists
             ids, _ = later.search(query, 20)
             assert ids.tolist() == brute_force(filled, "image", 20, query.query)
 
@@ -174,11 +173,11 @@ def test_codes_are_kept_when_others_are_added(filled: IndexFolder) -> None:
 def test_there_are_no_codes_for_few_queries(filled: IndexFolder) -> None:
     with Catalog.open(filled.catalog) as catalog:
         search = open_searcher(catalog, filled, "image")
-        for query in unit_vectors(nearest_module.MANY, seed=5):
+        for query in unit_vectors(flat_scans.MIN_QUERIES_FOR_CODES, seed=5):
             pending, _ = search.submit([query, QUERY], 20)
             ids, _ = search.search(pending, 20)
             assert ids.tolist() == brute_force(filled, "image", 20, query)
-        assert not search._codes
+        assert not search._scans.codes
 
 
 def test_the_next_query_is_begun_when_one_is_searched_with(filled: IndexFolder) -> None:
@@ -210,13 +209,13 @@ def test_pending_searches_may_be_asked_for_in_any_order_and_for_more(
 def test_a_file_has_no_codes_if_they_were_too_many(
     filled: IndexFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nearest_module, "CODED", 299 * DIMENSION)
-    queries = [*unit_vectors(nearest_module.MANY, seed=5)]
+    monkeypatch.setattr(flat_scans, "MAX_CODE_BYTES", 299 * DIMENSION)
+    queries = [*unit_vectors(flat_scans.MIN_QUERIES_FOR_CODES, seed=5)]
     with Catalog.open(filled.catalog) as catalog:
         search = open_searcher(catalog, filled, "image")
         for place, query in enumerate(queries):
             pending = search.submit(queries[place:], 20)[0]
-            assert not search._codes
+            assert not search._scans.codes
             ids, _ = search.search(pending, 20)
             assert ids.tolist() == brute_force(filled, "image", 20, query)
 
@@ -229,7 +228,7 @@ def test_what_codes_propose_of_a_damaged_file_is_found_out(filled: IndexFolder) 
     content[at : at + 64 * 299] = np.roll(unit_vectors(299, seed=7).astype(np.float16), 1).tobytes()
     path.write_bytes(content)
     os.utime(path, ns=(before.st_mtime_ns, before.st_mtime_ns))
-    queries = [*unit_vectors(nearest_module.MANY, seed=5)]
+    queries = [*unit_vectors(flat_scans.MIN_QUERIES_FOR_CODES, seed=5)]
     with Catalog.open(filled.catalog) as catalog:
         search = open_searcher(catalog, filled, "image")
         for pending in submit(search, queries, 300):
@@ -239,7 +238,7 @@ def test_what_codes_propose_of_a_damaged_file_is_found_out(filled: IndexFolder) 
 
 
 def resident(path: Path) -> int:
-    """KiB of a mapped file that count as this process's memory."""
+    """Return the resident size of a mapped file in this process, in KiB."""
     text = Path("/proc/self/smaps").read_text()
     blocks = re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", text, flags=re.MULTILINE)
     mapped = [block for block in blocks if block.partition("\n")[0].endswith(str(path))]
@@ -262,8 +261,8 @@ def test_the_pages_of_a_large_file_are_given_back(
     expected = brute_force(folder, "image", 50, query)
     size = path.stat().st_size // 1024
     for large, least, most in ((1 << 30, size // 2, 2 * size), (1 << 20, 0, size // 4)):
-        monkeypatch.setattr(faiss_files, "LARGE", large)
-        monkeypatch.setattr(faiss_files, "AT_ONCE", 1 << 18)
+        monkeypatch.setattr(faiss_search, "LARGE_FILE_BYTES", large)
+        monkeypatch.setattr(faiss_search, "MAX_PART_BYTES", 1 << 18)
         with Catalog.open(folder.catalog) as catalog:
             search = open_searcher(catalog, folder, "image")
             for _ in range(2):  # they are read again
@@ -271,7 +270,7 @@ def test_the_pages_of_a_large_file_are_given_back(
                 assert found.tolist() == expected
             assert least <= resident(path) <= most
             among = np.array(expected[::2], np.int64)
-            monkeypatch.setattr(nearest_module, "EXACT", 0)
+            monkeypatch.setattr(searcher, "MAX_EXACT_SUBSET", 0)
             assert search.search(query, 9, among)[0].tolist() == expected[::2][:9]
 
 
@@ -283,7 +282,7 @@ def test_an_empty_index_has_nothing_near(folder: IndexFolder, kind: Kind) -> Non
     assert (before, nearest(folder, kind, 5)) == ([], [])
 
 
-# What can happen to a derived file
+# Damage of a derived file
 
 
 def remove(path: Path) -> None:
@@ -307,7 +306,7 @@ def noise_in_the_header(path: Path) -> None:
 
 
 def another_index_of_that_length(path: Path) -> None:
-    """One vector fewer, and padded."""
+    """Write an index with one vector fewer, padded to the same length."""
     import faiss
 
     size = path.stat().st_size
@@ -385,7 +384,7 @@ def test_many_vectors_without_a_file_are_searched_block_by_block(folder: IndexFo
     assert nearest(folder, "text", 50, query) == brute_force(folder, "text", 50, query)
 
 
-# Refreshing
+# Refresh
 
 
 def totals(folder: IndexFolder, kind: Kind = "image") -> list[int]:
@@ -423,10 +422,10 @@ def test_what_is_added_is_a_segment_of_its_own_until_it_is_as_large_as_the_one_b
     }
 
 
-def test_a_tail_that_is_short_stays_in_the_catalog(
+def test_a_short_tail_stays_in_the_catalog(
     filled: IndexFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segments, "TAIL", 30)
+    monkeypatch.setattr(segments, "MIN_SEGMENT_SIZE", 30)
     grow(filled, 29, 10)
     assert totals(filled) == [300]
     assert nearest(filled, "image", 400) == brute_force(filled, "image", 400)
@@ -449,7 +448,7 @@ def test_a_damaged_segment_takes_only_those_after_it_along(filled: IndexFolder) 
     assert nearest(filled, "image", 500) == brute_force(filled, "image", 500)
 
 
-def test_many_vectors_that_are_gone_leave_the_segments(filled: IndexFolder) -> None:
+def test_many_removed_vectors_are_dropped_from_the_segments(filled: IndexFolder) -> None:
     grow(filled, 90, 10)
     for gone, left in (("more 10", [300, 90]), ("image", [90])):
         with open_for_writing(filled) as writer:
@@ -500,7 +499,7 @@ CENTRES = unit_vectors(60, seed=5)
 
 
 def clustered(count: int, seed: int) -> Vectors:
-    """Vectors around a few, as embeddings of similar things are."""
+    """Return vectors around a few centres, like embeddings of similar things."""
     chance = np.random.default_rng(seed)
     noise = chance.normal(size=(count, DIMENSION)).astype(np.float32)
     found: Vectors = CENTRES[chance.integers(0, len(CENTRES), count)] + noise / 8
@@ -510,9 +509,9 @@ def clustered(count: int, seed: int) -> Vectors:
 
 @pytest.fixture
 def large(folder: IndexFolder, monkeypatch: pytest.MonkeyPatch) -> IndexFolder:
-    """An index of 3,000 images, which is large here, so that it has an inverted file."""
+    """An index of 3,000 images, above the lowered threshold, so that it has an inverted file."""
     monkeypatch.setattr(segments, "IVF_FROM", 3000)
-    monkeypatch.setattr(segments, "FLAT", 500)
+    monkeypatch.setattr(segments, "MAX_FLAT_VECTORS", 500)
     with open_for_writing(folder) as writer:
         add(writer, "image", clustered(3000, seed=1))
         segments.refresh(writer, folder, DIMENSION)
@@ -525,7 +524,7 @@ def forms(folder: IndexFolder) -> list[tuple[str, int]]:
 
 
 def recall(folder: IndexFolder) -> float:
-    """Of the ten nearest, the part that is found, over 50 queries."""
+    """Return recall at 10 over 50 queries."""
     found = [
         len({*nearest(folder, "image", 10, query)} & {*brute_force(folder, "image", 10, query)})
         for query in clustered(50, seed=77)
@@ -543,7 +542,7 @@ def test_an_inverted_file_is_a_seventh_of_a_flat_one(large: IndexFolder) -> None
 
     ivf = derived(large, "image").stat().st_size
     lists = 4 * int(3000**0.5)
-    # Two bits a dimension and five numbers a vector; ids, lists and the rotation come on top.
+    # Two bits per dimension and five numbers per vector; ids, lists and the rotation come on top.
     codes = 3000 * (2 * DIMENSION // 8 + 20)
     assert ivf < codes + 3000 * 8 + (lists + 2 * DIMENSION) * DIMENSION * 4 + 64 * lists
     assert faiss.read_index(str(derived(large, "image"))).ntotal == 3000
@@ -562,7 +561,7 @@ def test_what_is_added_to_an_inverted_file_waits_beside_it_and_is_then_taken_in(
     assert recall(large) > 0.97
 
 
-def test_what_is_gone_leaves_an_inverted_file_when_it_is_extended(large: IndexFolder) -> None:
+def test_removed_vectors_are_dropped_when_an_inverted_file_is_extended(large: IndexFolder) -> None:
     grow(large, 100, 20)
     with open_for_writing(large) as writer:
         writer.drop_content(b"more 20")
@@ -575,7 +574,7 @@ def test_what_is_gone_leaves_an_inverted_file_when_it_is_extended(large: IndexFo
 def test_lists_are_learned_anew_when_there_is_much_more(
     large: IndexFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segments, "GROWTH", 2)
+    monkeypatch.setattr(segments, "RETRAIN_GROWTH", 2)
     grow(large, 4000, 20)
     with Catalog.open(large.catalog) as catalog:
         (segment,) = read_segments(catalog, "image")
@@ -595,7 +594,7 @@ def test_without_its_inverted_file_a_search_finds_the_same_and_more(
     assert forms(large) == [("ivf", 3000)]
 
 
-# Within some ids
+# Within a set of ids
 
 
 @pytest.mark.parametrize("exact", [0, 10_000])
@@ -603,8 +602,8 @@ def test_without_its_inverted_file_a_search_finds_the_same_and_more(
 def test_a_search_among_some_is_exact(
     filled: IndexFolder, monkeypatch: pytest.MonkeyPatch, every: int, exact: int
 ) -> None:
-    """Some in a segment, some in the tail; read from the catalog, and chosen by FAISS."""
-    monkeypatch.setattr(nearest_module, "EXACT", exact)
+    """Some in a segment, some in the tail; read from the catalog, and selected by FAISS."""
+    monkeypatch.setattr(searcher, "MAX_EXACT_SUBSET", exact)
     with open_for_writing(filled) as writer:
         add(writer, "image", unit_vectors(50, seed=3), b"more")
     with Catalog.open(filled.catalog) as catalog:
@@ -619,7 +618,7 @@ def test_a_search_among_some_is_exact(
 def test_a_search_among_many_looks_into_all_lists(
     large: IndexFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nearest_module, "EXACT", 10)
+    monkeypatch.setattr(searcher, "MAX_EXACT_SUBSET", 10)
     with Catalog.open(large.catalog) as catalog:
         ids = catalog.chunk_ids("image")[::50]
         rows = np.concatenate([rows for _, rows in catalog.vectors_of(ids.tolist())])
@@ -666,7 +665,7 @@ def test_an_open_search_outlives_its_file(filled: IndexFolder) -> None:
         assert rescored(catalog, search.search, QUERY, 20) == expected
 
 
-# Scales
+# Calibration
 
 
 def test_a_scale_reaches_from_the_median_to_one_in_a_thousand() -> None:
@@ -698,7 +697,7 @@ def test_a_scale_is_of_its_kind_alone(filled: IndexFolder) -> None:
     assert measured == pytest.approx(calibration.fit(texts @ neutral.T))
 
 
-def test_without_vectors_there_is_no_scale(folder: IndexFolder) -> None:
+def test_without_vectors_there_is_no_calibration(folder: IndexFolder) -> None:
     with open_for_writing(folder) as writer:
         assert calibration.measure(writer, "image", unit_vectors(10)) is None
 
@@ -717,7 +716,7 @@ def test_a_large_collection_is_sampled_whatever_its_ids(folder: IndexFolder) -> 
     assert measured == [expected, expected]
 
 
-def test_what_was_in_the_folder_before_is_left_alone(filled: IndexFolder) -> None:
+def test_other_files_in_the_folder_are_left_alone(filled: IndexFolder) -> None:
     (filled.vectors / "logo.svg").write_text("<svg/>")
     (filled.vectors / "my.faiss").write_text("somebody's own")
     with open_for_writing(filled) as writer:

@@ -1,4 +1,4 @@
-"""What is opened, and what only might be run."""
+"""Opening files: documents are opened, files that could be run are not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a program of xdg-open's name writes what it is asked to open."""
+    """The file in which a fake xdg-open records what it is asked to open."""
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin/xdg-open"
     program.write_text(f'#!/bin/sh\nprintf "%s\\0" "$@" > "{tmp_path / "seen"}"\n')
@@ -35,7 +35,7 @@ def test_a_file_is_opened_by_its_whole_path(name: str, seen: Path, tmp_path: Pat
     assert seen.read_bytes() == os.fsencode(tmp_path / name) + b"\0"
 
 
-def test_what_may_start_a_program_is_not_opened(seen: Path, tmp_path: Path) -> None:
+def test_files_that_could_start_a_program_are_not_opened(seen: Path, tmp_path: Path) -> None:
     (tmp_path / "a.DESKTOP").touch()
     assert viewer.view(tmp_path / "a.DESKTOP") == "it may start a program"
     assert not seen.exists()

@@ -36,21 +36,21 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def found(root: Path, start: str = "", **options: object) -> list[str]:
-    """The paths found; a skipped entry has no place in the result and fails the test."""
+    """Return the paths found; a skipped entry fails the test."""
     entries = list(walk(root, start, **options))  # type: ignore[arg-type]
     assert [entry for entry in entries if isinstance(entry, SkippedEntry)] == []
     return [entry.path for entry in entries]
 
 
 def shown(root: Path, start: str = "", **options: object) -> list[str | SkippedEntry]:
-    """The paths found and, in their places, the entries skipped."""
+    """Return the paths found and, in their places, the entries skipped."""
     return [
         entry.path if isinstance(entry, FoundFile) else entry
         for entry in walk(root, start, **options)  # type: ignore[arg-type]
     ]
 
 
-# What is found
+# Found files
 
 
 def test_a_found_file_has_its_size_and_its_time(tmp_path: Path) -> None:
@@ -94,11 +94,11 @@ def test_a_relative_root_is_walked(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert found(Path(), "a/d") == ["a/d/e"]
 
 
-# What cannot be walked at all
+# Invalid starts
 
 
 @pytest.mark.parametrize("start", ["", "below"])
-def test_what_does_not_exist_is_a_usage_error(tmp_path: Path, start: str) -> None:
+def test_a_missing_path_is_a_usage_error(tmp_path: Path, start: str) -> None:
     root = tmp_path / "gone"
     with pytest.raises(UsageError) as raised:
         walk(root, start)
@@ -127,7 +127,7 @@ def test_an_exclude_that_is_no_pattern_is_a_usage_error(tmp_path: Path, pattern:
     assert raised.value.what == f"{pattern!r} is not a valid pattern"
 
 
-# What is left out for its name
+# Entries excluded by name
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_tag_that_is_no_regular_file_is_no_tag(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [".hidden", "node_modules", "cache", "drafts"])
-def test_what_is_asked_for_is_walked_whatever_its_name(tmp_path: Path, name: str) -> None:
+def test_an_explicit_start_is_walked_whatever_its_name(tmp_path: Path, name: str) -> None:
     write(tmp_path / ".nmmignore", "drafts/")
     plant(tmp_path, f"{name}/x", f"{name}/.y")
     write(tmp_path / "cache" / "CACHEDIR.TAG", CACHE_TAG)
@@ -200,7 +200,7 @@ def test_what_is_asked_for_is_walked_whatever_its_name(tmp_path: Path, name: str
     assert found(tmp_path, f"{name}/.y") == [f"{name}/.y"]
 
 
-def test_no_rule_applies_to_a_file_that_is_asked_for(tmp_path: Path) -> None:
+def test_no_rule_applies_to_an_explicit_file(tmp_path: Path) -> None:
     plant(tmp_path, "a.gif", "b.gif")
     write(tmp_path / ".nmmignore", "a.gif")
 
@@ -248,7 +248,7 @@ def test_an_ignore_file_means_what_it_means_to_git(
     write(tmp_path / ".nmmignore", rules)
 
     assert found(tmp_path) == expected
-    if git := shutil.which("git"):  # the same question to git itself, where there is one
+    if git := shutil.which("git"):  # git itself answers the same question, if it is installed
         assert sorted(expected) == as_git_lists(git, tmp_path)
 
 
@@ -363,7 +363,7 @@ def test_an_ignore_file_may_be_a_link_to_a_file(tmp_path: Path) -> None:
 
 @pytest.fixture
 def linked(tmp_path: Path) -> Path:
-    """A root beside a folder "out", which holds out/1 and out/sub/2."""
+    """A root beside a folder "out", which contains out/1 and out/sub/2."""
     plant(tmp_path, "out/1", "out/sub/2")
     (tmp_path / "root").mkdir()
     return tmp_path / "root"
@@ -477,7 +477,7 @@ def test_rules_apply_to_links_by_what_they_lead_to(linked: Path) -> None:
     assert found(linked, exclude=["folder/", "file/"], follow_symlinks=True) == ["file"]
 
 
-# What is no file, and what cannot be had
+# Special files, and files that cannot be accessed
 
 
 @posix
@@ -546,7 +546,7 @@ def test_a_start_that_is_not_utf8_is_skipped(tmp_path: Path) -> None:
     assert shown(tmp_path / name) == ["x"]
 
 
-def test_what_vanishes_during_the_walk_is_skipped(tmp_path: Path) -> None:
+def test_entries_deleted_during_the_walk_are_skipped(tmp_path: Path) -> None:
     plant(tmp_path, "a", "b", "c/x", "d")
     entries = walk(tmp_path)
     first = next(entries)
@@ -562,8 +562,8 @@ def test_what_vanishes_during_the_walk_is_skipped(tmp_path: Path) -> None:
 
 @contextmanager
 def locked(path: Path, mode: int) -> Iterator[None]:
-    """`path` has `mode`, and the user is not root, whom no mode would stop."""
-    list(walk(Path(), exclude=["x"]))  # imports what that user may not be able to read
+    """Set the mode of `path`, as a user other than root, whom no mode restricts."""
+    list(walk(Path(), exclude=["x"]))  # imports modules that this user may not be able to read
     path.chmod(mode)
     user = os.geteuid()
     if user == 0:
@@ -577,7 +577,7 @@ def locked(path: Path, mode: int) -> Iterator[None]:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A root that any user can enter, though not by way of the folders above it."""
+    """A root that any user can enter, although not through the folders above it."""
     tmp_path.chmod(0o755)
     monkeypatch.chdir(tmp_path)
     return Path()
@@ -605,9 +605,9 @@ def test_a_root_that_cannot_be_read_is_skipped(here: Path) -> None:
 
 
 @posix
-def test_what_cannot_be_looked_at_is_skipped(here: Path) -> None:
+def test_inaccessible_entries_are_skipped(here: Path) -> None:
     plant(here, "a/file", "a/folder/x")
-    with locked(here / "a", 0o444):  # its names can be read, what they name cannot
+    with locked(here / "a", 0o444):  # its names can be listed, but the entries cannot be accessed
         entries = shown(here)
         with pytest.raises(UsageError) as raised:
             walk(here, "a/file")
@@ -645,7 +645,7 @@ def test_a_file_that_cannot_be_read_is_found(here: Path) -> None:
     assert entries == ["x"]
 
 
-# How large a tree may be
+# Large trees
 
 
 @posix
@@ -671,7 +671,7 @@ def test_a_path_too_long_for_the_system_is_skipped(
     plant(tmp_path, "z")
     name = "d" * 200
     monkeypatch.chdir(tmp_path)
-    for _ in range(25):  # 5000 characters; a path has 4096 at most on Linux
+    for _ in range(25):  # 5000 characters; Linux limits a path to 4096
         Path(name).mkdir()
         os.chdir(name)
 

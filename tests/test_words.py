@@ -1,4 +1,4 @@
-"""Words: which files are found by them, what of a file is shown, and in which order."""
+"""Keyword search: which files match, which passage is shown, and the order of results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nmm.index.indexing.indexer import build
 from nmm.index.maintenance.doctor import doctor
 from nmm.index.search import engine as search_module
 from nmm.index.search.engine import open_search
-from nmm.index.search.fusion import fused
+from nmm.index.search.fusion import fuse
 from nmm.index.search.keyword import find_keywords
 from nmm.index.search.keyword_query import keywords_of
 from nmm.index.search.query import Query, SearchMode, Term
@@ -56,7 +56,7 @@ def write_notes(folder: Path) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded(mini: OnnxEncoder) -> Iterator[None]:
-    """The model is loaded once for all tests."""
+    """Load the model once for all tests."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (build_module, search_module):
             patch.setattr(module, "load_encoder", lambda *_, **__: mini)
@@ -66,13 +66,13 @@ def loaded(mini: OnnxEncoder) -> Iterator[None]:
 
 @pytest.fixture
 def notes(tmp_path: Path) -> Path:
-    """Files of a test's own, which are not indexed yet."""
+    """Files of a test's own, not indexed yet."""
     return write_notes(tmp_path / "notes")
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory, loaded: None) -> IndexFolder:
-    """An index of the notes, only to be read and copied."""
+    """An index of the notes. Read and copied, never changed."""
     home = tmp_path_factory.mktemp("kept")
     folder = IndexFolder(home / "index")
     build([write_notes(home / "notes")], folder)
@@ -101,7 +101,7 @@ def marked(result: SearchResult) -> list[str]:
     return [(result.text or "")[first:last] for first, last in result.spans]
 
 
-# What a word is
+# Words
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_text_is_found_by_its_words_which_are_marked(
 
 
 def test_a_code_is_a_phrase_and_not_its_parts(kept: IndexFolder) -> None:
-    """The other letter has INV, 2023 and 004 too, but not in a row."""
+    """The other letter contains INV, 2023 and 004 too, but not in a row."""
     assert names(find(kept, "INV-2023-005")) == ["other.txt"]
     assert names(find(kept, "INV-2023-003")) == []
 
@@ -203,7 +203,7 @@ def test_a_root_that_is_a_file_is_found_by_its_name(notes: Path, folder: IndexFo
     with open_for_writing(folder) as writer:
         forget(writer, notes / "other.md")
     assert doctor(folder).sound
-    # Found again through its folder, under the name that it has there.
+    # Found through its folder, under the name it has there.
     build([notes / "NOTES_2021.md"], folder)
     build([notes], folder)
     assert names(find(folder, "notes 2021")) == ["NOTES_2021.md"]
@@ -218,7 +218,7 @@ def test_words_follow_files_that_are_renamed_changed_and_deleted(
     (notes / "letters" / "invoice.txt").unlink()
     (notes / "recipes" / "soup.txt").write_text("Only water.")
     build([notes], folder)
-    assert names(find(folder, "garden blight")) == ["rot.txt"]  # some: garden, or blight
+    assert names(find(folder, "garden blight")) == ["rot.txt"]  # some files: garden, or blight
     assert names(find(folder, "rot")) == ["rot.txt"]
     assert names(find(folder, "INV-2023-004")) == []
     assert names(find(folder, "lentils")) == []
@@ -238,14 +238,14 @@ def test_an_index_that_is_made_again_has_its_words(folder: IndexFolder, notes: P
     assert doctor(folder).sound
 
 
-# An index whose files are what a test says
+# An index with given content
 
 
 DIMENSION = 384
 
 
 class Library:
-    """An index of files without files: what they say, and how near the query they are."""
+    """An index without files on disk: their texts, and their similarity to the query."""
 
     def __init__(self, folder: IndexFolder, mini: OnnxEncoder, query: str) -> None:
         self.folder = folder
@@ -317,7 +317,7 @@ def test_words_of_pictures_can_change(library: Library) -> None:
     assert names(find(library.folder, "blue sea")) == ["a.jpg"]
     library.change("UPDATE contents SET words = NULL, caption = NULL")
     assert find(library.folder, "blue sea") == []
-    assert doctor_of_words(library.folder) == "all words are found where they stand"
+    assert doctor_of_words(library.folder) == "the full-text tables match the catalog"
 
 
 def test_the_passage_in_which_the_words_stand_is_shown_with_the_files_score(
@@ -365,7 +365,7 @@ def test_marks_do_not_depend_on_what_a_text_is_made_of(library: Library) -> None
 # The order
 
 
-def test_what_fits_both_ways_comes_before_what_fits_one_way_better(library: Library) -> None:
+def test_matching_by_both_beats_matching_better_by_one(library: Library) -> None:
     library.add("meaning.txt", 0.6, "a scarlet ship")
     library.add("both.txt", 0.5, "a red boat and other things that make this passage longer")
     library.add("words.txt", -0.2, "red boat red boat")
@@ -379,7 +379,7 @@ def test_what_fits_both_ways_comes_before_what_fits_one_way_better(library: Libr
 
 
 def test_hybrid_finds_in_its_first_results_more_than_either_half(library: Library) -> None:
-    """Of five that answer, two say it in other words, and two stand far from the query."""
+    """Of five relevant files, two use other words, and two are far from the query."""
     for place in range(20):
         library.add(f"other{place:02}.txt", 0.30 - place / 100, "neither the one nor the other")
     answers = {
@@ -477,7 +477,7 @@ def test_words_are_looked_for_among_files_that_pass_a_condition(library: Library
 
 
 def test_ranks_are_fused_as_reciprocals() -> None:
-    assert fused([{7: 1, 5: 2, 6: 2, 9: 3}, {9: -5}]) == {
+    assert fuse([{7: 1, 5: 2, 6: 2, 9: 3}, {9: -5}]) == {
         7: 1 / 61, 5: 1 / 62, 6: 1 / 62, 9: 1 / 64 + 1 / 61,
     }  # fmt: skip
 
@@ -493,10 +493,10 @@ def test_words_alone_need_no_model(kept: IndexFolder, monkeypatch: pytest.Monkey
     assert names(find(kept, "INV-2023-004")) == ["invoice.txt"]
 
 
-def test_words_are_to_be_there_to_be_found(kept: IndexFolder) -> None:
+def test_a_search_by_words_needs_words(kept: IndexFolder) -> None:
     image = Query((Term(image=b"an image"),))
     with open_search(kept) as search:
-        with pytest.raises(UsageError, match="no words to look for"):
+        with pytest.raises(UsageError, match="The query has no words"):
             searching.find(search, image, mode=SearchMode.KEYWORD)
         assert searching.find(search, "?!", mode=SearchMode.KEYWORD) == []
 
@@ -527,7 +527,7 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_words_hinder_no_search_and_are_made_again(
+def test_damaged_word_tables_do_not_stop_a_search_and_are_rebuilt(
     copied: IndexFolder, damage: str
 ) -> None:
     before = find(copied, "invoice bank")
@@ -545,7 +545,7 @@ def test_damaged_words_hinder_no_search_and_are_made_again(
     assert doctor(copied).sound
 
 
-def test_words_that_are_there_but_not_found_are_a_fault(library: Library) -> None:
+def test_words_that_cannot_be_found_are_damage(library: Library) -> None:
     """What leads to a page of words is only needed where there are several."""
     library.add("a.txt", 0.5, " ".join(f"word{number}" for number in range(3000)))
     with opened(library.folder) as connection:
@@ -563,7 +563,7 @@ def test_words_that_cannot_be_looked_up_are_told_and_made_again(nmm: Nmm, notes:
     done = nmm("search", "INV-2023-004", "--mode", "keyword", "--paths")
     assert len(done.stdout.splitlines()) == len(NOTES)  # by meaning
     assert done.stderr == (
-        "Words could not be looked up; meaning alone ranked. Their tables are made again.\n"
+        "Full-text search failed, so the ranking is by meaning alone. Rebuilding its tables.\n"
     )
     done = nmm("search", "INV-2023-004", "--mode", "keyword", "--json")
     assert done.stderr == ""
@@ -584,11 +584,11 @@ def test_a_catalog_without_tables_of_words_gets_them_from_the_next_writer(
 
 
 def test_the_doctor_reads_words_while_others_write(copied: IndexFolder) -> None:
-    """It compares them within SQLite's temporary files, and what is committed meanwhile waits."""
+    """It compares them in SQLite's temporary files; rows committed meanwhile stay."""
     with open_for_writing(copied) as writer, writer.batch():
         writer.connection.execute("UPDATE contents SET caption = 'new'")
-        assert doctor_of_words(copied) == "all words are found where they stand"
-    assert doctor_of_words(copied) == "all words are found where they stand"
+        assert doctor_of_words(copied) == "the full-text tables match the catalog"
+    assert doctor_of_words(copied) == "the full-text tables match the catalog"
 
 
 def test_the_command_ranks_by_words_and_meaning(indexed: tuple[Nmm, Path]) -> None:
@@ -599,7 +599,7 @@ def test_the_command_ranks_by_words_and_meaning(indexed: tuple[Nmm, Path]) -> No
     assert [Path(path).name for path in done.stdout.splitlines()] == [
         "espresso.jpg",
         "espresso.md",
-        "ATTRIBUTION.md",  # the words of the query stand in it
+        "ATTRIBUTION.md",  # it contains the words of the query
     ]
     none = nmm("search", "Ishigurowski", "--mode", "keyword")
     assert none.returncode == 1

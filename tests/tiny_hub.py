@@ -1,4 +1,4 @@
-"""A tiny model of two repositories, and the real client, pointed at a test's own hub."""
+"""A tiny model in two repositories, and the real client, pointed at a test's own hub."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TINY = replace(
 
 
 def tiny_repositories() -> dict[str, dict[str, bytes]]:
-    """Their content, the same at every call; with a file that nobody asks for."""
+    """Return their content, the same at every call, with a file that nobody requests."""
     chance = random.Random(0)
     return {
         "tiny/vision": {
@@ -41,9 +41,9 @@ def tiny_repositories() -> dict[str, dict[str, bytes]]:
 
 
 def point_client_at(url: str, patch: pytest.MonkeyPatch) -> None:
-    """Have huggingface_hub in this process use a hub, without a proxy or a token.
+    """Make huggingface_hub in this process use a hub, without a proxy or a token.
 
-    It reads its environment when it is imported, and another test may have done that.
+    It reads its environment when it is imported, which another test may have caused already.
     """
     from huggingface_hub import close_session, constants
 

@@ -1,4 +1,4 @@
-"""A search of the vector index whose candidates are scored again from the catalog."""
+"""Search a vector index, with its candidates scored again from the catalog."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def rescored(
     count: int,
     among: ChunkIds | None = None,
 ) -> list[int]:
-    """The best chunks that are in the catalog, of as many candidates as that takes."""
+    """Return the best chunks in the catalog, from as many candidates as that takes."""
     vector = query.query if isinstance(query, PendingSearch) else query
     wanted = count
     while True:
         ids, _ = search(query, wanted, among)
         found: list[int] = best_of(catalog.vectors_of(ids.tolist()), vector, count).ids.tolist()
-        # Chunks that were removed have taken the place of others.
+        # Removed chunks may have displaced others.
         if len(found) >= count or len(ids) < wanted:
             return found
         wanted *= 4
@@ -53,7 +53,7 @@ def nearest_chunks(
     count: int,
     among: ChunkIds | None = None,
 ) -> list[int]:
-    """The nearest chunks in an index that is opened anew."""
+    """Return the nearest chunks in a newly opened index."""
     index = open_vector_index(folder, catalog)
 
     def search(

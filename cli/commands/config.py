@@ -97,7 +97,7 @@ def list_(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the values that are set and their source. The environment overrides the file."""
+    """List the values that are set, with their source. The environment overrides the file."""
     root = _root(context)
     known = all_settings(root)
     if every:
@@ -175,7 +175,7 @@ def set_(
                 table[word] = tomlkit.table(is_super_table=False)
             table = table[word]
             if not isinstance(table, dict):
-                raise read(file).error((word,), f"{word} is a table of options")
+                raise read(file).error((word,), f"{word} has to be a table of options")
         table[setting.name] = taken
 
     file = config_file()
@@ -310,7 +310,7 @@ def _sorted(known: Mapping[str, Setting]) -> list[Setting]:
 
 
 def _name_unknown_variables(known: Mapping[str, Setting]) -> None:
-    """Print on stderr the variables that begin with NMM_ but set nothing."""
+    """Print on stderr the variables that begin with NMM_ but have no effect."""
     from difflib import get_close_matches
 
     own = {*VARIABLES, *(s.variable for s in known.values())}

@@ -11,7 +11,7 @@ import typer
 
 from nmm.cli.console.exit_codes import Exit
 from nmm.cli.console.stdout import emit
-from nmm.cli.console.text import count, printable
+from nmm.cli.console.text import count, printable, skip_reason
 from nmm.cli.framework.optional_value import GalleryCommand
 from nmm.cli.options.common import IndexOption, JsonOption, QuietOption
 from nmm.cli.options.filters import (
@@ -215,7 +215,9 @@ def _json(found: DuplicateReport) -> str:
         "version": VERSION,
         "bytes": found.bytes,
         "groups": [asdict(group) for group in found.groups],
-        "missing": [{"path": path, "reason": reason} for path, reason in found.missing],
+        "missing": [
+            {"path": path, "reason": skip_reason(reason)} for path, reason in found.missing
+        ],
     }
     return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
 
@@ -230,7 +232,7 @@ def _describe_kinds(kinds: Sequence[DuplicateKind]) -> str:
 def _report_missing(missing: Sequence[tuple[str, str]]) -> None:
     """Name the files that were deleted or changed since indexing."""
     for path, reason in missing[:MISSING_SHOWN]:
-        typer.echo(f"{printable(path)}: {printable(reason)}", err=True)
+        typer.echo(f"{printable(path)}: {printable(skip_reason(reason))}", err=True)
     if (more := len(missing) - MISSING_SHOWN) > 0:
         typer.echo(f"and {more:,} more; see --json", err=True)
     if missing:

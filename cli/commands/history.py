@@ -32,19 +32,19 @@ def history(
     as_json: JsonOption = False,
     clear: Annotated[bool, typer.Option("--clear", help="Delete all recorded searches.")] = False,
 ) -> None:
-    """List the searches you made, the last one last.
+    """List your past searches, the latest last.
 
-    Searches typed at a terminal are recorded in a file that only you can read; those of scripts
-    are not. NMM_HISTORY=0 or nmm config set history false turns this off.
+    Searches typed at a terminal are recorded in a file that only you can read. Searches of scripts
+    are not recorded. To turn this off, use NMM_HISTORY=0 or nmm config set history false.
     """
-    from nmm.index.search import history as kept
+    from nmm.index.search import history as recorded
 
-    file = kept.history_file()
+    file = recorded.history_file()
     if clear:
-        removed = kept.clear(file)
+        removed = recorded.clear(file)
         emit(f'{{"removed": {removed}}}\n' if as_json else f"{removed} removed.\n")
         return
-    found = kept.entries(file)[-count:]
+    found = recorded.entries(file)[-count:]
     if as_json:
         emit(json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=2) + "\n")
     else:

@@ -12,7 +12,7 @@ import typer
 
 from nmm.cli.console.exit_codes import Exit
 from nmm.cli.console.stdout import STDOUT, emit
-from nmm.cli.console.text import count, printable
+from nmm.cli.console.text import count, printable, skip_reason
 from nmm.cli.options.common import IndexOption, JsonOption, QuietOption
 from nmm.cli.options.empty_filters import describe_empty
 from nmm.cli.options.filters import (
@@ -282,7 +282,7 @@ def _report(collection: FileCollection, drawn: FileMap, thumbnails: SpriteSheet 
     typer.echo(f"{summary}, with the model {printable(collection.model)}.", err=True)
     skipped = thumbnails.skipped if thumbnails else []
     for path, reason in skipped[:SKIPPED_SHOWN]:
-        typer.echo(f"no thumbnail of {printable(path)}: {printable(reason)}", err=True)
+        typer.echo(f"no thumbnail of {printable(path)}: {printable(skip_reason(reason))}", err=True)
     if (more := len(skipped) - SKIPPED_SHOWN) > 0:
         typer.echo(f"and {more:,} more", err=True)
 

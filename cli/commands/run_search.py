@@ -1,4 +1,4 @@
-"""The run of `nmm search` and `nmm similar`: requests to an engine, responses to a presenter."""
+"""Run `nmm search` and `nmm similar`: send requests to an engine, and responses to a presenter."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def run_search(
     history: bool | None,
     quiet: bool,
 ) -> None:
-    """Answer requests, show the results, and repair what the searches found damaged.
+    """Answer requests, show the results, and repair damage that the searches found.
 
     Args:
-        context: Of the command.
-        batches: The requests, in batches of those that have come.
+        context: The command's context.
+        batches: The requests, in batches as they arrive.
         presenter: Shows the results.
         considered: The filters as they were typed.
         several: Whether there may be several requests.
         index_path: Folder of the index.
-        explain: Print how each query is understood.
-        history: Whether to record the search; None is as usual.
-        quiet: Print results and errors only.
+        explain: Whether to print how each query is understood.
+        history: Whether to record the search; None records what a person types.
+        quiet: Whether to print only results and errors.
     """
     from nmm.index.common.numpy_threads import import_numpy_single_threaded
 
@@ -99,13 +99,13 @@ def _explained(requests: Iterable[SearchRequest], engine: SearchEngine) -> Itera
 
 
 def _repair(folder: IndexFolder, warnings: Collection[SearchWarning], *, quiet: bool) -> None:
-    """Rebuild derived data that was damaged, after the queries were answered without it."""
+    """Rebuild damaged derived data after the queries were answered without it."""
     from nmm.index.maintenance.repair import repair
     from nmm.index.search.response import KeywordsUnavailable
 
     if not quiet:
         typer.echo(
-            "Words could not be looked up; meaning alone ranked. Their tables are made again."
+            "Full-text search failed, so the ranking is by meaning alone. Rebuilding its tables."
             if KeywordsUnavailable() in warnings
             else "A search file was missing or damaged. Results came from the catalog; rebuilding "
             "the file.",

@@ -33,7 +33,8 @@ from nmm.cli.options.search import SearchOptions
 from nmm.cli.render.formats import result_writer
 from nmm.index.errors import UsageError
 from nmm.index.search.image_files import find_image
-from nmm.index.search.query import Query, parse
+from nmm.index.search.query import Query
+from nmm.index.search.query_syntax import parse
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -48,9 +49,9 @@ Examples:
   nmm save --list
   nmm save --remove cats
 """
-# What follows the name is read as a search reads it.
+# The arguments after the name are parsed like those of a search.
 SETTINGS = {"allow_interspersed_args": False}
-# Options whose texts can be paths of files.
+# Options whose values can be paths of files.
 PATH_OPTIONS = frozenset({"add", "minus"})
 
 
@@ -77,10 +78,10 @@ def save(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Save a query and options under a name, for nmm search @NAME.
+    """Save a query and options under a name, to run with nmm search @NAME.
 
-    Options of nmm save stand before the name. The rest is as with nmm search. A search can add
-    words and options, and override options.
+    Options of nmm save come before the name. The rest is the same as for nmm search. A search can
+    add words and options, and override saved options.
     """
     root: Any = context.find_root().command
     search: Command = root.commands["search"]
@@ -130,16 +131,16 @@ def _save(context: typer.Context, search: Command, name: str, arguments: list[st
         all_saved: Any = document[SAVED]
         all_saved[name] = table
 
-    names(read(config_file()))  # what is there already is what it should be
+    names(read(config_file()))  # refuses a malformed file before it is changed
     edit(config_file(), put)
-    emit(f"Saved: {_as_typed(saved, search)}\nAsk it with: nmm search @{name}\n")
+    emit(f"Saved: {_as_typed(saved, search)}\nRun it with: nmm search @{name}\n")
 
 
 def _parsed(context: typer.Context, search: Command, arguments: list[str]) -> SavedQuery:
-    """Return the query and options that arguments of `nmm search` mean, checked.
+    """Parse and check arguments of `nmm search`; return the query and options.
 
     Raises:
-        UsageError: There are none, or the request that they make would be refused.
+        UsageError: There are none, or a search would refuse them.
     """
     asked = search.make_context("search", list(arguments), parent=context.parent)
     options = {}
@@ -151,7 +152,7 @@ def _parsed(context: typer.Context, search: Command, arguments: list[str]) -> Sa
             options[key] = [_absolute(one) for one in value] if key in PATH_OPTIONS else value
     query = _absolute(valid(" ".join(asked.params["words"] or [])))
     if not query and not options:
-        raise UsageError("There is nothing to save.", hint="As in: nmm save cats cute cats")
+        raise UsageError("There is nothing to save.", hint="For example: nmm save cats cute cats")
     _check(asked, query)
     return SavedQuery(query, options)
 
@@ -178,7 +179,7 @@ def _check(asked: Context, query: str) -> None:
 
 
 def _absolute(text: str) -> str:
-    """Return a text that means the same in any folder: the path of a file is made absolute."""
+    """Return a text with the same meaning in any folder: the path of a file becomes absolute."""
     with suppress(OSError, ValueError):
         if Path(text).is_file():
             return str(Path(text).absolute())
@@ -189,9 +190,9 @@ def _checked(name: str) -> str:
     plain = name.removeprefix("@")
     if not NAME.fullmatch(plain):
         raise UsageError(
-            f"A query cannot be called {name!r}.",
-            why="A name is of letters, digits, - and _, at most 64, the first a letter or digit.",
-            hint="As in: nmm save cats cute cats",
+            f"{name!r} is not a valid name for a query.",
+            why="A name begins with a letter or digit and has at most 64 letters, digits, - and _.",
+            hint="For example: nmm save cats cute cats",
         )
     return plain
 

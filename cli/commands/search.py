@@ -1,4 +1,4 @@
-"""`nmm search`: find the images and texts that fit a query best."""
+"""`nmm search`: find the images and texts that best match a query."""
 
 from __future__ import annotations
 
@@ -132,9 +132,9 @@ def search(
     link_to: LinkOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Find the images and texts that fit a query best.
+    """Find the images and texts that best match a query.
 
-    Images and texts come in one list. Unrelated items reach a score of 1 once in a thousand.
+    Images and texts are ranked in one list. One in a thousand unrelated items reaches a score of 1.
     """
     queries, several = read_queries(words or [], images or [], add or [], minus or [], like)
     output = read_output(
@@ -177,7 +177,7 @@ def search(
         drop_weak=drop_weak,
         min_score=min_score,
         show_all=show_all,
-        mark_weak=presenter.tells_weak,
+        mark_weak=presenter.shows_weak,
         mode=mode,
         raw_prompt=raw_prompt,
     )

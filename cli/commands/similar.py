@@ -1,4 +1,4 @@
-"""`nmm similar`: find the images and texts that are most like a file."""
+"""`nmm similar`: find the images and texts most similar to a file."""
 
 from __future__ import annotations
 
@@ -101,10 +101,10 @@ def similar(
     link_to: LinkOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Find the images and texts that are most like a file, which is left out itself.
+    """Find the images and texts most similar to a file. The file itself is left out.
 
-    A text is compared as a whole, by the mean of its passages. A file that is in the index under
-    any name is not embedded again.
+    A text is compared as a whole, by the mean of its passages. A file whose content is in the
+    index is not embedded again.
     """
     queries, several = read_queries([], [], add or [], minus or [], file)
     output = read_output(
@@ -147,7 +147,7 @@ def similar(
         drop_weak=drop_weak,
         min_score=min_score,
         show_all=show_all,
-        mark_weak=presenter.tells_weak,
+        mark_weak=presenter.shows_weak,
     )
     run_search(
         context,

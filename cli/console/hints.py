@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nmm.index.encoders.base import Model
     from nmm.index.errors import NmmError
-    from nmm.index.maintenance.doctor import Finding
+    from nmm.index.maintenance.index_checks import Finding
 
 Params = Mapping[str, str | float]
 
@@ -44,6 +44,7 @@ HINTS: dict[str, str | Callable[[Params], str]] = {
     "query-sign-without-term": "To search for the character, quote it: nmm search '{quoted}'",
     "query-image-missing": "If it is meant as words, quote it: nmm search '{quoted}'",
     "query-without-words": "For example with: --mode semantic",
+    "min-score-invalid": "For example: --min-score 1",
     "query-cancels-out": "See how the query is understood with: --explain",
     "query-file-missing": "To search for words: nmm search",
     "query-file-unusable": "If the name is meant as words, quote it: nmm search '\"cat.jpg\"'",

@@ -1,1 +1,1 @@
-"""What commands are built on: Click classes, configuration, completion, saved queries."""
+"""The base of all commands: Click classes, configuration, completion, saved queries."""

@@ -1,7 +1,7 @@
 """The types of Click that annotations need.
 
-Typer contains a copy of Click in a private module, and hands out only some of its types. This
-module is the only one that names the private module, and nothing imports it at run time.
+Typer contains a copy of Click in a private module and exports only some of its types. Only this
+module names the private module, and nothing imports it at run time.
 """
 
 from typer._click import Command, Context, HelpFormatter, Parameter

@@ -16,9 +16,9 @@ from nmm.index.common.tracing import span
 if TYPE_CHECKING:
     from nmm.cli.framework.click_types import Command, Context, HelpFormatter
 
-# In the order of `nmm --help`, with the line that it prints, so that help imports no command. Each
-# command is a module with a function of the same name and EXAMPLES. Optionally, COMMAND is the
-# command's class and SETTINGS are the settings of its context.
+# Commands in the order of `nmm --help`, with the line that it prints, so that help imports no
+# command. Each command is a module with EXAMPLES and a function of the same name. Optionally,
+# COMMAND is the command's class and SETTINGS are the settings of its context.
 COMMANDS = {
     "index": "Index folders of images and texts, or update an existing index.",
     "search": "Find the images and texts that best match a query.",
@@ -48,7 +48,7 @@ GROUPS = {
 }
 # Modules with another name than the command: `import` is a keyword, and `eval` is a package.
 MODULES = {"import": "import_", "eval": "eval.app"}
-# Functions with another name than the command, which Python uses itself.
+# Functions with another name than the command: a keyword and a built-in function of Python.
 FUNCTIONS = {"import": "import_", "map": "map_"}
 
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from nmm.index.store.catalog.reader import Catalog
 
 Completion = Callable[[typer.Context, str], list[str]]
-# How many entries of a root are searched for its folders.
+# Maximum number of entries of a root that are searched for folders.
 MAX_ENTRIES = 200
-# Characters that a shell needs escaped. `~` has a meaning only at the beginning.
+# Characters to escape for a shell. `~` is special only at the beginning.
 SPECIAL = re.compile(r"[^\w@%+=:,./~-]")
 
 
@@ -122,7 +122,7 @@ def queries(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _catalog(ctx: typer.Context) -> Catalog:
-    """Open the catalog without migrating that of an older nmm."""
+    """Open the catalog. One of an older nmm is not migrated."""
     from nmm.index.store.catalog.reader import Catalog
     from nmm.index.store.layout import index_folder
 
@@ -130,13 +130,13 @@ def _catalog(ctx: typer.Context) -> Catalog:
 
 
 def _as_typed(names: Iterable[str], incomplete: str) -> list[str]:
-    """Return the names that continue the typed text, spelled as it is typed."""
+    """Return the names that continue the typed text, with that text unchanged at the beginning."""
     home = str(Path.home())
     begun = home + incomplete[1:] if incomplete.startswith("~/") else incomplete
     found = [incomplete + n[len(begun) :] for n in names if n.startswith(begun) and n.isprintable()]
     if not _is_bash():
         return found
-    # Bash inserts a candidate as if it were typed, and cannot change what is typed already.
+    # Bash inserts a candidate as if it were typed, and cannot change the text before it.
     if SPECIAL.search(incomplete):
         return []
     return [SPECIAL.sub(r"\\\g<0>", name) for name in found]

@@ -28,7 +28,7 @@ EDIT = "Correct it with: nmm config edit"
 
 
 def config_file() -> Path:
-    """Return the file's path: `NMM_CONFIG`, else in the user's configuration directory."""
+    """Return the file's path: `NMM_CONFIG`, else one in the user's configuration directory."""
     if named := os.environ.get("NMM_CONFIG"):
         return Path(named).expanduser().absolute()
     from platformdirs import user_config_path
@@ -82,7 +82,7 @@ class Configuration:
         words = tuple(setting.key.split("."))
         option = setting.option
         if problem := _wrong_type(setting, value):
-            raise self.error(words, f"{setting.key} is {problem}")
+            raise self.error(words, f"{setting.key} has to be {problem}")
         try:
             plain = _as_typed(value)
             taken = option.process_value(context, plain)
@@ -127,7 +127,7 @@ def read(file: Path) -> Configuration:
 
 
 def edit(file: Path, change: Callable[[TOMLDocument], None]) -> None:
-    """Change or create the file. Comments and order stay, and it is replaced atomically.
+    """Change or create the file atomically. Comments and order stay.
 
     Raises:
         UsageError: The existing file is not TOML.
@@ -150,7 +150,7 @@ def edit(file: Path, change: Callable[[TOMLDocument], None]) -> None:
 
 
 def native(taken: Any) -> Any:
-    """Convert a value that a command took to a type of TOML."""
+    """Convert a parsed value of an option to a type of TOML."""
     if isinstance(taken, list | tuple):
         return [native(one) for one in taken]
     if isinstance(taken, Enum):
@@ -174,12 +174,12 @@ def _wrong_type(setting: Setting, value: Any) -> str:
     """Return what is wrong with the type of a value. Click itself would accept 1 for true."""
     option = setting.option
     if option.is_bool_flag:
-        return "" if isinstance(value, bool) else "either true or false"
+        return "" if isinstance(value, bool) else "true or false"
     if option.multiple:
         fits = isinstance(value, list) and not any(isinstance(v, bool | list | dict) for v in value)
-        return "" if fits else f'a list, as in {setting.name} = ["…"]'
+        return "" if fits else f'a list, such as {setting.name} = ["…"]'
     if isinstance(value, bool | list | dict):
-        return "one value, a text or a number"
+        return "a single text or number"
     return ""
 
 

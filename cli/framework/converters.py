@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from nmm.cli.framework.click_types import Context, Parameter
 
-# Returned for a value that Typer must convert.
+# Marks a value that Typer has to convert.
 NOT_CONVERTED = object()
 FLAGS = {"1": True, "true": True, "0": False, "false": False}
 

@@ -1,4 +1,4 @@
-"""SavedQuery queries: named queries with options, in the configuration file.
+"""Saved queries: named queries with options, in the configuration file.
 
 ::
 
@@ -6,9 +6,9 @@
     query = "cute cats"
     type = "image"
 
-The keys are names of options of `nmm search`. Values are read and checked as the options read
-theirs, and become the parameters of the command that are not given on its command line. So
-``nmm search @cats -k 3`` makes the request that ``nmm search cute cats --type image -k 3`` makes.
+The keys are names of options of `nmm search`. Values are parsed and checked by these options. They
+become the parameters of the command that its command line does not give. So
+``nmm search @cats -k 3`` makes the same request as ``nmm search cute cats --type image -k 3``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[^\W_][\w-]{0,63}")
 QUERY = "query"
-# The key under which the context keeps the names of parameters that a saved query gave.
+# The context's key for the names of parameters with values from a saved query.
 FROM_SAVED = "nmm.from_saved_query"
 
 
@@ -39,8 +39,8 @@ class SavedQuery:
     """A saved query.
 
     Attributes:
-        query: Its words; empty if it has options only, for queries of all sorts.
-        options: Values by the names of options, as TOML has them.
+        query: Its words; empty if it has options only.
+        options: Values in types of TOML, by the names of options.
     """
 
     query: str
@@ -48,7 +48,7 @@ class SavedQuery:
 
 
 class QueryCommand(RecordedCommand):
-    """A command whose query may be a saved one, which its command line adds to or overrides."""
+    """A command that accepts a saved query. Its command line adds to the query and overrides it."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         rest = super().parse_args(ctx, args)
@@ -65,7 +65,7 @@ class QueryCommand(RecordedCommand):
 
 
 def _use(saved: SavedQuery, ctx: Context, options: Mapping[str, TyperOption]) -> None:
-    """Give a saved query's values to the parameters that are not on the command line.
+    """Set the parameters that are not on the command line to a saved query's values.
 
     Values of an option that can be repeated come before those on the command line.
     """
@@ -73,7 +73,7 @@ def _use(saved: SavedQuery, ctx: Context, options: Mapping[str, TyperOption]) ->
     for key, value in saved.options.items():
         option = options[key]
         if option.is_bool_flag and not value and not option.secondary_opts:
-            continue  # as if it was not saved: a flag without an opposite
+            continue  # a flag without an opposite, saved as false, has no effect
         parameter = str(option.name)
         source = ctx.get_parameter_source(parameter)
         is_typed = source is not None and source.name == "COMMANDLINE"
@@ -85,7 +85,7 @@ def _use(saved: SavedQuery, ctx: Context, options: Mapping[str, TyperOption]) ->
 
 
 def is_from_saved_query(ctx: Context, parameter: str) -> bool:
-    """Return whether a saved query gave a parameter its value."""
+    """Return whether the value of a parameter comes from a saved query."""
     return parameter in ctx.meta.get(FROM_SAVED, ())
 
 
@@ -99,19 +99,19 @@ def names(configuration: Configuration) -> list[str]:
     """Return the names of all saved queries.
 
     Raises:
-        UsageError: The value that should be a table of them is not one.
+        UsageError: The value of the table is not a table.
     """
     table = configuration.tables.get(SAVED, {})
     if not isinstance(table, dict):
-        raise configuration.error((SAVED,), f"{SAVED} is a table of queries")
+        raise configuration.error((SAVED,), f"{SAVED} has to be a table of queries")
     return sorted(table)
 
 
 def load(context: Context, command: Command, name: str) -> SavedQuery:
-    """Return a saved query whose options are checked.
+    """Return a saved query with checked options.
 
     Raises:
-        UsageError: There is none of that name, or a value in it makes no sense.
+        UsageError: There is no query with that name, or a value in it is invalid.
     """
     configuration = read(config_file())
     known = names(configuration)
@@ -119,7 +119,7 @@ def load(context: Context, command: Command, name: str) -> SavedQuery:
         raise unknown(name, known)
     table = configuration.tables[SAVED][name]
     if not isinstance(table, dict) or not isinstance(table.get(QUERY, ""), str):
-        raise configuration.error((SAVED, name), f"{SAVED}.{name} is no table with a query")
+        raise configuration.error((SAVED, name), f"{SAVED}.{name} has to be a table with a query")
     options = options_of(command)
     found = {}
     for key, value in table.items():
@@ -138,17 +138,17 @@ def load(context: Context, command: Command, name: str) -> SavedQuery:
 
 
 def unknown(name: str, known: list[str]) -> UsageError:
-    """Return the error that no query of a name is saved, with the most similar name."""
+    """Return the error for an unknown saved query, with the most similar name."""
     from difflib import get_close_matches
 
     close = get_close_matches(name, known, 1)
     return UsageError(
         f"There is no saved query @{name}.",
         why=f"Did you mean @{close[0]}?" if close else "",
-        hint=f"See them with: nmm save --list. To look for the text itself: nmm search @@{name}",
+        hint=f"See them with: nmm save --list. To search for the text itself: nmm search @@{name}",
     )
 
 
 def _name_in(word: str) -> str | None:
-    """Return the name of the saved query that a word stands for."""
+    """Return the name of the saved query in a word such as ``@cats``, or None."""
     return word[1:] if word.startswith("@") and NAME.fullmatch(word[1:]) else None

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from nmm.cli.framework.click_types import Context
 
 
-# The key under which the context keeps the command and its arguments as they were typed.
+# The context's key for the command and its arguments as they were typed.
 ARGUMENTS = "nmm.arguments"
 
 
 class RecordedCommand(Command):
-    """A command that :func:`record_search` can record as it was typed."""
+    """A command whose typed arguments :func:`record_search` can record."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         ctx.meta.setdefault(ARGUMENTS, [str(ctx.info_name), *args])
@@ -28,10 +28,10 @@ class RecordedCommand(Command):
 def record_search(
     context: typer.Context, query: str, results: int, *, wanted: bool | None, several: bool
 ) -> None:
-    """Record a search once its results are shown.
+    """Record a search when its command ends.
 
     Args:
-        context: Of the command.
+        context: The command's context.
         query: The query's label.
         results: The number of results.
         wanted: Whether to record it; if None, it is recorded if a person typed it.
@@ -40,7 +40,7 @@ def record_search(
     from nmm.cli.console.text import valid
     from nmm.index.search.history import HistoryEntry, history_file, now, record
 
-    # A person who types has a terminal there; a script, a pipe, cron or an editor has none.
+    # Only a person who types has a terminal as stdin; a script, a pipe, cron or an editor has none.
     is_typed = not several and sys.stdin.isatty()
     if wanted if wanted is not None else is_typed:
         arguments = tuple(valid(one) for one in context.meta.get(ARGUMENTS, ()))

@@ -19,10 +19,10 @@ from typer.core import TyperGroup, TyperOption
 if TYPE_CHECKING:
     from nmm.cli.framework.click_types import Command
 
-# The table of settings for all commands. It must not be the name of a command, and has no tables in
-# it, because `index` is a command as well as an option.
+# The table of settings for all commands. Its name must not be that of a command. It contains no
+# tables, because `index` is both a command and an option.
 ALL = "defaults"
-# Options that mean the same in every command.
+# Options with the same meaning in every command.
 SHARED = frozenset(
     {
         "device",
@@ -38,7 +38,7 @@ SHARED = frozenset(
         "wait",
     }
 )
-# Options that apply to a single run. As a default they would be a trap.
+# Options that apply to a single run. A default for them would be dangerous.
 NOT_SETTABLE = frozenset(
     {
         "add",
@@ -59,7 +59,7 @@ NOT_SETTABLE = frozenset(
         "yes",
     }
 )
-# Commands that ignore the configuration file, because they correct it.
+# Commands that ignore the configuration file, because they are used to correct it.
 UNCONFIGURED = frozenset({"config", "save"})
 
 
@@ -90,16 +90,16 @@ def commands(root: TyperGroup) -> Iterator[tuple[tuple[str, ...], Command]]:
     """Yield the commands and groups with settings, each with its words."""
     for name, command in root.commands.items():
         if name not in UNCONFIGURED:
-            yield from _with_those_in_it((name,), command)
+            yield from _with_subcommands((name,), command)
 
 
-def _with_those_in_it(
+def _with_subcommands(
     words: tuple[str, ...], command: Command
 ) -> Iterator[tuple[tuple[str, ...], Command]]:
     yield words, command
     if isinstance(command, TyperGroup):
         for name, inner in command.commands.items():
-            yield from _with_those_in_it((*words, name), inner)
+            yield from _with_subcommands((*words, name), inner)
 
 
 def settings_of(words: tuple[str, ...], command: Command) -> Iterator[list[Setting]]:
@@ -135,7 +135,7 @@ def name_variables(name: str, command: Command) -> None:
     """Make each option of a command read its environment variables. Help does not list them."""
     if name in UNCONFIGURED:
         return
-    for words, inner in _with_those_in_it((name,), command):
+    for words, inner in _with_subcommands((name,), command):
         for settings in settings_of(words, inner):
             settings[0].option.envvar = [setting.variable for setting in settings]
             settings[0].option.show_envvar = False
@@ -155,7 +155,7 @@ def default_map(
         root: All commands.
         first: The name of the command or group.
         values: Values by key.
-        usable: Returns the value of a setting as its option takes it.
+        usable: Returns the value of a setting in the type of its option.
     """
     found: dict[str, Any] = {}
     for words, command in commands(root):

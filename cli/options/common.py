@@ -41,7 +41,7 @@ DimensionOption = Annotated[
 ]
 DeviceOption = Annotated[
     Device,
-    typer.Option("--device", help="Where to compute; auto is a GPU if PyTorch finds one."),
+    typer.Option("--device", help="Device to compute on; auto uses a GPU if PyTorch finds one."),
 ]
 ThreadsOption = Annotated[
     int | None,
@@ -53,7 +53,7 @@ PrecisionOption = Annotated[
     Precision,
     typer.Option(
         "--precision",
-        help="Precision on the CPU; auto is int8 if the CPU has instructions for it.",
+        help="Precision on the CPU; auto uses int8 if the CPU has instructions for it.",
     ),
 ]
 OfflineOption = Annotated[bool, typer.Option("--offline", help="Never use the network.")]

@@ -76,7 +76,7 @@ def _absolute(matched: re.Match[str], now: datetime) -> datetime:
 def _named(matched: re.Match[str], now: datetime) -> datetime:
     del now
     if (name := matched["name"][:3]) not in MONTHS:
-        raise ValueError(f"{matched['name']} is no month")
+        raise ValueError(f"{matched['name']} is not a month")
     day = int(matched["day"] or matched["late_day"] or 1)
     return datetime(int(matched["year"]), MONTHS.index(name) + 1, day)
 
@@ -118,7 +118,7 @@ def _ago(matched: re.Match[str], now: datetime) -> datetime:
         return _midnight(now) - timedelta(**{f"{unit}s": count})
     if unit in _MONTHS_OF:
         return _months_before(_midnight(now), _MONTHS_OF[unit] * count)
-    raise ValueError(f"{matched['unit']} is no unit of time")
+    raise ValueError(f"{matched['unit']} is not a unit of time")
 
 
 def _months_before(day: datetime, months: int) -> datetime:

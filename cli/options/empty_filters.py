@@ -44,27 +44,26 @@ def describe_empty(empty: Sequence[EmptyFilter], options: FilterOptions) -> Iter
 
 
 def _hint(empty: EmptyFilter, kinds: Sequence[str]) -> str:
-    """Return what to type next, or what the index has instead."""
+    """Return what to type next, or what the index contains instead."""
     name, available = empty.filters[-1], printable(", ".join(empty.available))
     if name in IMAGE_FILTERS and "image" not in kinds:
-        return "Only images can pass it: leave out --type."
+        return "Only images can pass it. Leave out --type."
     if empty.unread_images and name == "has_text":
-        return f"Look for words in the images ({empty.unread_images:,} left) with: nmm index --ocr"
+        unread = f"Text was not recognised yet in {empty.unread_images:,} images."
+        return f"{unread} To do it: nmm index --ocr"
     if empty.unread_images:
-        return (
-            f"An older nmm did not read that of the images; read it ({empty.unread_images:,} left) "
-            "with: nmm index"
-        )
+        unread = f"An older nmm did not read this from {empty.unread_images:,} images."
+        return f"{unread} To read it: nmm index"
     hints = {
         "camera": f"Cameras in the index: {available}."
         if available
-        else "No image names its camera.",
-        "near": f"Images that say where they were taken: {empty.located_images:,}.",
-        "after": f"The oldest and the newest are of: {available}.",
-        "before": f"The oldest and the newest are of: {available}.",
+        else "No image has a known camera.",
+        "near": f"Images with a known place: {empty.located_images:,}.",
+        "after": f"The oldest and the newest file are from: {available}.",
+        "before": f"The oldest and the newest file are from: {available}.",
         "tags": f"Tags in the index: {available}."
         if available
-        else "Nothing has a tag yet; give some with: nmm classify --labels … --write-tags",
+        else "No file has a tag. Add tags with: nmm classify --labels … --write-tags",
         "path_globs": "See the folders of the index with: nmm roots",
     }
     return hints.get(name, "Leave it out, or change it.")

@@ -1,4 +1,4 @@
-"""Values of filter options as people type them."""
+"""Parse the values of filter options."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)(i?)b?", re.IGNORECASE)
 
 
 def parse_path_glob(text: str) -> str:
-    """Return a pattern of :mod:`.path_globs`, in which this machine's paths are resolved.
+    """Return a pattern for :mod:`nmm.index.store.catalog.path_globs` with resolved paths.
 
-    ``~``, a leading ``.`` or ``..`` and links on the way are followed, for the index has none.
+    ``~``, a leading ``.`` or ``..`` and links are resolved, because the index has none of them.
 
     Raises:
         UsageError: It is empty.
@@ -69,26 +69,27 @@ def parse_place(text: str) -> GeoCircle:
     except ValueError as error:
         raise UsageError(f"{text!r} is not a place.", hint=hint) from error
     if not abs(latitude) <= 90:
-        why = f"A latitude is between -90 and 90, and not {latitude:g}."
+        why = f"A latitude is between -90 and 90, not {latitude:g}."
     elif not abs(longitude) <= 180:
-        why = f"A longitude is between -180 and 180, and not {longitude:g}."
+        why = f"A longitude is between -180 and 180, not {longitude:g}."
     elif not 0 < kilometres < math.inf:
-        why = f"It takes a number of kilometres above 0, and not {kilometres:g}."
+        why = f"The radius is a number of kilometres above 0, not {kilometres:g}."
     else:
         return GeoCircle(latitude, longitude, kilometres)
     raise UsageError(f"{text!r} is not a place.", why=why, hint=hint)
 
 
 def parse_extensions(text: str) -> list[str]:
-    """Return suffixes of names from one suffix or several between commas, with or without a dot.
+    """Return the file name suffixes in a text: separated by commas, with or without a dot.
 
     Raises:
-        UsageError: There is none, or it contains more than a suffix can.
+        UsageError: There is none, or one has a character that no suffix can have.
     """
     found = [part.strip().removeprefix("*").lstrip(".").lower() for part in valid(text).split(",")]
     if not all(found) or any(re.search(r"[/\\*?]", part) for part in found):
         raise UsageError(
-            f"{text!r} is not the end of a name.", hint="Write it as in --ext jpg or --ext jpg,png."
+            f"{text!r} is not a suffix of file names.",
+            hint="For example: --ext jpg or --ext jpg,png",
         )
     return found
 
@@ -109,5 +110,5 @@ def not_empty(option: str, text: str) -> str:
         UsageError: It is blank.
     """
     if not text.strip():
-        raise UsageError(f"{option} is empty.", hint="Leave it out, or say what it is to match.")
+        raise UsageError(f"{option} is empty.", hint="Leave out the option, or give it a value.")
     return text

@@ -62,7 +62,7 @@ BeforeOption = Annotated[
     typer.Option(
         "--before",
         metavar="DATE",
-        help="Consider only files taken (or, if unknown, modified) before DATE; 2023 is before "
+        help="Consider only files taken (or, if unknown, modified) before DATE; 2023 means before "
         "that year.",
     ),
 ]

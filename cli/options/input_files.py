@@ -23,12 +23,12 @@ def read_text(file: Path, hint: str) -> str:
         raise UsageError(f"{file} cannot be read.", why=why, hint=hint) from error
     except UnicodeDecodeError as error:
         raise UsageError(
-            f"{file} is not a text in UTF-8.", why=str(error), hint="Save it as UTF-8."
+            f"{file} is not UTF-8 text.", why=str(error), hint="Save it as UTF-8."
         ) from error
 
 
 def read_words(file: Path) -> list[str]:
-    """Return the lines of such a file that are not empty.
+    """Return the lines of a file that are not empty; `-` is standard input.
 
     Raises:
         UsageError: It cannot be read, or has only empty lines.

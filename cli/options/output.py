@@ -1,11 +1,10 @@
-"""Options that choose the format of the results. They are one choice with several spellings."""
+"""Options that choose the output format of results. At most one can be chosen."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class OutputFormat(str, Enum):
-    """How results are printed. A value is the option that chooses it."""
+    """The format in which results are printed. A value is the option that chooses it."""
 
     TABLE = ""
     JSON = "--json"
@@ -30,10 +29,12 @@ class OutputFormat(str, Enum):
 
 JsonResultsOption = Annotated[
     bool,
-    typer.Option("--json", help="Print a JSON object; with -, one per line for each query."),
+    typer.Option(
+        "--json", help="Print a JSON object; with -, one object per query, each on a line."
+    ),
 ]
 JsonLinesOption = Annotated[
-    bool, typer.Option("--jsonl", help="Print a JSON object per line for each result.")
+    bool, typer.Option("--jsonl", help="Print one JSON object per line for each result.")
 ]
 CsvResultsOption = Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")]
 TemplateOption = Annotated[
@@ -47,8 +48,7 @@ TemplateOption = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(NamedTuple):
     """The chosen format.
 
     Attributes:
@@ -72,11 +72,11 @@ def read_output(
 ) -> Output:
     """Return the format that the options choose.
 
-    A choice on the command line goes before one in a saved query, and that before the environment
-    and the configuration file.
+    The command line overrides a saved query. A saved query overrides the environment and the
+    configuration file.
 
     Args:
-        context: Of the command, whose parameters have these names. It knows their sources.
+        context: The command's context, which knows the sources of the values.
         as_json, as_jsonl, as_csv, as_paths, as_nul, template: Values of the options.
 
     Raises:
@@ -102,7 +102,7 @@ def read_output(
 
 
 def choose_one(given: Mapping[str, bool]) -> str:
-    """Return the option that is given, of options that exclude each other; empty if none is.
+    """Return which of several exclusive options is given; empty if none is.
 
     Raises:
         UsageError: Several are given.
@@ -111,14 +111,14 @@ def choose_one(given: Mapping[str, bool]) -> str:
     if len(chosen) > 1:
         *first, last = given
         raise UsageError(
-            "Only one form of output can be printed.",
+            "Only one output format can be chosen.",
             hint=f"Give one of {', '.join(first)} and {last}.",
         )
     return chosen[0] if chosen else ""
 
 
 def _level(context: Context, name: str) -> int:
-    """Return the rank of the source of a parameter's value; the least goes first."""
+    """Return the precedence of the source of a parameter's value; the least wins."""
     source = context.get_parameter_source(name)
     if source is not None and source.name == "COMMANDLINE":
         return 0

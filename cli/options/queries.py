@@ -15,9 +15,8 @@ from nmm.cli.console.text import valid
 from nmm.index.errors import MediaError, UsageError
 from nmm.index.media.registry import SIGNATURE_BYTES, is_image
 from nmm.index.search.image_files import find_image
-from nmm.index.search.query import (
-    Query,
-    Term,
+from nmm.index.search.query import Query, Term
+from nmm.index.search.query_syntax import (
     format_term,
     format_terms,
     parse,
@@ -33,10 +32,10 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
 STDIN = "-"
-# Bytes of standard input that are read at once, if they are there.
+# Maximum number of bytes of standard input that are read at once.
 BLOCK_BYTES = 1 << 16
 BOM = b"\xef\xbb\xbf"
-# The beginning of an image that may contain the end of a line, which no text has.
+# The beginning of an image, which may contain a line break, but not of a text.
 BINARY = re.compile(rb"[\x89\xff\0]|.*\0", re.DOTALL)
 
 
@@ -49,20 +48,21 @@ def read_queries(
 ) -> tuple[Iterable[Sequence[Query]], bool]:
     """Return the queries, and whether there may be several: the lines of stdin.
 
-    Lines are read as they come. A batch is those that have come, so that none waits for another.
+    Lines are read as they arrive. A batch has all lines that have arrived, so that none waits for
+    another.
 
     Args:
-        words: The arguments, which make one query; - is stdin: lines, or one image.
+        words: The arguments, which make one query. A single - reads stdin: lines, or one image.
         images: Image files, added to every query; - is an image on stdin.
         add, minus: Texts or image files, added to every query or subtracted from it.
         like: A file, added to every query and excluded from its results.
 
     Raises:
-        UsageError: A query makes no sense. For a line of stdin, it is raised when it is reached.
+        UsageError: A query is invalid. For a line of stdin, the error is raised when it is reached.
     """
     from_stdin = [str(image) for image in images].count(STDIN) + (list(words) == [STDIN])
     if from_stdin > 1:
-        raise UsageError("Standard input can be read once only.", hint="Name a file instead.")
+        raise UsageError("Standard input can be read only once.", hint="Name a file instead.")
     more = [Term(file=like)] if like else []
     more += [_image(path) for path in images]
     more += [_valid(parse_term(text, find_image)) for text in add]
@@ -82,13 +82,13 @@ def read_queries(
     head = _head()
     if is_image(head):
         return [[combined(Query((Term(image=_image_on_stdin(head)),), STDIN))]], False
-    return _made(_lines(head), lambda line: combined(parse(line, find_image))), True
+    return _convert(_lines(head), lambda line: combined(parse(line, find_image))), True
 
 
 def requests_from(
     batches: Iterable[Sequence[Query]], request: Callable[[Query], SearchRequest]
 ) -> Iterator[list[SearchRequest]]:
-    """Yield the requests for batches of queries; those before one that is refused come first.
+    """Yield the requests for batches of queries; those before a refused one come first.
 
     Args:
         batches: The queries.
@@ -97,18 +97,18 @@ def requests_from(
     Raises:
         UsageError: From `request`.
     """
-    return _made(batches, request)
+    return _convert(batches, request)
 
 
-def _made(
+def _convert(
     batches: Iterable[Sequence[_Item]], make: Callable[[_Item], _Made]
 ) -> Iterator[list[_Made]]:
-    """Yield what is made of batches; what comes before an item that is refused comes first."""
+    """Yield batches converted by `make`; items before a refused one come first."""
     for batch in batches:
         made = []
         try:
             for item in batch:
-                made.append(make(item))  # noqa: PERF401 - those before an error are kept
+                made.append(make(item))  # noqa: PERF401 - items before an error are kept
         except UsageError:
             if made:
                 yield made
@@ -117,13 +117,13 @@ def _made(
 
 
 def _label(query: Query) -> str:
-    """Return a query as it was typed. A path in it stays as it is, even if it is not UTF-8."""
+    """Return a query as it was typed. A path in it may have bytes that are not UTF-8."""
     label = query.label.strip()
     return label if any(term.image for term in query.terms) else valid(label)
 
 
 def _refuse_images(words: Sequence[str]) -> None:
-    """Refuse several images without a sign, which a shell makes of *.jpg."""
+    """Refuse several images without signs: a shell expands *.jpg to them."""
     if len(words) > 1 and all(map(_image_file, words)):
         raise UsageError(
             f"{len(words)} images need + or - between them.",
@@ -138,7 +138,7 @@ def _word(word: str, count: int) -> str:
 
 
 def _image_file(word: str) -> Path | None:
-    with suppress(UsageError):  # which is said of the whole query, if it is meant
+    with suppress(UsageError):  # raised again when the whole query is parsed
         return find_image(word)
     return None
 
@@ -146,7 +146,7 @@ def _image_file(word: str) -> Path | None:
 def _image(path: Path) -> Term:
     if str(path) == STDIN:
         return Term(image=_image_on_stdin(b""))
-    with suppress(RuntimeError):  # a user that is not there
+    with suppress(RuntimeError):  # the home folder of an unknown user
         path = path.expanduser()
     return Term(image=path)
 
@@ -182,13 +182,11 @@ def _image_on_stdin(head: bytes) -> bytes:
     try:
         return read_image_stream(sys.stdin.buffer, head)
     except MediaError as error:
-        raise UsageError(
-            f"The image on standard input cannot be looked for: {error.what}"
-        ) from error
+        raise UsageError(f"The image on standard input cannot be read: {error.what}") from error
 
 
 def _lines(head: bytes) -> Iterator[list[str]]:
-    """Yield the lines of stdin that are not blank, in batches of those that have come."""
+    """Yield the lines of stdin that are not blank, in batches as they arrive."""
     stdin = cast("BufferedReader", sys.stdin.buffer)
     block, rest = head.removeprefix(BOM), bytearray()
     while True:

@@ -1,10 +1,9 @@
-"""Options of `nmm search` and `nmm similar`, and the request that they make."""
+"""Options of `nmm search` and `nmm similar`, and the requests made from them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -68,14 +67,13 @@ LinkOption = Annotated[
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class SearchOptions:
-    """What the options say of every query of a run.
+class SearchOptions(NamedTuple):
+    """The options that apply to every query of a run.
 
     Attributes:
-        filters, kinds: Which files are considered.
+        filters, kinds: Conditions on the files, and kinds of files.
         limit, drop_weak, min_score, mode, raw_prompt: See :class:`.SearchRequest`.
-        show_all: Show near-duplicates as separate results.
+        show_all: Whether near-duplicates are separate results.
         mark_weak: Whether the output shows which results are weak.
     """
 
@@ -93,7 +91,7 @@ class SearchOptions:
         """Return the request for a query.
 
         Raises:
-            UsageError: The request makes no sense.
+            UsageError: The request is invalid.
         """
         return SearchRequest(
             query=query,

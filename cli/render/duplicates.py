@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from nmm.cli.console.text import count, near_path, printable
-from nmm.cli.render.table import LEAST_ROOM, UNKNOWN_WIDTH, uri
+from nmm.cli.render.table import DEFAULT_WIDTH, MIN_ROOM, uri
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -26,7 +26,7 @@ def table(found: DuplicateReport) -> str:
     from rich.text import Text
 
     terminal = sys.stdout.isatty()
-    width = max(shutil.get_terminal_size((UNKNOWN_WIDTH, 24)).columns, LEAST_ROOM)
+    width = max(shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns, MIN_ROOM)
     console = Console(file=io.StringIO(), force_terminal=terminal, highlight=False, width=width)
     lines: list[Text] = []
     for group in found.groups:
@@ -53,7 +53,7 @@ def _format_copy(copy: DuplicateFile, width: int | None) -> Iterator[Text]:
     if width is None or len(INDENT) + path.cell_len + 2 + note.cell_len <= width:
         yield Text.assemble(mark, path, "  ", note)
         return
-    width_left = max(width - len(INDENT), LEAST_ROOM)
+    width_left = max(width - len(INDENT), MIN_ROOM)
     for part, start in ((path, mark), (note, Text(INDENT))):
         for line in _fold(part, width_left):
             yield start + line

@@ -94,9 +94,9 @@ def parse_limits(texts: Sequence[str], metrics: Sequence[str]) -> list[Limit]:
             least = math.nan
         if metric not in metrics or math.isnan(least):
             raise UsageError(
-                f"{text!r} is not a limit of a figure.",
+                f"{text!r} is not a minimum for a figure.",
                 why=f"The figures are: {', '.join(metrics)}.",
-                hint=f"Write it as in: --fail-under {metrics[-1]}=0.5",
+                hint=f"For example: --fail-under {metrics[-1]}=0.5",
             )
         found.append(Limit(metric, least))
     return found

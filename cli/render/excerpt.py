@@ -1,4 +1,4 @@
-"""Excerpts of passages: the part around the words that were found, or the beginning."""
+"""Excerpts of passages: the part around the matching words, or the beginning."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def excerpt(text: str, spans: Sequence[Span], room: int) -> tuple[str, list[Span
 
     Args:
         text: The passage.
-        spans: Where the words of the query stand in it; the first decides what is shown.
+        spans: The positions of the words of the query; the first decides what is shown.
         room: Maximum number of characters, including ellipses; 8 or more.
 
     Returns:
-        The excerpt, and where those words stand in it.
+        The excerpt, and the positions of those words in it.
     """
     line, at = _on_one_line(text)
     marks = sorted((at[max(start, 0)], at[end]) for start, end in spans if start < end <= len(text))
@@ -42,7 +42,7 @@ def excerpt(text: str, spans: Sequence[Span], room: int) -> tuple[str, list[Span
 
 
 def _on_one_line(text: str) -> tuple[str, list[int]]:
-    """Return text without line breaks and control characters, and the new place of each."""
+    """Return text without line breaks and control characters, and each character's new position."""
     pieces: list[str] = []
     at = []
     length = 0
@@ -59,6 +59,6 @@ def _on_one_line(text: str) -> tuple[str, list[int]]:
 
 
 def _next_word(line: str, begin: int, limit: int) -> int:
-    """Return where a word begins, at or after `begin` and not after `limit`."""
+    """Return the first beginning of a word from `begin` to `limit`."""
     space = line.find(" ", max(begin - 1, 0), limit)
     return space + 1 if begin and space >= 0 else begin

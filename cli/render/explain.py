@@ -1,4 +1,4 @@
-"""How a query is understood, for a person."""
+"""Explain how a query is understood."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def explanation(request: SearchRequest, engine: SearchEngine) -> str:
         kind, what = _describe(term, engine, raw=request.raw_prompt)
         lines.append(f"  {weight:>{width}}  {kind:5}  {printable(what)}")
     if request.mode is SearchMode.SEMANTIC:
-        words = "not looked for, with --mode semantic"
+        words = "not searched, with --mode semantic"
     else:
         words = printable(query.words) or "none"
     lines.append(f"  words: {words}")
@@ -36,7 +36,7 @@ def explanation(request: SearchRequest, engine: SearchEngine) -> str:
 
 
 def _describe(term: Term, engine: SearchEngine, *, raw: bool) -> tuple[str, str]:
-    """Return what a term is, and its text or name."""
+    """Return the kind of a term, and its text or file name."""
     if term.text:
         return "text", engine.prompt(term.text, raw=raw)
     if term.file is not None:

@@ -1,6 +1,6 @@
 """Output formats for scripts.
 
-They print every path as it is on disk, whatever characters are in it.
+They print every path unchanged, whatever characters it contains.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from nmm.cli.render.template import Template
 if TYPE_CHECKING:
     from nmm.index.search.result import SearchResult
 
-# The error handler that decoded names that are not UTF-8, and encodes them again.
+# The error handler that decodes file names that are not UTF-8, and encodes them again.
 AS_ON_DISK = sys.getfilesystemencodeerrors()
 
 
 class ResultWriter(Protocol):
-    """Prints the results of queries in one format; made once for all queries of a run."""
+    """Prints the results of queries in one format. One instance prints all queries of a run."""
 
     def write(self, query: str, model: str, results: Sequence[SearchResult]) -> None:
-        """Print the results of one query, which that model answered."""
+        """Print the results of one query, which `model` ranked."""
 
 
 def result_writer(output: Output, *, several: bool) -> ResultWriter | None:
@@ -53,7 +53,7 @@ def result_writer(output: Output, *, several: bool) -> ResultWriter | None:
 
 
 class Json:
-    """Prints an object per query: over several lines, or on one line each for several queries."""
+    """Prints a JSON object per query: indented, or on one line each for several queries."""
 
     def __init__(self, several: bool) -> None:
         self._indent = None if several else 2
@@ -69,7 +69,7 @@ class Json:
 
 
 class JsonLines:
-    """Prints an object per result, with its query, on one line."""
+    """Prints a JSON object per result, with its query, on one line."""
 
     def write(self, query: str, model: str, results: Sequence[SearchResult]) -> None:
         del model
@@ -78,9 +78,9 @@ class JsonLines:
 
 
 class Csv:
-    """Prints RFC 4180, but with the line ends of all other output.
+    """Prints CSV by RFC 4180, but with the line ends of all other output.
 
-    Lists, true and false are as in the JSON, except `lines`.
+    Lists and booleans are printed as JSON, except `lines`.
     """
 
     COLUMNS = (
@@ -109,7 +109,7 @@ class Csv:
 def csv_row(values: Sequence[object]) -> str:
     """Return a row of CSV with its line end."""
     row = io.StringIO()
-    # With this line end, which is cut off again, a lone \r in a value is quoted, too.
+    # With this line end, which is removed again, a single \r in a value is quoted, too.
     csv.writer(row, lineterminator="\r\n").writerow(values)
     return row.getvalue()[:-2] + "\n"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nmm.index.search.result import SearchResult
 
-# The version of the printed JSON. It grows when a name changes its meaning or goes away.
+# The version of the printed JSON. It is raised when a name changes its meaning or is removed.
 VERSION = 1
 
 

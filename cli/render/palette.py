@@ -1,4 +1,4 @@
-"""Colours of kinds and groups, on a light ground and on a dark one."""
+"""Colours of kinds and groups, for a light and a dark background."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import NamedTuple
 
 Colour = tuple[int, int, int]
 
-GOLDEN_ANGLE = 137.508  # degrees: any number of hues in a row are far apart
-FIRST, IMAGE, TEXT = 25, 250, 55  # hues
+GOLDEN_ANGLE = 137.508  # degrees: successive hues are far apart, however many there are
+FIRST_HUE, IMAGE_HUE, TEXT_HUE = 25, 250, 55
 
 
 class Palette(NamedTuple):
     """Colours as red, green and blue from 0 to 255.
 
     Attributes:
-        ground: What all stands on.
-        mark: Of rings and letters.
-        image, text: Of the kinds.
-        none: Of what is in no group.
-        groups: Of each group.
+        ground: The background.
+        mark: Rings and letters.
+        image, text: Images and texts.
+        none: Files in no group.
+        groups: One colour for each group.
     """
 
     ground: Colour
@@ -31,7 +31,7 @@ class Palette(NamedTuple):
 
 
 def palette(groups: int, *, dark: bool = False) -> Palette:
-    """The colours of so many groups, and of all else."""
+    """Return the colours for a number of groups."""
 
     def of(hue: float, step: int = 0) -> Colour:
         if dark:
@@ -41,17 +41,17 @@ def palette(groups: int, *, dark: bool = False) -> Palette:
     return Palette(
         ground=(20, 20, 21) if dark else (248, 248, 246),
         mark=(255, 255, 255) if dark else (20, 20, 18),
-        image=of(IMAGE),
-        text=of(TEXT),
+        image=of(IMAGE_HUE),
+        text=of(TEXT_HUE),
         none=(128, 128, 132) if dark else (140, 140, 136),
-        groups=[of(FIRST + GOLDEN_ANGLE * number, number % 3) for number in range(groups)],
+        groups=[of(FIRST_HUE + GOLDEN_ANGLE * number, number % 3) for number in range(groups)],
     )
 
 
 def oklch(lightness: float, chroma: float, hue: float) -> Colour:
-    """The sRGB colour nearest to one in OKLCH, in which equal steps look equal.
+    """Return the sRGB colour nearest to one in OKLCH, a space in which equal steps look equal.
 
-    By https://bottosson.github.io/posts/oklab/; the hue is in degrees.
+    The formulas are from https://bottosson.github.io/posts/oklab/. The hue is in degrees.
     """
     a, b = chroma * cos(radians(hue)), chroma * sin(radians(hue))
     long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3

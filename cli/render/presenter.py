@@ -1,4 +1,4 @@
-"""Presentation of results: printed, drawn, opened, written to a gallery, copied to a folder."""
+"""Present results: print, draw and open them, write a gallery, copy files to a folder."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 class ResultPresenter:
-    """Shows the results of queries as the options say.
+    """Shows the results of queries in the ways that the options choose.
 
     Args:
-        writer: Prints them for a script; None is the table.
+        writer: Prints results for scripts; None prints the table.
         several: Whether there may be several queries.
-        quiet: Print no notes.
-        preview: Draw thumbnails in the table.
-        open_best: Open the best result, or the gallery if one is written.
-        gallery: Where to write the gallery; "" is a name made from the query, "-" standard output.
+        quiet: Whether to print no notes.
+        preview: Whether to draw thumbnails in the table.
+        open_best: Whether to open the best result, or the gallery if there is one.
+        gallery: The file of the gallery; "" makes a name from the query, "-" is standard output.
         copy_to, link_to: Folders to copy or link the files into.
 
     Attributes:
@@ -58,12 +58,14 @@ class ResultPresenter:
         if several and any(given.values()):
             named = next(name for name, is_given in given.items() if is_given)
             raise UsageError(
-                f"{named} takes the results of one query.", hint="Give the query as an argument."
+                f"{named} works with one query only.", hint="Give the query as an argument."
             )
         if gallery == STDOUT and (writer or open_best):
-            other = "form of output can be printed" if writer else "thing can be done with the page"
             raise UsageError(
-                f"Only one {other}.", hint="Name a file for the page: --gallery FILE.html"
+                "Only one output format can be chosen."
+                if writer
+                else "A page on standard output cannot be opened.",
+                hint="Name a file for the page: --gallery FILE.html",
             )
         if gallery and gallery != STDOUT:
             from nmm.cli.render.html.gallery import check_writable
@@ -83,12 +85,12 @@ class ResultPresenter:
             self._note("Thumbnails are drawn only in the table.")
 
     @property
-    def tells_weak(self) -> bool:
+    def shows_weak(self) -> bool:
         """Whether the output shows which results are weak."""
         return self._gallery is not None or not isinstance(self._writer, Paths)
 
     def show(self, query: str, model: str, results: Sequence[SearchResult]) -> None:
-        """Show the results of one query, which that model answered."""
+        """Show the results of one query, which `model` ranked."""
         page = self._write_page(query, model, results)
         if self._writer:
             self._writer.write(query, model, results)
@@ -105,7 +107,7 @@ class ResultPresenter:
 
         drawing = open_preview() if preview else None
         if preview and not drawing:
-            self._note("Thumbnails are drawn only in a terminal that tells its size.")
+            self._note("Thumbnails are drawn only in a terminal that reports its size.")
         return Table(several, drawing)
 
     def _note(self, text: str) -> None:
@@ -113,10 +115,10 @@ class ResultPresenter:
             typer.echo(text, err=True)
 
     def _note_weak(self, results: Sequence[SearchResult]) -> None:
-        """Tell a person who sees dimmed rows how to omit them."""
+        """Say at a terminal, which shows weak results dimmed, how to omit them."""
         weak = sum(result.weak for result in results)
         if weak and self._is_table and sys.stdout.isatty():
-            self._note(f"{weak} weak: --relevant leaves them out.")
+            self._note(f"{weak} weak: --relevant omits them.")
 
     def _write_page(self, query: str, model: str, results: Sequence[SearchResult]) -> Path | None:
         """Write the gallery if one is wanted; return its path if it is a file."""
@@ -144,7 +146,7 @@ class ResultPresenter:
             typer.echo(f"{printable(path)}: {printable(reason)}", err=True)
         counts = [f"{len(done.created)} {'linked' if link else 'copied'}"]
         if done.fallbacks:
-            counts.append(f"{done.fallbacks} of them as files, for links cannot be made there")
+            counts.append(f"{done.fallbacks} of them as copies, because links cannot be made there")
         if done.existing:
             counts.append(f"{done.existing} there already")
         if done.failed:

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
     from nmm.index.search.result import SearchResult
 
-COLUMNS, ROWS = 32, 8
-SIDE = 640  # pixels: a column has fewer than 20
+MAX_COLUMNS, MAX_ROWS = 32, 8
+SIDE = 640  # pixels; a column has fewer than 20
 WIDE_SIDE = 1600
 
 
 class Preview:
-    """Draws thumbnails of results, as well as the terminal can show them."""
+    """Draws thumbnails of results, in the best quality that the terminal supports."""
 
     def __init__(self) -> None:
         import logging
 
-        # It logs a traceback if a terminal does not report the size of its characters.
+        # textual_image logs a traceback if a terminal does not report the size of its characters.
         logger = logging.getLogger("textual_image")
         logger.addHandler(logging.NullHandler())
         logger.propagate = False
@@ -37,7 +37,7 @@ class Preview:
         from textual_image.renderable import Image, TGPImage
 
         self._image: Any = Image
-        # In kitty's protocol the colour of a character is the exact number of an image.
+        # In kitty's protocol the colour of a character encodes the number of an image.
         self._colours: Any = "truecolor" if Image is TGPImage else "auto"
 
     def draw(self, result: SearchResult, indent: int, width: int) -> str:
@@ -54,7 +54,7 @@ class Preview:
         except MediaError:
             return ""
         # A column is about half as wide as a row is high.
-        columns = min(COLUMNS, round(2 * ROWS * image.width / image.height), width - indent)
+        columns = min(MAX_COLUMNS, round(2 * MAX_ROWS * image.width / image.height), width - indent)
         return self._drawn(image, columns, indent, width)
 
     def draw_file(self, file: Path, width: int) -> str:
@@ -74,7 +74,7 @@ class Preview:
             file=io.StringIO(),
             force_terminal=True,
             color_system=self._colours,
-            no_color=False,  # a thumbnail was asked for, and is nothing without its colours
+            no_color=False,  # a thumbnail is useless without colours
             width=width,
         )
         with console.capture() as captured:

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from nmm.index.search.result import SearchResult
 
 PASSAGE_LINES = 2
-# The width of a pipe or a file, which have none.
-UNKNOWN_WIDTH = 160
-LEAST_ROOM = 20
-# VTE and iTerm2 drop longer ones: https://gist.github.com/egmontkob/eb114294efbcd5adb1944c9f3cb5feda
-LONGEST_LINK = 2083
+# The assumed width of a pipe or a file.
+DEFAULT_WIDTH = 160
+MIN_ROOM = 20
+# VTE and iTerm2 drop longer links: https://gist.github.com/egmontkob/eb114294efbcd5adb1944c9f3cb5feda
+MAX_LINK = 2083
 
 
 class Table:
-    """Writes rank, score and path, with the passage and lines of a text or the size of an image.
+    """Prints rank, score and path, with the passage and lines of a text or the size of an image.
 
     Args:
         several: Whether there are several queries, so that each table names its own.
@@ -51,7 +51,7 @@ class Table:
             file=io.StringIO(),
             force_terminal=self._terminal,
             highlight=False,
-            width=max(shutil.get_terminal_size((UNKNOWN_WIDTH, 24)).columns, LEAST_ROOM),
+            width=max(shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns, MIN_ROOM),
         )
 
     def write(self, query: str, model: str, results: Sequence[SearchResult]) -> None:
@@ -61,7 +61,7 @@ class Table:
         ranks = max((len(str(result.rank)) for result in results), default=1)
         scores = max([len("score"), *(len(f"{result.score:.2f}") for result in results)])
         indent = ranks + scores + 4
-        room = max(self._console.width - indent, LEAST_ROOM)
+        room = max(self._console.width - indent, MIN_ROOM)
         found = Text(printable(query) if self._several else "found")
         found.truncate(room, overflow="ellipsis")
         pieces = [self._drawn(Text.assemble(f"{'score':>{indent - 2}}  ", found, style="bold"))]
@@ -78,7 +78,7 @@ class Table:
         emit("".join(pieces))
 
     def _drawn(self, line: Text) -> str:
-        # What must fit was wrapped before; a path in a pipe is not to be.
+        # Long lines are wrapped already; a path in a pipe must not be wrapped.
         with self._console.capture() as captured:
             self._console.print(line, no_wrap=True, overflow="ignore", crop=False)
         return captured.get()
@@ -92,7 +92,7 @@ class Table:
             color="cyan", dim=result.weak, link=uri(result.path) if self._terminal else None
         )
         path = Text(printable(near_path(result.path)), style)
-        # In a pipe a path stays whole, however long it is.
+        # In a pipe a path is never wrapped.
         lines = list(path.wrap(self._console, room, overflow="fold")) if self._terminal else [path]
         for note in _notes(result):
             if self._terminal and lines[-1].cell_len + len(note) + 2 > room:
@@ -138,9 +138,9 @@ def _notes(result: SearchResult) -> Iterator[str]:
 
 
 def uri(path: str) -> str | None:
-    """Return the file URI of a path, or None if it is too long or of another system.
+    """Return the file URI of a path; None if it is too long, or a path of another system.
 
-    It names the host, because the terminal may be on another machine.
+    The URI names the host, because the terminal may be on another machine.
     """
     try:
         uri = Path(path).as_uri()
@@ -148,4 +148,4 @@ def uri(path: str) -> str | None:
         return None
     if os.name == "posix":
         uri = f"file://{quote(socket.gethostname())}{uri.removeprefix('file://')}"
-    return uri if len(uri) <= LONGEST_LINK else None
+    return uri if len(uri) <= MAX_LINK else None

@@ -1,7 +1,7 @@
-r"""`--format`: results printed by a template such as ``{score:.3f}\t{path}``.
+r"""`--format`: print results by a template such as ``{score:.3f}\t{path}``.
 
-The braces are those of Python's format strings, with names of results only. A template may come
-from a script's argument or a configuration file, so it must not reach into objects.
+The braces are those of Python's format strings, but only with names of fields. A template may come
+from a script's argument or a configuration file, so it must not access attributes of objects.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "0": "\0", "\\": "\\"}
 
 
 class Template:
-    r"""A parsed template, which is filled in with results.
+    r"""A parsed template for results.
 
     A line break ends each result, unless the template itself ends in ``\n`` or ``\0``.
 
@@ -68,7 +68,7 @@ class _Names(Formatter):
         del args
         if field_name not in kwargs:
             raise UsageError(
-                f"--format knows no field {field_name!r}.",
+                f"--format has no field {field_name!r}.",
                 hint=f"The fields are: {', '.join(FIELDS)}.",
             )
         return kwargs[field_name], field_name
@@ -77,7 +77,7 @@ class _Names(Formatter):
         if self.names_only:
             return ""
         if value is None:
-            # A missing value is as wide as its specification says, whatever its type.
+            # A missing value has the width of its specification, whatever the type.
             width = re.fullmatch(r".*?(\d+)?(?:\.\d+)?[a-zA-Z%]?", format_spec)
             return " " * int(width[1] or 0) if width else ""
         return str(super().format_field(value, format_spec))
@@ -110,7 +110,7 @@ def _unescaped(template: str) -> str:
             return _ESCAPES[match[1]]
         except KeyError:
             raise UsageError(
-                f"--format knows no escape {match[0]!r}.".replace("\\\\", "\\"),
+                f"--format has no escape {match[0]!r}.".replace("\\\\", "\\"),
                 hint="The escapes are \\t, \\n, \\r, \\0 and \\\\.",
             ) from None
 

@@ -1,8 +1,8 @@
-"""How well searches find what they should, measured through :mod:`nmm.index.search.engine` itself.
+"""Measure retrieval quality with queries whose relevant files are known.
 
-What is measured is the list that a user of `nmm search` is shown: near copies are one row, which
-is right if any of them is, and files of one content are one thing, for nothing tells them apart.
-So what is right for a query are things, and not paths.
+The results are those of :mod:`nmm.index.search.engine`, as `nmm search` shows them. Near-duplicates
+are one result, which is relevant if any of them is. Files with the same content cannot be told
+apart. So the relevant items of a query are contents and not paths.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from nmm.index.encoders.backend import Backend
     from nmm.index.store.layout import IndexFolder
 
-# Results that are judged for each query: as many as one search ranks at most without changing
-# the first ten. For more, more of the nearest files take part in the fusion with keywords.
+# Number of results that are judged for each query. A larger limit would fuse more of the nearest
+# files with keyword matches, which can change the first ten results.
 DEPTH = 50
 RECALLS = (1, 5, 10)
 METRICS = (*(f"recall@{count}" for count in RECALLS), "mrr", "ndcg@10")
@@ -38,13 +38,13 @@ METRICS = (*(f"recall@{count}" for count in RECALLS), "mrr", "ndcg@10")
 
 @dataclass(frozen=True, slots=True)
 class QueryEvaluation:
-    """What came of a query.
+    """The evaluation of a query.
 
     Attributes:
         query: Its text.
-        relevant: Things that are right, whether they were found or not.
-        ranks: Of those that were found among the first :data:`DEPTH`, from 1.
-        metrics: By the order of :data:`METRICS`.
+        relevant: Number of relevant contents, found or not.
+        ranks: Ranks of those among the first :data:`DEPTH` results, from 1.
+        metrics: Values in the order of :data:`METRICS`.
     """
 
     query: str
@@ -55,18 +55,18 @@ class QueryEvaluation:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """What came of an index.
+    """The evaluation of an index.
 
     Attributes:
-        model: Of the index.
-        dimension: Of its vectors.
+        model: The name of the index's model.
+        dimension: The dimension of its vectors.
         index: Its folder.
-        files: Files that were looked among.
-        answered: Each query that has something right among these, or in no index at all.
-        unknown: Paths that are not in the index; they count as not found.
-        outside: Of things that are right, how many the filters leave out; they do not count.
-        without: Queries to which the filters leave nothing right; they are not measured.
-        emptied: Why there are no files to look among, if filters leave none.
+        files: Number of files that were searched.
+        answered: The queries that were evaluated.
+        unknown: Relevant paths that are not in the index. They count as not found.
+        outside: Number of relevant contents that the filters exclude. They do not count.
+        without: Queries whose relevant contents are all excluded. They are not evaluated.
+        emptied: The filters that exclude every file, if no file was searched.
     """
 
     model: str
@@ -80,7 +80,7 @@ class Retrieval:
     emptied: list[EmptyFilter]
 
     def statistics(self, queries: Iterable[str]) -> Statistics:
-        """Those of :data:`METRICS`, of some queries that were answered."""
+        """Return the statistics of :data:`METRICS` for some of the evaluated queries."""
         import numpy as np
 
         metrics = {one.query: one.metrics for one in self.answered}
@@ -97,20 +97,20 @@ def evaluate_retrieval(
     backend: Backend | None = None,
     on_answered: Callable[[], None] = lambda: None,
 ) -> Retrieval:
-    """Search an index for queries whose answers are known.
+    """Search an index for queries and compare the results with the relevant files.
 
     Args:
         folder: The index.
-        relevant: Absolute paths of what is right, by query.
-        kinds, filters, mode: As of :meth:`.Search.find`.
-        backend: What computes.
-        on_answered: Told of each query.
+        relevant: Absolute paths of the relevant files, by query.
+        kinds, filters, mode: See :class:`.SearchRequest`.
+        backend: The device and precision of the model.
+        on_answered: Called after each query.
 
     Raises:
-        NoIndexError: There is none, or nothing was ever indexed.
-        UsageError: A filter makes no sense, or no path is known to the index.
+        NoIndexError: There is no index, or nothing was ever indexed.
+        UsageError: A filter is invalid, or no relevant path is in the index.
         ModelError: The model of the index is not on this machine, or has other weights.
-        CatalogError: The catalog cannot be read, or words cannot be looked up in it.
+        CatalogError: The catalog cannot be read, or its full-text tables are damaged.
     """
     judgments = _judge(folder, relevant, kinds, filters)
     requests = [
@@ -122,7 +122,7 @@ def evaluate_retrieval(
             mode=mode,
             mark_weak=False,
         )
-        for query in judgments.right
+        for query in judgments.relevant
     ]
     by_score = mode is SearchMode.SEMANTIC
     evaluated = []
@@ -140,26 +140,32 @@ def evaluate_retrieval(
             model = response.model
             on_answered()
     return Retrieval(
-        model,
-        judgments.dimension,
-        str(folder.path),
-        judgments.files,
-        evaluated,
-        judgments.unknown,
-        judgments.outside,
-        judgments.without,
-        judgments.emptied,
+        model=model,
+        dimension=judgments.dimension,
+        index=str(folder.path),
+        files=judgments.files,
+        answered=evaluated,
+        unknown=judgments.unknown,
+        outside=judgments.outside,
+        without=judgments.without,
+        emptied=judgments.emptied,
     )
 
 
 @dataclass
 class _Judgments:
-    """What is right, as contents of the index; what is unknown counts as one of its own."""
+    """The relevant contents of each query. A path that is not indexed counts as a content.
+
+    Attributes:
+        contents: Content ids by path.
+        relevant: Content ids, or paths that are not indexed, by query.
+        dimension, files, unknown, outside, without, emptied: See :class:`Retrieval`.
+    """
 
     contents: dict[str, int]
     files: int
     dimension: int
-    right: dict[str, set[int | str]]
+    relevant: dict[str, set[int | str]]
     unknown: list[str]
     outside: int
     without: list[str]
@@ -172,6 +178,11 @@ def _judge(
     kinds: Sequence[Kind],
     filters: Filters,
 ) -> _Judgments:
+    """Look up the relevant paths in the index, and apply the filters to their contents.
+
+    Raises:
+        NoIndexError, UsageError, CatalogError: See :func:`evaluate_retrieval`.
+    """
     where = condition_of(filters)
     with open_for_reading(folder) as catalog, catalog.snapshot():
         settings = catalog.settings()
@@ -180,24 +191,33 @@ def _judge(
                 f"The index in {folder.path} is empty.", code="index-empty", path=folder.path
             )
         contents = {item.path: item.content for item in items(catalog, KINDS)}
-        among = items(catalog, kinds, where)
-        emptied = [] if among else explain_empty(catalog, filters, kinds)
-    passing = {item.content for item in among}
-    judgments = _Judgments(contents, len(among), settings.dimension, {}, [], 0, [], emptied)
+        searched = items(catalog, kinds, where)
+        emptied = [] if searched else explain_empty(catalog, filters, kinds)
+    passing = {item.content for item in searched}
+    judgments = _Judgments(
+        contents=contents,
+        files=len(searched),
+        dimension=settings.dimension,
+        relevant={},
+        unknown=[],
+        outside=0,
+        without=[],
+        emptied=emptied,
+    )
     unknown: dict[str, None] = {}
     for query, paths in relevant.items():
-        right: set[int | str] = set()
+        found: set[int | str] = set()
         for path in paths:
             content = contents.get(path, contents.get(os.path.realpath(path)))
             if content is None:
                 unknown[path] = None
-                right.add(path)
+                found.add(path)
             else:
-                right.add(content)
-        left = {thing for thing in right if isinstance(thing, str) or thing in passing}
-        judgments.outside += len(right) - len(left)
-        if left:
-            judgments.right[query] = left
+                found.add(content)
+        kept = {one for one in found if isinstance(one, str) or one in passing}
+        judgments.outside += len(found) - len(kept)
+        if kept:
+            judgments.relevant[query] = kept
         else:
             judgments.without.append(query)
     judgments.unknown += unknown
@@ -215,28 +235,28 @@ def _judge(
 
 
 def _evaluate(response: SearchResponse, judgments: _Judgments, by_score: bool) -> QueryEvaluation:
-    """Measure the results of a query.
+    """Evaluate the results of a query.
 
-    If meaning alone ranks, results with equal scores are tied. Results that keywords rank are tied
-    if their bm25 is equal, which a result does not say; they count in the order that is shown.
+    In a ranking by meaning alone, results with equal scores are ties. Keyword matches are ties if
+    their BM25 scores are equal. Results do not have these scores, so their order counts as shown.
     """
     query, results = response.request.query.label, response.results
-    right = judgments.right[query]
-    left = set(right)
-    relevant = len(right)
+    missing = set(judgments.relevant[query])
+    relevant = len(missing)
     ranking: list[tuple[float, bool]] = []
     ranks = []
     for result in results:
         paths = (result.path, *result.copies)
-        things = {judgments.contents[path] for path in paths if path in judgments.contents} & left
-        left -= things
-        # Copies that are one row are one thing.
-        relevant -= max(len(things) - 1, 0)
-        if things:
+        contents = {judgments.contents[path] for path in paths if path in judgments.contents}
+        found = contents & missing
+        missing -= found
+        # Near-duplicates in one result count once.
+        relevant -= max(len(found) - 1, 0)
+        if found:
             ranks.append(result.rank)
-        ranking.append((result.score if by_score else result.rank, bool(things)))
+        ranking.append((result.score if by_score else result.rank, bool(found)))
     groups = [
-        TieGroup(len(group), sum(is_right for _, is_right in group))
+        TieGroup(len(group), sum(is_relevant for _, is_relevant in group))
         for group in (list(some) for _, some in itertools.groupby(ranking, lambda one: one[0]))
     ]
     metrics = (

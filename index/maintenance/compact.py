@@ -1,4 +1,4 @@
-"""An index brought into its smallest and fastest form."""
+"""Compacts an index: one segment per kind, and no free pages in the catalog."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Compacted:
-    """What it came to: bytes that the index took on disk, and takes now."""
+class CompactionResult:
+    """Bytes that the index used on disk before and after."""
 
     before: int
     after: int
 
 
-def compact(folder: IndexFolder) -> Compacted:
-    """Make one search file of each kind's vectors, and give back what is free in the catalog.
+def compact(folder: IndexFolder) -> CompactionResult:
+    """Write one segment for each kind, and return the free pages of the catalog to the disk.
 
     Raises:
         NoIndexError: There is no index.
         IndexLockedError: Another process is writing to it.
-        CatalogError: It cannot be read or written, or the disk is full; nothing is lost.
+        CatalogError: The index cannot be read or written, or the disk is full; nothing is lost.
     """
     before = folder.existing().size()
     with open_for_writing(folder) as writer:
@@ -38,4 +38,4 @@ def compact(folder: IndexFolder) -> Compacted:
         open_vector_index(folder, writer).sync(writer, compact=True)
         optimize_fts(writer)
         vacuum(writer)
-    return Compacted(before, folder.size())
+    return CompactionResult(before, folder.size())

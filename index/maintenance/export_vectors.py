@@ -1,6 +1,6 @@
-"""The vectors of an index, with what each is of, in the forms that other tools read.
+"""Exports the vectors of an index, with their files, to formats that other tools read.
 
-Written block by block: however many there are, a few thousand are held.
+They are written block by block, so memory holds only a few thousand at a time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nmm.index.errors import UsageError
 from nmm.index.store.catalog.backup import settings_of
 from nmm.index.store.catalog.export_rows import VectorRow, count_rows, vector_rows
 from nmm.index.store.catalog.reader import Catalog
-from nmm.index.store.layout import not_within
+from nmm.index.store.layout import refuse_index_file
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Table(str, Enum):
-    """A form for other tools."""
+    """A file format for vectors."""
 
     JSONL = "jsonl"
     NPY = "npy"
@@ -40,34 +40,37 @@ class Table(str, Enum):
 
 
 class Dtype(str, Enum):
-    """What the numbers of a matrix are: as the catalog keeps them, or twice as long."""
+    """The type of the numbers: float16 as in the catalog, or float32."""
 
     FLOAT16 = "float16"
     FLOAT32 = "float32"
 
 
 def export_table(folder: IndexFolder, file: Path, form: Table, dtype: Dtype = Dtype.FLOAT16) -> int:
-    """Write all vectors that a search can find, as they are at this moment; how many.
+    """Write a snapshot of all vectors that a search can find.
 
-    jsonl: an object a line, the fields of :class:`.rows.VectorRow` and `vector`; its numbers
-    are the shortest decimals that float32 reads as the same. npy: a matrix of shape
-    (vectors, dimension), and beside it, in a file with `.jsonl` after its name, a line for each
-    row. parquet: a column for each field, and `vector`, a list of fixed size.
+    jsonl: one object per line, with the fields of :class:`.export_rows.VectorRow` and `vector`,
+    whose numbers are the shortest decimals that float32 reads as the same. npy: a matrix of shape
+    (vectors, dimension), and one line per row in a file beside it, with `.jsonl` appended to its
+    name. parquet: a column for each field, and `vector`, a list of fixed size.
 
     Args:
         folder: The index.
-        file: Appears, or is replaced, when all of it is there.
-        form: Which.
+        file: Appears, or is replaced, when it is complete.
+        form: The format.
         dtype: Of the numbers in npy and parquet.
+
+    Returns:
+        The number of vectors.
 
     Raises:
         NoIndexError: There is no index, or nothing was indexed yet.
-        UsageError: `file` is a part of the index, or there is something else than a file; or
-            pyarrow is not installed, which writes parquet.
-        OutputError: It cannot be written.
+        UsageError: `file` is part of the index, or exists and is not a file; or pyarrow, which
+            writes parquet, is not installed.
+        OutputError: The file cannot be written.
         CatalogError: The catalog cannot be read.
     """
-    not_within(folder, file)
+    refuse_index_file(folder, file)
     with Catalog.open(folder.existing().catalog) as catalog, catalog.snapshot():
         count = count_rows(catalog)
         shape = (count, settings_of(catalog).dimension)
@@ -84,9 +87,10 @@ def export_table(folder: IndexFolder, file: Path, form: Table, dtype: Dtype = Dt
 
 @contextmanager
 def _json_lines(file: Path) -> Iterator[Add]:
+    """Open a file of JSON lines."""
     import numpy as np
 
-    # There are no more halves than these, and each has its decimals.
+    # The decimals of all 65,536 values of float16.
     halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
     decimals = np.array(list(map(str, halves)), object)
     with replace_atomically(file) as part, part.open("xb") as stream:
@@ -105,7 +109,7 @@ def _line(row: VectorRow) -> bytes:
 
 @contextmanager
 def _npy(file: Path, shape: tuple[int, int], dtype: Dtype) -> Iterator[Add]:
-    """NumPy's format 1.0, and a line for each row beside it."""
+    """Open a file of NumPy's format 1.0, and a file of JSON lines beside it."""
     import numpy as np
     from numpy.lib import format as npy
 
@@ -129,7 +133,7 @@ def _npy(file: Path, shape: tuple[int, int], dtype: Dtype) -> Iterator[Add]:
 
 @contextmanager
 def _parquet(file: Path, shape: tuple[int, int], dtype: Dtype) -> Iterator[Add]:
-    """A row group for each block."""
+    """Open a Parquet file with a row group for each block."""
     try:
         import pyarrow as pa
         from pyarrow import parquet

@@ -1,4 +1,4 @@
-"""Taking files out of an index; on disk they stay where they are."""
+"""Removes files from an index; they stay on disk."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 
 
 def remove(paths: Sequence[Path], folder: IndexFolder, *, wait: Wait | None = None) -> int:
-    """Take files, or all that is below folders, out of an index; returns how many files.
+    """Remove files, and all files below folders, from an index.
 
-    A path need not exist on disk any more. A root that is named, or lies below a path
-    that is, is forgotten as a root.
+    A path need not exist on disk. Roots at or below a path are removed too.
+
+    Returns:
+        The number of files that were removed.
 
     Raises:
         NoIndexError: There is no index.
-        UsageError: There is nothing at one of the paths; then nothing is removed.
+        UsageError: The index holds nothing at one of the paths; nothing is removed.
         IndexLockedError: Another process is writing to the index, and `wait` is not given.
         StoppedError: The wait was stopped.
         CatalogError: The catalog cannot be read or written.
@@ -34,7 +36,7 @@ def remove(paths: Sequence[Path], folder: IndexFolder, *, wait: Wait | None = No
     with open_for_writing(folder.existing(), wait) as writer:
         resolved = []
         for path in paths:
-            # As a search prints it, which may be through a link; else where links lead.
+            # As a search prints it, which may contain links; otherwise with links resolved.
             given = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100
             resolved.append(given if holds(writer, given) else path.expanduser().resolve())
             if not holds(writer, resolved[-1]):

@@ -1,4 +1,4 @@
-"""What is derived, and a search met missing or damaged, made again after it has answered."""
+"""Rebuilds derived data that a search found missing or damaged, after it has answered."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 
 
 def repair(folder: IndexFolder) -> bool:
-    """Write what is not sound of an index's search files and words again; whether that was done.
+    """Rebuild damaged search files and full-text tables of an index.
 
-    It is not when another process is writing to the index, which then does it, or when the
-    index cannot be written to: a search is answered from the catalog as long as that is so.
+    Nothing happens if another process is writing to the index, which then repairs it, or if the
+    index cannot be written to. Until then searches are answered from the catalog.
+
+    Returns:
+        Whether the index was repaired.
     """
     try:
         with open_for_writing(folder.existing()) as writer:

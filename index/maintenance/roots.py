@@ -1,4 +1,4 @@
-"""The roots of an index: listed, added, moved with their files, forgotten."""
+"""Lists, adds, moves and removes the roots of an index."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RootStatus:
-    """A root in numbers.
+    """A root, its counts and its state.
 
     Attributes:
         path: Of the folder or single file.
-        files: Files that can be found: images and texts.
+        files: Files that a search can find: images and texts.
         skipped: Files that could not be read.
-        state: Whether it is there.
+        state: Whether it exists.
     """
 
     path: str
@@ -43,7 +43,7 @@ class RootStatus:
 
 @dataclass(frozen=True, slots=True)
 class AddedRoot:
-    """A path that was to become a root, and the root that holds it: itself, or one above it."""
+    """A path to add, and the root that now holds it: the path itself, or a root above it."""
 
     path: str
     root: str
@@ -51,7 +51,7 @@ class AddedRoot:
 
 @dataclass(frozen=True, slots=True)
 class MovedRoot:
-    """A root that stands at another place now; `is_there` says whether that place exists."""
+    """The old and new path of a root; `is_there` tells whether the new one exists."""
 
     old: str
     new: str
@@ -59,7 +59,7 @@ class MovedRoot:
 
 
 def list_roots(folder: IndexFolder) -> list[RootStatus]:
-    """All roots, by path.
+    """Return all roots, ordered by path.
 
     Raises:
         NoIndexError: There is no index.
@@ -76,12 +76,12 @@ def list_roots(folder: IndexFolder) -> list[RootStatus]:
 def add_roots(
     paths: Sequence[Path], folder: IndexFolder, *, wait: Wait | None = None
 ) -> list[AddedRoot]:
-    """Make roots of files and folders, which the next run over all roots indexes.
+    """Add files and folders as roots. The next run over all roots indexes them.
 
-    The index is made if it is not there. Roots below a new one are taken into it.
+    The index is created if it does not exist. A new root absorbs the roots below it.
 
     Raises:
-        UsageError: One of the paths does not exist; then none is added.
+        UsageError: One of the paths does not exist; none is added.
         IndexLockedError: Another process is writing to the index, and `wait` is not given.
         StoppedError: The wait was stopped.
         CatalogError: The catalog cannot be read or written.
@@ -97,15 +97,15 @@ def add_roots(
 def move_roots(
     old: Path, new: Path, folder: IndexFolder, *, wait: Wait | None = None
 ) -> list[MovedRoot]:
-    """Say that what was at or below one path is at the same place below another now.
+    """Record that the files at or below one path are now below another.
 
-    That is for disks that are mounted elsewhere and folders that were moved: files keep all
-    that is known of them, and on disk nothing is done. Neither path need exist.
+    Use it for disks that are mounted elsewhere and for folders that were moved. The index keeps
+    all it knows of the files, and nothing on disk is changed. Neither path need exist.
 
     Raises:
         NoIndexError: There is no index.
-        UsageError: There is no root at or below `old`, or one would stand where another
-            one is, or above or below it; then none is moved.
+        UsageError: There is no root at or below `old`, or a root would overlap another one;
+            none is moved.
         IndexLockedError: Another process is writing to the index, and `wait` is not given.
         StoppedError: The wait was stopped.
         CatalogError: The catalog cannot be read or written.
@@ -115,20 +115,23 @@ def move_roots(
         source, moving = _at_or_below(writer, old)
         moves = {root: target / root.path.relative_to(source) for root in moving}
         others = [root for root in writer.roots() if root not in moves]
-        for root, place in moves.items():
-            _check_free(root, place, others)
+        for root, path in moves.items():
+            _check_free(root, path, others)
         moved = []
         with writer.batch():
             set_root_paths(writer, moves)
-            for root, place in moves.items():
-                # Of a place that is not there it is not known where it will be mounted.
-                set_mount(writer, root, mount_point(place) if is_there(place) else None)
-                moved.append(MovedRoot(str(root.path), str(place), is_there(place)))
+            for root, path in moves.items():
+                # The mount point of a path that does not exist is not known.
+                set_mount(writer, root, mount_point(path) if is_there(path) else None)
+                moved.append(MovedRoot(str(root.path), str(path), is_there(path)))
     return moved
 
 
 def remove_root(path: Path, folder: IndexFolder, *, wait: Wait | None = None) -> int:
-    """Forget the roots at or below a path, and their files; returns how many files.
+    """Remove the roots at or below a path, and their files, from the index.
+
+    Returns:
+        The number of files that were removed.
 
     Raises:
         NoIndexError: There is no index.
@@ -138,35 +141,35 @@ def remove_root(path: Path, folder: IndexFolder, *, wait: Wait | None = None) ->
         CatalogError: The catalog cannot be read or written.
     """
     with open_for_reading(folder) as catalog:
-        place, _ = _at_or_below(catalog, path)
-    return remove([place], folder, wait=wait)
+        found, _ = _at_or_below(catalog, path)
+    return remove([found], folder, wait=wait)
 
 
 def _at_or_below(catalog: Catalog, path: Path) -> tuple[Path, list[Root]]:
-    """The roots at or below a path as it was given, or as it is with links followed."""
-    # As nmm prints it, which need not be there any more; else where links lead.
+    """Return the roots at or below a path, and the path: as given, or with links resolved."""
+    # The path as nmm prints it, which may no longer exist; otherwise with links resolved.
     given = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100
-    for place in (given, path.expanduser().resolve()):
-        if found := [root for root in catalog.roots() if root.path.is_relative_to(place)]:
-            return place, found
+    for candidate in (given, path.expanduser().resolve()):
+        if found := [root for root in catalog.roots() if root.path.is_relative_to(candidate)]:
+            return candidate, found
     raise UsageError(f"The index has no root at {given} or below.", code="root-unknown", path=given)
 
 
-def _check_free(root: Root, place: Path, others: Sequence[Root]) -> None:
-    """Refuse a place whose files would stand in the index twice."""
+def _check_free(root: Root, target: Path, others: Sequence[Root]) -> None:
+    """Refuse a target that overlaps another root: its files would be in the index twice."""
     for other in others:
-        if place.is_relative_to(other.path):
-            inner = place.relative_to(other.path)
-        elif other.path.is_relative_to(place):
-            inner = other.path.relative_to(place)
+        if target.is_relative_to(other.path):
+            inner = target.relative_to(other.path)
+        elif other.path.is_relative_to(target):
+            inner = other.path.relative_to(target)
         else:
             continue
         if not any(map(is_ignored_name, inner.parts)):
             raise UsageError(
-                f"{root.path} cannot be moved to {place}.",
+                f"{root.path} cannot be moved to {target}.",
                 code="root-move-overlaps",
                 why=f"{other.path} is a root already.",
                 path=root.path,
-                target=place,
+                target=target,
                 other=other.path,
             )

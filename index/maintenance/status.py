@@ -1,4 +1,4 @@
-"""What an index holds, in numbers."""
+"""Counts what an index holds."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """An index in numbers.
+    """The model of an index, and its counts.
 
     Attributes:
         index: Its folder.
-        model: Its model; None as long as nothing was embedded.
+        model: Its model; None until something is embedded.
         dimension: Length of its vectors.
-        roots: What it was made from.
-        files: Files that can be found: images and texts.
-        vectors: One for an image, one for each chunk of a text; equal contents share theirs.
-        pictures_read: Of the images, those that were looked at for words that are seen in them.
-        pictures_with_words: Those in which there are any.
+        roots: The folders and files that are indexed.
+        files: Files that a search can find: images and texts.
+        vectors: One for each image, and one for each chunk of a text; equal contents share them.
+        pictures_read: Images whose text was recognised (OCR).
+        pictures_with_words: Images in which text was found.
         skipped: Files that could not be read.
         size: Bytes on disk.
-        errors: Each skipped file and why.
+        errors: Each skipped file and the reason.
     """
 
     index: str
@@ -46,10 +46,10 @@ class Status:
 
 
 def status(folder: IndexFolder) -> Status:
-    """Look at an index.
+    """Return the status of an index.
 
     Raises:
-        NoIndexError: There is none.
+        NoIndexError: There is no index.
         CatalogError: The catalog cannot be read.
     """
     with open_for_reading(folder) as catalog, catalog.snapshot():

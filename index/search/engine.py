@@ -1,9 +1,9 @@
 """Search an index: embed a query, rank files by meaning and by keywords, return results.
 
-The vector layer proposes the nearest items, :mod:`nmm.index.search.keyword` the files with the
-query's words, :mod:`nmm.index.search.fusion` makes one ranking of both, and
+The vector index finds the nearest items. :mod:`nmm.index.search.keyword` finds the files with the
+query's words, :mod:`nmm.index.search.fusion` fuses both rankings, and
 :mod:`nmm.index.search.ranker` builds the results. This module opens an index, embeds queries, and
-follows the index if a rebuild replaces it.
+reloads the model if a rebuild replaces it.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def open_search(
 
     Args:
         folder: The index.
-        backend: What computes.
-        once: Only one or two queries will come, see
+        backend: The device and precision of the model.
+        once: Whether there will be only one or two queries, see
             :class:`~nmm.index.encoders.runtime.onnx_encoder.Workload`.
         on_compile: Called before a model is compiled for this machine.
 
@@ -104,8 +104,8 @@ class SearchEngine:
     Args:
         folder, catalog: The index.
         settings: Its settings when it was opened.
-        load: Loads the encoder for some settings, which a rebuild can change. The second argument
-            says whether queries come in groups.
+        load: Loads the encoder for settings, which a rebuild can change. The second argument is
+            whether queries come in groups.
     """
 
     def __init__(
@@ -122,7 +122,9 @@ class SearchEngine:
         self._keywords_damaged = False
         self._states = States(catalog)
         self._nearest = NearestFiles(catalog, folder, self._states)
-        self._relevance = Relevance(catalog, self._states, self._scale, self._neutral_texts)
+        self._relevance = Relevance(
+            catalog, self._states, self._calibration_of, self._neutral_texts
+        )
         self._ranker = Ranker(catalog, self._states, self._nearest, self._relevance)
         self._neutral: NDArray[np.float32] | None = None
         self._explained: tuple[object, Sequence[EmptyFilter]] = None, ()
@@ -133,7 +135,7 @@ class SearchEngine:
         return self._settings.model
 
     def prompt(self, text: str, *, raw: bool = False) -> str:
-        """Return what the model reads for a text of a query: the text with the model's prefix."""
+        """Return the text that the model reads for a query text: with the model's prefix."""
         return model_of(self._settings).prompt(text, Task.QUERY, raw=raw)
 
     def search(self, request: SearchRequest) -> SearchResponse:
@@ -147,10 +149,11 @@ class SearchEngine:
         return self._answer(request, None, 0)
 
     def search_many(self, requests: Sequence[SearchRequest]) -> Iterator[SearchResponse]:
-        """Answer requests in their order, each when it is asked for.
+        """Answer requests in their order, each when the iterator reaches it.
 
-        Queries are embedded in groups, and the next group while the present one is answered. That
-        takes half the time or less. The vectors differ from single ones in the last digits only.
+        Queries are embedded in groups, and the next group is prefetched while the current one is
+        answered. This takes half the time or less. The vectors differ from those of single queries
+        in the last digits only.
 
         Raises:
             NmmError: See :meth:`search`.
@@ -163,7 +166,7 @@ class SearchEngine:
         embedded = [one for one in requests if one.mode is not SearchMode.KEYWORD]
         if len(requests) < 2 or not any(texts_of(one.query) for one in embedded):
             return None
-        # Bound here, for this thread may load another one while the other thread embeds.
+        # Bound here, because this thread may load another encoder while the other thread embeds.
         encoder, settings = self._encoder(grouped=True), self._settings
         embedder = QueryEmbedder(lambda: encoder, settings, self._catalog)
         return QueryPrefetcher(requests, settings, partial(_embed_texts, embedder))
@@ -171,11 +174,11 @@ class SearchEngine:
     def _answer(
         self, request: SearchRequest, prefetcher: QueryPrefetcher | None, position: int
     ) -> SearchResponse:
-        """Answer a request, which is at a position among those of a prefetcher, if there is one."""
+        """Answer a request. Its position is that among the requests of the prefetcher, if any."""
         options = RankingOptions.of(request)
         while True:
             if prefetcher and prefetcher.settings != self._settings:
-                prefetcher = None  # its vectors are those of another model
+                prefetcher = None  # its vectors come from another model
             keywords = self._keywords(request)
             by_meaning = request.mode is not SearchMode.KEYWORD or self._keywords_damaged
             vector = self._embed(request, prefetcher, position) if by_meaning else None
@@ -191,16 +194,20 @@ class SearchEngine:
                             (pending,) = submit([vector])
                     try:
                         results = self._ranker.rank(
-                            request.query, vector, keywords, options, pending
+                            request.query,
+                            vector=vector,
+                            keywords=keywords,
+                            options=options,
+                            pending=pending,
                         )
                     except CatalogError:
                         if not keywords:
                             raise
-                        self._keywords_damaged = True  # if they are sound, it is raised again
+                        self._keywords_damaged = True  # another cause raises it again
                         continue
                     empty = () if results else self._explain_empty(request)
                     break
-            # It was rebuilt since it was opened, or since the last query.
+            # The index was rebuilt since it was opened, or since the last query.
             self._forget(settings)
         return self._response(request, results, empty)
 
@@ -227,13 +234,13 @@ class SearchEngine:
         return request.mode is not SearchMode.SEMANTIC and bool(keywords_of(request.query.words))
 
     def _keywords(self, request: SearchRequest) -> tuple[str, ...]:
-        """Return the words and phrases to search for in the full-text tables."""
+        """Return the words and phrases for keyword search."""
         if request.mode is SearchMode.SEMANTIC or self._keywords_damaged:
             return ()
         return keywords_of(request.query.words)
 
     def _explain_empty(self, request: SearchRequest) -> Sequence[EmptyFilter]:
-        """Return which filters exclude every file; read once for requests with the same ones."""
+        """Return which filters exclude every file; cached for requests with the same filters."""
         if request.filters == NO_FILTERS:
             return ()
         key = self._states.last.version, request.filters, request.media
@@ -244,14 +251,14 @@ class SearchEngine:
         return explained
 
     def _forget(self, settings: Settings) -> None:
-        """Drop all that depends on the model, for the index was rebuilt with other settings."""
+        """Drop all that depends on the model, because the index was rebuilt with other settings."""
         self._settings = settings
         self._loaded = None
         self._neutral = None
         self._relevance.forget()
 
     def _encoder(self, *, grouped: bool = False) -> Encoder:
-        """Return the encoder for queries. It is best at the use for which it is loaded first."""
+        """Return the encoder for queries. The first call decides the workload it is loaded for."""
         if self._loaded is None:
             self._loaded = self._load(self._settings, grouped)
         return self._loaded
@@ -265,8 +272,8 @@ class SearchEngine:
             embedder = QueryEmbedder(self._encoder, self._settings, self._catalog, known)
             return embedder.embed(request.query, raw=request.raw_prompt)
 
-    def _scale(self, kind: Kind) -> Calibration | None:
-        """Return the stored calibration; measure it if the first run did not get that far."""
+    def _calibration_of(self, kind: Kind) -> Calibration | None:
+        """Return the stored calibration; measure it if indexing ended before that."""
         if stored := self._states.last.scales[kind]:
             return stored
         if not self._catalog.vector_count(kind):

@@ -1,4 +1,4 @@
-"""Filters: exact conditions that decide which files a search considers."""
+"""Filters: exact conditions on the files that a search considers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class GeoCircle:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Conditions on files. A file has to meet all of them; one that is None or empty is not used.
+    """Conditions on files. A file has to meet all of them. None and empty values are no condition.
 
     The names of the fields are those of the JSON.
 
@@ -48,13 +48,13 @@ class Filters:
         after, before: Local times in ISO 8601, ``YYYY-MM-DDTHH:MM:SS``. The file was taken
             (EXIF) or, if that is unknown, modified at or after the first and before the second.
         near: Where the image was taken.
-        camera: Part of the camera's make and model; case is ignored.
+        camera: Part of the camera's make and model, in any case.
         min_width: Pixels.
         orientation: The shape of the image.
-        min_bytes: Minimum size of the file.
-        extensions: Suffixes of names, lower case, without the dot. The name has one of them.
+        min_bytes: Minimum size of the file in bytes.
+        extensions: Suffixes in lower case without the dot. The file name has one of them.
         has_text: Whether text was recognised in the image.
-        tags: Labels. The content has one of them as a tag.
+        tags: Labels. The content has one of them as its tag.
     """
 
     path_globs: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ class Filters:
 
         Args:
             data: The fields.
-            path: Where they are in the whole value, for errors.
+            path: Their path in the whole value, for errors.
 
         Raises:
             UsageError: A field is unknown or has a value that makes no sense; the error names it.

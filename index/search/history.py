@@ -1,7 +1,7 @@
-"""The history of a person's searches: a file with a JSON object per line.
+"""The history of a user's searches: a file with a JSON object per line.
 
-It is in the user's state directory and not in the index, which others may be able to read and
-which may be copied elsewhere. Only its owner can read it (mode 0600). When it exceeds
+It is in the user's state directory and not in the index, because others may be able to read or copy
+an index. Only its owner can read it (mode 0600). When it exceeds
 :data:`MAX_BYTES`, its older half is deleted.
 """
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 MAX_BYTES = 1 << 20  # some thousands of searches
-MAX_LINE_BYTES = 1 << 14  # a longer line was hardly typed
+MAX_LINE_BYTES = 1 << 14  # nobody types a longer line
 LOCK_TIMEOUT = 1.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """A search.
+    """A recorded search.
 
     Attributes:
         time: Local time in ISO 8601 with its offset from UTC.
@@ -56,7 +56,7 @@ def now() -> str:
 
 
 def record(entry: HistoryEntry, file: Path) -> bool:
-    """Append a search, safely beside other processes; return whether it was recorded.
+    """Append a search under a lock; return whether it was recorded.
 
     An unwritable folder, a full disk or a line that is too long does not make a search fail.
     """

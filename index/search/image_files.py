@@ -1,4 +1,4 @@
-"""Image files that a query names by their paths. The files are looked for on the disk."""
+"""Find on the disk the image files that a query names by their paths."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path, PurePosixPath
 
 from nmm.index.errors import UsageError
 from nmm.index.media.registry import SIGNATURE_BYTES, is_image, is_image_name
-from nmm.index.search.query import image_url, is_url, quoted, shown
+from nmm.index.search.query_syntax import image_url, is_url, quoted, shown
 
-# Bytes that a path can have.
+# Maximum length of a path in bytes.
 _MAX_PATH = 4096
 
 
 def find_image(text: str) -> Path | None:
-    """Return the image file that a text names, or None if the text is only a text.
+    """Return the image file that a text names, or None if it names none.
 
-    A name alone that no file has may be a search for a file name. A path with a folder in it is
-    meant as a path.
+    A name without a folder may be a keyword, so it is no error if no file has it. A text with a
+    folder in it is taken as a path.
 
     Raises:
         UsageError: It is the path of an image file that does not exist, or the URL of an image

@@ -23,8 +23,8 @@ Reader = Callable[[Any, str], Any]
 def plain(value: DataclassInstance) -> dict[str, Any]:
     """Return a dataclass as values of JSON and TOML.
 
-    It becomes a dictionary without the fields that are None or an empty tuple. A tuple becomes a
-    list.
+    The result is a dictionary without the fields that are None or an empty tuple. Tuples become
+    lists.
     """
     named = ((field.name, getattr(value, field.name)) for field in fields(value))
     return {name: _plain(each) for name, each in named if each is not None and each != ()}
@@ -37,15 +37,15 @@ def _plain(value: Any) -> Any:
 
 
 def read(data: Any, path: str, readers: Mapping[str, Reader]) -> dict[str, Any]:
-    """Return the checked fields of an object; fields that are not there are left out.
+    """Return the checked fields of an object; missing fields are left out.
 
     Args:
         data: The object.
         path: Its path; empty for the whole value.
-        readers: What reads each field, by its name.
+        readers: The reader of each field, by name.
 
     Raises:
-        UsageError: It is no object, a field is unknown, or a value is refused by its reader.
+        UsageError: It is not an object, a field is unknown, or a reader refuses a value.
     """
     if not isinstance(data, Mapping):
         raise invalid(path or "The request", "an object with named fields")
@@ -79,7 +79,7 @@ def require(found: Mapping[str, Any], path: str, *names: str) -> None:
 
 @contextmanager
 def naming(path: str) -> Iterator[None]:
-    """Put a field's path before the text of an error that its value causes."""
+    """Put the path of a field before the text of errors that its value causes."""
     try:
         yield
     except UsageError as error:
@@ -93,7 +93,7 @@ def naming(path: str) -> Iterator[None]:
 
 
 def invalid(path: str, expected: str) -> UsageError:
-    """Return the error that a field does not have the value that is expected."""
+    """Return the error for a field with an unexpected value."""
     return UsageError(
         f"{path} has to be {expected}.", code="field-invalid", path=path, expected=expected
     )
@@ -153,7 +153,7 @@ def items(reader: Reader) -> Callable[[Any, str], tuple[Any, ...]]:
 
 
 def one_of(choices: Collection[str]) -> Callable[[Any, str], str]:
-    """Return a reader of strings of which only some are allowed."""
+    """Return a reader of strings that allows only some."""
 
     def read_choice(value: Any, path: str) -> str:
         if not isinstance(value, str) or value not in choices:

@@ -1,8 +1,8 @@
 """Keyword search over passages, file names and text in images.
 
-A file matches a query if one of these contains all of its words: a passage, the name with the
-folders below its root, or the caption and the recognised text of an image together. Each of the
-three is a ranking of its own, for bm25 is comparable only within one table.
+A file matches a query if one of these contains all its words: a passage, the name with the folders
+below its root, or the caption together with the recognised text of an image. Each of the three has
+its own ranking, because BM25 is comparable only within one table.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class KeywordMatches:
         words: The words and phrases.
         expression: The query for FTS5.
         whole: Whether each file contains all words.
-        rankings: For each full-text table a number by file, the least is the best.
-        best: By file, the match to show: a passage before text in an image, and that before a
-            name.
-        kinds, where: Which files were considered.
+        rankings: For each full-text table, a number by file; the least is the best.
+        best: The match to show, by file: a passage if there is one, else text in an image, else
+            the name.
+        kinds, where: The kinds and the condition of the files that were searched.
     """
 
     words: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ class KeywordMatches:
             self._add(files, self.rankings[-1])
 
     def extend(self, catalog: Catalog, contents: Collection[int]) -> None:
-        """Add files with these contents that were ranked too low to be in a ranking."""
+        """Add the files with these contents that the limited rankings lack."""
         for table, ranking in zip(WORD_TABLES, self.rankings, strict=False):
             if len(ranking) >= MAX_MATCHES:
                 self._add(
@@ -80,7 +80,7 @@ class KeywordMatches:
         return found.row if found and found.table is PASSAGES else None
 
     def passages(self, files: Iterable[int]) -> list[int]:
-        """Return the best chunks of those files that have one, see :meth:`passage`."""
+        """Return the best matching chunk of each file that has one, see :meth:`passage`."""
         return [chunk for file in files if (chunk := self.passage(file)) is not None]
 
     def share(self, catalog: Catalog, file: int) -> float:
@@ -92,7 +92,7 @@ class KeywordMatches:
         return sum(there) / len(there)
 
     def marked(self, catalog: Catalog, file: int) -> tuple[str | None, list[Span]]:
-        """Return the matching passage or text in an image, and where the words stand in it.
+        """Return the matching passage or text in an image, and the spans of the words in it.
 
         The text is None if only the name matches.
         """

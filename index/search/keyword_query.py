@@ -1,8 +1,8 @@
 """Parse the words of a query and write them as an FTS5 expression.
 
-Words are separated by spaces, and phrases stand in double quotes. Each is given to FTS5 as a
-string, so that nothing in a query is FTS5 syntax. The tokenizer makes a phrase of a word with
-several runs of letters and digits; INV-2023-004 has three.
+Spaces separate words, and double quotes enclose phrases. FTS5 gets each as a string, so nothing in
+a query is FTS5 syntax. The tokenizer makes a phrase of a word with several runs of letters and
+digits, such as INV-2023-004.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Iterable
 # Maximum number of words of a query that are searched for.
 MAX_WORDS = 64
 
-# English stop words: those of Apache Lucene (EnglishAnalyzer). Beside other words they are not
-# searched for, except in a phrase.
+# English stop words, from Apache Lucene (EnglishAnalyzer). They are ignored beside other words,
+# except in a phrase.
 STOP_WORDS = frozenset(
     {"a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it"}
     | {"no", "not", "of", "on", "or", "such", "that", "the", "their", "then", "there", "these"}
@@ -28,16 +28,16 @@ PART = re.compile(r'"([^"]*)"|([^\s"]+)')
 def keywords_of(text: str) -> tuple[str, ...]:
     """Return the distinct words and phrases of a query that contain a letter or digit.
 
-    :data:`STOP_WORDS` are left out unless there are no others.
+    :data:`STOP_WORDS` are left out if there are other words.
     """
-    # A NUL would end the text that FTS5 reads, and a lone surrogate has no UTF-8.
+    # A NUL would end the text for FTS5, and a lone surrogate cannot be encoded in UTF-8.
     text = text.replace("\0", " ").encode("utf-8", "replace").decode()
     found: dict[str, str] = {}
     for phrase, word in PART.findall(text):
         found.setdefault((phrase or word).casefold(), phrase or word)
     words = [word for word in found.values() if any(map(_is_of_a_word, word))]
-    telling = [word for word in words if word.casefold() not in STOP_WORDS]
-    return tuple(telling or words)[:MAX_WORDS]
+    significant = [word for word in words if word.casefold() not in STOP_WORDS]
+    return tuple(significant or words)[:MAX_WORDS]
 
 
 def _is_of_a_word(character: str) -> bool:

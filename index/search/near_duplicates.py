@@ -1,15 +1,16 @@
-"""Merge near-duplicate files: files that are the same, or nearly so, but were saved differently.
+"""Merge near-duplicate files: files whose content is the same or nearly the same.
 
-Files with the same content are duplicates. Beyond that:
+Files with the same content are duplicates.
 
 Images are near-duplicates if their fingerprints match (:mod:`nmm.index.media.image.fingerprint`),
-unless they were taken at different times: each image of a series stays its own result. Images
-that an older nmm indexed have no fingerprint. They are near-duplicates if they have the same
-aspect ratio and nearly equal vectors, which finds fewer.
+unless they were taken at different times: each image of a series stays a separate result. Images
+that an older nmm indexed have no fingerprint. They are near-duplicates if they have the same aspect
+ratio and nearly equal vectors, which finds fewer.
 
 Texts are near-duplicates if the passages that were found and the texts as a whole have almost the
-same words and the same numbers. So two programs with the same licence at the head are two results,
-and so are two copies of a form with different amounts. Vectors do not show such differences.
+same words and the same numbers. So two programs that begin with the same licence are two
+results, and so are two copies of a form with different amounts. Vectors do not show such
+differences.
 
 `bench/relevance.py` prints how many near-duplicates are merged, and how many other files.
 """
@@ -33,29 +34,29 @@ if TYPE_CHECKING:
 
 # Number of first results that are compared.
 MAX_COMPARED = 512
-# Minimum cosine of two images without fingerprints. With `mini`, half of the copies are above, and
-# so are clock faces that show different times.
+# Minimum cosine of two images without fingerprints. With `mini`, half of the copies exceed it, and
+# so do clock faces that show different times.
 MIN_IMAGE_COSINE = 0.998
 # Maximum relative difference of the aspect ratios of such images.
 MAX_ASPECT_DIFFERENCE = 0.01
-# Minimum share of all words of two texts that both contain.
+# Minimum proportion of the words of two texts that both contain.
 MIN_WORD_OVERLAP = 0.9
 WORD = re.compile(r"\w+")
-# Bits of the signature of a passage's words, which rules out most other passages.
+# Bits of the signature of a passage's words. Most pairs already differ in it.
 SIGNATURE_BITS = 256
 # Maximum number of passages of a text that are compared.
 MAX_PASSAGES = 256
 
 
 def collapse_duplicates(catalog: Catalog, hits: Sequence[Hit]) -> list[list[int]]:
-    """Group the places of a ranked list so that near-duplicates are together.
+    """Group the positions of a ranked list so that near-duplicates are together.
 
     Args:
         catalog: The index's.
         hits: Files, best first.
 
     Returns:
-        Groups in the order of their best files, each best first; every place is in one group.
+        Groups in the order of their best files, each best first. Every position is in one group.
 
     Raises:
         CatalogError: The catalog cannot be read.
@@ -77,7 +78,7 @@ def collapse_duplicates(catalog: Catalog, hits: Sequence[Hit]) -> list[list[int]
 
 
 def _image_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
-    """Return for each image that is a copy the number of the earlier one that it copies."""
+    """Return the number of the earlier near-duplicate of each image that has one."""
     known = looks(catalog, [hit.content for hit in hits])
     seen = [known.get(hit.content, Look(None, None)) for hit in hits]
     prints = [look.fingerprint or b"" for look in seen]
@@ -117,7 +118,7 @@ def _is_one_shape(one: Hit, other: Hit) -> bool:
 
 
 def _text_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
-    """Return for each text that is a copy the number of the earlier one that it copies."""
+    """Return the number of the earlier near-duplicate of each text that has one."""
     words = [WordSet([hit.text or ""]) for hit in hits]
     whole: dict[int, WordSet] = {}
     copy_of: dict[int, int] = {}
@@ -139,7 +140,7 @@ class WordSet:
     Attributes:
         total: The number of words.
         bits: A signature with a bit for each word; words may share a bit. If two signatures differ
-            in a bit, only one of the passages contains a word.
+            in a bit, one of them contains a word that the other does not.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -153,7 +154,7 @@ class WordSet:
 
     @cached_property
     def counts(self) -> Counter[str]:
-        """The number of each word. Most passages are told apart without it."""
+        """The number of occurrences of each word. Most comparisons do not need it."""
         return Counter(self._words())
 
     def _words(self) -> list[str]:
@@ -165,7 +166,7 @@ def is_near_duplicate_text(one: WordSet, other: WordSet) -> bool:
     most, both = one.total, other.total
     if not MIN_WORD_OVERLAP * most <= both <= most / MIN_WORD_OVERLAP:  # a cheap bound
         return False
-    # At most `shared` words are in both, and at least as many as bits differ in only one.
+    # At most `shared` words are in both. At least one word for each differing bit is in only one.
     shared = min(most, both)
     if shared < MIN_WORD_OVERLAP * (shared + (one.bits ^ other.bits).bit_count()):
         return False

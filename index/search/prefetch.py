@@ -1,4 +1,4 @@
-"""Prefetch of query embeddings: the next group is embedded while the present one is answered."""
+"""Prefetch query embeddings: embed the next group while the current one is answered."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from nmm.index.store.catalog.types import Settings
 
     Vector = NDArray[np.float32]
-    # By whether the prompt was raw, the vectors of texts.
+    # Vectors by text, for raw prompts and for others.
     TextVectors = Mapping[bool, Mapping[str, Vector]]
 
 _Pending = TypeVar("_Pending")
 
-# Queries that are embedded together and whose vectors are compared together. In larger groups a
-# query is hardly cheaper, and the first waits longer for its answer.
-GROUP = 32
+# Number of queries that are embedded and searched together. Larger groups hardly save time per
+# query, and the first query waits longer for its answer.
+GROUP_SIZE = 32
 
 
 @cache
@@ -36,11 +36,11 @@ def _thread() -> ThreadPoolExecutor:
 
 
 class QueryPrefetcher:
-    """Embeds the texts of requests in groups, in a thread, ahead of the answers.
+    """Embeds the texts of requests in groups, in a thread, before they are needed.
 
     Args:
         requests: In the order in which they are answered.
-        settings: The index's, for which the vectors are made.
+        settings: The index's settings, which determine the vectors.
         embed: Returns the vectors of all texts in some requests. Runs in a thread.
 
     Attributes:
@@ -62,12 +62,12 @@ class QueryPrefetcher:
         self._pending = self._submit(0)
 
     def vectors(self, position: int) -> Mapping[str, Vector]:
-        """Return the vectors of the texts in one request, by text, and those of others.
+        """Return vectors by text, with those of all texts in the request at `position`.
 
         Raises:
             ModelError: From `embed`.
         """
-        while self._group < position // GROUP:
+        while self._group < position // GROUP_SIZE:
             self._vectors = self._pending.result()
             self._group += 1
             self._pending = self._submit(self._group + 1)
@@ -79,10 +79,10 @@ class QueryPrefetcher:
         vector: Vector,
         submit: Callable[[Sequence[Vector]], Sequence[_Pending]],
     ) -> _Pending:
-        """Return what `submit` returned for a request; submit the ones after it that are embedded.
+        """Return the handle of a request; submit the following requests that are embedded.
 
         Args:
-            position: Of the request that is answered next.
+            position: The position of the request that is answered next.
             vector: Its vector.
             submit: Returns a handle for each vector, in order; see :meth:`.Ranker.submit`.
         """
@@ -93,33 +93,35 @@ class QueryPrefetcher:
         return cast("_Pending", self._submitted.pop(position))
 
     def _following(self, position: int) -> Iterator[tuple[int, Vector]]:
-        """Yield the positions and vectors of the requests after one, as far as they are ready.
+        """Yield the positions and vectors of the following requests that are embedded.
 
-        Only requests that are ranked in the same way and whose vector is that of their one text
-        are considered, so that all can be compared with the index together.
+        Only requests with the same ranking options and with one text are considered, so that all
+        can be searched together.
         """
         request = self._requests[position]
         known = [self._vectors]
         if self._pending.done() and not self._pending.exception():
             known.append(self._pending.result())
-        following = self._requests[position + 1 : (self._group + 2) * GROUP]
+        following = self._requests[position + 1 : (self._group + 2) * GROUP_SIZE]
         for place, other in enumerate(following, position + 1):
-            if _is_one_text(other) and _is_ranked_alike(request, other):
+            if _is_one_text(other) and _has_same_ranking(request, other):
                 text = other.query.terms[0].text
                 tables = (vectors.get(other.raw_prompt, {}) for vectors in known)
                 yield from [(place, table[text]) for table in tables if text in table][:1]
 
     def _submit(self, group: int) -> Future[TextVectors]:
-        return _thread().submit(self._embed, self._requests[group * GROUP : (group + 1) * GROUP])
+        return _thread().submit(
+            self._embed, self._requests[group * GROUP_SIZE : (group + 1) * GROUP_SIZE]
+        )
 
 
 def _is_one_text(request: SearchRequest) -> bool:
-    """Return whether a request's vector is that of its one text."""
+    """Return whether the vector of a request is that of a single text."""
     terms = request.query.terms
     return request.mode is not SearchMode.KEYWORD and len(terms) == 1 and terms[0].weight > 0
 
 
-def _is_ranked_alike(one: SearchRequest, other: SearchRequest) -> bool:
+def _has_same_ranking(one: SearchRequest, other: SearchRequest) -> bool:
     return (one.media, one.limit, one.collapse_duplicates, one.filters) == (
         other.media,
         other.limit,

@@ -1,13 +1,13 @@
 """Embed a query: the weighted sum of the normalised vectors of its terms.
 
-If the content of an image or a file is in the index, its vectors are read from there, which needs
-no model. They are stored as half floats, which changes the sixth digit of a cosine.
+If the content of an image or a file is in the index, its vectors are read from there, and no model
+is needed. They are stored as half floats, which changes the sixth digit of a cosine.
 
-A text file is embedded as the mean of its passages. `bench/similar.py` compares this with its
-first passage, which is worse, and with one search per passage, which is slightly better but as
-many times slower. Texts in the index are embedded with the prompt for documents, so a text file
-that is not in it is, too. Nomic's model cards recommend the prefix ``clustering:`` for comparing
-documents with each other; it would need a second vector for every passage.
+A text file is embedded as the mean of its passages. `bench/similar.py` compares two
+alternatives: the first passage alone is worse, and a search for each passage is slightly better but
+many times slower. Texts in the index are embedded with the prompt for documents, and so is a text
+file that is not indexed. Nomic's model cards recommend the prefix ``clustering:`` for comparing
+documents with each other. It would need a second vector for every passage.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from nmm.index.common.hashing import stream_sha256
 from nmm.index.encoders.base import Encoder, Task
 from nmm.index.errors import MediaError, UsageError
+from nmm.index.search.query_syntax import format_terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float32]
 
-# Length of a sum relative to its weights below which its direction is noise.
+# Minimum length of the sum relative to its weights. The direction of a shorter sum is noise.
 MIN_LENGTH = 1e-3
 # Passages of a file in one batch.
 PASSAGES_PER_BATCH = 128
@@ -49,8 +50,8 @@ class QueryEmbedder:
     Attributes:
         load: Returns the index's encoder. Called whenever something has to be embedded.
         settings: The index's settings.
-        catalog: Has the vectors of contents that are in the index.
-        known: Vectors of texts that are embedded already, see :meth:`embed_texts`.
+        catalog: Has the vectors of indexed contents.
+        known: Vectors of texts that are already embedded, see :meth:`embed_texts`.
     """
 
     load: Callable[[], Encoder]
@@ -59,7 +60,7 @@ class QueryEmbedder:
     known: Mapping[str, Vector] = field(default_factory=dict)
 
     def embed_texts(self, queries: Iterable[Query], *, raw: bool = False) -> dict[str, Vector]:
-        """Return the vectors of all texts in queries. Together they take less time than one by one.
+        """Return the vectors of all texts in queries. One batch takes less time than single texts.
 
         Raises:
             ModelError: From `load`.
@@ -74,16 +75,17 @@ class QueryEmbedder:
         The vector of a query of one text is exactly that of the encoder.
 
         Args:
-            query: What is searched for.
-            raw: See :meth:`.encoders.registry.Model.prompt`.
+            query: The query.
+            raw: See :meth:`nmm.index.encoders.base.Model.prompt`.
 
         Raises:
-            UsageError: A file cannot be read as what it should be, or the terms leave nothing.
+            UsageError: A file cannot be read as an image or a text, or the terms cancel each other
+                out.
             ModelError: From `load`.
         """
         import numpy as np
 
-        terms = _counted(query)
+        terms = _contributing_terms(query)
         texts = self.known
         if any(text not in texts for text in texts_of(query)):
             texts = self.embed_texts([query], raw=raw)
@@ -96,9 +98,9 @@ class QueryEmbedder:
         total = weights @ np.array(vectors, np.float64) if terms else np.zeros(1)
         length = float(np.linalg.norm(total))
         if length <= MIN_LENGTH * np.abs(weights).sum():
-            label = query.label or str(query)
+            label = query.label or format_terms(query.terms)
             raise UsageError(
-                f"Nothing is left to look for in: {label}",
+                f"The terms cancel each other out in: {label}",
                 code="query-cancels-out",
                 why="The added and the subtracted terms are the same, or all weights are 0.",
                 query=label,
@@ -166,15 +168,15 @@ class QueryEmbedder:
         return found[0]
 
     def _known(self, digest: bytes) -> Vector | None:
-        """Return the vector of a content that is in the index, or None if it is not."""
-        # If the index was rebuilt, the engine notices and asks again.
+        """Return the vector of an indexed content, or None if it is not indexed."""
+        # If the index was rebuilt, the engine notices it and embeds the query again.
         if self.catalog.settings() != self.settings:
             return None
         blocks = (vectors for _, vectors in self.catalog.vectors_of_content(digest))
         return next(iter(_mean(blocks)), None)
 
 
-def _counted(query: Query) -> list[Term]:
+def _contributing_terms(query: Query) -> list[Term]:
     """Return the terms that contribute to the vector."""
     return [
         term
@@ -185,7 +187,7 @@ def _counted(query: Query) -> list[Term]:
 
 def texts_of(query: Query) -> list[str]:
     """Return the texts in a query that are embedded."""
-    return [term.text for term in _counted(query) if term.text]
+    return [term.text for term in _contributing_terms(query) if term.text]
 
 
 def _read(path: Path) -> bytes:
@@ -275,7 +277,7 @@ def _unusable(kind: str, name: str, reason: str) -> UsageError:
         code = "query-not-an-image"
     reason = reason.removesuffix(" (max_pixels)")  # an option of indexing, not of a search
     return UsageError(
-        f"The {kind} {name} cannot be looked for: {reason}",
+        f"The {kind} {name} cannot be used as a query: {reason}",
         code=code,
         kind=kind,
         name=name,

@@ -1,9 +1,9 @@
 """Rank the candidates for an embedded query and build the results.
 
-A file is one result, with its passage that fits best. Two files with the same content are two
-results with the same score; equal results are in the order of their paths.
+Each file is one result, with its best passage. Two files with the same content are two results with
+the same score. Ties are in the order of paths.
 
-Files are ranked by their ids. Paths and texts are read only for files that may be shown.
+The ranking works with ids. Paths and texts are read only for files that may be shown.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from nmm.index.search.near_duplicates import collapse_duplicates
 from nmm.index.search.relevance import QueryCalibration, Relevance
 from nmm.index.search.result import RankedFile, SearchResult, make_result
 from nmm.index.search.semantic import NearestFiles
-from nmm.index.store.catalog.file_lookup import Place, files_at, paths_of
+from nmm.index.store.catalog.file_lookup import ScoredChunk, files_at, paths_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float32]
 
-# Nearest files of a kind that take part in a fused ranking, unless more results are asked for.
+# Minimum number of nearest files of a kind that are fused with keyword matches.
 FUSION_DEPTH = 50
 
-# Maximum number of files that are ranked for each result, if others are copies or weak.
+# Maximum number of candidates per result, if many are near-duplicates or weak.
 MAX_CANDIDATES_PER_RESULT = 32
 
 
@@ -50,7 +50,7 @@ class RankingOptions(NamedTuple):
     Attributes:
         limit, kinds, drop_weak, min_score, collapse_duplicates: See there.
         where: The filters as an SQL condition.
-        mark_weak: Whether weakness has to be known.
+        mark_weak: Whether to determine which results are weak.
     """
 
     limit: int
@@ -76,7 +76,7 @@ class RankingOptions(NamedTuple):
 
     @property
     def candidates(self) -> int:
-        """The number of files that are ranked at first."""
+        """The number of candidates to rank first."""
         return 2 * self.limit if self.collapse_duplicates else self.limit
 
     def accepts(self, ranked: RankedFile) -> bool:
@@ -91,8 +91,8 @@ class Ranker:
 
     Args:
         catalog: The index's.
-        states: What was last read of its state.
-        nearest: Proposes files by their vectors.
+        states: The last state of the catalog that was read.
+        nearest: Finds the nearest files by their vectors.
         relevance: Turns cosines into scores.
     """
 
@@ -107,7 +107,7 @@ class Ranker:
     def submit(
         self, vectors: Sequence[Vector], options: RankingOptions
     ) -> list[dict[Kind, PendingSearch]]:
-        """Begin to compare the vectors of the next queries; return the handles of each, by kind."""
+        """Begin searches for the vectors of the next queries; return each one's handles by kind."""
         if options.where:
             return [{} for _ in vectors]
         limit = max(options.candidates, FUSION_DEPTH)
@@ -117,24 +117,25 @@ class Ranker:
     def rank(
         self,
         query: Query,
+        *,
         vector: Vector | None,
         keywords: Sequence[str],
         options: RankingOptions,
         pending: Mapping[Kind, PendingSearch],
     ) -> list[SearchResult]:
-        """Return the results by meaning, if there is a vector, and by keywords, if there are any.
+        """Return the results of a query, ranked by meaning, by keywords, or by both.
 
         Args:
-            query: What is searched for.
+            query: The query.
             vector: Its vector, shape (dimension,); None to rank by keywords alone.
             keywords: Words and phrases to search for.
-            options: How to rank.
-            pending: The handles of the vector from :meth:`submit`, as far as there are any.
+            options: The options of the request.
+            pending: Handles from :meth:`submit` for the vector, by kind; may be empty.
 
         Raises:
             CatalogError: The full-text tables are damaged, or the catalog cannot be read.
         """
-        with span("words looked up"):
+        with span("keywords searched"):
             matches = find_keywords(
                 self._catalog, keywords, options.kinds, options.where, some=vector is None
             )
@@ -145,11 +146,17 @@ class Ranker:
         while True:
             with span("ranked"):
                 ranked = self._rank(
-                    vector, matches, calibrations, candidates, options, exclude, pending
+                    vector,
+                    matches,
+                    calibrations,
+                    count=candidates,
+                    options=options,
+                    exclude=exclude,
+                    pending=pending,
                 )
             groups = self._collapse(ranked, options)
             accepted = [group for group in groups if options.accepts(ranked[group[0]])]
-            # Copies and files that were not accepted took the places of others.
+            # Near-duplicates and rejected files used up some of the candidates.
             if (
                 len(accepted) >= options.limit
                 or len(ranked) < candidates
@@ -170,7 +177,7 @@ class Ranker:
     def _calibrations(
         self, query: Query, vector: Vector | None, options: RankingOptions
     ) -> dict[Kind, QueryCalibration]:
-        """Return the calibration of a query for each kind that has items; none without a vector."""
+        """Return a query's calibration for each kind that has items; empty without a vector."""
         if vector is None:
             return {}
         each = {
@@ -180,8 +187,8 @@ class Ranker:
         return {kind: calibration for kind, calibration in each.items() if calibration}
 
     def _collapse(self, ranked: Sequence[RankedFile], options: RankingOptions) -> list[list[int]]:
-        """Return groups of places in a ranking: near-duplicates, or each file by itself."""
-        with span("copies folded"):
+        """Return groups of positions in a ranking: near-duplicates together, or each file alone."""
+        with span("near-duplicates merged"):
             if not options.collapse_duplicates:
                 return [[place] for place in range(len(ranked))]
             return collapse_duplicates(self._catalog, [one.hit for one in ranked])
@@ -191,13 +198,14 @@ class Ranker:
         vector: Vector | None,
         matches: KeywordMatches,
         calibrations: Mapping[Kind, QueryCalibration],
+        *,
         count: int,
         options: RankingOptions,
         exclude: Collection[int],
         pending: Mapping[Kind, PendingSearch],
     ) -> list[RankedFile]:
-        """Return the best files by meaning and keywords together, best first."""
-        near: dict[int, Place] = {}
+        """Return the best files of the fused ranking, best first."""
+        near: dict[int, ScoredChunk] = {}
         if vector is not None:
             depth = max(count, FUSION_DEPTH) if matches.best else count
             with span("nearest"):
@@ -213,8 +221,8 @@ class Ranker:
             file: (one.kind, calibrations[one.kind].score(one.score)) for file, one in near.items()
         }
         order = ranking(scores, matches, self._states.last.last_file, count + len(exclude))
-        files = self._first([one for one in order if one[1] not in exclude], count)
-        hits = self._read(files, near, matches, vector, options)
+        files = self._first_files([one for one in order if one[1] not in exclude], count)
+        hits = self._read_hits(files, near, matches, vector, options)
         # A file without hits has no vectors in the catalog, which nmm doctor reports.
         return [
             self._ranked_file(file, hits[file], near.get(file), matches, calibrations)
@@ -226,7 +234,7 @@ class Ranker:
         self,
         file: int,
         hits: Sequence[Hit],
-        near: Place | None,
+        near: ScoredChunk | None,
         matches: KeywordMatches,
         calibrations: Mapping[Kind, QueryCalibration],
     ) -> RankedFile:
@@ -234,15 +242,15 @@ class Ranker:
         calibration = calibrations.get(nearest.kind)
         by_words = matches.holds_all(file)
         if calibration:
-            score = calibration.score(nearest.score)  # the catalog's, whatever proposed the file
+            score = calibration.score(nearest.score)  # from the vector in the catalog
             weak = not by_words and calibration.is_weak(score)
         else:
             score, weak = matches.share(self._catalog, file), False
         shown = next((hit for hit in hits if hit.chunk == matches.passage(file)), nearest)
         return RankedFile(score, shown, by_words, weak)
 
-    def _first(self, ranked: Sequence[tuple[Rank, int]], count: int) -> list[int]:
-        """Return the files with the least ranks; files of one rank in the order of their paths."""
+    def _first_files(self, ranked: Sequence[tuple[Rank, int]], count: int) -> list[int]:
+        """Return the files with the least ranks; ties are in the order of paths."""
         files: list[int] = []
         for _, group in itertools.groupby(ranked, itemgetter(0)):
             equal = [file for _, file in group]
@@ -252,17 +260,17 @@ class Ranker:
             files += equal
         return files[:count]
 
-    def _read(
+    def _read_hits(
         self,
         files: Sequence[int],
-        near: Mapping[int, Place],
+        near: Mapping[int, ScoredChunk],
         matches: KeywordMatches,
         vector: Vector | None,
         options: RankingOptions,
     ) -> dict[int, list[Hit]]:
-        """Return what can be shown for files, best first: the nearest chunk and keyword matches.
+        """Return the hits of each file, best first: the nearest chunk and keyword matches.
 
-        Of files that only keywords found, all chunks are read, for any may be the nearest.
+        For files found by keywords alone, all chunks are read, because any may be the nearest.
         """
         by_words_alone = {matches.best[file].content for file in files if file not in near}
         chunks = {near[file].chunk for file in files if file in near}

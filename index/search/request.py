@@ -1,7 +1,7 @@
-"""A search request: what to search for, in which files, and how to rank and choose the results.
+"""A search request: the query, the files to search, and how to rank and select the results.
 
-The command line, saved queries, the evaluation and a server make a :class:`SearchRequest` and
-hand it to :class:`nmm.index.search.engine.SearchEngine`. As JSON::
+The command line, saved queries, the evaluation and servers pass a :class:`SearchRequest` to
+:class:`nmm.index.search.engine.SearchEngine`. Its JSON::
 
     {
       "query": {
@@ -31,8 +31,8 @@ hand it to :class:`nmm.index.search.engine.SearchEngine`. As JSON::
       "mark_weak": true
     }
 
-Only ``query`` with its ``terms`` is required. These names are fixed: saved files and servers use
-them. Nothing here reads a file; an image or a file of a term is read when the query is embedded.
+Only ``query`` with its ``terms`` is required. These names are stable: saved files and servers use
+them. This module reads no file. Embedding the query reads the image or file of a term.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ ALL_MEDIA: frozenset[Kind] = frozenset(KINDS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchRequest:
-    """A search. An instance is valid: what makes no sense is refused when it is made.
+    """A search request. Invalid values are refused when it is created.
 
     Attributes:
-        query: What to search for, with its terms resolved to texts, images and files.
+        query: The query, with its terms resolved to texts, images and files.
         limit: Maximum number of results.
-        media: Kinds of items that compete.
-        filters: Which files are considered.
-        mode: What ranks the files. A query without words is ranked by meaning alone.
+        media: Kinds of files to search.
+        filters: Conditions on the files to search.
+        mode: How to rank the files. A query without words is ranked by meaning alone.
         drop_weak: Omit results that are weak.
         min_score: Omit results with a lower score.
         collapse_duplicates: Merge near-duplicate files into one result.
@@ -90,7 +90,7 @@ class SearchRequest:
         check_query(self.query)
         if self.mode is SearchMode.KEYWORD and not self.query.words.strip():
             raise UsageError(
-                "There are no words to look for.",
+                "The query has no words.",
                 code="query-without-words",
                 hint="Rank by meaning instead.",
             )
@@ -132,7 +132,7 @@ class SearchRequest:
 
         Args:
             data: What :meth:`to_dict` returns, or a part of it with a query.
-            path: Where it is in a larger value, for errors.
+            path: Its path in a larger value, for errors.
 
         Raises:
             UsageError: A field is unknown, missing or has a value that makes no sense; the error

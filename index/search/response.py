@@ -14,7 +14,7 @@ from nmm.index.search.result import SearchResult
 
 @dataclass(frozen=True, slots=True)
 class IndexDamaged:
-    """Search files are missing or damaged. The catalog answered for them, so results are whole.
+    """Search files are missing or damaged. Results are complete: they came from the catalog.
 
     The next run of `nmm index` or :func:`nmm.index.maintenance.repair.repair` rebuilds the files.
 
@@ -41,11 +41,11 @@ class SearchResponse:
     """The answer to a :class:`.SearchRequest`.
 
     Attributes:
-        request: What was asked.
+        request: The request.
         model: The name of the index's model when it answered.
         results: Best first.
-        warnings: What was wrong with the index.
-        empty_because: If there are no results and filters exclude every file, the filters that do.
+        warnings: Damage that the search found in the index.
+        empty_because: The filters that exclude every file, if there are no results for that reason.
     """
 
     request: SearchRequest

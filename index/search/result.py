@@ -1,4 +1,4 @@
-"""A search result: a file that fits a query."""
+"""A search result: a file that matches a query."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """A file that fits a query.
+    """A file that matches a query.
 
     Attributes:
         rank: 1 for the best.
-        score: How well it fits, on one scale for images and texts: unrelated items reach 1 once
-            in a thousand, and half of them reach 0, see :mod:`nmm.index.calibration`. The same
-            holds for files that were found by their words. If keywords alone rank, it is the
-            share of the query's words that were found.
+        score: How well it matches, on one scale for images and texts: one in a thousand unrelated
+            items reaches 1, and half of them reach 0, see :mod:`nmm.index.calibration`. Files
+            found by keywords have such scores, too. In a ranking by keywords alone, the score is
+            the proportion of the query's words that were found.
         path: Absolute.
         type: The medium.
-        lines: For a text, the first and last line of the passage that fits best, from 1.
+        lines: For a text, the first and last line of its best passage, from 1.
         text: That passage; for an image, the text in it, if that matched.
         width, height: For an image, pixels, upright.
-        spans: Where words of the query stand in `text`: the first character, and the one after
-            the last.
-        by_words: Whether one of its passages, its name or the text in the image has all words
-            of the query.
+        spans: The positions of words of the query in `text`: the first character, and the one
+            after the last.
+        by_words: Whether a passage, the name or the text in the image contains all words of the
+            query.
         weak: Whether its score is indistinguishable from the query's background level, see
             :mod:`nmm.index.search.relevance`.
         copies: Absolute paths of near-duplicates that were merged into this result.
@@ -108,11 +108,11 @@ _READERS: Mapping[str, json_fields.Reader] = {
 
 
 class RankedFile(NamedTuple):
-    """A file at its place in the ranking.
+    """A file in the ranking.
 
     Attributes:
         score, by_words, weak: See :class:`SearchResult`.
-        hit: The place in it that is shown.
+        hit: The part of the file to show.
     """
 
     score: float
@@ -131,7 +131,7 @@ def make_result(
         ranked: The file.
         copies: Paths of its near-duplicates.
         text: The text to show; that of the file's hit if it is None.
-        spans: Where words of the query stand in `text`.
+        spans: The positions of words of the query in `text`.
     """
     hit = ranked.hit
     lines = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from nmm.index.store.catalog.file_lookup import Place, places
+from nmm.index.store.catalog.file_lookup import ScoredChunk, scored_chunks
 from nmm.index.store.catalog.file_queries import passing_chunks
 from nmm.index.store.catalog.read_cache import States
 from nmm.index.store.catalog.reader import Catalog
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from nmm.index.store.vectors.base import PendingSearch
 
 
-# Extra chunks for images that may be deleted or excluded.
-SPARE_IMAGES = 10
+# Additional candidates, because some images may be deleted or excluded.
+EXTRA_IMAGE_CANDIDATES = 10
 
 
 class NearestFiles:
-    """Nearest-neighbour search over the files of an index, which may change meanwhile.
+    """Nearest-neighbour search over the files of an index, which may change between queries.
 
     Args:
         catalog, folder: The index.
-        states: What was last read of the catalog's state.
+        states: The last state of the catalog that was read.
     """
 
     def __init__(self, catalog: Catalog, folder: IndexFolder, states: States) -> None:
@@ -42,7 +42,7 @@ class NearestFiles:
     def submit(
         self, queries: Sequence[NDArray[np.float32]], limit: int, kind: Kind
     ) -> Sequence[PendingSearch]:
-        """Begin to search for queries that :meth:`best` gets next, without a filter.
+        """Begin unfiltered searches for queries that :meth:`best` will get next.
 
         Args:
             queries: In the order in which they come, each of shape (dimension,).
@@ -60,27 +60,27 @@ class NearestFiles:
         count: int,
         kind: Kind,
         where: Condition | None = None,
-        without: Collection[int] = (),
-    ) -> list[Place]:
+        exclude: Collection[int] = (),
+    ) -> list[ScoredChunk]:
         """Return the files of a kind with the greatest cosines, best first.
 
         The ranking is exact, however many chunks a file has.
 
         Args:
             query: Normalised, shape (dimension,); or its handle from :meth:`submit`.
-            count: Number of files. All files that are as near as the last one are returned, too.
+            count: Number of files. Files that tie with the last one are returned, too.
             kind: The kind of files.
-            where: A condition that files have to meet.
-            without: Ids of files to exclude.
+            where: A condition on files.
+            exclude: Ids of files to exclude.
         """
         among = None
         if where and (among := self._known_to_pass(kind, where)) is None:
-            # If many files pass, enough of the nearest do, and the others need not be read.
-            if found := self._best(query, count, kind, where, without, tries=1):
+            # If many files pass, enough of the nearest pass, and the others need not be read.
+            if found := self._best(query, count, kind, where=where, exclude=exclude, tries=1):
                 return found
             among = self._passing(kind, where)
-        found = self._best(query, count, kind, where, without, among)
-        assert found is not None, "without a limit on tries it always finds them"
+        found = self._best(query, count, kind, where=where, exclude=exclude, among=among)
+        assert found is not None, "the search repeats until it has enough files"
         return found
 
     def _best(
@@ -88,23 +88,23 @@ class NearestFiles:
         query: NDArray[np.float32] | PendingSearch,
         count: int,
         kind: Kind,
-        where: Condition | None,
-        without: Collection[int],
-        among: NDArray[np.int64] | None = None,
         *,
+        where: Condition | None,
+        exclude: Collection[int],
+        among: NDArray[np.int64] | None = None,
         tries: int | None = None,
-    ) -> list[Place] | None:
-        """Return what :meth:`best` does; None if `tries`, each with more chunks, do not suffice."""
+    ) -> list[ScoredChunk] | None:
+        """Return the result of :meth:`best`; None if `tries` searches find too few files."""
         candidates = _candidates(count, kind)
         while tries is None or tries > 0:
             ids, scores = self._index.search(query, candidates, kind, among=among)
             known = dict(zip(ids.tolist(), scores.tolist(), strict=True))
-            best: dict[int, Place] = {}
-            for place in sorted(places(self._catalog, kind, known, where), key=_order):
-                if place.file not in without:
+            best: dict[int, ScoredChunk] = {}
+            for place in sorted(scored_chunks(self._catalog, kind, known, where), key=_by_score):
+                if place.file not in exclude:
                     best.setdefault(place.file, place)
             found = list(best.values())
-            # Chunks of the same file, or deleted chunks, took the places of others.
+            # Some candidates are chunks of the same file, or deleted.
             if len(found) >= count or len(known) < candidates:
                 while count < len(found) and found[count].score == found[count - 1].score:
                     count += 1
@@ -118,7 +118,7 @@ class NearestFiles:
         return self._index.damaged()
 
     def _known_to_pass(self, kind: Kind, where: Condition) -> NDArray[np.int64] | None:
-        """Return the ids of the chunks that pass if an earlier query read them, else None."""
+        """Return the cached ids of the chunks that pass, or None."""
         state, ids = self._passed.get(kind, (None, None))
         return ids if state == (self._states.last.version, where) else None
 
@@ -130,11 +130,11 @@ class NearestFiles:
 
 
 def _candidates(count: int, kind: Kind) -> int:
-    """Return the number of chunks to request at first for so many files."""
-    # An image is one chunk, unless it was deleted; several chunks of a text may be near.
-    return count + SPARE_IMAGES if kind == "image" else 2 * count
+    """Return the number of chunks to request first for `count` files."""
+    # An image has one chunk; several chunks of a text may be near.
+    return count + EXTRA_IMAGE_CANDIDATES if kind == "image" else 2 * count
 
 
-def _order(place: Place) -> tuple[float, int]:
+def _by_score(place: ScoredChunk) -> tuple[float, int]:
     """Return the sort key: best first, then the first chunk."""
     return -place.score, place.chunk

@@ -1,4 +1,4 @@
-"""Where an index lies, and what it is made of on disk."""
+"""The folder of an index, and the names of its files."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from nmm.index.errors import CatalogError, NoIndexError, UsageError
 
 @dataclass(frozen=True)
 class IndexFolder:
-    """The folder of one index and the names in it.
+    """The folder of an index and the names of its files.
 
-    `catalog.db` is all there is to lose; what stands in `vectors` is derived from it.
+    Only `catalog.db` cannot be rebuilt; the files in `vectors` are derived from it.
     """
 
     path: Path
@@ -35,16 +35,16 @@ class IndexFolder:
 
     @property
     def holder(self) -> Path:
-        """Says who holds the lock."""
+        """Return the file that names the holder of the lock."""
         return self.path / "write.lock.json"
 
     @property
     def rebuild(self) -> IndexFolder:
-        """The index that is being made to take the place of this one."""
+        """Return the index that is being built to replace this one."""
         return IndexFolder(self.path / "rebuild")
 
     def owns(self, path: Path) -> bool:
-        """Whether a file is part of the index, which may lie among what is indexed."""
+        """Return whether a file is part of the index, which may lie inside an indexed folder."""
         if path.parent == self.path:
             return path.name.startswith((self.catalog.name, self.lock.name))
         if path.parent == self.vectors:
@@ -52,12 +52,12 @@ class IndexFolder:
         return path.is_relative_to(self.rebuild.path) and self.rebuild.owns(path)
 
     def delete(self) -> None:
-        """Delete the index, and its folder if nothing else is in it.
+        """Delete the index, and its folder if that is empty afterwards.
 
         Raises:
-            CatalogError: A file of it cannot be deleted.
+            CatalogError: A file cannot be deleted.
         """
-        # The catalog first: without its write-ahead log it could be taken for sound.
+        # The catalog first: without its write-ahead log it would seem to be sound.
         for path in [self.catalog, *self.path.glob("*"), *self.vectors.glob("*")]:
             if path.is_file() and self.owns(path):
                 sys.audit("nmm.store", "file to be deleted")
@@ -72,14 +72,14 @@ class IndexFolder:
                         path=path,
                     ) from error
         for folder in (self.vectors, self.path):
-            with suppress(OSError):  # it is not there, or somebody else's files are in it
+            with suppress(OSError):  # it does not exist, or holds other files
                 folder.rmdir()
 
     def existing(self) -> IndexFolder:
-        """This folder, if there is an index in it.
+        """Return this folder.
 
         Raises:
-            NoIndexError: There is none.
+            NoIndexError: There is no index in it.
         """
         if not self.catalog.is_file():
             raise NoIndexError(
@@ -90,20 +90,20 @@ class IndexFolder:
         return self
 
     def size(self) -> int:
-        """Bytes that the index takes on disk."""
+        """Return the bytes that the index uses on disk."""
         return sum(_size(path) for path in self.path.rglob("*"))
 
 
 def _size(path: Path) -> int:
     try:
-        found = path.stat()
+        result = path.stat()
     except OSError:  # a writer has just deleted it
         return 0
-    return found.st_size if stat.S_ISREG(found.st_mode) else 0
+    return result.st_size if stat.S_ISREG(result.st_mode) else 0
 
 
 def index_folder(path: Path | None = None) -> IndexFolder:
-    """The index that is meant: `path`, else `NMM_INDEX`, else the user's data directory."""
+    """Return the index at `path`, else in `NMM_INDEX`, else in the user's data directory."""
     if path is None and (named := os.environ.get("NMM_INDEX")):
         path = Path(named)
     if path is None:
@@ -113,11 +113,11 @@ def index_folder(path: Path | None = None) -> IndexFolder:
     return IndexFolder(path.expanduser().absolute())
 
 
-def not_within(folder: IndexFolder, file: Path) -> None:
-    """Refuse to write an export over a part of the index that is exported.
+def refuse_index_file(folder: IndexFolder, file: Path) -> None:
+    """Refuse to write an export over a file of the exported index.
 
     Raises:
-        UsageError: It would.
+        UsageError: `file` is part of the index.
     """
     target = Path(os.path.realpath(file.expanduser()))
     if IndexFolder(Path(os.path.realpath(folder.path))).owns(target):

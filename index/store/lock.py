@@ -1,8 +1,7 @@
-"""Who may write to an index: one process at a time, which says who it is.
+"""The write lock of an index: one process writes at a time.
 
-The lock is the operating system's and ends with the process that holds it, however that
-ends: there is none that is stale. Who holds it stands in a file beside it, for whoever is
-turned away; that file alone locks nothing.
+The operating system releases the lock when the process that holds it ends, even by a crash, so no
+lock is ever stale. A file beside the lock names its holder in messages; it locks nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from nmm.index.store.layout import IndexFolder
 
-POLL = 0.2  # seconds
+POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,9 @@ class Holder:
     """The process that writes to an index.
 
     Attributes:
-        pid: Of the process, on its host.
-        host: The name of its machine, which with a network file system may be another.
-        since: When it began, ISO 8601 in UTC.
+        pid: The process ID on its host.
+        host: The name of its machine; with a network file system, it may be another one.
+        since: When it took the lock, ISO 8601 in UTC.
     """
 
     pid: int
@@ -52,8 +51,8 @@ class Wait:
     """How to wait for a lock that another process holds.
 
     Attributes:
-        stop: Set it to give up.
-        on_wait: Told once who holds it, if that is known.
+        stop: An event that ends the wait.
+        on_wait: Called once with the holder, or None if it is not known.
     """
 
     stop: threading.Event
@@ -62,16 +61,16 @@ class Wait:
 
 @contextmanager
 def locked(folder: IndexFolder, wait: Wait | None = None) -> Iterator[None]:
-    """Be the only process that writes to an index, whose folder is made if it is not there.
+    """Hold the write lock of an index. Its folder is created if it does not exist.
 
     Raises:
-        IndexLockedError: Another process is, and it was not to be waited for.
+        IndexLockedError: Another process holds the lock, and `wait` is not given.
         StoppedError: `wait.stop` was set while waiting.
-        CatalogError: The folder or the lock cannot be made.
+        CatalogError: The folder or the lock cannot be created.
     """
     try:
         folder.vectors.mkdir(parents=True, exist_ok=True)
-        lock = _acquired(folder, wait)
+        lock = _acquire(folder, wait)
     except OSError as error:
         raise CatalogError(
             f"The index in {folder.path} cannot be written to.",
@@ -81,7 +80,7 @@ def locked(folder: IndexFolder, wait: Wait | None = None) -> Iterator[None]:
             path=folder.path,
         ) from error
     try:
-        _sign(folder.holder)
+        _write_holder(folder.holder)
         yield
     finally:
         with suppress(OSError):
@@ -89,46 +88,46 @@ def locked(folder: IndexFolder, wait: Wait | None = None) -> Iterator[None]:
         lock.release()
 
 
-def _acquired(folder: IndexFolder, wait: Wait | None) -> BaseFileLock:
+def _acquire(folder: IndexFolder, wait: Wait | None) -> BaseFileLock:
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder.lock)
-    told = False
+    notified = False
     while True:
         with suppress(Timeout):
-            lock.acquire(timeout=POLL if wait else 0)
+            lock.acquire(timeout=POLL_SECONDS if wait else 0)
             return lock
         if wait is None:
-            raise _refusal(folder)
+            raise _locked_error(folder)
         if wait.stop.is_set():
             raise StoppedError(
                 "Stopped while another process writes to the index.",
                 code="stopped-waiting-for-index",
             )
-        if not told:
+        if not notified:
             wait.on_wait(holder(folder))
-            told = True
+            notified = True
 
 
 def holder(folder: IndexFolder) -> Holder | None:
-    """Who says that it holds the lock of an index; None if nobody does, or it cannot be read."""
+    """Return the recorded holder of an index's lock; None if there is none, or it is unreadable."""
     try:
         return Holder(**json.loads(folder.holder.read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def _sign(file: Path) -> None:
+def _write_holder(file: Path) -> None:
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     part = file.with_name(f"{file.name}.part")
-    # To be known is a courtesy: on a full disk, that is for the catalog to say.
+    # This file is optional: if the disk is full, a write to the catalog reports it.
     with suppress(OSError):
         own = Holder(os.getpid(), socket.gethostname(), now)
         part.write_text(json.dumps(asdict(own)), "utf-8")
         part.replace(file)
 
 
-def _refusal(folder: IndexFolder) -> IndexLockedError:
+def _locked_error(folder: IndexFolder) -> IndexLockedError:
     known = holder(folder)
     return IndexLockedError(
         f"Another process is writing to the index in {folder.path}.",

@@ -2,11 +2,11 @@
 
 Usage: make.py COMMAND [TAIL]
 
-COMMAND is the installed `nmm` of that version, in an environment of its own. TAIL names the module
-whose TAIL is the number of vectors from which on there are FAISS files; it is made 1 for the run
-that makes the index. For the version before the modules were put into packages:
+COMMAND is the installed `nmm` of that version, in an environment of its own. TAIL names the
+constant that is the number of vectors from which FAISS files exist; the run that makes the index
+sets it to 1. For the version before modules were moved into packages:
 
-    python tests/compat/make.py ../before/.venv/bin/nmm nmm.index.store.segments
+    python tests/compat/make.py ../before/.venv/bin/nmm nmm.index.store.segments.TAIL
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from recorded import (
 INDEX_WITH_TAIL = """if True:
     import importlib, sys
     from nmm.cli import command
-    importlib.import_module(sys.argv[1]).TAIL = 1
+    module, _, name = sys.argv[1].rpartition(".")
+    setattr(importlib.import_module(module), name, 1)
     sys.argv = ["nmm", *sys.argv[2:]]
     command()
 """
@@ -88,7 +89,7 @@ def main(program: Path, tail: str = "") -> None:
     with zipfile.ZipFile(MADE, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as made:
         for name in ("index", "state", "config.toml", "archive.nmm"):
             for path in sorted([home / name, *(home / name).rglob("*")]):
-                # No process has the index open, so that the catalog is whole without these.
+                # No process has the index open, so the catalog is complete without these.
                 if path.is_file() and not path.name.endswith((".lock", "-shm", "-wal")):
                     made.write(path, path.relative_to(home))
     expected = {

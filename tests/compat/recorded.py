@@ -1,4 +1,4 @@
-"""What is compared with an earlier version of nmm: commands, and what is kept of their output."""
+"""Commands whose output is compared with an earlier version of nmm, and the recorded output."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from typing import Any
 
 HERE = Path(__file__).parent
 FILES = HERE / "files"
-MODIFIED = 1_700_000_000  # seconds, of each file: Git keeps no times
-# What an earlier version made: an index, an archive, a configuration file and a history.
+MODIFIED = 1_700_000_000  # seconds; every file gets this time, because Git stores none
+# Files made by an earlier version: an index, an archive, a configuration file and a history.
 MADE = HERE / "made.zip"
-# Times and sizes differ from one run to the next, and what doctor says of the schema and in prose
-# from one version to the next.
+# Times and sizes differ between runs; doctor's text about the schema differs between versions.
 VARIABLE_KEYS = {"seconds", "bytes", "time", "found", "hint"}
 
 # The configuration file: plain options, and a saved query with each kind of option.
@@ -84,18 +83,18 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     (),
 )
 
-# Runs a command; its exit status and what it printed on stdout.
+# Runs a command, and returns its exit status and stdout.
 Command = Callable[..., tuple[int, str]]
 
 
 def set_times(files: Path) -> None:
-    """Give each file and folder the same time of modification."""
+    """Give every file and folder the same modification time."""
     for path in (files, *files.rglob("*")):
         os.utime(path, (MODIFIED, MODIFIED))
 
 
 def record(command: Command, home: Path, commands: tuple[tuple[str, ...], ...]) -> list[Any]:
-    """Run commands in a folder, and return what is compared of each."""
+    """Run commands in a folder, and return what is compared for each."""
     recorded = []
     for arguments in commands:
         status, output = command(*(part.replace("{home}", str(home)) for part in arguments))
@@ -106,7 +105,7 @@ def record(command: Command, home: Path, commands: tuple[tuple[str, ...], ...]) 
 
 
 def _normalized(output: str, home: Path) -> Any:
-    """Return output as JSON if it is, with the folder and what varies replaced."""
+    """Return output, parsed if it is JSON, with the folder and variable parts replaced."""
     output = output.replace(str(home), "{home}")
     try:
         return _without_variables(json.loads(output))
@@ -131,7 +130,7 @@ def _without_variables(value: Any) -> Any:
 
 
 def interface(command: Command, *path: str) -> dict[str, Any]:
-    """Return the options of a command and of all below it, as its help names them."""
+    """Return the options of a command and its subcommands, as named in its help."""
     status, output = command(*path, "--help")
     options, commands, section = set(), [], ""
     for line in output.splitlines():

@@ -1,4 +1,4 @@
-"""What holds of an index at any instant, and when two of them are the same."""
+"""Check that an index is valid at any instant, and whether two indexes are equal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from nmm.index.store.vectors.segment_table import read_segments
 
 QUERY = "a cat by the sea"
 ALL = 1000
-# Of a unit vector whose components were cut to halves.
+# Tolerance for the length of a unit vector with components in half precision.
 TOLERANCE = 2e-3
 
 Chunk = tuple[Any, ...]
@@ -35,12 +35,12 @@ Chunk = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Held:
-    """What an index holds, without its ids and generations.
+    """The content of an index, without its ids and generations.
 
     Attributes:
         files: By absolute path: size, time, status, reason and hash.
-        contents: By hash: kind and measures, and the chunks in order, each with the bytes of
-            its vector; only of those that a file refers to.
+        contents: By hash: kind and dimensions, and the chunks in order, each with the bytes of its
+            vector; only contents that a file refers to.
     """
 
     files: dict[str, tuple[Any, ...]]
@@ -55,9 +55,9 @@ EMPTY = Held({}, {})
 
 
 def check(folder: IndexFolder, scratch: Path) -> Held:
-    """Check a copy of an index, however its last run ended; what it holds.
+    """Check a copy of an index, however its last run ended, and return its content.
 
-    The index itself is not opened, for that alone would tidy it up.
+    The index itself is not opened, because opening alone would clean it up.
     """
     copy = IndexFolder(scratch / "copy")
     shutil.rmtree(copy.path, ignore_errors=True)
@@ -66,15 +66,15 @@ def check(folder: IndexFolder, scratch: Path) -> Held:
     shutil.copytree(folder.path, copy.path)
     try:
         Catalog.open(copy.catalog).close()
-    except NoIndexError:  # killed before it had tables
+    except NoIndexError:  # killed before the tables were created
         return EMPTY
-    except OutdatedCatalogError:  # killed before it was brought up to date, looked at below
+    except OutdatedCatalogError:  # killed before the migration, checked below
         pass
     with closing(sqlite3.connect(copy.catalog)) as connection:
         _check_database(connection)
         held = _held(connection)
         (schema,) = connection.execute("PRAGMA user_version").fetchone()
-    if schema < SCHEMA:  # killed before it was brought up to date
+    if schema < SCHEMA:  # killed before the migration
         return held
     _check_segments(copy)
     wrong = [finding for finding in doctor(copy).findings if not finding.ok]
@@ -95,7 +95,7 @@ def _check_database(connection: sqlite3.Connection) -> None:
         "WHERE chunks.kind != contents.kind"
     ) == []  # fmt: skip
     if rows("SELECT 1 FROM sqlite_schema WHERE name = 'loose'"):
-        # What no file holds is known to be so, or it would stay for ever.
+        # An orphan must be recorded as such, or it would stay forever.
         unheld = "SELECT id FROM contents EXCEPT SELECT content_id FROM files"
         assert rows(f"{unheld} EXCEPT SELECT * FROM loose") == []
     dimension = rows("SELECT value FROM settings WHERE key = 'dimension'")
@@ -129,7 +129,7 @@ def _held(connection: sqlite3.Connection) -> Held:
 
 
 def _check_segments(folder: IndexFolder) -> None:
-    """Every file that is named is whole, and knows every vector of its range."""
+    """Check that every listed file is complete and contains every vector of its range."""
     with Catalog.open(folder.catalog) as catalog:
         for kind in KINDS:
             after = 0
@@ -144,14 +144,14 @@ def _check_segments(folder: IndexFolder) -> None:
 
 
 def _check_search(folder: IndexFolder, held: Held) -> None:
-    """A search finds every file, those of each kind in the order that their vectors say."""
+    """Check that a search finds every file, each kind in the order of its vectors."""
     found = results(folder)
     for kind in KINDS:
         assert [row[0] for row in found if row[1] == kind] == brute_force(held, kind)
 
 
 def brute_force(held: Held, kind: str) -> list[str]:
-    """The files of a kind, by the best of their chunks."""
+    """Return the files of a kind, ordered by the best of their chunks."""
     (query,) = search_module.load_encoder(MINI).embed_texts([QUERY], Task.QUERY)
     scored = []
     for path in held.indexed:
@@ -164,7 +164,7 @@ def brute_force(held: Held, kind: str) -> list[str]:
 
 
 def results(folder: IndexFolder, count: int = ALL) -> list[tuple[Any, ...]]:
-    """What a search finds, each with its score last."""
+    """Return the results of a search, each with its score last."""
     try:
         with search_module.open_search(folder) as search:
             asked = searching.request(QUERY, count, mode=SearchMode.SEMANTIC)
@@ -177,14 +177,14 @@ def results(folder: IndexFolder, count: int = ALL) -> list[tuple[Any, ...]]:
 
 
 def check_within(held: Held, whole: Held) -> None:
-    """Whatever a file refers to is as whole as in an index that was made in one go."""
+    """Check that every referenced content is as complete as in an index built in one run."""
     for digest, content in held.contents.items():
         if digest in whole.contents:
             assert content == whole.contents[digest]
 
 
 def check_between(held: Held, before: Held, after: Held) -> None:
-    """All that was there and stays is there; the rest is as it was or as it will be."""
+    """Check that unchanged files are present, and that the others are in the old or new state."""
     check_within(held, before)
     check_within(held, after)
     stay = before.files.items() & after.files.items()
@@ -194,7 +194,7 @@ def check_between(held: Held, before: Held, after: Held) -> None:
 
 
 def check_finished(folder: IndexFolder, one_go: IndexFolder, scratch: Path) -> None:
-    """An index is the same as one that was made in one go, and nothing is left beside it."""
+    """Check that an index equals one built in one run, without leftover files."""
     held, whole = check(folder, scratch), check(one_go, scratch)
     assert held.files == whole.files
     assert held.contents == whole.contents

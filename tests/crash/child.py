@@ -1,9 +1,8 @@
-"""Index runs in processes that can be killed, each a fork of this one, which has the encoder open.
+"""Run index jobs in processes that can be killed, each a fork of this one with the encoder open.
 
-Usage: child.py ENCODER FOLDER, the name of the encoder and a folder of its own.
-
-A job is a line of JSON on stdin, see :class:`crash.runner.Job`; its exit status, negative for
-a signal, is a line on stdout. Nothing here has threads before it forks.
+Usage: child.py ENCODER FOLDER, the name of the encoder and a folder of its own. A job is a line of
+JSON on stdin, see :class:`crash.runner.Job`; its exit status, negative for a signal, is a line on
+stdout. No threads exist here before a fork.
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ from nmm.index.store.vectors import segments
 
 
 def open_encoder(name: str, folder: Path) -> Encoder:
-    """Return the encoder of a name, in this thread alone, and used once."""
+    """Return the encoder of a name, without other threads, after one use."""
     encoder: Encoder
     if name == HASH:
         encoder = HashEncoder(folder)
     else:
         encoder = load_encoder(MINI, backend=Backend(threads=1))
         assert isinstance(encoder, OnnxEncoder)
-        # One by one: a vector then does not depend on what is embedded beside it.
+        # One by one, so that a vector does not depend on the rest of its batch.
         encoder._images_per_run = encoder._tokens_per_run = 1
     encoder.embed_texts(["warm"], Task.QUERY)
     side = MINI.image.side
@@ -51,7 +50,7 @@ def open_encoder(name: str, folder: Path) -> Encoder:
 
 
 def watch_labels(kill_at: tuple[str, int] | None, log: str | None) -> None:
-    """Write down the labels that the store passes, and die at one of them."""
+    """Log the store's labels as they are passed, and kill this process at one of them."""
     passed = 0
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if log else None
 
@@ -71,7 +70,7 @@ def watch_labels(kill_at: tuple[str, int] | None, log: str | None) -> None:
 
 
 def begin_faults(job: dict[str, Any]) -> None:
-    """Have writes fail from here on, or be traced; needs the library of `faults.c`."""
+    """Let writes fail from here on, or trace them; needs the library of `faults.c`."""
     trace = job["trace"]
     ctypes.CDLL(None).faults_begin(
         job["folder"].encode(),
@@ -83,8 +82,8 @@ def begin_faults(job: dict[str, Any]) -> None:
 
 
 def do(job: dict[str, Any]) -> None:
-    """Do a job in this process."""
-    segments.TAIL = job["tail"]
+    """Run a job in this process."""
+    segments.MIN_SEGMENT_SIZE = job["tail"]
     watch_labels(job["kill_at"], job["labels"])
     if job["fail_at"] or job["trace"]:
         begin_faults(job)
@@ -102,7 +101,7 @@ def do(job: dict[str, Any]) -> None:
 
 
 def command(job: dict[str, Any]) -> None:
-    """Do a job by the command line, and keep what it says on stderr."""
+    """Run a job with the command line, and keep its stderr."""
     from nmm.cli.app import run as run_command
 
     said = os.open(job["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -114,7 +113,7 @@ def command(job: dict[str, Any]) -> None:
 
 
 def run(job: dict[str, Any]) -> int:
-    """Do a job in a process of its own, killed after some seconds if that is asked for."""
+    """Run a job in a process of its own, and kill it after some seconds if requested."""
     alive, ended = os.pipe()
     pid = os.fork()
     if not pid:

@@ -1,4 +1,4 @@
-"""What the crash tests share: the process that runs are forks of, and the encoder for checking."""
+"""Fixtures of the crash tests: the process that forks the runs, and the encoder for checks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nmm.index.search import engine as search_module
 
 @pytest.fixture
 def encoder_name() -> str:
-    """The encoder of a test's runs; a test that needs the real one is parametrized with it."""
+    """Name the encoder of a test's runs; tests that need the real one parametrize this."""
     return HASH
 
 
@@ -28,7 +28,7 @@ def encoder_name() -> str:
 def runners(
     model_cache: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], Runner]]:
-    """Start runs to be killed, by the name of their encoder; each process is started once."""
+    """Return a function that starts the runner of an encoder; each process is started once."""
     with ExitStack() as stack:
 
         @functools.cache
@@ -40,13 +40,13 @@ def runners(
 
 @pytest.fixture
 def runner(runners: Callable[[str], Runner], encoder_name: str, loaded: Encoder) -> Runner:
-    """Runs to be killed. A model is compiled before."""
+    """A runner of jobs that can be killed. A model is compiled beforehand."""
     return runners(encoder_name)
 
 
 @pytest.fixture(scope="session")
 def faulty(model_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
-    """Runs whose writes can fail or be traced."""
+    """A runner of jobs whose writes can fail or be traced."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if not sys.platform.startswith("linux") or not compiler:
         pytest.skip("needs Linux and a C compiler, for faults.c")
@@ -65,7 +65,7 @@ def loaded(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Encoder:
-    """The encoder, which searches that check an index have open already."""
+    """The encoder, already open, for searches that check an index."""
     encoder: Encoder
     if encoder_name == HASH:
         encoder = HashEncoder(tmp_path_factory.mktemp("hash"))
@@ -77,7 +77,7 @@ def loaded(
 
 @pytest.fixture
 def scratch(tmp_path: Path) -> Path:
-    """Where copies of an index are checked."""
+    """A folder for the copies of an index that are checked."""
     path = tmp_path / "scratch"
     path.mkdir()
     return path

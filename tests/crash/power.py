@@ -1,8 +1,7 @@
-"""What is on a disk after the power went in the midst of a run, by the trace of its writes.
+"""Reconstruct a disk after a power failure during a run, from the trace of its writes.
 
-The file system that is meant keeps changes of names in their order, as those with a journal
-do, up to the last one that had to be there; of what is in a file nothing has to be there
-before it is synced.
+The model is a journalling file system: changes of names take effect in their order, up to the last
+one that had to be durable. Data of a file need not be there before it is synced.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ Files = dict[str, bytes]
 
 @dataclass(eq=False)
 class _Inode:
-    """A file, whatever its name: what is in it, and the operations that are not synced."""
+    """A file independent of its name: its content, and its unsynced operations."""
 
     data: bytearray = field(default_factory=bytearray)
     loose: list[int] = field(default_factory=list)
@@ -30,7 +29,7 @@ class _Inode:
 
 @dataclass
 class _Pass:
-    """Which inode each operation is about, what changes names, and what has been synced."""
+    """The inode of each operation, the operations that change names, and what has been synced."""
 
     inodes: dict[int, _Inode] = field(default_factory=dict)
     created: set[int] = field(default_factory=set)
@@ -39,7 +38,7 @@ class _Pass:
 
 
 def read_files(folder: Path) -> Files:
-    """All files of an index, but those that are memory of processes."""
+    """Return all files of an index, except the shared memory of processes."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -48,7 +47,7 @@ def read_files(folder: Path) -> Files:
 
 
 def write_files(files: Files, folder: Path) -> None:
-    """Make the folder of an index, with nothing but those files."""
+    """Make an index folder that contains only those files."""
     (folder / "vectors").mkdir(parents=True)
     for name, data in files.items():
         path = folder / name
@@ -57,12 +56,12 @@ def write_files(files: Files, folder: Path) -> None:
 
 
 def all_of(start: Files, operations: Sequence[Operation]) -> Files:
-    """What there is if all came to the disk."""
+    """Return the files if every operation reached the disk."""
     return _replay(start, operations, range(len(operations)), {})
 
 
 def some_of(start: Files, operations: Sequence[Operation], chance: Random) -> Files:
-    """What there may be: all that had to be there, and by chance some of the rest."""
+    """Return possible files: all that had to be durable, and a random part of the rest."""
     done = _follow(start, operations)
     at_least = max((n for n in done.names if n in done.synced), default=-1)
     loose = [n for n in done.names if n > at_least]
@@ -79,7 +78,7 @@ def some_of(start: Files, operations: Sequence[Operation], chance: Random) -> Fi
 
 
 def _follow(start: Files, operations: Sequence[Operation]) -> _Pass:
-    """Go through a run as the run itself sees it."""
+    """Follow the operations of a run as the run itself sees them."""
     done = _Pass()
     seen = {name: _Inode() for name in start}
     loose_names: dict[str, list[int]] = {}
@@ -112,10 +111,10 @@ def _follow(start: Files, operations: Sequence[Operation]) -> _Pass:
 def _replay(
     start: Files, operations: Sequence[Operation], names: Iterable[int], kept: dict[int, int]
 ) -> Files:
-    """Do operations: of changes of names those that are given, of data so much as is kept."""
+    """Apply operations: the given changes of names, and as much data as is kept."""
     done = _follow(start, operations)
     there = {name: _Inode(bytearray(data)) for name, data in start.items()}
-    # The inodes of the first pass, by those of this one.
+    # Inodes of the first pass, by inode of this pass.
     seen = dict(there)
     on_disk = set(names)
     for n, operation in enumerate(operations):

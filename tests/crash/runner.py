@@ -1,4 +1,4 @@
-"""Index runs that are killed: what is asked of :mod:`crash.child`, and how it ended."""
+"""Index jobs that are killed: what :mod:`crash.child` is asked to do, and how a job ended."""
 
 from __future__ import annotations
 
@@ -27,17 +27,19 @@ class Job:
 
     Attributes:
         folder: The index.
-        paths: What to index; if empty, the roots that there are.
+        paths: What to index; if empty, the existing roots.
         rebuild: Embed everything again.
-        tail: :data:`nmm.index.store.vectors.segments.TAIL` of the run.
+        tail: :data:`nmm.index.store.vectors.segments.MIN_SEGMENT_SIZE` of the run.
         kill_after: Seconds after which it is killed.
-        kill_at: A label of the store, and at which passing of it, from 1, it kills itself.
-        labels: A file that is told the labels that are passed; it can be the trace.
-        fail_at: Which write, sync, rename or deletion in the index fails, from 1; 0 for none.
-        error: The errno that it fails with; 0 if the process is killed in the midst of it.
-        lasting: All that follow fail as well.
-        trace: A file that is told what is written, see :mod:`crash.trace`.
-        said: A file that keeps what the command line, which is used then, says on stderr.
+        kill_at: A label of the store, and the number of the passage, from 1, at which the run kills
+            itself.
+        labels: A file to which passed labels are written; it can be the trace.
+        fail_at: Number, from 1, of the write, sync, rename or deletion in the index that fails; 0
+            for none.
+        error: The errno that it fails with; 0 if the process is killed in the middle of it.
+        lasting: All later operations fail as well.
+        trace: A file to which writes are logged, see :mod:`crash.trace`.
+        said: A file for the stderr of the command line, which is then used.
     """
 
     folder: str
@@ -55,13 +57,13 @@ class Job:
 
 
 class Runner:
-    """The process that the runs are forks of."""
+    """The process that runs are forked from."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def status(self, job: Job) -> int:
-        """Do a job; its exit status, or the negative number of the signal that ended it."""
+        """Run a job; return its exit status, or the negative number of the signal that ended it."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps(asdict(job)) + "\n")
@@ -69,13 +71,13 @@ class Runner:
         return int(self._process.stdout.readline())
 
     def killed(self, job: Job) -> bool:
-        """Do a job; whether it was killed, and did not come to its end."""
+        """Run a job; return whether it was killed before its end."""
         status = self.status(job)
         assert status in {0, -SIGKILL}, f"a run ended with {status}, see stderr"
         return status != 0
 
     def finish(self, job: Job) -> float:
-        """Do a job that nothing kills; the seconds it took."""
+        """Run a job without killing it; return the seconds it took."""
         started = time.monotonic()
         assert not self.killed(job)
         return time.monotonic() - started
@@ -86,8 +88,8 @@ def running(encoder: str, folder: Path, preload: Path | None = None) -> Iterator
     """Start a process for runs.
 
     Args:
-        encoder: The name of the encoder that it has open.
-        folder: Where the encoder may keep things.
+        encoder: Name of the encoder that it keeps open.
+        folder: A folder for the encoder's files.
         preload: A library that is loaded before all others.
     """
     child = Path(__file__).with_name("child.py")
@@ -110,5 +112,5 @@ def running(encoder: str, folder: Path, preload: Path | None = None) -> Iterator
 
 
 def job(folder: IndexFolder, *paths: Path) -> Job:
-    """A plain run."""
+    """Return a plain run."""
     return Job(str(folder.path), [str(path) for path in paths])

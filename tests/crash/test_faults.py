@@ -1,4 +1,4 @@
-"""Writes that fail, with ENOSPC or EIO or half done: said, and the next run makes it good."""
+"""Writes that fail with ENOSPC or EIO or half done are reported, and the next run recovers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crash.runner import Runner, job
 
 from nmm.index.store.layout import IndexFolder
 
-# In each of 15 series.
+# Failures in each of 15 series.
 POINTS = 8
 WAYS = ("first", "update", "rebuild")
 FAULTS = {
@@ -31,7 +31,7 @@ NO_INDEX_OR_MODEL = 4
 
 
 class Scene:
-    """An index before a run, and the run; what it is before and after."""
+    """An index before a run, the run, and its content before and after."""
 
     def __init__(self, runner: Runner, path: Path, scratch: Path, way: str) -> None:
         path = path.resolve()
@@ -52,7 +52,7 @@ class Scene:
         )
 
     def begin(self) -> None:
-        """Put the index back to what it was before the run."""
+        """Restore the index to its state before the run."""
         shutil.rmtree(self.index.path, ignore_errors=True)
         if self.start.path.exists():
             shutil.copytree(self.start.path, self.index.path)
@@ -61,7 +61,7 @@ class Scene:
         return (self._path / "said").read_text("utf-8")
 
     def operations(self, runner: Runner) -> int:
-        """How many operations the run takes."""
+        """Return the number of operations of the run."""
         self.begin()
         assert runner.status(replace(self.todo, trace=str(self.trace))) == SOME_SKIPPED, self.said()
         return len(trace.read(self.trace, self.index.path))
@@ -87,12 +87,12 @@ def test_a_write_that_fails(
         print(f"operation {point} of {number}: status {status}\n{scene.said()}")
         held = check(scene.index, scratch)
         check_between(held, scene.before, scene.after)
-        if status == SOME_SKIPPED:  # it did not matter
+        if status == SOME_SKIPPED:  # the failure had no effect
             assert held == scene.after
         elif error:
             assert status == NO_INDEX_OR_MODEL
             assert "nmm: The " in scene.said()
-            assert "\n" in scene.said().partition("nmm: ")[2]  # why, or what to do
+            assert "\n" in scene.said().partition("nmm: ")[2]  # the reason, or what to do
             assert "unexpected" not in scene.said()
         faulty.finish(replace(scene.todo, said=None))
         check_finished(scene.index, scene.one_go, scratch)

@@ -1,4 +1,4 @@
-"""A run killed at any instant: what was committed stays, and the next run goes on from there."""
+"""A run killed at any instant: committed work stays, and the next run resumes there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nmm.index.store.layout import IndexFolder
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs fork and SIGKILL")
 
-# At least, in each of 18 series.
+# Minimum number of kills in each of 18 series.
 KILLS = 12
 # One series of each kind always runs, and one of first runs and one of rebuilds has a real model.
 SEEDS = [
@@ -29,13 +29,13 @@ MOSTLY = 0.8
 
 
 class Series:
-    """Runs of one job on one index, each killed at an instant that a seed gives.
+    """Runs of one job on one index, each killed at an instant that the seed determines.
 
     Args:
-        runner: What runs them.
-        seed: Of the instants.
+        runner: Runs the jobs.
+        seed: Seed of the instants.
         scratch: Where the index is checked.
-        seconds: That a run takes if nothing kills it.
+        seconds: Duration of a run that is not killed.
     """
 
     def __init__(self, runner: Runner, seed: str, scratch: Path, seconds: float) -> None:
@@ -48,12 +48,12 @@ class Series:
         self.rounds = 0
 
     def through(self, todo: Job, on_kill: Callable[[Held], None]) -> None:
-        """Run a job again and again until it gets through, and check after every kill."""
+        """Run a job again and again until it completes, and check after every kill."""
         folder = IndexFolder(Path(todo.folder))
         self.rounds += 1
         while True:
-            # Up to a bit longer than a run takes, so that its very end is met too; but mostly
-            # less, so that a run is killed several times before one gets through.
+            # Up to slightly longer than a run takes, so that its very end is hit too; but mostly
+            # less, so that several kills precede a complete run.
             instant = self._random.uniform(0, 1.1) * self._seconds
             if self._random.random() < MOSTLY:
                 instant *= self._random.random()
@@ -112,7 +112,7 @@ def test_an_update_that_is_killed_again_and_again(
         check_within(held, new)
         check_within(held, old)
         assert stay.items() <= held.files.items() <= old.files.items() | new.files.items()
-        # What moved is found at the one place or at the other all the time.
+        # A moved file is found at the old or the new place at any time.
         assert {row[-1] for row in held.files.values()} >= kept
 
     kept = {row[-1] for row in old.files.values()} & {row[-1] for row in new.files.values()}

@@ -1,4 +1,4 @@
-"""A run killed at each point of its commits that the store names."""
+"""A run killed at each labelled point of its commits."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from nmm.index.store.layout import IndexFolder
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs fork and SIGKILL")
 
 LABEL = re.compile(r'sys\.audit\(\s*"nmm\.store",\s*"([^"]+)"\s*\)')
-# From here on any run tidies up after a rebuild.
+# From here on, any run cleans up after a rebuild.
 TAKEN_OVER = {"rebuild taken over", "file to be deleted"}
 WAYS = ("first", "update", "rebuild", "old schema")
 
 
 class Scene:
-    """An index before a run, the run, and the index that there is to be afterwards.
+    """An index before a run, the run, and the expected index afterwards.
 
     Attributes:
-        start: The index before it; there may be none.
-        one_go: One that was made at once of what the folder holds now.
+        start: The index before; it may not exist.
+        one_go: An index built in one run from the folder's current content.
         todo: The run, on a copy of `start`.
         passed: How often it passes each label.
     """
@@ -60,14 +60,14 @@ class Scene:
         self.passed = Counter(operation.path for operation in trace.read(log, self.index.path))
 
     def begin(self) -> None:
-        """Put the index back to what it was before the run."""
+        """Restore the index to its state before the run."""
         shutil.rmtree(self.index.path, ignore_errors=True)
         if self.start.path.exists():
             shutil.copytree(self.start.path, self.index.path)
 
 
 def make_old(folder: IndexFolder) -> None:
-    """Give an index the first schema that there was, with all that it could hold."""
+    """Convert an index to the first schema, with everything that schema could store."""
     new = folder.catalog.rename(folder.path / "new.db")
     shutil.rmtree(folder.vectors)
     with closing(sqlite3.connect(folder.catalog, isolation_level=None)) as old:
@@ -107,7 +107,7 @@ def test_a_run_killed_at_each_label(
     for label, times in scene.passed.items():
         place = places[nth](times)
         if place > times or (nth != 1 and place == 1) or (nth == 0 and place == 2):
-            continue  # there is no such passing, or it is one that the others have
+            continue  # there is no such passage, or it is equivalent to another
         print(f"{label}, {place} of {times}")
         scene.begin()
         assert runner.killed(replace(scene.todo, kill_at=(label, place)))

@@ -1,4 +1,4 @@
-"""The power goes in the midst of a run: what was committed is there, and the rest is made again."""
+"""A power failure during a run: committed work is there, and the rest is done again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from crash.trace import Operation
 
 from nmm.index.store.layout import IndexFolder
 
-# In each of 6 series.
+# Failures in each of 6 series.
 POINTS = 20
 WAYS = ("first", "update", "rebuild")
 COMMITTED = Operation("L", "batch committed")
@@ -25,7 +25,7 @@ COMMITTED = Operation("L", "batch committed")
 
 @dataclass
 class Scene:
-    """An index before a run, what the run wrote, and the index that there is to be afterwards."""
+    """An index before a run, the run's writes, and the expected index afterwards."""
 
     runner: Runner
     scratch: Path
@@ -38,20 +38,20 @@ class Scene:
     rebuild: bool
 
     def put(self, files: Files) -> Held:
-        """Make the index one of certain files, and check it."""
+        """Make the index from certain files, and check it."""
         shutil.rmtree(self.index.path, ignore_errors=True)
         write_files(files, self.index.path)
         return check(self.index, self.scratch)
 
     def committed(self, point: int) -> Held:
-        """What an index holds that was committed before a point."""
+        """Return the content of an index that was committed before a point."""
         last = max((n for n in range(point) if self.operations[n] == COMMITTED), default=None)
         if last is None:
             return self.before
         return self.put(all_of(self.start, self.operations[:last]))
 
     def check(self, files: Files, point: int) -> None:
-        """An index of those files holds what was committed, and a run makes it whole."""
+        """Check that an index of those files has all committed work, and a run completes it."""
         least = self.committed(point)
         held = self.put(files)
         check_between(held, self.before, self.after)

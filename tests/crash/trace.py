@@ -1,4 +1,4 @@
-"""What `faults.c` writes down of a run: every write to the index, in order."""
+"""Read the trace that `faults.c` writes: every write of a run to the index, in order."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Operation:
-    """A write, a truncation, a sync, a rename or a deletion; or a label that the store passed.
+    """A write, truncation, sync, rename or deletion; or a label that the store passed.
 
     Attributes:
         what: `W`, `T`, `S`, `R`, `U`, or `L` for a label.
-        path: Of the file, relative to the index; the label.
-        to: The new name, of a rename.
-        offset: Where it was written, or the length that it was cut to.
-        data: What was written.
+        path: Path of the file, relative to the index; or the label.
+        to: New name, for a rename.
+        offset: Where it was written, or the length after a truncation.
+        data: The bytes written.
     """
 
     what: str
@@ -26,7 +26,7 @@ class Operation:
 
 
 def read(file: Path, folder: Path) -> list[Operation]:
-    """The operations in a trace, with paths relative to the folder of the index."""
+    """Return the operations in a trace, with paths relative to the folder of the index."""
 
     def relative(path: str) -> str:
         return path.removeprefix(str(folder)).removeprefix("/")

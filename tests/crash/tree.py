@@ -1,4 +1,4 @@
-"""Trees of small files to be indexed, with one of everything that a run treats apart."""
+"""Trees of small files to index, with one of everything that a run handles differently."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def note(number: int) -> str:
 
 
 def long_text(paragraphs: int) -> str:
-    """A text that is streamed, and yet has few chunks: most of it is white space."""
+    """Return a text long enough to be streamed, with few chunks: most of it is white space."""
     gap = "\n" + " " * (SMALL_TEXT // (paragraphs - 1)) + "\n"
     return gap.join(f"Paragraph {n}. {'The sea is blue. ' * 5}" for n in range(paragraphs))
 
 
 def plant(root: Path, *, notes: int = 24, pictures: int = 6, paragraphs: int = 24) -> Path:
-    """Make a tree of so many notes and pictures, a long text, copies, and what is skipped."""
+    """Make a tree of so many notes and images, a long text, copies, and files to be skipped."""
     for n in range(notes):
         write(root / ("notes" if n % 2 else "letters") / f"{n:02}.txt", note(n))
     for n in range(pictures):
@@ -52,7 +52,7 @@ def plant(root: Path, *, notes: int = 24, pictures: int = 6, paragraphs: int = 2
 
 
 def edit(root: Path) -> set[str]:
-    """Change, move, copy and delete some of a planted tree; the paths that are touched."""
+    """Change, move, copy and delete files of a planted tree; return the affected paths."""
     before = paths(root)
     (root / "letters" / "00.txt").unlink()  # its copy stays
     (root / "pictures" / "01.png").unlink()

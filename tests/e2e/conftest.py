@@ -1,4 +1,4 @@
-"""End to end, the command is the installed one, started as a user starts it."""
+"""End-to-end tests run the installed command, started as a user starts it."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from commands import Start, start
 
 @pytest.fixture(scope="session")
 def start_command() -> Start:
-    """Starts the installed command."""
+    """A function that starts the installed command."""
     return start

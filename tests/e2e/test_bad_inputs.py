@@ -1,4 +1,4 @@
-"""A folder of everything that can be wrong: each is named, the good ones are found."""
+"""Bad files of every kind are reported, and the good ones beside them are found."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CAT = (SAMPLE_DATA / "photos/chelsea.jpg").read_bytes()
 
 @pytest.fixture
 def bad(tmp_path: Path) -> Iterator[Path]:
-    """Good files among all kinds of bad ones."""
+    """A folder of good files among bad files of all kinds."""
     folder = tmp_path / "bad"
     folder.mkdir()
     (folder / "cat.jpg").write_bytes(CAT)
@@ -39,7 +39,7 @@ def bad(tmp_path: Path) -> Iterator[Path]:
     Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.txt")).write_text("not UTF-8 by name")
     with socket.socket(socket.AF_UNIX) as listener:
         here = Path.cwd()
-        os.chdir(folder)  # the name of a socket has room for some hundred bytes only
+        os.chdir(folder)  # the path of a socket has about a hundred bytes at most
         try:
             listener.bind("socket")
         finally:
@@ -47,7 +47,7 @@ def bad(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-def test_all_that_is_bad_is_named_and_the_rest_found(nmm: Nmm, bad: Path) -> None:
+def test_bad_files_are_reported_and_the_others_found(nmm: Nmm, bad: Path) -> None:
     done = nmm("index", bad, "--max-pixels", "10000000", "--json")
     assert done.returncode == 3
     summary = json.loads(done.stdout)
@@ -97,7 +97,7 @@ def test_a_name_with_a_line_break_is_whole_in_machine_output(nmm: Nmm, tmp_path:
     assert "\x1b" not in table
 
 
-def test_a_second_writer_is_turned_away(nmm: Nmm, tmp_path: Path) -> None:
+def test_a_second_writer_is_refused(nmm: Nmm, tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
     with FileLock(tmp_path / "index" / "write.lock"):
         done = nmm("index", SAMPLE_DATA)
@@ -106,7 +106,7 @@ def test_a_second_writer_is_turned_away(nmm: Nmm, tmp_path: Path) -> None:
 
 
 def test_an_unreadable_file_is_skipped(nmm: Nmm, tmp_path: Path) -> None:
-    """As somebody who has no rights; root has them all."""
+    """Runs without privileges, because root can read every file."""
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "secret.txt").write_text("my secret")
@@ -121,13 +121,13 @@ def test_an_unreadable_file_is_skipped(nmm: Nmm, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_keeps_what_was_committed(tmp_path: Path, sample_data: Path) -> None:
-    """SIGINT in mid-run: status 130, and the next run goes on from there."""
+    """SIGINT during a run: status 130, and the next run resumes there."""
     for number in range(300):
         (sample_data / f"note {number}.txt").write_text(f"Note {number} about the weather.\n" * 40)
     environ = {**os.environ, "NMM_INDEX": str(tmp_path / "index")}
     command = [Path(sys.executable).with_name("nmm"), "index", sample_data, "--json"]
     with subprocess.Popen(
-        # Small batches, so that there are some before the end.
+        # Small batches, so that several are committed before the end.
         [*command, "--batch-size", "1"],
         env=environ,
         stdout=subprocess.PIPE,
@@ -135,7 +135,7 @@ def test_ctrl_c_keeps_what_was_committed(tmp_path: Path, sample_data: Path) -> N
     ) as process:
         catalog = tmp_path / "index" / "catalog.db-wal"
         deadline = time.monotonic() + 120
-        # Past the schema and the first batches.
+        # After the schema and the first batches.
         while not catalog.exists() or catalog.stat().st_size < 300_000:
             assert process.poll() is None
             assert time.monotonic() < deadline

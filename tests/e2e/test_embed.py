@@ -1,4 +1,4 @@
-"""`nmm embed` as a process: forms of output, streams, files that appear whole."""
+"""`nmm embed` as a process: output formats, streams, and files that appear whole."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and d
 
 
 def run(*arguments: str | Path, stdin: bytes = b"", **environ: str) -> tuple[int, bytes, str]:
-    """Run `nmm embed` on bytes, with the built-in model."""
+    """Return a function that runs `nmm embed` on bytes, with the built-in model."""
     done = subprocess.run(
         [NMM, "embed", *arguments, *MINI],
         check=False,
@@ -42,7 +42,7 @@ def run(*arguments: str | Path, stdin: bytes = b"", **environ: str) -> tuple[int
 
 
 def parsed(form: str, output: bytes) -> tuple[list[str] | None, NDArray[np.float32]]:
-    """Inputs, where the form has them, and vectors."""
+    """Return the inputs, if the format contains them, and the vectors."""
     if form == "npy":
         return None, np.load(io.BytesIO(output), allow_pickle=False)
     if form == "jsonl":
@@ -55,7 +55,7 @@ def parsed(form: str, output: bytes) -> tuple[list[str] | None, NDArray[np.float
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "npy"])
-def test_every_form_holds_the_same_numbers(form: str, mini: OnnxEncoder) -> None:
+def test_every_format_contains_the_same_numbers(form: str, mini: OnnxEncoder) -> None:
     texts = ["a cat", 'she said "no, thanks"', "two\nlines", "Höhe 日本"]
     status, output, errors = run("text", *texts, "--format", form, "--task", "search_query")
     names, vectors = parsed(form, output)
@@ -65,9 +65,7 @@ def test_every_form_holds_the_same_numbers(form: str, mini: OnnxEncoder) -> None
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "npy"])
-def test_what_o_ends_in_is_the_form_and_the_file_is_what_stdout_would_be(
-    form: str, tmp_path: Path
-) -> None:
+def test_the_suffix_of_the_output_file_selects_the_format(form: str, tmp_path: Path) -> None:
     file = tmp_path / f"vectors.{form}"
     file.write_text("old")
     assert run("text", "a cat", "-o", file) == (0, b"", "")
@@ -108,14 +106,14 @@ def test_a_line_is_answered_before_stdin_is_closed(kind: str, line: str) -> None
 
 
 @pytest.mark.parametrize("kind", ["text", "image"])
-def test_without_input_there_is_nothing(kind: str) -> None:
+def test_no_input_gives_no_output(kind: str) -> None:
     assert run(kind, "-") == (0, b"", "")
     assert parsed("csv", run(kind, "-", "--format", "csv")[1])[0] == []
     assert parsed("npy", run(kind, "-", "--format", "npy")[1])[1].shape == (0, 384)
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "npy"])
-def test_a_bad_image_is_named_and_keeps_its_row(
+def test_a_bad_image_is_reported_and_keeps_its_row(
     form: str, tmp_path: Path, mini: OnnxEncoder
 ) -> None:
     good, other = PHOTOS / "chelsea.jpg", PHOTOS / "lawn.jpg"
@@ -138,7 +136,7 @@ def test_a_bad_image_is_named_and_keeps_its_row(
 
 
 @posix
-def test_names_come_from_stdin_whatever_is_in_them(tmp_path: Path) -> None:
+def test_any_file_name_can_be_read_from_stdin(tmp_path: Path) -> None:
     photo = (PHOTOS / "lawn.jpg").read_bytes()
     odd = [b"two\nlines.jpg", b"caf\xe9.jpg", b"return\r"]
     for name in odd:
@@ -153,7 +151,7 @@ def test_names_come_from_stdin_whatever_is_in_them(tmp_path: Path) -> None:
     assert (by_line[0], len(by_line[1].splitlines())) == (0, 2)
 
 
-def test_images_of_more_pixels_are_skipped() -> None:
+def test_images_above_the_pixel_limit_are_skipped() -> None:
     status, output, errors = run("image", PHOTOS / "lawn.jpg", "--max-pixels", "100")
     assert (status, output) == (3, b"")
     assert "the limit is 0.0 (--max-pixels)" in errors
@@ -243,7 +241,7 @@ def test_a_matrix_is_not_printed_on_a_terminal() -> None:
     )
 
 
-def test_a_default_that_cannot_be_had_is_an_error_that_names_the_built_in_model(nmm: Nmm) -> None:
+def test_an_unavailable_default_is_an_error_that_names_the_built_in_model(nmm: Nmm) -> None:
     by_default = nmm("embed", "text", "a cat", "--offline")
     assert (by_default.returncode, by_default.stdout) == (4, "")
     assert by_default.stderr.splitlines()[-1] == (
@@ -278,8 +276,8 @@ def test_help_imports_nothing_heavy() -> None:
     )
 
 
-def test_the_precision_that_the_processor_is_made_for(tmp_path: Path) -> None:
-    """Asked for on the command line, in the environment or in the configuration."""
+def test_precision_auto_follows_the_processor(tmp_path: Path) -> None:
+    """Set on the command line, in the environment or in the configuration."""
     chosen = "int8" if has_int8_dot_product() else "fp32"
     _, expected, _ = run("text", "a cat", "--precision", chosen)
     config = tmp_path / "config.toml"

@@ -1,7 +1,7 @@
-"""The models as a user meets them: downloaded from a real server, used, checked, deleted.
+"""Models as a user meets them: downloaded from a real server, used, verified, deleted.
 
-What is downloaded is a thin pair of random weights that nomic-v1.5's row describes. It finds
-nothing sensible, but it is downloaded, checked, compiled and run as the real one would be.
+The download is a small pair with random weights that nomic-v1.5's row describes. Its search results
+are meaningless, but it is downloaded, verified, compiled and run like the real one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TEXT_WEIGHTS = Path("weights", "nomic-v1.5", "text", "model.safetensors")
 
 @pytest.fixture(scope="module")
 def repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Path]]:
-    """The pair, as the hub has it."""
+    """The pair, as on the hub."""
     pair = write_thin_pair(tmp_path_factory.mktemp("hub") / "pair")
     return {
         repository: {file.name: file for file in (pair / tower).iterdir()}
@@ -55,7 +55,7 @@ def hub(repositories: dict[str, dict[str, Path]]) -> Iterator[HubServer]:
 def pulled(
     repositories: dict[str, dict[str, Path]], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A cache that nomic-v1.5 was pulled into, not to be changed."""
+    """A cache into which nomic-v1.5 was pulled. Tests must not change it."""
     cache = tmp_path_factory.mktemp("pulled")
     with HubServer({name: dict(files) for name, files in repositories.items()}) as hub:
         done = subprocess.run(
@@ -71,24 +71,24 @@ def pulled(
 
 @pytest.fixture
 def cache(pulled: Path, tmp_path: Path) -> Path:
-    """A cache with the model, whose files can be deleted and replaced, but not written to."""
+    """A cache with the model. Its files can be deleted and replaced, but not written to."""
     return Path(shutil.copytree(pulled, tmp_path / "cache", copy_function=os.link))
 
 
 def row(nmm: Nmm, **environ: str) -> dict[str, object]:
-    """What is said of the default model."""
+    """Return the listed row of the default model."""
     rows = json.loads(nmm("models", "list", "--json", **environ).stdout)
     (found,) = (row for row in rows if row["name"] == "nomic-v1.5")
     return dict(found)
 
 
 def has_no_model(nmm: Nmm) -> bool:
-    """Whether there is no index, or one that nothing was ever put into."""
+    """Return whether there is no index, or an empty one."""
     status = nmm("status", "--json")
     return status.returncode == 4 or json.loads(status.stdout)["model"] is None
 
 
-def test_the_models_are_listed_with_what_they_are(nmm: Nmm) -> None:
+def test_models_are_listed_with_their_properties(nmm: Nmm) -> None:
     rows = json.loads(nmm("models", "--json").stdout)
     names = ["nomic-v1.5", "nomic-v1", "clip-vit-b-16", "jina-clip-v1", "mini"]
     assert [row["name"] for row in rows] == names
@@ -100,10 +100,10 @@ def test_the_models_are_listed_with_what_they_are(nmm: Nmm) -> None:
     assert text == nmm("models", "list").stdout
     assert text.startswith("nomic-v1.5 (the default): ")
     assert text.splitlines()[2] == "    published: ImageNet 71.0, Datacomp 56.8, MTEB 62.28"
-    assert text.count("published") == 4  # of the built-in one nothing is
+    assert text.count("published") == 4  # this says nothing of the built-in model
 
 
-def test_a_pulled_model_is_here_whole(pulled: Path, nmm: Nmm) -> None:
+def test_a_pulled_model_is_complete(pulled: Path, nmm: Nmm) -> None:
     here = {"NMM_CACHE": str(pulled)}
     found = row(nmm, **here)
     assert (found["on_this_machine"], found["prepared"]) == (True, True)
@@ -113,16 +113,14 @@ def test_a_pulled_model_is_here_whole(pulled: Path, nmm: Nmm) -> None:
     assert (verified.returncode, verified.stdout) == (0, "The model nomic-v1.5 is whole.\n")
 
 
-def test_a_model_that_is_here_is_not_asked_for_again(
-    hub: HubServer, pulled: Path, nmm: Nmm
-) -> None:
+def test_a_downloaded_model_is_not_requested_again(hub: HubServer, pulled: Path, nmm: Nmm) -> None:
     environ = {"NMM_CACHE": str(pulled), "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
     assert nmm("models", "pull", TEXT, **environ).returncode == 0
     assert nmm("index", NOTE, **environ).returncode == 0
     assert hub.requests == []
 
 
-def test_the_first_index_downloads_the_default_model_and_says_its_size_before(
+def test_the_first_index_announces_the_size_and_downloads_the_default_model(
     hub: HubServer, tmp_path: Path, nmm: Nmm
 ) -> None:
     environ = {"NMM_CACHE": str(tmp_path / "c"), "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
@@ -144,7 +142,7 @@ def test_the_first_index_downloads_the_default_model_and_says_its_size_before(
 def test_without_a_hub_a_new_index_falls_back_and_says_how_to_change_it(
     tmp_path: Path, nmm: Nmm
 ) -> None:
-    # Nobody listens on the address in conftest.py.
+    # Nothing listens on the address in conftest.py.
     environ = {"HF_HUB_OFFLINE": "0"}
     done = nmm("index", NOTE, **environ)
     assert done.returncode == 0
@@ -154,12 +152,12 @@ def test_without_a_hub_a_new_index_falls_back_and_says_how_to_change_it(
     assert "refused. This index uses mini, which is built in" in said
     assert "  nmm index --model nomic-v1.5 --rebuild\n" in done.stderr
     assert json.loads(nmm("status", "--json").stdout)["model"] == "mini"
-    # The index has a model now: nobody is asked, and nothing is said.
+    # The index has a model now: no hub is contacted, and nothing is printed.
     again = nmm("index", NOTE, **environ)
     assert (again.returncode, again.stderr) == (0, "")
 
 
-def test_the_command_that_changes_an_index_names_it(tmp_path: Path, nmm: Nmm) -> None:
+def test_a_fallback_note_names_an_index_given_by_option(tmp_path: Path, nmm: Nmm) -> None:
     mine = str(tmp_path / "my index")
     done = nmm("index", NOTE, "--index", mine, "--offline")
     assert done.returncode == 0
@@ -185,11 +183,11 @@ def test_a_hub_that_does_not_answer_is_given_a_few_seconds(
     )
     name, seconds = done.stdout.split()
     assert name == "mini"
-    assert float(seconds) < 20  # five, on a machine that is not busy
+    assert float(seconds) < 20  # five, on an idle machine
 
 
 @pytest.mark.parametrize("offline", [True, False])
-def test_a_model_that_was_named_never_falls_back(tmp_path: Path, nmm: Nmm, offline: bool) -> None:
+def test_an_explicit_model_never_falls_back(tmp_path: Path, nmm: Nmm, offline: bool) -> None:
     flag = ["--offline"] if offline else []
     done = nmm("index", NOTE, "--model", "nomic-v1", *flag, HF_HUB_OFFLINE="0")
     assert (done.returncode, done.stdout) == (4, "")
@@ -200,13 +198,13 @@ def test_a_model_that_was_named_never_falls_back(tmp_path: Path, nmm: Nmm, offli
 
 @pytest.mark.parametrize("command", [("index", str(NOTE)), ("embed", "text", "a cat")])
 def test_an_empty_name_is_not_the_default(nmm: Nmm, command: tuple[str, ...]) -> None:
-    """As of a variable that is not set: whoever named a model does not want another one."""
+    """An empty name can come from an unset variable. It was meant as a model, so it is an error."""
     done = nmm(*command, "--model", "")
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr.startswith("nmm: There is no model named ''")
 
 
-def test_a_dimension_that_was_named_never_falls_back(nmm: Nmm) -> None:
+def test_an_explicit_dimension_never_falls_back(nmm: Nmm) -> None:
     done = nmm("index", NOTE, "--dim", "256")
     assert (done.returncode, has_no_model(nmm)) == (4, True)
     assert "HF_HUB_OFFLINE is set" in done.stderr
@@ -238,7 +236,7 @@ def test_an_index_of_the_fallback_is_upgraded(cache: Path, nmm: Nmm) -> None:
     assert (answer["model"], len(answer["results"])) == ("nomic-v1.5", 2)
 
 
-def test_a_rebuild_that_was_stopped_is_gone_on_with_by_the_command_that_is_named(
+def test_an_interrupted_rebuild_is_resumed_by_the_suggested_command(
     pulled: Path, tmp_path: Path, nmm: Nmm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NMM_CACHE", str(pulled))
@@ -260,7 +258,8 @@ def test_a_rebuild_that_was_stopped_is_gone_on_with_by_the_command_that_is_named
         f"A rebuild with the model nomic-v1.5 is not finished. Resume it with: {command}\n"
     )
     done = json.loads(nmm(*command.split()[1:], "--json").stdout)
-    # What was embedded is not again; the note, in several batches, may not have come to its end.
+    # Embedded items are not embedded again; the note, in several batches, may not have been
+    # finished.
     assert (done["added"], done["unchanged"]) == (2 - stopped.added, stopped.added)
 
 
@@ -281,7 +280,7 @@ def test_shorter_vectors_are_the_first_components_and_unit_length(
     assert json.loads(nmm("status", "--json", **here).stdout)["dimension"] == 64
     found = json.loads(nmm("search", "a cat", "--json", **here).stdout)
     assert {result["type"] for result in found["results"]} == {"image", "text"}
-    # The index keeps it, and does not take another.
+    # The index keeps its dimension, and accepts no other.
     assert nmm("index", PHOTO, NOTE, **here).returncode == 0
     other = nmm("index", PHOTO, NOTE, "--dim", "128", **here)
     assert other.returncode == 2
@@ -306,7 +305,7 @@ def test_a_dimension_that_a_model_does_not_have_is_wrong_usage(
     assert has_no_model(nmm)
 
 
-def test_a_download_that_breaks_off_says_so_and_goes_on(
+def test_an_interrupted_download_is_reported_and_resumed(
     hub: HubServer, pulled: Path, tmp_path: Path, nmm: Nmm
 ) -> None:
     environ = {"NMM_CACHE": str(tmp_path / "c"), "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
@@ -314,9 +313,9 @@ def test_a_download_that_breaks_off_says_so_and_goes_on(
     broken = nmm("models", "pull", "nomic-v1.5", **environ)
     assert (broken.returncode, broken.stdout) == (4, "")
     assert row(nmm, **environ)["on_this_machine"] is False
-    # An index that would be new does not fall back either: what was begun is gone on with.
+    # A new index does not fall back either: the incomplete download is resumed.
     assert nmm("index", NOTE, **environ).returncode == 4
-    # What is tested is the download: the same weights are compiled already.
+    # The download is tested here: the same weights have been compiled already.
     shutil.copytree(pulled / "models", tmp_path / "c" / "models", dirs_exist_ok=True)
     hub.faults.clear()
     before = len(hub.requests)
@@ -327,7 +326,7 @@ def test_a_download_that_breaks_off_says_so_and_goes_on(
     assert not any(VISION in path and "resolve" in path for path in fetched)
 
 
-def test_ctrl_c_ends_a_download_and_keeps_what_is_here(
+def test_ctrl_c_ends_a_download_and_keeps_the_partial_file(
     hub: HubServer, tmp_path: Path, nmm: Nmm
 ) -> None:
     hub.fail("model.safetensors", pace=0.001, times=1)
@@ -348,7 +347,7 @@ def test_ctrl_c_ends_a_download_and_keeps_what_is_here(
     assert not part.with_name("nomic-v1.5").exists()
 
 
-def test_a_file_that_was_changed_is_found_out(cache: Path, nmm: Nmm) -> None:
+def test_a_changed_file_is_detected(cache: Path, nmm: Nmm) -> None:
     file = cache / TEXT_WEIGHTS
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
@@ -363,7 +362,7 @@ def test_a_file_that_was_changed_is_found_out(cache: Path, nmm: Nmm) -> None:
     assert len(json.loads(as_json.stdout)["problems"]) == 1
 
 
-def test_a_removed_model_is_gone_with_what_was_made_of_it(cache: Path, nmm: Nmm) -> None:
+def test_removing_a_model_also_removes_its_compiled_form(cache: Path, nmm: Nmm) -> None:
     here = {"NMM_CACHE": str(cache)}
     done = nmm("models", "remove", "nomic-v1.5", "--json", **here)
     assert done.returncode == 0, done.stderr
@@ -378,10 +377,10 @@ def test_a_removed_model_is_gone_with_what_was_made_of_it(cache: Path, nmm: Nmm)
     assert again.stdout == "Nothing of the model nomic-v1.5 is on this machine.\n"
 
 
-def test_weights_that_do_not_fit_the_row_are_refused_by_name(
+def test_weights_that_do_not_fit_the_definition_are_refused(
     hub: HubServer, tmp_path: Path, nmm: Nmm
 ) -> None:
-    """A hub may hand out anything: what the definition does not know, it does not run."""
+    """A hub may serve anything: weights that do not fit the definition are not run."""
     config = json.loads(Path(str(hub.repositories[TEXT]["config.json"])).read_text("utf-8"))
     hub.repositories[TEXT]["config.json"] = json.dumps({**config, "n_layer": 2}).encode()
     environ = {"NMM_CACHE": str(tmp_path / "c"), "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
@@ -406,7 +405,7 @@ def test_weights_that_do_not_fit_the_row_are_refused_by_name(
     ],
 )
 @pytest.mark.skipif(sys.platform == "darwin", reason="there may be an MPS device")
-def test_what_a_model_cannot_run_on_is_said_before_it_is_downloaded(
+def test_an_unsupported_device_is_reported_before_a_download(
     hub: HubServer,
     tmp_path: Path,
     nmm: Nmm,

@@ -17,21 +17,21 @@ Indexed = tuple[Nmm, Path]
 
 
 def names(indexed: Indexed, *arguments: str | Path, **options: Any) -> list[str]:
-    """The file names of the results."""
+    """A function that returns the file names of the results."""
     done = indexed[0](*arguments, "--paths", **options)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return [Path(line).name for line in done.stdout.splitlines()]
 
 
 def refused(indexed: Indexed, *arguments: str | Path, **options: Any) -> str:
-    """What is said of a query that is refused."""
+    """A function that returns the error for a query that is refused."""
     done = indexed[0](*arguments, **options)
     assert (done.returncode, done.stdout) == (2, "")
     return str(done.stderr)
 
 
 def of_bytes(indexed: Indexed, stdin: bytes, *arguments: str) -> dict[str, Any]:
-    """The answer to a search with these bytes on stdin."""
+    """Return the answer to a search with these bytes on stdin."""
     home = indexed[1].parent
     done = subprocess.run(
         [Path(sys.executable).with_name("nmm"), "search", *arguments, "--json"],
@@ -48,7 +48,7 @@ def of_bytes(indexed: Indexed, stdin: bytes, *arguments: str) -> dict[str, Any]:
 # Sums
 
 
-def test_what_is_added_and_taken_away_moves_the_results(indexed: Indexed) -> None:
+def test_positive_and_negative_terms_change_the_results(indexed: Indexed) -> None:
     queries = {
         "animal": "chelsea.jpg",
         "animal - cat": "horse_silhouette.jpg",
@@ -66,7 +66,7 @@ def test_what_is_added_and_taken_away_moves_the_results(indexed: Indexed) -> Non
     assert both == ["espresso.jpg", "wall_clock.jpg"]
 
 
-def test_options_add_and_take_away_as_signs_do(indexed: Indexed) -> None:
+def test_options_add_and_subtract_like_signs(indexed: Indexed) -> None:
     written = json.loads(indexed[0]("search", "animal + 2*dog - cat", "--json").stdout)
     options = ("--add", "2*dog", "--minus", "cat")
     given = json.loads(indexed[0]("search", "animal", *options, "--json").stdout)
@@ -75,7 +75,7 @@ def test_options_add_and_take_away_as_signs_do(indexed: Indexed) -> None:
     assert without == written
 
 
-def test_a_query_that_begins_with_a_dash_follows_two(indexed: Indexed) -> None:
+def test_a_query_that_begins_with_a_dash_follows_a_double_dash(indexed: Indexed) -> None:
     answer = json.loads(indexed[0]("search", "--json", "--", "-2*cat + animal").stdout)
     assert answer["query"] == "-2*cat + animal"
 
@@ -97,10 +97,10 @@ def test_every_query_is_explained_on_stderr(indexed: Indexed) -> None:
     )
 
 
-def test_what_makes_no_sense_is_refused(indexed: Indexed) -> None:
+def test_invalid_queries_are_refused(indexed: Indexed) -> None:
     said = 'nmm: The quote at character 1 is not closed, of: "a + b\n'
     assert refused(indexed, "search", "-", stdin='"a + b\n').startswith(said)
-    said = "nmm: Nothing is left to look for in: cat - cat\n"
+    said = "nmm: The terms cancel each other out in: cat - cat\n"
     assert refused(indexed, "search", "cat", "-", "cat").startswith(said)
 
 
@@ -116,7 +116,7 @@ def test_an_image_finds_itself_first(indexed: Indexed) -> None:
     assert each == ["chelsea.jpg", "lawn.jpg"]
 
 
-def test_an_image_on_stdin_is_looked_for(indexed: Indexed) -> None:
+def test_an_image_on_stdin_is_a_query(indexed: Indexed) -> None:
     photo = (indexed[1] / "photos" / "horse_silhouette.jpg").read_bytes()
     for arguments, query in [(["-"], "-"), (["at night", "--image", "-"], "at night + -")]:
         answer = of_bytes(indexed, photo, *arguments, "--type", "image", "-k1")
@@ -142,7 +142,7 @@ def test_a_path_with_a_sign_in_it_is_a_path(indexed: Indexed, tmp_path: Path) ->
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names are Unicode elsewhere")
-def test_a_path_that_is_no_unicode_is_a_path(indexed: Indexed, tmp_path: Path) -> None:
+def test_a_path_that_is_not_unicode_is_accepted(indexed: Indexed, tmp_path: Path) -> None:
     photo = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg"))
     try:
         shutil.copy(indexed[1] / "photos" / "chelsea.jpg", photo)
@@ -162,11 +162,14 @@ def test_an_image_that_cannot_be_used_is_named(indexed: Indexed, tmp_path: Path)
     Image.new("1", (10_000, 10_000)).save(huge)
     text = indexed[1] / "poems" / "winter_harbour.txt"
     for arguments, said in [
-        ([broken], f"The image {broken} cannot be looked for: truncated JPEG: only part of the "),
-        (["--image", text], f"The image {text} cannot be looked for: not an image: "),
+        (
+            [broken],
+            f"The image {broken} cannot be used as a query: truncated JPEG: only part of the ",
+        ),
+        (["--image", text], f"The image {text} cannot be used as a query: not an image: "),
         (
             [f"cat + {huge}"],
-            f"The image {huge} cannot be looked for: too large: 10000 x 10000 is 100.0 "
+            f"The image {huge} cannot be used as a query: too large: 10000 x 10000 is 100.0 "
             "megapixels, the limit is 89.5\n",
         ),
         (["--image", "no.jpg"], "There is no file no.jpg\nCheck its spelling."),
@@ -177,7 +180,7 @@ def test_an_image_that_cannot_be_used_is_named(indexed: Indexed, tmp_path: Path)
 # Standard input
 
 
-def test_lines_may_come_from_windows(indexed: Indexed) -> None:
+def test_lines_may_end_in_crlf(indexed: Indexed) -> None:
     lines = '\ufeffcat\r\n\r\n  coffee - "dog + x" \r\nlast'
     done = indexed[0]("search", "-", "--jsonl", "-k1", stdin=lines)
     queries = [json.loads(line)["query"] for line in done.stdout.splitlines()]
@@ -209,7 +212,7 @@ def test_a_line_is_answered_before_the_next_one_comes(indexed: Indexed) -> None:
 # Similar
 
 
-def test_a_file_is_left_out_of_what_is_like_it(indexed: Indexed, tmp_path: Path) -> None:
+def test_a_file_is_not_similar_to_itself(indexed: Indexed, tmp_path: Path) -> None:
     photo, note = indexed[1] / "photos" / "lawn.jpg", indexed[1] / "notes" / "chelsea.md"
     assert names(indexed, "similar", photo, "-k1") == ["gravel.jpg"]
     assert names(indexed, "similar", "lawn.jpg", "-k1", cwd=photo.parent) == ["gravel.jpg"]
@@ -220,7 +223,7 @@ def test_a_file_is_left_out_of_what_is_like_it(indexed: Indexed, tmp_path: Path)
         assert names(indexed, "similar", link, "-k1") == ["gravel.jpg"]
 
 
-def test_a_file_outside_the_index_has_its_copy_first(indexed: Indexed, tmp_path: Path) -> None:
+def test_the_copy_of_a_file_outside_the_index_comes_first(indexed: Indexed, tmp_path: Path) -> None:
     photo = indexed[1] / "photos" / "lawn.jpg"
     copy, other = tmp_path / "copy.jpg", tmp_path / "other.jpg"
     shutil.copy(photo, copy)
@@ -232,7 +235,7 @@ def test_a_file_outside_the_index_has_its_copy_first(indexed: Indexed, tmp_path:
     assert names(indexed, "similar", note, "-k1", "--type", "image") == ["chelsea.jpg"]
 
 
-def test_what_is_like_a_file_can_be_moved(indexed: Indexed) -> None:
+def test_the_query_of_similar_accepts_added_terms(indexed: Indexed) -> None:
     photo = indexed[1] / "photos" / "chelsea.jpg"
     more = ("--add", "3*coffee", "--minus", "animal", "--type", "image")
     assert names(indexed, "similar", photo, "-k1", *more) == ["espresso.jpg"]
@@ -240,7 +243,7 @@ def test_what_is_like_a_file_can_be_moved(indexed: Indexed) -> None:
     assert answer["query"] == str(photo)
 
 
-def test_what_cannot_be_like_anything_is_named(indexed: Indexed) -> None:
+def test_missing_files_and_folders_are_refused(indexed: Indexed) -> None:
     assert refused(indexed, "similar", "no.jpg").startswith("nmm: There is no file no.jpg\n")
     folder = indexed[1] / "photos"
     assert refused(indexed, "similar", folder).startswith(f"nmm: {folder} is a folder.\n")

@@ -1,4 +1,4 @@
-"""The real command on the sample data, as the README's first lines have it."""
+"""The real command on the sample data, as in the first lines of the README."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ def test_a_poem_is_found_with_its_lines(indexed: tuple[Nmm, Path]) -> None:
 
 
 def test_images_and_texts_share_one_list(indexed: tuple[Nmm, Path]) -> None:
-    """A photo of a coffee and a recipe for one both fit; neither kind crowds out the other."""
+    """A photo of a coffee and a recipe for one both match; neither kind crowds out the other."""
     nmm, samples = indexed
-    # By meaning alone: the list of the photos' authors has these very words, too.
+    # By meaning alone: the list of the photos' authors contains these very words, too.
     done = nmm("search", "a cup of coffee", "--mode", "semantic", "--paths", "-k2")
     assert set(done.stdout.splitlines()) == {
         str(samples / "photos/espresso.jpg"),
@@ -95,7 +95,7 @@ def test_the_json_has_the_documented_shape(indexed: tuple[Nmm, Path]) -> None:
     results = answer["results"]
     assert [result["rank"] for result in results] == [1, 2, 3, 4]
     scores = [result["score"] for result in results]
-    assert scores == sorted(scores, reverse=True)  # as by meaning alone, without words
+    assert scores == sorted(scores, reverse=True)  # as by meaning alone, without keywords
     assert {result["type"] for result in results} == {"image", "text"}
     common = {"rank", "score", "path", "type", "by_words", "weak", "copies"}
     for result in results:
@@ -169,9 +169,7 @@ def test_the_status_counts_what_the_index_holds(indexed: tuple[Nmm, Path]) -> No
     }
 
 
-def test_what_is_removed_is_not_found_until_it_is_indexed_again(
-    nmm: Nmm, sample_data: Path
-) -> None:
+def test_removed_files_are_found_again_after_indexing(nmm: Nmm, sample_data: Path) -> None:
     nmm("index", sample_data)
     cat = sample_data / "photos/chelsea.jpg"
     assert nmm("remove", cat).stdout == "1 removed.\n"
@@ -222,7 +220,7 @@ def test_debug_shows_where_an_error_came_from(nmm: Nmm) -> None:
 
 
 def test_the_doctor_finds_nothing_wrong(indexed: tuple[Nmm, Path]) -> None:
-    """Among so many words are some whose stem has another stem."""
+    """With so many words, some have a stem that has a stem of its own."""
     done = indexed[0]("doctor")
     assert (done.returncode, done.stderr) == (0, "")
     assert "WRONG" not in done.stdout

@@ -1,4 +1,4 @@
-"""What becomes of results: the real command, on a terminal and off it, with odd names."""
+"""Showing results: the real command, on a terminal and off it, with odd names."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from terminal import KITTY, PLAIN, SIXEL, nmm_on_terminal
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Nmm, Path]:
-    """The command, and a folder of pictures with odd names that it has indexed."""
+    """The command, and a folder of images with odd names that it has indexed."""
     home = tmp_path_factory.mktemp("odd")
     folder = home / "pictures"
     folder.mkdir()
     for number, name in enumerate(NAMES):
-        # Near enough in size, and different to the eye, so that none is folded into another.
+        # Similar enough to match, and different enough not to be merged.
         picture = Image.effect_mandelbrot((96, 64), (-2 + number / 9, -1.5, 1, 1), 20 + number)
         picture.convert("RGB").rotate(37 * number).save(folder / name, "JPEG")
     nmm = command_in(home, start)
@@ -45,7 +45,7 @@ def expected(folder: Path) -> set[str]:
 
 @pytest.fixture
 def viewer(tmp_path: Path) -> tuple[dict[str, str], Path]:
-    """A viewer of this system's name, that writes down what it was asked to open."""
+    """A fake viewer for this system that records the file it is asked to open."""
     folder, seen = tmp_path / "bin", tmp_path / "seen"
     folder.mkdir()
     name = "open" if sys.platform == "darwin" else "xdg-open"
@@ -55,7 +55,7 @@ def viewer(tmp_path: Path) -> tuple[dict[str, str], Path]:
     return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}, seen
 
 
-def test_every_name_comes_out_as_it_is_on_disk(odd: tuple[Nmm, Path]) -> None:
+def test_every_name_is_printed_as_it_is_on_disk(odd: tuple[Nmm, Path]) -> None:
     _, folder = odd
     own = {"HOME": str(folder.parent / "home"), "NMM_INDEX": str(folder.parent / "index")}
     command = [Path(sys.executable).with_name("nmm"), "search", "a picture", "-k99", "--all"]
@@ -93,7 +93,7 @@ def test_there_are_no_links_in_a_pipe(indexed: tuple[Nmm, Path]) -> None:
 @pytest.mark.parametrize(
     ("answers", "mark"), [(PLAIN, "▀"), (SIXEL, "\x1bP0;0;0q"), (KITTY, "\x1b_Gi=")]
 )
-def test_thumbnails_are_drawn_as_the_terminal_can(
+def test_thumbnails_use_the_protocol_of_the_terminal(
     answers: dict[bytes, bytes], mark: str, indexed: tuple[Nmm, Path]
 ) -> None:
     search = ("search", "a cat", "--type=image", "-k1", "--preview")
@@ -102,8 +102,8 @@ def test_thumbnails_are_drawn_as_the_terminal_can(
     assert mark in written.decode()
 
 
-def test_the_number_of_a_picture_is_a_colour_to_the_bit(indexed: tuple[Nmm, Path]) -> None:
-    """Kitty finds a picture by the colour of its letters, which 256 colours cannot say."""
+def test_image_ids_are_exact_colours(indexed: tuple[Nmm, Path]) -> None:
+    """Kitty identifies an image by the colour of its cells, which 256 colours cannot encode."""
     _, samples = indexed
     search = ("search", "a cat", "--type=image", "-k1", "--preview")
     run = nmm_on_terminal(samples.parent, *search, answers=KITTY, NO_COLOR="1")
@@ -116,7 +116,7 @@ def test_the_number_of_a_picture_is_a_colour_to_the_bit(indexed: tuple[Nmm, Path
 def test_without_a_terminal_no_thumbnails_are_drawn(indexed: tuple[Nmm, Path]) -> None:
     nmm, samples = indexed
     done = nmm("search", "a cat", "--preview", "-k1")
-    assert done.stderr == "Thumbnails are drawn only in a terminal that tells its size.\n"
+    assert done.stderr == "Thumbnails are drawn only in a terminal that reports its size.\n"
     dumb = nmm_on_terminal(samples.parent, "search", "a cat", "--preview", "-k1", TERM="dumb")
     assert dumb[0] == 0
     assert b"\x1b" not in dumb[1]
@@ -132,7 +132,7 @@ def test_a_terminal_that_does_not_tell_its_size_gets_no_thumbnails(
     assert b"chelsea.jpg" in written
 
 
-def test_a_picture_that_is_gone_has_no_thumbnail(odd: tuple[Nmm, Path], tmp_path: Path) -> None:
+def test_a_deleted_image_has_no_thumbnail(odd: tuple[Nmm, Path], tmp_path: Path) -> None:
     nmm, folder = odd
     away = tmp_path / "away"
     shutil.copytree(folder.parent / "index", tmp_path / "index")
@@ -161,7 +161,7 @@ def test_the_best_result_is_opened_whatever_its_name(
     assert seen.read_bytes() == os.fsencode(best) + b"\0"
 
 
-def test_what_cannot_be_opened_is_said(
+def test_files_that_cannot_be_opened_are_reported(
     indexed: tuple[Nmm, Path], viewer: tuple[dict[str, str], Path], tmp_path: Path
 ) -> None:
     nmm, _ = indexed
@@ -217,7 +217,7 @@ def test_nothing_else_is_overwritten_by_a_page(indexed: tuple[Nmm, Path], tmp_pa
     mine.write_text("<!doctype html><title>My page</title>")
     done = nmm("search", "a cat", "--gallery=~/mine.html", HOME=str(tmp_path))
     assert done.returncode == 2
-    assert "is no page that nmm wrote" in done.stderr
+    assert "is not a page that nmm wrote" in done.stderr
     assert mine.read_text() == "<!doctype html><title>My page</title>"
     missing = nmm("search", "a cat", "--gallery", tmp_path / "not there" / "x.html")
     assert missing.returncode == 74
@@ -244,13 +244,13 @@ def test_a_page_is_not_indexed(nmm: Nmm, tmp_path: Path, sample_data: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["-", "--open"], "--open takes the results of one query."),
-        (["-", "--gallery"], "--gallery takes the results of one query."),
-        (["cat", "--gallery=-", "--json"], "Only one form of output"),
+        (["-", "--open"], "--open works with one query only."),
+        (["-", "--gallery"], "--gallery works with one query only."),
+        (["cat", "--gallery=-", "--json"], "Only one output format"),
         (["cat", "--format={scor}"], "The fields are: rank, score"),
     ],
 )
-def test_options_that_do_not_go_together(
+def test_incompatible_options_are_refused(
     arguments: list[str], said: str, indexed: tuple[Nmm, Path]
 ) -> None:
     done = indexed[0]("search", *arguments)
@@ -265,7 +265,7 @@ def test_a_folder_that_is_a_file_is_named(indexed: tuple[Nmm, Path], tmp_path: P
     assert f"{tmp_path / 'file'} is not a folder." in done.stderr
 
 
-def test_what_cannot_be_copied_is_named_and_counted(
+def test_files_that_cannot_be_copied_are_reported_and_counted(
     nmm: Nmm, sample_data: Path, tmp_path: Path
 ) -> None:
     nmm("index", sample_data / "photos")

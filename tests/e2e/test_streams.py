@@ -1,4 +1,4 @@
-"""What stands around the command: pipes, streams that are closed or full, odd bytes."""
+"""The command's surroundings: pipes, closed or full streams, odd bytes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_pipe_that_is_closed_ends_a_search_quietly(form: str, indexed: tuple[N
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_page_that_nobody_reads_on_ends_quietly(
+def test_a_gallery_whose_reader_closes_the_pipe_ends_quietly(
     unbuffered: str, indexed: tuple[Nmm, Path]
 ) -> None:
     script = "nmm search a cat -k50 --gallery - | head -c1 >/dev/null; exit ${PIPESTATUS[0]}"

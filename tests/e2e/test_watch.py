@@ -1,4 +1,4 @@
-"""`nmm watch`, the real process: files come, change, move and go while it runs."""
+"""`nmm watch` as a real process: files are added, changed, moved and deleted while it runs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="uses POSIX signals")
 
-# Seconds. Only a process that hangs takes so long; on a busy machine all else takes its time.
+# Seconds. Only a process that hangs takes this long; a busy machine may be slow.
 DEADLINE = 300
 
 
 def until(right: Callable[[], bool]) -> None:
-    """Wait until something is right, and fail if it is not in time."""
+    """Wait until a condition holds, and fail if that takes too long."""
     end = time.monotonic() + DEADLINE
     while not right():
         assert time.monotonic() < end, "it never came right"
@@ -32,7 +32,7 @@ def until(right: Callable[[], bool]) -> None:
 
 
 class Watch:
-    """A process that watches, and what it has printed so far."""
+    """A process that watches, and the lines that it has printed so far."""
 
     def __init__(self, home: Path, *arguments: str | Path) -> None:
         self.out, self.err = home / "watch.out", home / "watch.err"
@@ -46,7 +46,7 @@ class Watch:
             )
 
     def lines(self) -> list[str]:
-        """Return the lines that were printed to their end."""
+        """Return the complete lines printed so far."""
         return self.out.read_text("utf-8").rpartition("\n")[0].splitlines()
 
     def end(self, number: int = signal.SIGINT) -> int:
@@ -56,7 +56,7 @@ class Watch:
 
 @pytest.fixture
 def started(tmp_path: Path, nmm: Nmm, mini: OnnxEncoder) -> Iterator[Callable[..., Watch]]:
-    """Starts the command, whose model is prepared; what still runs at the end is killed."""
+    """A function that starts the command with a compiled model; it is killed at the end."""
     running: list[Watch] = []
 
     def start(*arguments: str | Path) -> Watch:
@@ -84,7 +84,7 @@ def test_an_index_is_kept_current_until_the_command_is_stopped(
 
     def paths() -> list[str]:
         seen = len(watch.lines())
-        if seen == looked_at[0]:  # nothing was done since: a search would only take time
+        if seen == looked_at[0]:  # no further run was needed: a search would only take time
             return []
         found = nmm("search", "anything", "--paths", "-k", "100").stdout.splitlines()
         looked_at[0] = seen
@@ -128,7 +128,7 @@ def test_an_index_is_kept_current_until_the_command_is_stopped(
     assert again.stdout.startswith("0 added, 0 updated, 2 unchanged, 0 moved, 0 removed, 0 skipped")
 
 
-def test_a_burst_is_a_line_and_sigterm_ends_it_well(
+def test_a_burst_is_one_line_and_sigterm_ends_the_watch_cleanly(
     tmp_path: Path, started: Callable[..., Watch]
 ) -> None:
     root = tmp_path / "root"
@@ -142,14 +142,14 @@ def test_a_burst_is_a_line_and_sigterm_ends_it_well(
     assert watch.end(signal.SIGTERM) == 0
 
 
-def test_without_an_index_there_is_nothing_to_watch(started: Callable[..., Watch]) -> None:
+def test_watching_without_an_index_is_an_error(started: Callable[..., Watch]) -> None:
     watch = started()
     assert watch.process.wait(DEADLINE) == 4
     assert watch.err.read_text().startswith("nmm: There is no index in ")
 
 
 @pytest.mark.skipif(find_spec("rapidocr") is None, reason="the extra ocr is not installed")
-def test_words_in_pictures_are_read_as_they_come(
+def test_text_in_new_images_is_recognised_while_watching(
     tmp_path: Path, nmm: Nmm, started: Callable[..., Watch]
 ) -> None:
     from PIL import Image, ImageDraw, ImageFont
@@ -163,7 +163,7 @@ def test_words_in_pictures_are_read_as_they_come(
     ImageDraw.Draw(receipt).text((20, 30), "INVOICE 4711", "black", font)
     receipt.save(root / "receipt.png")
 
-    # A search is a process too: one for each look would take the time that reading needs.
+    # A search is a process too: polling with searches would take the time that reading needs.
     until(lambda: any(json.loads(line)["ocr"]["read"] for line in watch.lines()))
     found = nmm("search", "4711", "--mode", "keyword", "--paths").stdout.splitlines()
     assert found == [str(root / "receipt.png")]

@@ -19,7 +19,7 @@ from nmm.cli.commands.eval.common import (
     open_encoders,
 )
 from nmm.cli.console.stdout import emit
-from nmm.cli.console.text import printable
+from nmm.cli.console.text import printable, skip_reason
 from nmm.cli.options.common import (
     DeviceOption,
     JsonOption,
@@ -129,7 +129,9 @@ def zero_shot(
             "imagenet": labelled.is_imagenet,
             "task": task.value,
             "templates": list(prompts),
-            "skipped": [{"path": path, "reason": reason} for path, reason in skipped.items()],
+            "skipped": [
+                {"path": path, "reason": skip_reason(reason)} for path, reason in skipped.items()
+            ],
         }
         emit(evaluations.format_json("zero-shot", comparison, about, missed))
     elif as_csv:
@@ -166,7 +168,7 @@ def _evaluate(
 
     def on_bad(path: str, reason: str) -> None:
         if path not in skipped:
-            progress.note(f"skipped {path}: {reason}")
+            progress.note(f"skipped {path}: {skip_reason(reason)}")
         skipped[path] = reason
 
     found = []

@@ -53,7 +53,7 @@ def check_writable(file: Path) -> None:
         raise OutputError(f"{file} cannot be read.", why=error.strerror or str(error)) from error
     if head and OWN_PAGE not in head:
         raise UsageError(
-            f"{file} is there, and is no page that nmm wrote.", hint="Name another file."
+            f"{file} exists and is not a page that nmm wrote.", hint="Name another file."
         )
 
 

@@ -39,7 +39,7 @@ def check_writable(file: Path) -> None:
     from PIL import Image, UnidentifiedImageError
 
     if file.suffix.lower() != ".png":
-        raise UsageError(f"{file} is no name for a PNG.", hint="Name it so: map.png")
+        raise UsageError(f"{file} is not a name for a PNG file.", hint="For example: map.png")
     try:
         if not file.is_file() or not file.stat().st_size:
             return
@@ -51,7 +51,7 @@ def check_writable(file: Path) -> None:
         raise OutputError(f"{file} cannot be read.", why=str(error)) from error
     if not is_own:
         raise UsageError(
-            f"{file} is there, and is no map that nmm drew.", hint="Name another file."
+            f"{file} exists and is not a map that nmm drew.", hint="Name another file."
         )
 
 

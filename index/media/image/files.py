@@ -10,12 +10,8 @@ from typing import BinaryIO
 from nmm.index.common.hashing import BLOCK_SIZE
 from nmm.index.errors import UnreadableError
 from nmm.index.media.base import Metadata
-from nmm.index.media.image.decode import DecodedImage, decode, describe
+from nmm.index.media.image.decode import MAX_IMAGE_BYTES, DecodedImage, decode, describe
 from nmm.index.media.source import open_regular, too_large
-
-# An image is decoded from memory. Below Pillow's limit on pixels, only an uncompressed image of
-# floats can have more bytes than this.
-MAX_IMAGE_BYTES = 1 << 30
 
 
 def read_image(path: Path) -> bytes:

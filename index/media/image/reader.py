@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO
 
 from nmm.index.media.base import FileContent, Locator, MediaInfo, Modality, Unit
-from nmm.index.media.image.decode import IMAGE_SUFFIXES, decode, describe, looks_like_image
-from nmm.index.media.image.files import MAX_IMAGE_BYTES
-from nmm.index.media.image.thumbnail import thumbnail_of
-from nmm.index.media.source import Source
+from nmm.index.media.image.decode import (
+    IMAGE_SUFFIXES,
+    MAX_IMAGE_BYTES,
+    decode,
+    describe,
+    looks_like_image,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from nmm.index.media.base import UnitRequest
+    from nmm.index.media.source import Source
 
 
 class ImageReader:
@@ -45,6 +49,8 @@ class ImageReader:
 
     def thumbnail(self, source: Source, side: int) -> Image.Image | None:
         """Return the image made smaller."""
+        from nmm.index.media.image.thumbnail import thumbnail_of
+
         return thumbnail_of(_bytes_of(source), side)
 
 

@@ -12,7 +12,7 @@ from nmm.index.store.catalog.sql_filters import Condition
 from nmm.index.store.catalog.types import Kind, locate, relative_to
 
 
-class Place(NamedTuple):
+class ScoredChunk(NamedTuple):
     """A chunk in a file: the ids of both, and of the content; the rest as of :class:`.Hit`."""
 
     file: int
@@ -22,9 +22,9 @@ class Place(NamedTuple):
     chunk: int
 
 
-def places(
+def scored_chunks(
     catalog: Catalog, kind: Kind, scores: Mapping[int, float], where: Condition | None = None
-) -> list[Place]:
+) -> list[ScoredChunk]:
     """The files that hold any of some chunks of a kind, whose scores are given by their ids.
 
     A chunk that no file holds any more is passed over, and so are files that do not pass the
@@ -48,7 +48,7 @@ def places(
         f"CROSS JOIN files ON files.content_id = chunks.content_id {more} WHERE {condition}",
         (json.dumps([*scores]), *parameters),
     )
-    return [Place(file, kind, scores[chunk], content, chunk) for file, content, chunk in rows]
+    return [ScoredChunk(file, kind, scores[chunk], content, chunk) for file, content, chunk in rows]
 
 
 def paths_of(catalog: Catalog, files: Collection[int]) -> dict[int, str]:

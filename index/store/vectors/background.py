@@ -60,7 +60,7 @@ class BackgroundWriter:
         if self._work and self._work.done():
             self._record(self._work)
             self._work = None
-        if not self._work and self._added >= 2 * segments.TAIL:
+        if not self._work and self._added >= 2 * segments.MIN_SEGMENT_SIZE:
             self._added = 0
             self._work = self._pool.submit(self._write)
 

@@ -1,4 +1,4 @@
-"""Pages of mapped files, which count as a process's memory once it has read them."""
+"""Releases pages of mapped files, which count as memory of the process once it has read them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def give_back(part: NDArray[np.generic]) -> None:
-    """Have the system take back the pages of a part of a file that is mapped to be read.
+def release_pages(part: NDArray[np.generic]) -> None:
+    """Release the pages of a part of a file that is mapped for reading.
 
-    They stay in its cache, if it has room, and are mapped again when they are read. Of memory
-    that is no file's, the contents would be lost. Nothing happens but on Linux.
+    The pages stay in the system's cache if it has room, and are mapped again when they are read.
+    Memory that is not mapped from a file would lose its contents. Only Linux does this; elsewhere
+    nothing happens.
     """
     if sys.platform != "linux":
         return
     page = mmap.PAGESIZE
-    # Whole pages alone: the first and the last may be of something else, too.
+    # Only whole pages: the first and the last may hold other data too.
     first = -(-part.ctypes.data // page) * page
     end = (part.ctypes.data + part.nbytes) // page * page
     if end > first:

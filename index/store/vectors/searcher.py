@@ -1,10 +1,8 @@
-"""Nearest vectors: what the derived files propose, compared as it stands in the catalog."""
+"""Searches the segments of one kind and the tail, which no segment holds yet."""
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from nmm.index.store.catalog.connection import VECTORS_PER_BLOCK
@@ -12,83 +10,41 @@ from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import Kind
 from nmm.index.store.vectors.base import Candidates, PendingSearch
 from nmm.index.store.vectors.exact import best_of, merge, restrict
+from nmm.index.store.vectors.flat_scans import FlatScans, PendingScan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from collections.abc import Iterable, Sequence
 
     from nmm.index.store.layout import IndexFolder
     from nmm.index.store.vectors.base import ChunkIds, Vector
     from nmm.index.store.vectors.exact import Block
-    from nmm.index.store.vectors.quantized_scan import Codes
     from nmm.index.store.vectors.segment_table import Segment
 
-# What a product of the same halves may differ by, computed here and in FAISS.
+# The greatest difference between inner products of the same vectors, computed here and in FAISS.
 TOLERANCE = 1e-3
-# Of what a flat file proposes, so many are compared with the catalog. What is damaged elsewhere is
-# met by another query, and what is shown has its score from the catalog in any case.
-CHECKED = 8
-# Ids within which a search reads every vector from the catalog, rather than ask an inverted
-# file, which can miss some. A hundred thousand take about a tenth of a second.
-EXACT = 100_000
-# Queries that wait, from which on codes of flat files are made, which takes as long as some dozens
-# of them without; and bytes of codes at most of a kind: what is more is looked through without.
-MANY, CODED = 20, 1 << 26
-# A tail of more vectors is read again at each search, for memory's sake.
-KEPT = 4 * VECTORS_PER_BLOCK
-
-
-@cache
-def _scanners() -> ThreadPoolExecutor:
-    """Threads in which flat files are looked through while SQLite is asked for something else."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    return ThreadPoolExecutor(thread_name_prefix="nmm-scan")
-
-
-@cache
-def _coder() -> ThreadPoolExecutor:
-    """A thread in which codes are made and compared: several would wait for Python's lock."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    return ThreadPoolExecutor(1, thread_name_prefix="nmm-codes")
-
-
-@dataclass(eq=False)
-class PendingScan(PendingSearch):
-    """A query that was submitted, and the scans of flat files that were begun for it.
-
-    Attributes:
-        following: The query that was submitted after this one.
-        batch: The candidates from each flat file, by its name, for all queries of a batch; None
-            if no scan was begun.
-        position: Of this query in its batch.
-    """
-
-    following: PendingScan | None = None
-    batch: Mapping[str, Future[list[Candidates]]] | None = None
-    position: int = 0
-
-    def candidates(self, file: str, limit: int) -> Candidates | None:
-        """Return the best candidates of a flat file; None if that many were not searched for."""
-        if limit > self.limit or not self.batch or file not in self.batch:
-            return None
-        ids, scores = self.batch[file].result()[self.position]
-        return Candidates(ids[:limit], scores[:limit])
+# Candidates of flat files that are compared with the catalog. Damage elsewhere in a file is found
+# by another query, and all scores that are shown come from the catalog in any case.
+VERIFIED_CANDIDATES = 8
+# A search among at most this many ids reads all their vectors from the catalog, because an
+# inverted file can miss some. A hundred thousand take about a tenth of a second.
+MAX_EXACT_SUBSET = 100_000
+# A tail of more vectors is read again by each search, to save memory.
+MAX_CACHED_TAIL = 4 * VECTORS_PER_BLOCK
 
 
 class SegmentSearcher:
-    """The vectors of one kind, ready to be searched. Made anew for another generation.
+    """Nearest-neighbour search over one kind's vectors, for one generation of the index.
 
     Args:
         catalog: The index's catalog.
         folder: The index.
-        kind: The kind.
-        before: What served an earlier generation, of which open files are taken over.
+        kind: Which vectors to search.
+        segments: The segments of that kind, in the order of their ranges.
+        before: The searcher of an earlier generation, whose open files are reused.
 
     Attributes:
-        damaged: Names of derived files that are missing or are not what was written. The
-            vectors that were in them are read from the catalog, and found the same.
+        damaged: Names of segment files that are missing or damaged. Their vectors are read from
+            the catalog, with the same results.
     """
 
     def __init__(
@@ -105,85 +61,34 @@ class SegmentSearcher:
         self._segments = segments
         self._last = self._segments[-1].last_chunk if self._segments else 0
         self._tail: list[Block] | None = None
-        names = {one.name for one in self._segments}
-        opened, coded = (before._open, before._codes) if before else ({}, {})
+        names = {segment.name for segment in self._segments}
+        opened, codes = (before._open, before._scans.codes) if before else ({}, {})
+        # Opened files by name; None for one that is damaged.
         self._open: dict[str, Any | None] = {
             name: index for name, index in opened.items() if name in names
         }
-        self._codes: dict[str, Future[Codes | None]] = {
-            name: codes for name, codes in coded.items() if name in names
-        }
+        self._scans: FlatScans = FlatScans(
+            {name: made for name, made in codes.items() if name in names}
+        )
 
     @property
     def damaged(self) -> list[str]:
         return [name for name, index in self._open.items() if index is None]
 
     def submit(self, queries: Sequence[Vector], limit: int) -> list[PendingScan]:
-        """Begin to look through flat files for queries that will be searched for next.
+        """Begin to search flat files for queries that :meth:`search` will be called with.
 
-        The first two are begun at once, and another whenever one is asked for. Many queries are
-        compared together, by codes: see :mod:`.quantized_scan`.
+        The first two are begun at once, and another with each search. Many queries are compared
+        together, by codes: see :mod:`.quantized_scan`.
 
         Args:
-            queries: In the order in which they will be asked for, each of shape (dimension,).
-            limit: Candidates of each, as of :meth:`search`.
+            queries: In the order in which they will be searched with, each of shape (dimension,).
+            limit: Candidates of each, as for :meth:`search`.
 
         Returns:
             A handle for each query, in order.
         """
-        pending = [PendingScan(query, limit) for query in queries]
-        for one, following in itertools.pairwise(pending):
-            one.following = following
-        self._encode_files(len(queries))
-        for one in pending[:2]:
-            self._begin(one)
-        return pending
-
-    def _begin(self, pending: PendingScan) -> None:
-        """Begin the search of a query, unless it was begun; with codes, of all that follow, too."""
-        if pending.batch is not None:
-            return
-        codes = self._ready_codes()
-        together = [pending]
-        while codes and (following := together[-1].following):
-            together.append(following)
-        queries = [one.query for one in together]
-        threads = _coder if codes else _scanners  # which an index without flat files need not have
-        batch = {
-            one.name: threads().submit(
-                _look_through, codes.get(one.name), self._index(one), queries, pending.limit
-            )
-            for one in self._flat()
-        }
-        for position, one in enumerate(together):
-            one.batch, one.position = batch, position
-
-    def _encode_files(self, queries: int) -> None:
-        """Begin to make the codes of flat files, if so many queries are worth it."""
-        if queries < MANY:
-            return
-        left = CODED
-        for segment in self._flat():
-            index: Any = self._index(segment)
-            left -= index.ntotal * index.d
-            if segment.name not in self._codes and left >= 0:
-                self._codes[segment.name] = _coder().submit(_encode, index)
-
-    def _ready_codes(self) -> dict[str, Codes]:
-        """Return the codes of flat files that are made, by the names of the files."""
-        return {
-            name: codes
-            for name, made in self._codes.items()
-            if made.done() and (codes := made.result())
-        }
-
-    def _flat(self) -> list[Segment]:
-        """The flat files that are sound."""
-        return [
-            segment
-            for segment in self._segments
-            if segment.form == "flat" and self._index(segment) is not None
-        ]
+        return self._scans.submit(self._flat_files(), queries, limit)
 
     def search(
         self, query: Vector | PendingSearch, count: int, among: ChunkIds | None = None
@@ -191,11 +96,11 @@ class SegmentSearcher:
         """Return the chunks with the greatest inner products, see :meth:`.VectorIndex.search`.
 
         Args:
-            query: Shape (dimension,), or what :meth:`submit` returned for it.
-            count: At most so many ids; fewer if there are fewer. Of vectors that were removed
-                since a flat file was written, some may be among them.
-            among: Ids of chunks to look among, if not all. Exact if they are few or the
-                files flat; else all lists are looked into.
+            query: Shape (dimension,), or its handle from :meth:`submit`.
+            count: Ids at most; fewer only if there are no more. Vectors that were removed since a
+                flat file was written may be among them.
+            among: Ids of the chunks to search, if not all. The result is exact if they are few or
+                the files flat; otherwise all lists are probed.
         """
         import numpy as np
 
@@ -203,96 +108,114 @@ class SegmentSearcher:
         if isinstance(query, PendingSearch):
             pending, query = query, query.query
             if isinstance(pending, PendingScan) and pending.following:
-                self._begin(pending.following)
-        if among is not None and len(among) <= EXACT:
+                self._scans.begin(self._flat_files(), pending.following)
+        if among is not None and len(among) <= MAX_EXACT_SUBSET:
             return best_of(self._catalog.vectors_of(among.tolist()), query, count)
         tail = self._read_tail()
         if among is not None:
             tail = (restrict(block, among) for block in tail)
-        parts = [best_of(tail, query, count), self._from_flat(query, count, among, pending)]
-        for place, segment in enumerate(self._segments):
+        parts = [best_of(tail, query, count), self._search_flat(query, count, among, pending)]
+        for position, segment in enumerate(self._segments):
             if segment.form != "flat" or self._index(segment) is None:
-                parts.append(self._from_segment(place, query, count, among))
+                parts.append(self._search_segment(position, query, count, among))
         ids, scores = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         return merge(ids, scores, count)
 
-    def _from_flat(
+    def _flat_files(self) -> dict[str, Any]:
+        """Return the opened flat files that are sound, by name."""
+        return {
+            segment.name: index
+            for segment in self._segments
+            if segment.form == "flat" and (index := self._index(segment)) is not None
+        }
+
+    def _search_flat(
         self,
         query: Vector,
         count: int,
         among: ChunkIds | None,
         pending: PendingSearch | None,
     ) -> Candidates:
-        """The best in all flat files, by what these say: the first are compared with the catalog.
+        """Search all flat files, and compare the first candidates with the catalog.
 
-        A product of the same halves is the same, however it is added up, but for the last digits.
+        The inner product of the same vectors differs only in its last digits, by the order in
+        which it is summed.
         """
         import numpy as np
 
         while True:
-            flat = self._flat()
-            each = [self._propose(segment, query, count, among, pending) for segment in flat]
-            if not each:
-                return Candidates(np.empty(0, np.int64), np.empty(0, np.float32))
-            ids, said = (np.concatenate(columns) for columns in zip(*each, strict=True))
-            order = np.lexsort((ids, -said))[:count]
-            said_of = dict(zip(ids[order].tolist(), said[order].tolist(), strict=True))
-            first = list(itertools.islice(said_of, CHECKED))
-            true = best_of(self._catalog.vectors_of(first), query, CHECKED)
-            changed = {
-                number
-                for number, score in zip(*(column.tolist() for column in true), strict=True)
-                if not abs(said_of[number] - score) <= TOLERANCE  # nor is NaN
+            files = self._flat_files()
+            found = {
+                name: self._search_file(name, index, query, count, among, pending)
+                for name, index in files.items()
             }
-            if not changed:
-                return Candidates(ids[order], said[order])
-            # Their bytes have changed under an unchanged time and size.
-            for segment, (proposed, _) in zip(flat, each, strict=True):
-                if not changed.isdisjoint(proposed.tolist()):
-                    self._open[segment.name] = None
+            if not found:
+                return Candidates(np.empty(0, np.int64), np.empty(0, np.float32))
+            ids, scores = (np.concatenate(columns) for columns in zip(*found.values(), strict=True))
+            order = np.lexsort((ids, -scores))[:count]
+            differing = self._differing(query, Candidates(ids[order], scores[order]))
+            if not differing:
+                return Candidates(ids[order], scores[order])
+            # The bytes of these files changed, although their time and size did not.
+            for name, (proposed, _) in found.items():
+                if not differing.isdisjoint(proposed.tolist()):
+                    self._open[name] = None
 
-    def _propose(
+    def _differing(self, query: Vector, candidates: Candidates) -> set[int]:
+        """Return the ids among the first candidates whose scores are not the catalog's."""
+        ids, scores = candidates
+        score_of = dict(zip(ids.tolist(), scores.tolist(), strict=True))
+        first = list(itertools.islice(score_of, VERIFIED_CANDIDATES))
+        exact = best_of(self._catalog.vectors_of(first), query, VERIFIED_CANDIDATES)
+        return {
+            chunk
+            for chunk, score in zip(exact.ids.tolist(), exact.scores.tolist(), strict=True)
+            if not abs(score_of[chunk] - score) <= TOLERANCE  # NaN differs too
+        }
+
+    def _search_file(
         self,
-        segment: Segment,
+        name: str,
+        index: Any,
         query: Vector,
         count: int,
         among: ChunkIds | None,
         pending: PendingSearch | None,
     ) -> Candidates:
-        """The best in a flat file, with scores from there."""
-        from nmm.index.store.vectors import faiss_files
+        """Return the best candidates of a flat file, with its own scores."""
+        from nmm.index.store.vectors import faiss_search
 
         if (
             isinstance(pending, PendingScan)
             and among is None
-            and (found := pending.candidates(segment.name, count))
+            and (found := pending.candidates(name, count))
         ):
             return found
-        return faiss_files.nearest(self._index(segment), query, count, among)
+        return faiss_search.nearest(index, query, count, among)
 
-    def _from_segment(
-        self, place: int, query: Vector, count: int, among: ChunkIds | None
+    def _search_segment(
+        self, position: int, query: Vector, count: int, among: ChunkIds | None
     ) -> Candidates:
-        """The best of the range of an inverted file, or of one that is damaged."""
-        from nmm.index.store.vectors import faiss_files
+        """Search the range of an inverted file, or of a damaged file by its catalog's vectors."""
+        from nmm.index.store.vectors import faiss_search
 
-        segment = self._segments[place]
+        segment = self._segments[position]
         index = self._index(segment)
         while index is not None:
-            ids, _ = faiss_files.nearest(index, query, count, among)
+            ids, _ = faiss_search.nearest(index, query, count, among)
             found, exact = best_of(self._catalog.vectors_of(ids.tolist()), query, len(ids))
-            # Vectors that were removed since have taken the place of others.
+            # Vectors that were removed since may have displaced others.
             if len(found) >= count or len(ids) < count or len(ids) >= segment.total:
                 return Candidates(found[:count], exact[:count])
             count *= 4
-        after = self._segments[place - 1].last_chunk if place else 0
+        after = self._segments[position - 1].last_chunk if position else 0
         blocks = self._catalog.vectors(self._kind, after=after, upto=segment.last_chunk)
         if among is not None:
             blocks = (restrict(block, among) for block in blocks)
         return best_of(blocks, query, count)
 
     def _index(self, segment: Segment) -> Any | None:
-        """The index in a segment's file; None if it is damaged."""
+        """Return the opened index of a segment; None if its file is damaged."""
         from nmm.index.store.vectors import faiss_files
 
         if segment.name not in self._open:
@@ -300,31 +223,12 @@ class SegmentSearcher:
         return self._open[segment.name]
 
     def _read_tail(self) -> Iterable[Block]:
-        """Vectors that are in no segment; kept in memory for the next search, unless many."""
+        """Return the vectors that no segment holds; cached for the next search unless too many."""
         if self._tail is not None:
             return self._tail
         count = self._catalog.vector_count(self._kind, after=self._last)
         blocks = self._catalog.vectors(self._kind, after=self._last)
-        if count > KEPT:
+        if count > MAX_CACHED_TAIL:
             return blocks
         self._tail = list(blocks)
         return self._tail
-
-
-def _encode(index: Any) -> Codes | None:
-    from nmm.index.store.vectors.quantized_scan import encode
-
-    return encode(index)
-
-
-def _look_through(
-    codes: Codes | None, index: Any, queries: Sequence[Vector], count: int
-) -> list[Candidates]:
-    """The best in a flat file for each of some queries."""
-    import numpy as np
-
-    from nmm.index.store.vectors import faiss_files
-
-    if codes and len(queries) > 1:  # one is found sooner in the file, by all cores
-        return codes.nearest(np.stack(queries), count)
-    return [faiss_files.nearest(index, query, count) for query in queries]

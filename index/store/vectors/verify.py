@@ -1,4 +1,4 @@
-"""The files of vectors beside the catalog: whether they are there, whole, and say the same."""
+"""Compares the segment files with the catalog: are they there, whole, and of the same vectors?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import KINDS, Kind
-from nmm.index.store.vectors import faiss_files
+from nmm.index.store.vectors import faiss_files, faiss_search
 from nmm.index.store.vectors.segment_table import Segment, read_segments, segment_names
 
 if TYPE_CHECKING:
@@ -16,17 +16,18 @@ if TYPE_CHECKING:
     from nmm.index.store.layout import IndexFolder
 
 # Vectors of a file that are compared with the catalog's.
-SAMPLE = 64
-# Of a sample of an inverted file, one in so many may not be among its own candidates.
-MISSES = 10
-# What a code says of a vector's product with itself, at least; of another vector it says less.
-LIKE = 0.5
-# What products of equal vectors may differ by.
+VERIFY_SAMPLE = 64
+# One in so many sampled vectors may be missing from its own candidates in an inverted file.
+SAMPLE_PER_MISS = 10
+# The least part of a vector's squared length that its code estimates. For a different vector the
+# estimate is smaller.
+MIN_SELF_ESTIMATE = 0.5
+# The greatest difference between inner products of equal vectors.
 TOLERANCE = 1e-3
 
 
 def problems(catalog: Catalog, folder: IndexFolder) -> dict[str, str]:
-    """What is wrong with each derived file that the catalog names and that is not sound.
+    """Return the problem of each damaged segment file, by its name.
 
     Raises:
         CatalogError: The catalog cannot be read.
@@ -39,7 +40,7 @@ def problems(catalog: Catalog, folder: IndexFolder) -> dict[str, str]:
                 if problem := _problem(catalog, folder, kind, segment, after):
                     found[segment.name] = problem
                 after = segment.last_chunk
-    # A writer may have put another in the place of one, and deleted it.
+    # A writer may have replaced a segment meanwhile, and deleted its file.
     named = segment_names(catalog)
     return {name: problem for name, problem in found.items() if name in named}
 
@@ -47,6 +48,7 @@ def problems(catalog: Catalog, folder: IndexFolder) -> dict[str, str]:
 def _problem(
     catalog: Catalog, folder: IndexFolder, kind: Kind, segment: Segment, after: int
 ) -> str:
+    """Return what is wrong with a segment's file; empty if nothing is."""
     path = folder.vectors / segment.name
     if not path.is_file():
         return "missing"
@@ -61,7 +63,7 @@ def _problem(
 
 
 def _wrong_ids(index: Any, segment: Segment, live: NDArray[np.int64], after: int) -> str:
-    """What is wrong with the ids in a file, of which those in `live` are the catalog's."""
+    """Return what is wrong with the ids in a file; `live` are the ids in the catalog."""
     import numpy as np
 
     ids = np.sort(faiss_files.ids_of(index))
@@ -74,32 +76,34 @@ def _wrong_ids(index: Any, segment: Segment, live: NDArray[np.int64], after: int
 
 
 def _wrong_vectors(catalog: Catalog, index: Any, segment: Segment, live: NDArray[np.int64]) -> str:
-    sample = live[:: max(1, len(live) // SAMPLE)]
+    """Return what is wrong with a sample of the vectors in a file."""
+    sample = live[:: max(1, len(live) // VERIFY_SAMPLE)]
     differing = sum(
         _differs(catalog, index, number, vector)
         for numbers, vectors in catalog.vectors_of(sample.tolist())
         for number, vector in zip(numbers.tolist(), vectors, strict=True)
     )
-    allowed = len(sample) // MISSES if segment.form == "ivf" else 0
+    allowed = len(sample) // SAMPLE_PER_MISS if segment.form == "ivf" else 0
     return "its vectors are not the catalog's" if differing > allowed else ""
 
 
 def _differs(catalog: Catalog, index: Any, number: int, vector: NDArray[np.float32]) -> bool:
-    """Whether a vector of the catalog is not the one that an index has, as far as it tells.
+    """Return whether a vector of the catalog differs from the one in an index.
 
-    An inverted file holds codes, by which it should propose the vector itself, or one as near.
+    An inverted file holds codes. For a vector of its own it should propose the vector itself, or
+    another as near.
     """
     import faiss
     import numpy as np
 
     if isinstance(index, faiss.IndexIDMap):
-        (place,) = np.flatnonzero(faiss_files.ids_of(index) == number)
-        kept = faiss.downcast_index(index.index).reconstruct(int(place))
-        return not np.array_equal(kept, vector)
-    ids, estimates = faiss_files.nearest(index, vector, 1)
+        (position,) = np.flatnonzero(faiss_files.ids_of(index) == number)
+        stored = faiss.downcast_index(index.index).reconstruct(int(position))
+        return not np.array_equal(stored, vector)
+    ids, estimates = faiss_search.nearest(index, vector, 1)
     estimated = dict(zip(ids.tolist(), estimates.tolist(), strict=True))
     return not any(
-        product >= vector @ vector - TOLERANCE and estimated[other] >= product * LIKE
+        product >= vector @ vector - TOLERANCE and estimated[other] >= product * MIN_SELF_ESTIMATE
         for others, vectors in catalog.vectors_of(ids.tolist())
         for other, product in zip(others.tolist(), vectors @ vector, strict=True)
     )
