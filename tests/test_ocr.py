@@ -344,7 +344,11 @@ def at_begin(act: Callable[[], object]) -> Callable[[Event], None]:
     ],
 )
 def test_an_image_deleted_meanwhile_is_reported_and_read_later(
-    root: Path, folder: IndexFolder, models: LoadedModels, act: Callable[[Path], object], reason: str
+    root: Path,
+    folder: IndexFolder,
+    models: LoadedModels,
+    act: Callable[[Path], object],
+    reason: str,
 ) -> None:
     sky = root / "sky.png"
     whole = sky.read_bytes()
