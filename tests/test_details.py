@@ -152,7 +152,7 @@ def test_a_stop_keeps_what_was_read_and_the_next_run_goes_on(
 ) -> None:
     build([root], folder)
     make_old(folder)
-    monkeypatch.setattr(details_module, "BATCH", 1)
+    monkeypatch.setattr(details_module, "COMMIT_SIZE", 1)
     stop = threading.Event()
     keep_read = details_module.keep_read
 

@@ -18,7 +18,7 @@ from support import SAMPLE_DATA
 
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import MediaError, NotMediaError, UnreadableError
-from nmm.index.indexing.indexer import Kept, build
+from nmm.index.indexing.indexer import LoadedModels, build
 from nmm.index.maintenance.archive import export_archive, import_archive
 from nmm.index.maintenance.doctor import doctor
 from nmm.index.maintenance.status import status
@@ -274,7 +274,7 @@ def test_a_registered_medium_is_indexed_and_found(
     (root / "b without suffix").write_bytes(pages)
     (root / "large.pages").write_bytes(pages * 20_000)
     monkeypatch.setattr(registry, "READERS", (PagesReader(), *READERS))
-    summary = build([root], folder, model="mini", kept=Kept(mini))
+    summary = build([root], folder, model="mini", models=LoadedModels(mini))
     assert summary.added == 2
     assert [skipped.reason for skipped in summary.skipped] == ["a pages file of more than 1 MiB"]
     assert status(folder).files == 2
@@ -315,7 +315,7 @@ def test_a_medium_with_images_and_texts_is_stored_found_and_moved(
     pages = "bricks.jpg:A recipe for apple pie.\fespresso.jpg:The train to Vienna leaves at nine."
     (root / "a.pages").write_text(f"PAGES\n{pages}", newline="")
     monkeypatch.setattr(registry, "READERS", (IllustratedReader(), *READERS))
-    assert build([root], folder, model="mini", kept=Kept(mini)).added == 1
+    assert build([root], folder, model="mini", models=LoadedModels(mini)).added == 1
     export_archive(folder, tmp_path / "index.nmm")
     imported = IndexFolder(tmp_path / "imported")
     import_archive(tmp_path / "index.nmm", imported)
