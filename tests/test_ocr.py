@@ -26,10 +26,8 @@ from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ArchiveError
 from nmm.index.events import Event, OcrFileProcessed, OcrStarted, OcrUnavailable
 from nmm.index.indexing import ocr as ocr_module
-from nmm.index.indexing import ocr_tiles
 from nmm.index.indexing.indexer import LoadedModels, build
-from nmm.index.indexing.ocr import Ocr, clean, load_ocr, reading_order
-from nmm.index.indexing.ocr_tiles import prepare
+from nmm.index.indexing.ocr import Ocr, Prepared, clean, load_ocr, prepare, reading_order
 from nmm.index.indexing.options import IndexOptions
 from nmm.index.maintenance.archive import export_archive, import_archive
 from nmm.index.maintenance.status import status
@@ -49,15 +47,35 @@ OCR = IndexOptions(ocr=True)
 RECEIPT = ["CORNER BAKERY", "Receipt No. 48213", "Total 5.50 EUR"]
 
 
+class RememberingOcr(Ocr):
+    """Reads as an engine does, but each picture once: many tests index the same pictures."""
+
+    def __init__(self, engine: Ocr) -> None:
+        super().__init__(engine._engine)
+        self._read: dict[tuple[bytes, ...], list[Line]] = {}
+
+    def read(self, picture: Prepared) -> list[Line]:
+        key = tuple(tile.image.tobytes() for tile in picture.tiles)
+        if key not in self._read:
+            self._read[key] = super().read(picture)
+        return self._read[key]
+
+
 @pytest.fixture(scope="module")
 def engine() -> Ocr:
     """The text recognition engine, loaded once."""
     return load_ocr()
 
 
+@pytest.fixture(scope="module")
+def remembering(engine: Ocr) -> Ocr:
+    """The same, for runs."""
+    return RememberingOcr(engine)
+
+
 @pytest.fixture
-def models(engine: Ocr, mini: OnnxEncoder) -> LoadedModels:
-    return LoadedModels(mini, engine)
+def models(remembering: Ocr, mini: OnnxEncoder) -> LoadedModels:
+    return LoadedModels(mini, remembering)
 
 
 @pytest.fixture
