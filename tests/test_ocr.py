@@ -26,8 +26,10 @@ from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ArchiveError
 from nmm.index.events import Event, OcrFileProcessed, OcrStarted, OcrUnavailable
 from nmm.index.indexing import ocr as ocr_module
+from nmm.index.indexing import ocr_tiles
 from nmm.index.indexing.indexer import LoadedModels, build
-from nmm.index.indexing.ocr import Ocr, Prepared, clean, load_ocr, prepare, reading_order
+from nmm.index.indexing.ocr import Ocr, clean, load_ocr, reading_order
+from nmm.index.indexing.ocr_tiles import Prepared, prepare
 from nmm.index.indexing.options import IndexOptions
 from nmm.index.maintenance.archive import export_archive, import_archive
 from nmm.index.maintenance.status import status
