@@ -48,10 +48,10 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset({
 """File name suffixes that a person expects of images: lower case, with the dot."""
 
 MAX_PIXELS: int = 89_478_485
+"""The default limit on an image's pixels: Pillow's own, 256 MiB at 3 bytes a pixel."""
 # An image is decoded from memory. Below Pillow's limit on pixels, only an uncompressed image of
 # floats can have more bytes than this.
 MAX_IMAGE_BYTES = 1 << 30
-"""The default limit on an image's pixels: Pillow's own, 256 MiB at 3 bytes a pixel."""
 
 # Larger images are decoded one at a time: some modes take ten bytes a pixel and more on their way
 # to RGB, and there are as many threads as cores.
