@@ -69,7 +69,7 @@ def fill(folder: IndexFolder, root: Path) -> None:
         number, _ = adopt_root(writer, root)
         with writer.batch():
             writer.put_file(number, "broken.png", 1, 2, status="skipped", reason="It is broken.")
-        writer.set_scale("image", Calibration(0.1, 0.2))
+        writer.set_calibration("image", Calibration(0.1, 0.2))
         segments.refresh(writer, folder, DIMENSION)
 
 
@@ -583,7 +583,7 @@ def edited(archive: Path, edit: Edit) -> None:
         # Full-text tables as nmm creates them: their FTS5 content is not trusted.
         "CREATE VIRTUAL TABLE name_words USING fts5 (name, "
         "tokenize = 'unicode61 remove_diacritics 2')",
-        ";".join(full_text.MADE.values()),
+        ";".join(full_text.DEFINITIONS.values()),
         "DROP TRIGGER files_end",
         "ALTER TABLE files ADD COLUMN evil",
         "ALTER TABLE segments RENAME COLUMN form TO evil",
@@ -655,8 +655,8 @@ NAN = np.full(DIMENSION, np.nan, "<f2").tobytes().hex()
         (f"UPDATE vectors SET vector = x'{NAN}' WHERE chunk_id = 1", "not made of numbers"),
         ("UPDATE vectors SET vector = 'text' WHERE chunk_id = 1", "wrong type: vectors.vector"),
         ("DELETE FROM vectors WHERE chunk_id = 1", "a chunk has no vector"),
-        ("UPDATE chunks SET kind = 'image'", "of another kind than its content"),
-        ("UPDATE chunks SET kind = 'evil'", "of another kind than its content"),
+        ("UPDATE chunks SET modality = 'image'", "of another kind than its content"),
+        ("UPDATE chunks SET modality = 'evil'", "of another kind than its content"),
         ("UPDATE scales SET kind = 'evil'", "A kind in its catalog is unknown"),
         ("UPDATE scales SET unit = 0", "a scale is beyond what cosines have"),
         ("UPDATE scales SET centre = 9e999", "a scale is beyond what cosines have"),

@@ -226,7 +226,7 @@ def index_of(
         adopt_root(writer, ROOT)
         (root,) = writer.roots()
         for kind in ("image", "text"):
-            writer.set_scale(kind, Calibration(0.0, 1.0))
+            writer.set_calibration(kind, Calibration(0.0, 1.0))
         contents: dict[str, int] = {}
         with writer.batch():
             for name, kind, vector, text in files:

@@ -71,7 +71,7 @@ def engine() -> Ocr:
 
 @pytest.fixture(scope="module")
 def remembering(engine: Ocr) -> Ocr:
-    """The same, for runs."""
+    """An engine for runs, which remembers what it read."""
     return RememberingOcr(engine)
 
 
@@ -127,7 +127,7 @@ def rows(folder: IndexFolder, sql: str) -> list[tuple[Any, ...]]:
 
 WORDS = (
     "SELECT path, words FROM files JOIN contents ON contents.id = content_id "
-    "WHERE kind = 'image' ORDER BY path"
+    "WHERE medium = 'image' ORDER BY path"
 )
 
 
@@ -573,7 +573,7 @@ def test_an_invalid_box_is_detected_and_repaired(
     build([root], folder, model="mini", models=LoadedModels(mini))
     with open_for_writing(folder) as writer:
         (content,) = next(
-            writer.connection.rows("SELECT min(id) FROM contents WHERE kind = 'image'")
+            writer.connection.rows("SELECT min(id) FROM contents WHERE medium = 'image'")
         )
         save_ocr_text(writer, content, [line])
     export_archive(folder, tmp_path / "index.zip")

@@ -205,7 +205,7 @@ def test_neutral_queries_are_embedded_once_for_a_model(
         assert sorted(sessions) == opened
         sessions.clear()
         with Catalog.open(folder.catalog) as catalog:
-            scales.append(catalog.scale("image"))
+            scales.append(catalog.calibration("image"))
     assert scales[0] == scales[1]
     assert scales[0]
 

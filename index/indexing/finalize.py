@@ -25,7 +25,7 @@ def finalize_index(writer: CatalogWriter, folder: IndexFolder, encoder: Encoder)
         neutral = neutral_vectors(encoder)
         for kind in stale:
             if measured := calibration.measure(writer, kind, neutral):
-                writer.set_scale(kind, measured)
+                writer.set_calibration(kind, measured)
     open_vector_index(folder, writer).sync(writer)
 
 
@@ -36,7 +36,7 @@ def _is_stale(catalog: Catalog, kind: Kind) -> bool:
     which a few new ones hardly change.
     """
     count = catalog.vector_count(kind)
-    measured = catalog.scale_measured(kind)
+    measured = catalog.calibration_basis(kind)
     if measured is None or not count:
         return bool(count)
     generation, then = measured

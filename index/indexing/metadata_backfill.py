@@ -13,7 +13,12 @@ from nmm.index.errors import MediaError, UnreadableError
 from nmm.index.events import MetadataBackfillStarted
 from nmm.index.media.base import NO_METADATA, Metadata
 from nmm.index.media.image.files import read_metadata
-from nmm.index.store.catalog.missing_metadata import Copy, count_unread, keep_read, unread
+from nmm.index.store.catalog.missing_metadata import (
+    FileCopy,
+    count_without_metadata,
+    images_without_metadata,
+    save_metadata,
+)
 
 if TYPE_CHECKING:
     import threading
@@ -42,17 +47,17 @@ def read_missing_metadata(
     Raises:
         CatalogError: SQLite cannot read or write the catalog.
     """
-    if not (count := count_unread(writer)):
+    if not (count := count_without_metadata(writer)):
         return True
     on_event(MetadataBackfillStarted(count))
     last = 0
     with ThreadPoolExecutor(READ_THREADS, "nmm-metadata") as pool:
-        while contents := unread(writer, last, COMMIT_SIZE):
+        while contents := images_without_metadata(writer, last, COMMIT_SIZE):
             if stop.is_set():
                 return False
             last = max(contents)
             found = zip(contents, pool.map(_metadata, contents.values()), strict=True)
-            keep_read(
+            save_metadata(
                 writer,
                 {
                     content: (said.latitude, said.longitude, said.camera, said.caption)
@@ -63,12 +68,12 @@ def read_missing_metadata(
     return True
 
 
-def _metadata(copies: list[Copy]) -> Metadata | None:
+def _metadata(copies: list[FileCopy]) -> Metadata | None:
     """Return the metadata of a content from any of its files; None if none can be read."""
     return next(filter(None, map(_read, copies)), None)
 
 
-def _read(copy: Copy) -> Metadata | None:
+def _read(copy: FileCopy) -> Metadata | None:
     try:
         return read_metadata(Path(copy.path), copy.size, copy.mtime_ns)
     except UnreadableError:
