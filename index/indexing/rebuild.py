@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from nmm.index.common.failpoints import failpoint
 from nmm.index.encoders.resolve import find_model
 from nmm.index.errors import CatalogError, NoIndexError, UsageError
 from nmm.index.store.catalog.reader import Catalog
@@ -100,11 +100,11 @@ def replace_index(writer: CatalogWriter, folder: IndexFolder) -> None:
         CatalogError: The catalog cannot be written.
     """
     beside = folder.rebuild
-    sys.audit("nmm.store", "rebuild whole")
+    failpoint("store", "rebuild whole")
     open_vector_index(folder, writer).adopt(beside)
-    sys.audit("nmm.store", "rebuild to be taken over")
+    failpoint("store", "rebuild to be taken over")
     replace_contents_with(writer, beside.catalog)
-    sys.audit("nmm.store", "rebuild taken over")
+    failpoint("store", "rebuild taken over")
     with suppress(CatalogError):  # the next run deletes it
         beside.delete()
     open_vector_index(folder, writer).sync(writer)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nmm.index.common.atomic_files import fsync_path, replace_atomically, translate_write_errors
+from nmm.index.common.failpoints import failpoint
 from nmm.index.common.hashing import stream_sha256
 from nmm.index.errors import CatalogError, IndexLockedError, OutputError, UsageError
 from nmm.index.indexing.scopes import is_there
@@ -225,7 +225,7 @@ def _put_in_place(staged: IndexFolder, folder: IndexFolder) -> None:
         )
     fsync_path(staged.catalog)
     _refuse_existing(folder)
-    sys.audit("nmm.archive", "catalog to be put in place")
+    failpoint("archive", "catalog to be put in place")
     try:
         # A rename would replace an index that another process has just made there.
         os.link(staged.catalog, folder.catalog)

@@ -15,7 +15,6 @@ import errno
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from nmm.index.common.atomic_files import fsync_path
+from nmm.index.common.failpoints import failpoint
 from nmm.index.errors import OutputError, UsageError
 from nmm.index.organize.copy_files import candidate_paths, claim_name, has_same_content
 from nmm.index.organize.plan import Action, Plan, Step, is_link_to, is_same_file
@@ -81,7 +81,7 @@ def apply_plan(plan: Plan, on_log: Callable[[Path], None] = lambda _: None) -> S
     on_log(done.log)
     execute = _move if plan.action == "move" else _link
     for step in plan.steps:
-        sys.audit("nmm.sort_files", "next")
+        failpoint("sort_files", "next")
         try:
             execute(Path(step.source), Path(step.target), _partial_name(done.log))
         except OSError as error:
@@ -116,12 +116,12 @@ def _write_log(plan: Plan, missing: Sequence[str]) -> Path:
             for line in (head, *(step._asdict() for step in plan.steps)):
                 stream.write(json.dumps(line) + "\n")
         fsync_path(partial)
-        sys.audit("nmm.sort_files", "log to be named")
+        failpoint("sort_files", "log to be named")
         log = next(log for log in candidate_paths(plan.folder, name) if claim_name(partial, log))
     finally:
         partial.unlink(missing_ok=True)
     fsync_path(log.parent)
-    sys.audit("nmm.sort_files", "log written")
+    failpoint("sort_files", "log written")
     return log
 
 
@@ -149,7 +149,7 @@ def _move(source: Path, target: Path, partial: str) -> None:
         else:  # a file system without hard links
             source.rename(target)
             return
-    sys.audit("nmm.sort_files", "both names")
+    failpoint("sort_files", "both names")
     try:
         source.unlink()
     except OSError:
@@ -204,7 +204,7 @@ def undo(log: Path) -> SortResult:
         with suppress(OSError):
             Path(folder, _partial_name(log)).unlink(missing_ok=True)
     for step in reversed(steps):
-        sys.audit("nmm.sort_files", "next")
+        failpoint("sort_files", "next")
         try:
             result.done += revert(Path(step.source), Path(step.target), _partial_name(log))
         except OSError as error:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from nmm.index.common.failpoints import failpoint
 from nmm.index.errors import CatalogError, NoIndexError, UsageError
 
 
@@ -60,7 +60,7 @@ class IndexFolder:
         # The catalog first: without its write-ahead log it would seem to be sound.
         for path in [self.catalog, *self.path.glob("*"), *self.vectors.glob("*")]:
             if path.is_file() and self.owns(path):
-                sys.audit("nmm.store", "file to be deleted")
+                failpoint("store", "file to be deleted")
                 try:
                     path.unlink()
                 except OSError as error:

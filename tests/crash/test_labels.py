@@ -25,7 +25,7 @@ from nmm.index.store.layout import IndexFolder
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs fork and SIGKILL")
 
-LABEL = re.compile(r'sys\.audit\(\s*"nmm\.store",\s*"([^"]+)"\s*\)')
+LABEL = re.compile(r'failpoint\(\s*"store",\s*"([^"]+)"\s*\)')
 # From here on, any run cleans up after a rebuild.
 TAKEN_OVER = {"rebuild taken over", "file to be deleted"}
 WAYS = ("first", "update", "rebuild", "old schema")

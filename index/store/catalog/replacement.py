@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nmm.index.common.failpoints import failpoint
 from nmm.index.store.catalog import full_text
 from nmm.index.store.catalog.connection import translated
 
@@ -83,7 +83,7 @@ def replace_contents_with(writer: CatalogWriter, new: Path) -> None:
                     connection.execute(f"DELETE FROM main.{table}")
                     connection.execute(f"INSERT INTO main.{table} SELECT * FROM new.{table}")
                 full_text.create(connection.sqlite)
-                sys.audit("nmm.store", "rebuild copied")
+                failpoint("store", "rebuild copied")
         finally:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("DETACH new")

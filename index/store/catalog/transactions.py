@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmm.index.common.atomic_files import fsync_path
+from nmm.index.common.failpoints import failpoint
 from nmm.index.errors import CatalogError
 from nmm.index.store.catalog import full_text
 from nmm.index.store.catalog.connection import CatalogConnection, translated
@@ -54,7 +54,7 @@ class WriteConnection(CatalogConnection):
         with translated(self.file), self.database.atomic():
             yield
             if not nested:
-                sys.audit("nmm.store", "batch written")
+                failpoint("store", "batch written")
             if self._vectors_changed:
                 self.execute(
                     "INSERT INTO settings VALUES ('generation', 1) "
@@ -62,7 +62,7 @@ class WriteConnection(CatalogConnection):
                 )
         self._vectors_changed = False
         if not nested:
-            sys.audit("nmm.store", "batch committed")
+            failpoint("store", "batch committed")
 
 
 def connect_to_write(file: Path) -> WriteConnection:
@@ -108,7 +108,7 @@ def _prepare(connection: WriteConnection) -> None:
                 path=connection.file.parent,
             ) from error
     _bring_up_to_date(connection.database)
-    sys.audit("nmm.store", "schema brought up to date")
+    failpoint("store", "schema brought up to date")
     # The files that a walk has seen in this run: ids of their rows, and whether they are new.
     connection.execute("CREATE TEMP TABLE met (file_id INTEGER PRIMARY KEY, new INTEGER)")
 
@@ -123,10 +123,10 @@ def _back_up(connection: WriteConnection, version: int) -> None:
     part.unlink(missing_ok=True)
     with closing(sqlite3.connect(part)) as copy:
         connection.sqlite.backup(copy)
-    sys.audit("nmm.store", "schema to be backed up")
+    failpoint("store", "schema to be backed up")
     fsync_path(part)
     part.replace(kept)
-    sys.audit("nmm.store", "schema backed up")
+    failpoint("store", "schema backed up")
     fsync_path(kept.parent)
 
 

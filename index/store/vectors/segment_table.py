@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from nmm.index.common.failpoints import failpoint
 from nmm.index.store.catalog.types import KINDS, Kind
 
 if TYPE_CHECKING:
@@ -66,4 +66,4 @@ def replace_segments(
                 f"INSERT INTO segments (kind, {COLUMNS}) VALUES ({PLACEHOLDERS})",
                 (kind, *new),
             )
-        sys.audit("nmm.store", "segments to be named")
+        failpoint("store", "segments to be named")

@@ -20,13 +20,13 @@ from __future__ import annotations
 
 import re
 import secrets
-import sys
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nmm.index.common.failpoints import failpoint
 from nmm.index.errors import CatalogError
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import KINDS, Kind
@@ -141,16 +141,16 @@ def write(
             for ids, vectors in catalog.vectors(kind, after=after):
                 index.add_with_ids(vectors, ids)
     path = folder.vectors / f"{kind}-{last}-{secrets.token_hex(4)}.faiss"
-    sys.audit("nmm.store", "segment to be written")
+    failpoint("store", "segment to be written")
     new = faiss_files.write(index, path, form=form, trained=trained, last_chunk=last)
-    sys.audit("nmm.store", "segment written")
+    failpoint("store", "segment written")
     return Change(kind, old, new)
 
 
 def record(writer: CatalogWriter, folder: IndexFolder, change: Change) -> None:
     """Record a change in the catalog, and delete the files of the replaced segments."""
     replace_segments(writer, change.kind, change.old, change.new)
-    sys.audit("nmm.store", "segment recorded")
+    failpoint("store", "segment recorded")
     for segment in change.old:
         _delete(folder.vectors / segment.name)
 
@@ -198,7 +198,7 @@ def move_files(source: IndexFolder, target: IndexFolder) -> None:
         for path in source.vectors.iterdir():
             if FILE_NAME.fullmatch(path.name):
                 path.replace(target.vectors / path.name)
-                sys.audit("nmm.store", "segment moved")
+                failpoint("store", "segment moved")
     except OSError as error:
         raise CatalogError(
             f"The search files in {source.vectors} cannot be moved.",
@@ -314,7 +314,7 @@ def _training_sample(catalog: Catalog, kind: Kind, count: int) -> NDArray[np.flo
 
 
 def _delete(path: Path) -> None:
-    sys.audit("nmm.store", "segment to be deleted")
+    failpoint("store", "segment to be deleted")
     # On Windows a search may hold the file open; a later refresh tries again.
     with suppress(OSError):
         path.rmdir() if path.is_dir() else path.unlink()
