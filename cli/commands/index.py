@@ -48,15 +48,15 @@ ExcludeOption = Annotated[
     typer.Option(
         "--exclude",
         metavar="GLOB",
-        help="Leave out what matches, in gitignore syntax; can be given several times. "
-        "A file called .nmmignore in any folder does the same for good.",
+        help="Ignore files and folders that match, in gitignore syntax. Repeat the option to give "
+        "several patterns. A file named .nmmignore in any folder ignores them permanently.",
     ),
 ]
 HiddenOption = Annotated[
     bool,
     typer.Option(
         "--hidden",
-        help="Also take hidden files, and version-control, cache and trash folders.",
+        help="Include hidden files, and version-control, cache and trash folders.",
     ),
 ]
 FollowSymlinksOption = Annotated[
@@ -67,8 +67,8 @@ OcrOption = Annotated[
     bool | None,
     typer.Option(
         "--ocr/--no-ocr",
-        help="Also read the words seen in images, after all else; and so whenever this index is "
-        "brought up to date, until --no-ocr. Needs: pip install 'nmm[ocr]'",
+        help="Recognise text in images, after everything else, in this run and later ones until "
+        "--no-ocr. Needs: pip install 'nmm[ocr]'",
         show_default=False,
     ),
 ]
@@ -79,7 +79,7 @@ def index(
         list[Path] | None,
         typer.Argument(
             metavar="PATH",
-            help="Folders and files; without any, all that the index has are looked at again.",
+            help="Folders and files to index. Without any, update all folders of the index.",
             show_default=False,
         ),
     ] = None,
@@ -89,16 +89,16 @@ def index(
         bool,
         typer.Option(
             "--rebuild",
-            help="Embed everything again, as another model or --dim needs; until that is done, "
-            "the index answers as before.",
+            help="Embed everything again, for another --model or --dim. The old index answers until "
+            "the new one is complete.",
         ),
     ] = False,
     prune: Annotated[
         bool,
         typer.Option(
             "--prune",
-            help="Take out also what lies in a folder that is not there, or on a disk that is "
-            "not mounted; else it is kept.",
+            help="Also remove files in missing folders and on disks that are not mounted. By "
+            "default they stay in the index.",
         ),
     ] = False,
     index_path: IndexOption = None,
@@ -113,7 +113,7 @@ def index(
             "--batch-size",
             min=1,
             metavar="N",
-            help="Images embedded and committed together; if not given, what suits the device.",
+            help="Number of images embedded and committed together. By default it suits the device.",
         ),
     ] = None,
     device: DeviceOption = Device.AUTO,
@@ -126,10 +126,10 @@ def index(
 ) -> None:
     """Index folders of images and texts, or update their index.
 
-    Only what is new or changed is read. What was deleted on disk leaves the index, but not
-    what lies on a disk that is not mounted: see --prune.
-    The first run downloads the model nomic-v1.5, or another that --model names; if no
-    model is named and the hub cannot be reached, it takes the built-in one.
+    Only new and changed files are read. Files deleted from disk leave the index; files on a disk
+    that is not mounted stay, see --prune.
+    The first run downloads the model: nomic-v1.5, or the one that --model names. Without --model
+    and without access to the hub, the built-in model is used.
     """
     from nmm.cli.render.progress import Progress
     from nmm.index.indexing.indexer import build
@@ -230,4 +230,4 @@ def words_as_text(ocr: OcrSummary) -> str:
     """Return the counts of an OCR pass as text."""
     left = f", {ocr.left} left" if ocr.left else ""
     images = "1 image" if ocr.read == 1 else f"{ocr.read} images"
-    return f"{images} looked at for words, {ocr.with_words} with any{left} in {ocr.seconds:.1f} s."
+    return f"{images} checked for text, {ocr.with_words} with text{left} in {ocr.seconds:.1f} s."

@@ -45,7 +45,7 @@ def watch(
         list[Path] | None,
         typer.Argument(
             metavar="PATH",
-            help="Folders and files; without any, all that the index has.",
+            help="Folders and files to watch. Without any, watch all folders of the index.",
             show_default=False,
         ),
     ] = None,
@@ -60,14 +60,14 @@ def watch(
     precision: PrecisionOption = Precision.FP32,
     offline: OfflineOption = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a line for each burst.")
+        bool, typer.Option("--json", help="Print one JSON object per line for each burst.")
     ] = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Bring the index up to date, then keep it so until Ctrl-C.
+    """Update the index, then keep it up to date until Ctrl-C.
 
-    What changes on disk is indexed in bursts, and each prints a line. Other commands work
-    meanwhile; one that writes to the index has to wait only while a burst is written.
+    Changes on disk are indexed in bursts, and each burst prints a line. Other commands work at the
+    same time. A command that writes to the index waits only while a burst is written.
     """
     from nmm.cli.render.progress import Progress
     from nmm.index.indexing.options import IndexOptions
