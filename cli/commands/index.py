@@ -89,8 +89,8 @@ def index(
         bool,
         typer.Option(
             "--rebuild",
-            help="Embed everything again, for another --model or --dim. The old index answers until "
-            "the new one is complete.",
+            help="Embed everything again, for another --model or --dim. The old index answers "
+            "until the new one is complete.",
         ),
     ] = False,
     prune: Annotated[
@@ -113,7 +113,8 @@ def index(
             "--batch-size",
             min=1,
             metavar="N",
-            help="Number of images embedded and committed together. By default it suits the device.",
+            help="Number of images embedded and committed together. The default suits the "
+            "device.",
         ),
     ] = None,
     device: DeviceOption = Device.AUTO,
