@@ -85,15 +85,16 @@ def main() -> None:
             for chunk in file.read(UnitRequest(MINI.image.side, 1, chunking)).units:
                 owners.append(entry.path)
                 chunks.append(chunk)
-        vectors = encoder.embed_texts([chunk.text for chunk in chunks], Task.DOCUMENT)
+        vectors = encoder.embed_texts([str(chunk.payload) for chunk in chunks], Task.DOCUMENT)
         ranks, shares = [], []
         for question, query in zip(QUESTIONS, queries, strict=True):
             order = np.argsort(-(vectors @ query), kind="stable")
             files = list(dict.fromkeys(owners[i] for i in order))
             ranks.append(1 + files.index(question.path))
             best = chunks[next(i for i in order if owners[i] == question.path)]
-            shared = min(question.last, best.line_end) - max(question.first, best.line_start) + 1
-            shares.append(max(0, shared) / (best.line_end - best.line_start + 1))
+            start, end = best.locator.lines
+            shared = min(question.last, end) - max(question.first, start) + 1
+            shares.append(max(0, shared) / (end - start + 1))
         first = sum(rank == 1 for rank in ranks)
         touched = sum(share > 0 for share in shares)
         mrr = found[size] = float(np.mean([1 / rank for rank in ranks]))

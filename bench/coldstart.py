@@ -136,7 +136,7 @@ def make_index(folder: IndexFolder, model: Model, count: int) -> IndexFolder:
         open_vector_index(folder, writer).sync(writer)
         neutral = encoder.embed_texts(calibration.NEUTRAL_QUERIES, Task.QUERY)
         if measured := calibration.measure(writer, "text", neutral):
-            writer.set_scale("text", measured)
+            writer.set_calibration("text", measured)
     return folder
 
 

@@ -21,7 +21,7 @@ from nmm.index.encoders.base import Encoder
 from nmm.index.encoders.hub.weights import weight_files
 from nmm.index.encoders.registry import MINI
 from nmm.index.index_model import settings_of
-from nmm.index.indexing.finalize import derive
+from nmm.index.indexing.finalize import finalize_index
 from nmm.index.media.image.fingerprint import BYTES
 from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.types import Root
@@ -82,7 +82,7 @@ def fill(folder: IndexFolder, encoder: Encoder, count: int) -> None:
                 with writer.batch():
                     _add(writer, adopted, start, _units(chance, size, encoder.model.dimension))
                 poll(size)
-        derive(writer, folder, encoder)
+        finalize_index(writer, folder, encoder)
         optimize_fts(writer)
         vacuum(writer)
 

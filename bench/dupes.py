@@ -51,7 +51,7 @@ from nmm.index.analysis.dupes.image_match import (
 from nmm.index.analysis.dupes.keeper import KeeperSelector
 from nmm.index.analysis.dupes.pairs import MatchKind
 from nmm.index.indexing.indexer import build
-from nmm.index.store.catalog.comparison_data import looks
+from nmm.index.store.catalog.comparison_data import appearances
 from nmm.index.store.layout import IndexFolder
 
 QUICK = "--no-emoji --photos 3 --sizes 5000"
@@ -145,7 +145,7 @@ def read(index: Path, files: Path) -> Set:
         places = first_of_each(collection)
         paths = [collection.files[place].path for place in places]
         contents = [collection.files[place].content for place in places]
-        known = looks(collection.catalog, contents)
+        known = appearances(collection.catalog, contents)
         prints = unpack_fingerprints([known[content].fingerprint for content in contents])
         number = {content: place for place, content in enumerate(contents)}
         links = find_pairs(collection, (MatchKind.NEAR,))
@@ -337,7 +337,7 @@ def print_kept(folder: Path) -> None:
         for some in originals.values():
             if len(some) > 1:
                 units = [unit for units in check_files(some).files.values() for unit in units]
-                best, _ = judge.best(units)
+                best, _ = judge.choose(units)
                 kept[Path(best.paths[0]).name.split("~")[1]] += 1
     told = ", ".join(f"{c} {n}" for c, n in kept.most_common() if c != ORIGINAL) or "none"
     print(f"the original is kept {kept[ORIGINAL]} times of {kept.total()}, else: {told}")

@@ -32,8 +32,9 @@ from nmm.index.encoders.preprocess import to_pixels
 from nmm.index.encoders.resolve import find_model
 from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.errors import MediaError
-from nmm.index.indexing import ocr
-from nmm.index.indexing.ocr import Ocr, load_ocr, prepare
+from nmm.index.indexing import ocr, ocr_tiles
+from nmm.index.indexing.ocr import Ocr, load_ocr
+from nmm.index.indexing.ocr_tiles import prepare
 from nmm.index.media.image.decode import decode
 
 QUICK = "--each 1"
@@ -147,7 +148,7 @@ def photographs() -> Iterator[Drawn]:
 
 
 def read(engine: Ocr, picture: Drawn) -> list[str]:
-    decoded = decode(picture.data, side=ocr.SIDE)
+    decoded = decode(picture.data, side=ocr_tiles.DECODE_SIDE)
     return [line.text for line in engine.read(prepare(decoded))]
 
 
@@ -164,12 +165,12 @@ def timed(work: Callable[[Drawn], object], pictures: list[Drawn]) -> tuple[list[
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--each", type=int, default=3, help="pictures of each kind")
-    parser.add_argument("--longest", type=int, nargs="+", default=[ocr.LONGEST])
-    parser.add_argument("--confidence", type=float, default=ocr.CONFIDENCE)
+    parser.add_argument("--longest", type=int, nargs="+", default=[ocr_tiles.MAX_SIDE])
+    parser.add_argument("--confidence", type=float, default=ocr.MIN_CONFIDENCE)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--model", default="mini")
     arguments = parser.parse_args()
-    ocr.CONFIDENCE = arguments.confidence
+    ocr.MIN_CONFIDENCE = arguments.confidence
 
     artist = Artist(arguments.seed)
     kinds = {
@@ -198,8 +199,8 @@ def main() -> None:
     embed(kinds["signs"][0])
     print(f"loaded, with the first picture, in {time.perf_counter() - started:.1f} s")
     for longest in arguments.longest:
-        ocr.LONGEST, ocr.SIDE = longest, longest * 3 // 8
-        print(f"\nlongest side {longest}, confidence {ocr.CONFIDENCE}")
+        ocr_tiles.MAX_SIDE, ocr_tiles.DECODE_SIDE = longest, longest * 3 // 8
+        print(f"\nlongest side {longest}, confidence {ocr.MIN_CONFIDENCE}")
         print("kind              words  chars  precision  OCR s  embedding s  ratio")
         for name, pictures in kinds.items():
             found, seconds = timed(lambda picture: read(engine, picture), pictures)

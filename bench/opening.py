@@ -38,7 +38,7 @@ def make(folder: IndexFolder, root: Path, count: int) -> None:
     neutral = load_encoder(MINI).embed_texts(calibration.NEUTRAL_QUERIES, Task.QUERY)
     with open_for_writing(folder) as writer:
         if measured := calibration.measure(writer, "text", neutral):
-            writer.set_scale("text", measured)
+            writer.set_calibration("text", measured)
 
 
 def search(folder: IndexFolder) -> float:

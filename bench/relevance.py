@@ -219,7 +219,7 @@ def answer(collection: Collection, mode: SearchMode) -> tuple[list[Answer], list
     """Return the first results of queries with a right item, and of queries without one."""
     queries = list(collection.queries.values())[-1]
     with Catalog.open(collection.folder.catalog) as catalog:
-        scales = {kind: scale for kind in KINDS if (scale := catalog.scale(kind))}
+        scales = {kind: scale for kind in KINDS if (scale := catalog.calibration(kind))}
     with open_search(collection.folder) as search:
 
         def ask(query: str, right: set[str]) -> Answer:

@@ -52,7 +52,7 @@ from nmm.index.encoders.runtime.loader import load_encoder
 from nmm.index.errors import NmmError
 from nmm.index.evaluation.retrieval import METRICS, evaluate_retrieval
 from nmm.index.index_model import settings_of
-from nmm.index.indexing.finalize import derive
+from nmm.index.indexing.finalize import finalize_index
 from nmm.index.media.image.fingerprint import BYTES
 from nmm.index.store.catalog.roots import adopt_root
 from nmm.index.store.catalog.vacuum import optimize_fts, vacuum
@@ -131,7 +131,7 @@ def fill(folder: IndexFolder, encoder: Encoder, count: int) -> Truth:
                     writer.add_chunk(content, "text" if is_text else "image", chunk, vector)
                     writer.put_file(adopted, name, 1, 2, status="indexed", content_id=content)
                     truth.things[str(root / name)] = thing
-        derive(writer, folder, encoder)
+        finalize_index(writer, folder, encoder)
         optimize_fts(writer)
         vacuum(writer)
     return truth

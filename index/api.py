@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from nmm.index.encoders.backend import Backend
     from nmm.index.events import Event, Summary
-    from nmm.index.indexing.indexer import Kept
+    from nmm.index.indexing.indexer import LoadedModels
     from nmm.index.indexing.options import IndexOptions
     from nmm.index.maintenance.status import Status
     from nmm.index.search.engine import SearchEngine
@@ -71,7 +71,7 @@ class Index:
     ) -> None:
         self._folder = index_folder(None if path is None else Path(path))
         self._backend = backend
-        self._kept: Kept | None = None
+        self._models: LoadedModels | None = None
         self._engine: SearchEngine | None = None
         self._open = ExitStack()
 
@@ -105,9 +105,9 @@ class Index:
             IndexLockedError: Another process writes to the index.
             CatalogError: The catalog cannot be read or written.
         """
-        from nmm.index.indexing.indexer import Kept, build
+        from nmm.index.indexing.indexer import LoadedModels, build
 
-        self._kept = self._kept or Kept()
+        self._models = self._models or LoadedModels()
         return build(
             [Path(path) for path in paths],
             self._folder,
@@ -116,7 +116,7 @@ class Index:
             backend=self._backend,
             options=options,
             on_event=on_event,
-            kept=self._kept,
+            models=self._models,
         )
 
     def remove(self, *paths: str | os.PathLike[str]) -> int:
@@ -178,7 +178,7 @@ class Index:
     def close(self) -> None:
         """Close the index and free its models. It opens again when it is used again."""
         self._engine = None
-        self._kept = None
+        self._models = None
         self._open.close()
 
     def __enter__(self) -> Self:

@@ -1,22 +1,21 @@
 """Score calibration, so that images and texts can be ranked in one list.
 
-The cosines of a model's two kinds are not on one scale: those of two texts can lie far
-above those of a text and an image, relevant or not (the modality gap; Liang et al., 2022,
-"Mind the Gap"). Sorted by cosine, a text about nothing in particular then stands before
-the right picture. So each kind is measured against queries that have nothing to do with
-the collection, and
+The cosines of a model's two kinds have different scales: two texts can have far greater cosines
+than a text and an image, relevant or not (the modality gap; Liang et al., 2022, "Mind the Gap").
+Sorted by cosine, an unrelated text then ranks before the right image. So each kind is measured
+against queries that are unrelated to the collection, and
 
     score = (cosine - median) / spread
 
-where the median is that of their cosines with the items of the kind, and the spread reaches
-from there to the cosine that one in a thousand of these pairs exceeds. A score of
-1 says: unrelated queries fit an item of this kind so well once in a thousand times. The
-score is blind to any shift and stretch of a kind's cosines, and within a kind the order
-stays that of the cosine. It is what QB-Norm (Bogolin et al., 2022) does by item, done by
-kind: the order of images among themselves is the model's business.
+where the median is that of their cosines with the items of the kind, and the spread is the
+distance from the median to the cosine that one in a thousand of these pairs exceeds. A score of 1
+means that unrelated queries match an item of this kind so well once in a thousand times. The score
+does not depend on the shift and scale of a kind's cosines, and within a kind the order stays that
+of the cosine. QB-Norm (Bogolin et al., 2022) does the same per item; here it is done per kind, so
+the model alone orders the images among themselves.
 
-Why not the standard deviation: a collection of texts on one subject has a small one and
-long tails, so that any text that shares a word with the query came before any image.
+The standard deviation is not used: a collection of texts on one subject has a small one and long
+tails, so any text that shares a word with the query would rank before any image.
 `bench/mini.py` prints how each choice ranks the right item in a mixed list.
 """
 
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# What people search for, spread over subjects, and short as queries are. Some of them will
-# fit some items of a collection: a median does not mind.
+# Typical short queries on many subjects. Some will match items of a collection, which hardly
+# changes a median.
 NEUTRAL_QUERIES = (
     "a birthday cake with candles",
     "a bridge over a river",
@@ -104,13 +103,13 @@ NEUTRAL_QUERIES = (
     "wifi password",
 )
 
-# Vectors that a calibration is measured on, at most; more change its third digit.
+# A calibration is measured on at most this many vectors; more change only its third digit.
 CALIBRATION_SAMPLE = 4096
-# Of more vectors, so many must come or go, as a part of all, before one is measured again.
+# With more vectors, this part of them must be added or removed before it is measured again.
 DRIFT = 0.1
 # One neutral pair in a thousand scores 1 or more.
 RARE = 0.001
-# For vectors that have the same cosine with every query.
+# The spread for vectors that have the same cosine with every query.
 MIN_SPREAD = 1e-3
 
 
@@ -139,11 +138,11 @@ def fit(cosines: NDArray[np.float32]) -> Calibration:
 def neutral_vectors(encoder: Encoder) -> NDArray[np.float32]:
     """Return the vectors of the neutral queries, shape (queries, dimension), cached with the model.
 
-    They are the same for every index that a model makes. So they are embedded once, and a run
-    that finds nothing but images never opens the text tower.
+    They are the same for every index of a model. So they are embedded once, and a run that finds
+    only images never loads the text tower.
     """
     model = encoder.model
-    # What they are made of; the precision is that of the folder.
+    # Everything that the vectors depend on; the folder implies the precision.
     prompts = "\n".join(model.prompt(text, Task.QUERY) for text in NEUTRAL_QUERIES)
     made_of = f"{encoder.weights}\n{model.dimension}\n{prompts}"
     name = hashlib.sha256(made_of.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The model of an index: which one it is, and whether an encoder is that one."""
+"""The model of an index, and whether an encoder matches it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from nmm.index.store.catalog.types import Settings
 
 
 def model_of(settings: Settings) -> Model:
-    """The row of an index's model, with the dimension of its vectors.
+    """Return the model of an index, with the dimension of its vectors.
 
     Raises:
-        ModelError: There is no such model, or none with such vectors.
+        ModelError: The model is unknown, or does not have this dimension.
     """
     model = find_model(settings.model)
     if settings.dimension not in {model.dimension, *model.dimensions}:
@@ -21,12 +21,12 @@ def model_of(settings: Settings) -> Model:
 
 
 def settings_of(encoder: Encoder) -> Settings:
-    """What an index says of itself that this encoder made."""
+    """Return the settings of an index that this encoder makes."""
     return Settings(encoder.model.name, encoder.model.dimension, encoder.weights)
 
 
 def check(settings: Settings, encoder: Encoder) -> None:
-    """Refuse to compare vectors of an index with an encoder's that are not of one kind.
+    """Refuse an encoder whose vectors cannot be compared with those of an index.
 
     Raises:
         ModelError: The index was made with other weights.

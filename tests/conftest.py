@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from chromium import Browser, browser
 from commands import CommandServer, Start, command_in, start
 from filelock import FileLock
 from pairs import write_tiny_pair
@@ -201,6 +202,23 @@ def sample_home(tmp_path_factory: pytest.TempPathFactory, start_command: Start) 
 def indexed(sample_home: Path, start_command: Start) -> tuple[Nmm, Path]:
     """The command, and a copy of the sample data that it has indexed: only to be read."""
     return command_in(sample_home, start_command), sample_home / "sample_data"
+
+
+@pytest.fixture(scope="session")
+def opened_chromium() -> Iterator[Browser]:
+    """A browser, started once in each process."""
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def chromium(opened_chromium: Browser) -> Browser:
+    """A browser with a page that has said nothing yet, of 1200 pixels in light colours."""
+    opened_chromium.open("about:blank")
+    opened_chromium.size(1200)
+    opened_chromium.said.clear()
+    opened_chromium.asked.clear()
+    return opened_chromium
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from nmm.index.store.recovery.salvage import RENAMED
+
 SAMPLE_DATA = Path(__file__).parent.parent / "sample_data"
 
 
@@ -26,3 +28,9 @@ class Once(Protocol):
 
 # Writes the user's configuration file and returns its path.
 Configured = Callable[[str], Path]
+
+
+def column_now(table: str, column: str) -> str:
+    """Return the name that the present schema gives a column of an older one."""
+    new, old = RENAMED.get(table, (column, column))
+    return new if column == old else column

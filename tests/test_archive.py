@@ -34,6 +34,7 @@ from nmm.index.store.catalog.types import KINDS, Calibration, Settings
 from nmm.index.store.catalog.vacuum import fts_problem
 from nmm.index.store.catalog.writer import CatalogWriter, ChunkRow, Content, open_for_writing
 from nmm.index.store.layout import IndexFolder
+from nmm.index.store.vectors import segments
 from nmm.index.store.vectors.segment_table import read_segments
 
 DIMENSION = 32
@@ -59,26 +60,45 @@ def add_files(
             writer.put_file(where, path, 1, 2, status="indexed", content_id=content)
 
 
-@pytest.fixture
-def filled(folder: IndexFolder, tmp_path: Path, short_tail: None) -> IndexFolder:
-    """An index of 30 images and 30 texts with derived files, and one file that was skipped."""
-    from nmm.index.store.vectors import segments
-
-    with open_for_writing(folder) as writer:
+def fill(folder: IndexFolder, root: Path) -> None:
+    """Make an index of 30 images and 30 texts with derived files, and one file that was skipped."""
+    with pytest.MonkeyPatch.context() as patch, open_for_writing(folder) as writer:
+        patch.setattr(segments, "MIN_SEGMENT_SIZE", 1)
         writer.set_settings(Settings("mini", DIMENSION, "0" * 64))
-        add_files(writer, tmp_path / "root")
-        root, _ = adopt_root(writer, tmp_path / "root")
+        add_files(writer, root)
+        number, _ = adopt_root(writer, root)
         with writer.batch():
-            writer.put_file(root, "broken.png", 1, 2, status="skipped", reason="It is broken.")
-        writer.set_scale("image", Calibration(0.1, 0.2))
+            writer.put_file(number, "broken.png", 1, 2, status="skipped", reason="It is broken.")
+        writer.set_calibration("image", Calibration(0.1, 0.2))
         segments.refresh(writer, folder, DIMENSION)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with that index and an archive of it: only to be read."""
+    home = tmp_path_factory.mktemp("filled")
+    fill(IndexFolder(home / "index"), home / "root")
+    export_archive(IndexFolder(home / "index"), home / "index.nmm")
+    return home
+
+
+@pytest.fixture
+def root(home: Path) -> Path:
+    """The root of that index, which is not there."""
+    return home / "root"
+
+
+@pytest.fixture
+def filled(home: Path, folder: IndexFolder, short_tail: None) -> IndexFolder:
+    """A copy of that index."""
+    shutil.copytree(home / "index", folder.path)
     return folder
 
 
 @pytest.fixture
-def archive(filled: IndexFolder, tmp_path: Path) -> Path:
-    export_archive(filled, tmp_path / "index.nmm")
-    return tmp_path / "index.nmm"
+def archive(home: Path, tmp_path: Path, short_tail: None) -> Path:
+    """A copy of that archive."""
+    return Path(shutil.copy(home / "index.nmm", tmp_path))
 
 
 @pytest.fixture
@@ -110,15 +130,14 @@ def nearest(folder: IndexFolder, query: NDArray[np.float32]) -> list[list[int]]:
 
 
 def test_an_import_equals_its_export(
-    filled: IndexFolder, archive: Path, target: IndexFolder, tmp_path: Path
+    filled: IndexFolder, archive: Path, target: IndexFolder, root: Path
 ) -> None:
     done = import_archive(archive, target)
     assert dump(target) == dump(filled)
     assert len(dump(target)["vectors"]) == VECTORS
     query = np.random.default_rng(9).normal(size=DIMENSION).astype(np.float32)
     assert nearest(target, query) == nearest(filled, query)
-    root = str(tmp_path / "root")
-    assert done == ImportResult(str(target.path), done.manifest, [root], [root])
+    assert done == ImportResult(str(target.path), done.manifest, [str(root)], [str(root)])
 
 
 def test_an_index_that_was_compacted_can_be_imported(
@@ -144,10 +163,12 @@ def test_derived_data_is_rebuilt_on_import(archive: Path, target: IndexFolder) -
 
 
 def test_an_existing_root_is_not_reported_missing(
-    archive: Path, target: IndexFolder, tmp_path: Path
+    folder: IndexFolder, target: IndexFolder, tmp_path: Path
 ) -> None:
+    fill(folder, tmp_path / "root")
+    export_archive(folder, tmp_path / "index.nmm")
     (tmp_path / "root").mkdir()
-    assert import_archive(archive, target).away == []
+    assert import_archive(tmp_path / "index.nmm", target).away == []
 
 
 def test_an_archive_is_a_manifest_and_a_catalog_without_derived_data(
@@ -177,17 +198,19 @@ def test_an_archive_is_a_manifest_and_a_catalog_without_derived_data(
         assert connection.execute("SELECT count(*) FROM segments").fetchone() == (0,)
 
 
-def test_removed_files_are_not_in_an_archive(filled: IndexFolder, tmp_path: Path) -> None:
+def test_removed_files_are_not_in_an_archive(
+    filled: IndexFolder, root: Path, tmp_path: Path
+) -> None:
     with open_for_writing(filled) as writer:
         secret = "a secret of some length " * 200
-        root, _ = adopt_root(writer, tmp_path / "root")
+        number, _ = adopt_root(writer, root)
         with writer.batch():
             content = writer.add_content(Content(b"secret", "text"))
             vector = np.ones(DIMENSION, np.float32)
             writer.add_chunk(content, "text", ChunkRow(1, 1, secret), vector)
-            writer.put_file(root, "s", 1, 2, status="indexed", content_id=content)
+            writer.put_file(number, "s", 1, 2, status="indexed", content_id=content)
     with open_for_writing(filled) as writer:
-        forget(writer, tmp_path / "root" / "s")
+        forget(writer, root / "s")
         drop_orphans(writer)
     with closing(sqlite3.connect(filled.catalog)) as connection:
         assert connection.execute("PRAGMA freelist_count").fetchone() > (0,)
@@ -231,14 +254,14 @@ def make_first_schema(connection: sqlite3.Connection) -> None:
 
 
 def test_an_export_excludes_an_uncommitted_batch(
-    filled: IndexFolder, target: IndexFolder, tmp_path: Path, nmm: Nmm
+    filled: IndexFolder, target: IndexFolder, root: Path, tmp_path: Path, nmm: Nmm
 ) -> None:
     before = dump(filled)
     with open_for_writing(filled) as writer:
         with writer.batch():
             # Enough rows that uncommitted ones are already in the write-ahead log.
             writer.connection.execute("PRAGMA cache_size = 10")
-            add_files(writer, tmp_path / "root", 500, seed=1, name="b")
+            add_files(writer, root, 500, seed=1, name="b")
             log = filled.catalog.with_name("catalog.db-wal").stat().st_size
             during = nmm("export", "during.nmm", "--json")
         after = export_archive(filled, tmp_path / "after.nmm")
@@ -560,7 +583,7 @@ def edited(archive: Path, edit: Edit) -> None:
         # Full-text tables as nmm creates them: their FTS5 content is not trusted.
         "CREATE VIRTUAL TABLE name_words USING fts5 (name, "
         "tokenize = 'unicode61 remove_diacritics 2')",
-        ";".join(full_text.MADE.values()),
+        ";".join(full_text.DEFINITIONS.values()),
         "DROP TRIGGER files_end",
         "ALTER TABLE files ADD COLUMN evil",
         "ALTER TABLE segments RENAME COLUMN form TO evil",
@@ -632,8 +655,8 @@ NAN = np.full(DIMENSION, np.nan, "<f2").tobytes().hex()
         (f"UPDATE vectors SET vector = x'{NAN}' WHERE chunk_id = 1", "not made of numbers"),
         ("UPDATE vectors SET vector = 'text' WHERE chunk_id = 1", "wrong type: vectors.vector"),
         ("DELETE FROM vectors WHERE chunk_id = 1", "a chunk has no vector"),
-        ("UPDATE chunks SET kind = 'image'", "of another kind than its content"),
-        ("UPDATE chunks SET kind = 'evil'", "of another kind than its content"),
+        ("UPDATE chunks SET modality = 'image'", "of another kind than its content"),
+        ("UPDATE chunks SET modality = 'evil'", "of another kind than its content"),
         ("UPDATE scales SET kind = 'evil'", "A kind in its catalog is unknown"),
         ("UPDATE scales SET unit = 0", "a scale is beyond what cosines have"),
         ("UPDATE scales SET centre = 9e999", "a scale is beyond what cosines have"),

@@ -824,7 +824,7 @@ def test_a_long_text_is_committed_in_parts_and_its_file_at_the_end(
                 seen.append((reader.vector_count(), reader.file_row(root, "long.txt") is None))
                 yield passage(n + 1, f"Part {n}.")
 
-        long = PreparedFile(b"hash", MediaInfo(), units())
+        long = PreparedFile(b"hash", "text", MediaInfo(), units())
         recorder = embed_and_commit(writer, mini, [(ChangedFile(root, "long.txt", 1, 2), long)])
         assert told(recorder.summary) == {"added": 1}
         assert all(without_file for _, without_file in seen)
@@ -848,8 +848,8 @@ def test_an_unreadable_rest_of_a_text_leaves_no_chunks(
 
     with open_for_writing(folder) as writer:
         root, _ = adopt_root(writer, Path("/notes"))
-        before = PreparedFile(b"a", MediaInfo(), [passage(1, "Before it.")])
-        long = PreparedFile(b"long", MediaInfo(), units())
+        before = PreparedFile(b"a", "text", MediaInfo(), [passage(1, "Before it.")])
+        long = PreparedFile(b"long", "text", MediaInfo(), units())
         files = [
             (ChangedFile(root, "a.txt", 1, 2), before),
             (ChangedFile(root, "long.txt", 1, 2), long),
@@ -1137,11 +1137,11 @@ def test_the_calibration_follows_removals(tmp_path: Path, folder: IndexFolder) -
         (root / f"{number}.txt").write_text(f"A note about {subject}.")
     build([root], folder)
     with Catalog.open(folder.catalog) as catalog:
-        before = catalog.scale("text")
+        before = catalog.calibration("text")
     remove([root / "1.txt", root / "2.txt"], folder)
     build([root / "0.txt"], folder)
     with Catalog.open(folder.catalog) as catalog:
-        assert catalog.scale("text") != before
+        assert catalog.calibration("text") != before
 
 
 def test_a_second_run_over_images_embeds_no_text(

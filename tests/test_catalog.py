@@ -509,7 +509,7 @@ def test_settings_are_read_as_written(folder: IndexFolder) -> None:
 def test_derived_data_is_read_as_written(folder: IndexFolder, kind: Any) -> None:
     with open_for_writing(folder) as writer:
         for n in (1, 2):
-            writer.set_scale(kind, Calibration(0.25 * n, 0.5))
+            writer.set_calibration(kind, Calibration(0.25 * n, 0.5))
         first, second, third = (
             Segment(f"{n}.faiss", "flat", n, 2, "ab", 3, 0, last_chunk=10 * n) for n in (1, 2, 3)
         )
@@ -517,10 +517,10 @@ def test_derived_data_is_read_as_written(folder: IndexFolder, kind: Any) -> None
         replace_segments(writer, kind, [], first)
         replace_segments(writer, kind, [second], third)
     with Catalog.open(folder.catalog) as catalog:
-        assert catalog.scale(kind) == Calibration(0.5, 0.5)
+        assert catalog.calibration(kind) == Calibration(0.5, 0.5)
         assert read_segments(catalog, kind) == [first, third]
         (other,) = set(KINDS) - {kind}
-        assert (catalog.scale(other), read_segments(catalog, other)) == (None, [])
+        assert (catalog.calibration(other), read_segments(catalog, other)) == (None, [])
 
 
 def test_a_file_is_read_as_written_and_replaced_in_its_place(folder: IndexFolder) -> None:

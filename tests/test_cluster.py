@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chromium import BINARY, browser
+from chromium import BINARY, Browser
 from hostile import NAMES
 from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
@@ -226,7 +226,7 @@ def index_of(
         adopt_root(writer, ROOT)
         (root,) = writer.roots()
         for kind in ("image", "text"):
-            writer.set_scale(kind, Calibration(0.0, 1.0))
+            writer.set_calibration(kind, Calibration(0.0, 1.0))
         contents: dict[str, int] = {}
         with writer.batch():
             for name, kind, vector, text in files:
@@ -423,7 +423,9 @@ def test_invalid_uses_are_reported(indexed: tuple[Nmm, Path], tmp_path: Path) ->
 
 
 @pytest.mark.skipif(BINARY is None, reason="needs Chromium: apt-get install chromium")
-def test_the_page_has_a_section_for_each_group(nmm: Nmm, tmp_path: Path, sample_data: Path) -> None:
+def test_the_page_has_a_section_for_each_group(
+    nmm: Nmm, tmp_path: Path, sample_data: Path, chromium: Browser
+) -> None:
     cat = (SAMPLE_DATA / "photos/chelsea.jpg").read_bytes()
     for number, name in enumerate(NAMES):
         # Not near-duplicates, so that each is shown.
@@ -435,28 +437,27 @@ def test_the_page_has_a_section_for_each_group(nmm: Nmm, tmp_path: Path, sample_
     done = nmm("cluster", "-k", "4", "--vocabulary", words, "--gallery")
     assert (done.returncode, done.stdout) == (0, "nmm-clusters.html\n"), done.stderr
     answer = json.loads(nmm("cluster", "-k", "4", "--vocabulary", words, "--json").stdout)
-    with browser() as opened:
-        opened.open((tmp_path / "nmm-clusters.html").as_uri())
-        assert opened.evaluate("document.title") == "Groups – nmm"
-        sections = opened.evaluate(
-            "[...document.querySelectorAll('section')].map(s => [s.querySelector('h2').textContent,"
-            " s.querySelectorAll('li').length, s.querySelectorAll('img').length])"
-        )
-        assert [section[0] for section in sections] == [one["name"] for one in answer["clusters"]]
-        assert [section[1] for section in sections] == [
-            len(one["central"]) for one in answer["clusters"]
-        ]
-        assert sum(section[2] for section in sections) > 10
-        assert opened.evaluate("[...document.images].every(i => i.naturalWidth > 0)")
-        assert opened.evaluate("document.scripts.length") == 1
-        assert opened.said == []
-        assert {address.partition(":")[0] for address in opened.asked} == {"file", "data"}
-        # A filter that hides all files of a cluster hides its heading, too.
-        opened.press("/")
-        for letter in "espresso.jpg":
-            opened.press(letter)
-        shown = "[...document.querySelectorAll('section')].filter(s => s.offsetParent).length"
-        assert opened.evaluate(shown) == 1
-        for width in (320, 1200):
-            opened.size(width)
-            assert opened.evaluate("document.documentElement.scrollWidth") <= width
+    chromium.open((tmp_path / "nmm-clusters.html").as_uri())
+    assert chromium.evaluate("document.title") == "Groups – nmm"
+    sections = chromium.evaluate(
+        "[...document.querySelectorAll('section')].map(s => [s.querySelector('h2').textContent,"
+        " s.querySelectorAll('li').length, s.querySelectorAll('img').length])"
+    )
+    assert [section[0] for section in sections] == [one["name"] for one in answer["clusters"]]
+    assert [section[1] for section in sections] == [
+        len(one["central"]) for one in answer["clusters"]
+    ]
+    assert sum(section[2] for section in sections) > 10
+    assert chromium.evaluate("[...document.images].every(i => i.naturalWidth > 0)")
+    assert chromium.evaluate("document.scripts.length") == 1
+    assert chromium.said == []
+    assert {address.partition(":")[0] for address in chromium.asked} == {"file", "data"}
+    # A filter that hides all files of a cluster hides its heading, too.
+    chromium.press("/")
+    for letter in "espresso.jpg":
+        chromium.press(letter)
+    shown = "[...document.querySelectorAll('section')].filter(s => s.offsetParent).length"
+    assert chromium.evaluate(shown) == 1
+    for width in (320, 1200):
+        chromium.size(width)
+        assert chromium.evaluate("document.documentElement.scrollWidth") <= width

@@ -97,6 +97,11 @@ def assert_same(found: Any, expected: Any, where: str) -> None:
 def test_a_command_answers_as_before(moved: Home, expected: dict[str, Any]) -> None:
     (found,) = record(moved.run, moved.path, ((*expected["arguments"],),))
     assert found["status"] == expected["status"]
+    if expected["arguments"] == ["status", "--json"]:
+        # The schema is migrated, and the catalog of before is kept beside it.
+        assert found["output"].pop("size") > expected["output"]["size"]
+        expected = {**expected, "output": {**expected["output"]}}
+        del expected["output"]["size"]
     assert_same(found["output"], expected["output"], " ".join(expected["arguments"]))
 
 
@@ -120,12 +125,15 @@ def test_an_index_is_opened_and_updated_without_embedding(
 
     before = home.vectors()
     assert len(before) > 30
-    assert [*home.index.vectors.glob("*.faiss")]
+    segments = {file.name: file.read_bytes() for file in home.index.vectors.glob("*.faiss")}
+    assert segments
     home.move_roots()
     monkeypatch.setattr(indexer_module, "load_encoder", lambda *_, **__: Counting())
     summary = build([], home.index)
     assert (summary.unchanged, summary.added, summary.updated, embedded) == (8, 0, 0, [])
     assert home.vectors() == before
+    after = {file.name: file.read_bytes() for file in home.index.vectors.glob("*.faiss")}
+    assert after == segments
     # The counter works: a new file is embedded.
     (home.path / "files" / "new.txt").write_text("A new note.\n")
     assert (build([], home.index).added, bool(embedded)) == (1, True)

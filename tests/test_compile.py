@@ -1,4 +1,8 @@
-"""Compiling models: atomic, once, equal to torch, and in a separate process."""
+"""Compiling models: atomic, once, equal to torch, and in a separate process.
+
+A process that compiles spends most of its time on importing torch. So only the tests of that
+process start one; the others compile in this process, which has torch.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +25,10 @@ import pytest
 import torch
 
 from nmm.cli.console.hints import lines_of
+from nmm.index.encoders import registry, resolve
 from nmm.index.encoders.base import Model, Task
-from nmm.index.encoders.export.compiler import ensure_compiled
+from nmm.index.encoders.export import compiler
+from nmm.index.encoders.export.compiler import compile_model, ensure_compiled
 from nmm.index.encoders.families.adapters import ADAPTERS
 from nmm.index.encoders.families.base import TowerAdapter, Towers
 from nmm.index.encoders.hub.cache_dirs import compiled_folder
@@ -54,6 +62,7 @@ BROKEN = replace(TINY, name="broken", files=("tiny_weights/broken.pth",))
 UNFAITHFUL = replace(TINY, name="unfaithful")
 NOT_NUMBERS = replace(TINY, name="not-numbers")
 MISSING = replace(TINY, name="missing", files=("tiny_weights/missing.pth",))
+ROWS = [TINY, BROKEN, UNFAITHFUL, NOT_NUMBERS]
 
 TOWERS = '''
 import torch
@@ -126,7 +135,7 @@ class TinyAdapter(TowerAdapter):
 
 register(TinyAdapter())
 
-registry.MODELS = {{row.name: row for row in {[TINY, BROKEN, UNFAITHFUL, NOT_NUMBERS]!r}}}
+registry.MODELS = {{row.name: row for row in {ROWS!r}}}
 """
 
 
@@ -146,13 +155,32 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.syspath_prepend(folder)
         patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
         patch.setitem(ADAPTERS, "tiny", TinyAdapter())
+        patch.setattr(registry, "MODELS", {row.name: row for row in ROWS})
+        patch.setattr(resolve, "MODELS", registry.MODELS)
         yield weights
+
+
+def compile_here(command: Sequence[str], folder: Path, stop: threading.Event) -> tuple[int, str]:
+    """Do in this process what the process of a command would, and answer as it would end."""
+    name, target, _ = command[3:]
+    try:
+        compile_model(resolve.find_model(name), Path(target))
+    except Exception:  # noqa: BLE001  as in a process of its own, it is the last that is said
+        return 1, traceback.format_exc()
+    return 0, ""
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models are compiled in this process."""
+    monkeypatch.setattr(compiler, "_run", compile_here)
 
 
 @pytest.fixture(scope="module")
 def compiled_once(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NMM_CACHE", str(tmp_path_factory.mktemp("once")))
+        patch.setattr(compiler, "_run", compile_here)
         return ensure_compiled(TINY)
 
 
@@ -215,6 +243,7 @@ def test_a_compiled_model_is_that_of_torch(compiled: Path, tiny: Path) -> None:
     np.testing.assert_allclose(embedded, texts, atol=1e-6)
 
 
+@pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize(
     ("model", "why"),
     [
@@ -275,6 +304,7 @@ def test_a_damaged_model_does_not_count_as_compiled(
     assert not is_compiled(TINY)
 
 
+@pytest.mark.usefixtures("in_process")
 def test_an_older_compiled_form_is_recompiled_with_the_same_vectors(compiled: Path) -> None:
     manifest = json.loads(compiled.joinpath(MANIFEST).read_text("utf-8"))
     older = {name: value for name, value in manifest.items() if name != "form"}
@@ -294,6 +324,7 @@ def test_a_model_without_a_valid_manifest_does_not_count_as_compiled(
     assert not is_compiled(TINY)
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_damaged_model_is_compiled_again(compiled: Path, cache: Path) -> None:
     shorten(compiled / "text.onnx")
     ensure_compiled(TINY)

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 from sqlite_utils import Database
+from support import column_now
 
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import UnreadableError
@@ -75,7 +76,7 @@ def details(folder: IndexFolder) -> dict[str, tuple[Any, ...]]:
     rows = query(
         folder,
         "SELECT path, latitude, longitude, camera, caption, details FROM files "
-        "JOIN contents ON contents.id = content_id WHERE kind = 'image'",
+        "JOIN contents ON contents.id = content_id WHERE medium = 'image'",
     )
     return {path: tuple(rest) for path, *rest in rows}
 
@@ -89,7 +90,8 @@ def make_old(folder: IndexFolder) -> None:
         for table in ("settings", "roots", "contents", "files", "chunks", "vectors", "scales"):
             rows = connection.execute(f"PRAGMA main.table_info({table})").fetchall()
             columns = ", ".join(row[1] for row in rows)
-            connection.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM new.{table}")
+            now = ", ".join(column_now(table, row[1]) for row in rows)
+            connection.execute(f"INSERT INTO {table} ({columns}) SELECT {now} FROM new.{table}")
         connection.execute("DELETE FROM loose")
         connection.execute("DETACH new")
     for name in ("", "-wal", "-shm"):
@@ -150,7 +152,7 @@ def test_a_stop_keeps_what_was_read_and_the_next_run_goes_on(
 ) -> None:
     build([root], folder)
     make_old(folder)
-    monkeypatch.setattr(details_module, "BATCH", 1)
+    monkeypatch.setattr(details_module, "COMMIT_SIZE", 1)
     stop = threading.Event()
     keep_read = details_module.keep_read
 

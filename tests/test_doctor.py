@@ -132,7 +132,7 @@ def test_a_sound_index_has_no_problems_and_is_not_changed(index: IndexFolder) ->
         report = doctor(index, repair=repair)
         assert report.sound
         assert [(finding.check, finding.found) for finding in report.findings] == [
-            ("catalog", "schema 4"),
+            ("catalog", "schema 5"),
             ("integrity", "SQLite finds nothing wrong"),
             ("references", "no dangling references"),
             ("rows", "no rows contradict each other"),
@@ -210,8 +210,8 @@ def test_rounding_to_half_precision_is_no_damage(index: IndexFolder) -> None:
             1,
         ),
         (
-            "UPDATE chunks SET kind = 'image' WHERE id = (SELECT max(id) FROM chunks "
-            "WHERE kind = 'text')",
+            "UPDATE chunks SET modality = 'image' WHERE id = (SELECT max(id) FROM chunks "
+            "WHERE modality = 'text')",
             {"rows": "1 times: chunk of another kind than its content"},
             1,
         ),

@@ -29,7 +29,7 @@ from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.indexing import indexer as build_module
 from nmm.index.indexing.indexer import build
 from nmm.index.media.image.fingerprint import GREY, fingerprint
-from nmm.index.store.catalog.comparison_data import Look
+from nmm.index.store.catalog.comparison_data import Appearance
 from nmm.index.store.catalog.file_vectors import Item
 from nmm.index.store.layout import IndexFolder
 
@@ -270,7 +270,7 @@ def test_a_burst_is_from_one_camera_within_seconds(files: Path, folder: IndexFol
 
 def test_runs_go_on_as_long_as_the_pauses_are_short() -> None:
     times = ["10:00:00", "10:00:02", "10:00:04", "10:00:07+02:00", "09:59:58"]
-    seen = [(n, Look(None, f"2024-05-01T{time}", "X")) for n, time in enumerate(times)]
+    seen = [(n, Appearance(None, f"2024-05-01T{time}", "X")) for n, time in enumerate(times)]
     assert sorted(split_into_runs(seen, Thresholds())) == [[3], [4, 0, 1, 2]]
 
 

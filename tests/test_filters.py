@@ -75,7 +75,7 @@ class Index:
         with open_for_writing(folder) as writer:
             writer.set_settings(Settings("mini", mini.model.dimension, mini.weights))
             for kind in KINDS:
-                writer.set_scale(kind, Calibration(0.0, 1.0))
+                writer.set_calibration(kind, Calibration(0.0, 1.0))
             with writer.batch():
                 for file in files:
                     root, _ = adopt_root(writer, Path(file.root))

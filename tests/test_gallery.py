@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium import BINARY, Browser, browser
+from chromium import BINARY, Browser
 from hostile import NAMES, NOT_UTF8
 from PIL import Image
 from support import SAMPLE_DATA
@@ -24,21 +23,6 @@ CAT = SAMPLE_DATA / "photos/chelsea.jpg"
 OWNED = (
     "</span></bdi><script>document.title='owned'</script><img src=x onerror=document.title='owned'>"
 )
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as opened:
-        yield opened
-
-
-@pytest.fixture(autouse=True)
-def quiet(request: pytest.FixtureRequest) -> None:
-    """Clear the browser's messages before each test."""
-    if "chromium" in request.fixturenames and BINARY:
-        opened = request.getfixturevalue("chromium")
-        opened.said.clear()
-        opened.asked.clear()
 
 
 def results(folder: Path, *names: str) -> list[SearchResult]:

@@ -564,7 +564,7 @@ with ThreadPoolExecutor(8) as pool:
 
 
 def test_large_images_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_module, "_LARGE", 50 * 50)
+    monkeypatch.setattr(image_module, "_LARGE_PIXELS", 50 * 50)
     real, at_once, most = image_module._to_rgb, [0], {50: 0, 51: 0}  # sides of the images
 
     def watched(image: Image.Image) -> Image.Image:

@@ -8,14 +8,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import numpy as np
 import pytest
-from chromium import BINARY, Browser, browser
+from chromium import BINARY, Browser
 from hostile import NAMES
 from numpy.typing import NDArray
 from PIL import Image
@@ -246,22 +246,6 @@ def test_a_sheet_holds_each_thumbnail_in_its_square(tmp_path: Path) -> None:
 
 
 # --- the page ---
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as opened:
-        yield opened
-
-
-@pytest.fixture(autouse=True)
-def quiet(request: pytest.FixtureRequest) -> None:
-    """Clear the browser's messages before each test, and keep it from opening files."""
-    if "chromium" in request.fixturenames and BINARY:
-        opened = request.getfixturevalue("chromium")
-        opened.size(1200)
-        opened.said.clear()
-        opened.asked.clear()
 
 
 def until(is_so: Callable[[], Any], seconds: float = 30) -> None:

@@ -18,7 +18,9 @@ from support import SAMPLE_DATA
 
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import MediaError, NotMediaError, UnreadableError
-from nmm.index.indexing.indexer import Kept, build
+from nmm.index.indexing.indexer import LoadedModels, build
+from nmm.index.maintenance.archive import export_archive, import_archive
+from nmm.index.maintenance.doctor import doctor
 from nmm.index.maintenance.status import status
 from nmm.index.media import registry
 from nmm.index.media.base import (
@@ -36,6 +38,8 @@ from nmm.index.media.identify import hash_file
 from nmm.index.media.registry import READERS, by_suffix, reader_for
 from nmm.index.media.source import Source
 from nmm.index.search.engine import open_search
+from nmm.index.search.result import SearchResult
+from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.layout import IndexFolder
 
 
@@ -270,7 +274,7 @@ def test_a_registered_medium_is_indexed_and_found(
     (root / "b without suffix").write_bytes(pages)
     (root / "large.pages").write_bytes(pages * 20_000)
     monkeypatch.setattr(registry, "READERS", (PagesReader(), *READERS))
-    summary = build([root], folder, model="mini", kept=Kept(mini))
+    summary = build([root], folder, model="mini", models=LoadedModels(mini))
     assert summary.added == 2
     assert [skipped.reason for skipped in summary.skipped] == ["a pages file of more than 1 MiB"]
     assert status(folder).files == 2
@@ -278,3 +282,53 @@ def test_a_registered_medium_is_indexed_and_found(
         results = searching.find(search, "when does the train leave?", 2)
     assert [Path(result.path).name for result in results] == ["a.pages", "b without suffix"]
     assert {result.lines for result in results} == {(3, 3)}
+    assert {result.locator for result in results} == {Locator(page=2, lines=(3, 3))}
+
+
+@dataclass(frozen=True)
+class IllustratedReader(PagesReader):
+    """A medium with an image and a text on each page, as a PDF has; pages last a second each."""
+
+    kind: str = "illustrated"
+    modalities: frozenset[Modality] = frozenset({"image", "text"})
+
+    def read(self, source: Source, request: UnitRequest) -> FileContent:
+        def units() -> Iterator[Unit]:
+            with source.open() as opened:
+                text = opened.read().decode(source.form).removeprefix("PAGES\n")
+            for number, page in enumerate(text.split("\f"), start=1):
+                place = Locator(page=number, time_ms=1000 * number)
+                name, _, passage = page.partition(":")
+                with Image.open(SAMPLE_DATA / "photos" / name) as file:
+                    photo = file.convert("RGB")
+                yield Unit("image", photo, place)
+                yield Unit("text", passage, place)
+
+        return FileContent(MediaInfo(), units())
+
+
+def test_a_medium_with_images_and_texts_is_stored_found_and_moved(
+    tmp_path: Path, folder: IndexFolder, mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path.resolve() / "root"
+    root.mkdir()
+    pages = "bricks.jpg:A recipe for apple pie.\fespresso.jpg:The train to Vienna leaves at nine."
+    (root / "a.pages").write_text(f"PAGES\n{pages}", newline="")
+    monkeypatch.setattr(registry, "READERS", (IllustratedReader(), *READERS))
+    assert build([root], folder, model="mini", models=LoadedModels(mini)).added == 1
+    export_archive(folder, tmp_path / "index.nmm")
+    imported = IndexFolder(tmp_path / "imported")
+    import_archive(tmp_path / "index.nmm", imported)
+    second = Locator(page=2, time_ms=2000)
+    queries: dict[Modality, str] = {"text": "when does the train leave?", "image": "a coffee"}
+    for index in (folder, imported):
+        with Catalog.open(index.catalog) as catalog:
+            assert catalog.file_counts() == {"indexed": 1, "image": 1, "text": 1}
+        with open_search(index) as search:
+            for modality, query in queries.items():
+                (result,) = searching.find(search, query, kinds=[modality])
+                assert (result.type, result.locator) == (modality, second)
+                found = result.to_dict()
+                assert (found["page"], found["time_ms"], "lines" in found) == (2, 2000, False)
+                assert SearchResult.from_dict(found) == result
+        assert [finding for finding in doctor(index).findings if not finding.ok] == []

@@ -26,8 +26,10 @@ from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
 from nmm.index.errors import ArchiveError
 from nmm.index.events import Event, OcrFileProcessed, OcrStarted, OcrUnavailable
 from nmm.index.indexing import ocr as ocr_module
-from nmm.index.indexing.indexer import Kept, build
-from nmm.index.indexing.ocr import Ocr, clean, load_ocr, prepare, reading_order
+from nmm.index.indexing import ocr_tiles
+from nmm.index.indexing.indexer import LoadedModels, build
+from nmm.index.indexing.ocr import Ocr, clean, load_ocr, reading_order
+from nmm.index.indexing.ocr_tiles import Prepared, prepare
 from nmm.index.indexing.options import IndexOptions
 from nmm.index.maintenance.archive import export_archive, import_archive
 from nmm.index.maintenance.status import status
@@ -47,15 +49,35 @@ OCR = IndexOptions(ocr=True)
 RECEIPT = ["CORNER BAKERY", "Receipt No. 48213", "Total 5.50 EUR"]
 
 
+class RememberingOcr(Ocr):
+    """Reads as an engine does, but each picture once: many tests index the same pictures."""
+
+    def __init__(self, engine: Ocr) -> None:
+        super().__init__(engine._engine)
+        self._read: dict[tuple[bytes, ...], list[Line]] = {}
+
+    def read(self, picture: Prepared) -> list[Line]:
+        key = tuple(tile.image.tobytes() for tile in picture.tiles)
+        if key not in self._read:
+            self._read[key] = super().read(picture)
+        return self._read[key]
+
+
 @pytest.fixture(scope="module")
 def engine() -> Ocr:
     """The text recognition engine, loaded once."""
     return load_ocr()
 
 
+@pytest.fixture(scope="module")
+def remembering(engine: Ocr) -> Ocr:
+    """An engine for runs, which remembers what it read."""
+    return RememberingOcr(engine)
+
+
 @pytest.fixture
-def kept(engine: Ocr, mini: OnnxEncoder) -> Kept:
-    return Kept(mini, engine)
+def models(remembering: Ocr, mini: OnnxEncoder) -> LoadedModels:
+    return LoadedModels(mini, remembering)
 
 
 @pytest.fixture
@@ -77,7 +99,7 @@ def sign(path: Path, text: str) -> None:
 def png(image: Image.Image, **options: Any) -> DecodedImage:
     data = io.BytesIO()
     image.save(data, options.pop("format", "PNG"), **options)
-    return decode(data.getvalue(), side=ocr_module.SIDE)
+    return decode(data.getvalue(), side=ocr_tiles.DECODE_SIDE)
 
 
 def texts(lines: list[Line]) -> list[str]:
@@ -105,7 +127,7 @@ def rows(folder: IndexFolder, sql: str) -> list[tuple[Any, ...]]:
 
 WORDS = (
     "SELECT path, words FROM files JOIN contents ON contents.id = content_id "
-    "WHERE kind = 'image' ORDER BY path"
+    "WHERE medium = 'image' ORDER BY path"
 )
 
 
@@ -120,7 +142,7 @@ def test_lines_are_read_where_they_were_drawn(engine: Ocr) -> None:
     assert texts(lines) == RECEIPT
     # The detector leaves a margin around the letters.
     assert far_off(lines, boxes, 12) == []
-    assert all(line.confidence >= ocr_module.CONFIDENCE for line in lines)
+    assert all(line.confidence >= ocr_module.MIN_CONFIDENCE for line in lines)
 
 
 @installed
@@ -206,9 +228,9 @@ def test_inputs_of_text_recognition_have_a_bounded_size_and_shape(
     assert len(prepared.tiles) == tiles
     for tile in prepared.tiles:
         longest, shortest = max(tile.image.size), min(tile.image.size)
-        assert longest <= ocr_module.LONGEST
-        assert shortest >= ocr_module.LEAST_CANVAS
-        assert longest <= shortest * ocr_module.ASPECT
+        assert longest <= ocr_tiles.MAX_SIDE
+        assert shortest >= ocr_tiles.MIN_CANVAS
+        assert longest <= shortest * ocr_tiles.MAX_ASPECT
 
 
 @pytest.mark.parametrize(
@@ -244,7 +266,8 @@ def test_nothing_is_downloaded_printed_or_unpickled(tmp_path: Path) -> None:
         "        raise RuntimeError(event)\n"
         "sys.addaudithook(hook)\n"
         "from nmm.index.media.image.decode import decode\n"
-        "from nmm.index.indexing.ocr import load_ocr, prepare\n"
+        "from nmm.index.indexing.ocr import load_ocr\n"
+        "from nmm.index.indexing.ocr_tiles import prepare\n"
         "found = load_ocr().read(prepare(decode(Path(sys.argv[1]).read_bytes())))\n"
         "sys.exit(len(found))\n"
     )
@@ -259,10 +282,10 @@ def test_nothing_is_downloaded_printed_or_unpickled(tmp_path: Path) -> None:
 
 @installed
 def test_words_and_boxes_are_kept_and_read_once(
-    root: Path, folder: IndexFolder, kept: Kept
+    root: Path, folder: IndexFolder, models: LoadedModels
 ) -> None:
     told: list[Event] = []
-    first = build([root], folder, model="mini", options=OCR, kept=kept, on_event=told.append)
+    first = build([root], folder, model="mini", options=OCR, models=models, on_event=told.append)
     assert first.ocr
     # The receipt and its copy have the same content.
     assert (first.ocr.read, first.ocr.with_words, first.ocr.left) == (2, 1, 0)
@@ -283,7 +306,7 @@ def test_words_and_boxes_are_kept_and_read_once(
     found = status(folder)
     assert (found.images, found.pictures_read, found.pictures_with_words) == (3, 3, 2)
     told.clear()
-    again = build([root], folder, kept=kept, on_event=told.append)
+    again = build([root], folder, models=models, on_event=told.append)
     assert again.ocr
     assert (again.ocr.read, again.ocr.left) == (0, 0)
     assert not [event for event in told if isinstance(event, OcrStarted)]
@@ -291,16 +314,16 @@ def test_words_and_boxes_are_kept_and_read_once(
 
 @installed
 def test_text_recognition_stays_on_until_switched_off(
-    root: Path, folder: IndexFolder, kept: Kept
+    root: Path, folder: IndexFolder, models: LoadedModels
 ) -> None:
-    build([root], folder, model="mini", options=OCR, kept=kept)
+    build([root], folder, model="mini", options=OCR, models=models)
     sign(root / "exit.png", "Emergency exit")
-    build([], folder, kept=kept)
+    build([], folder, models=models)
     assert words(folder)["exit.png"] == "Emergency exit"
     sign(root / "exit.png", "Way out")
-    summary = build([], folder, kept=kept, options=IndexOptions(ocr=False))
+    summary = build([], folder, models=models, options=IndexOptions(ocr=False))
     sign(root / "gate.png", "Gate 21")
-    summary = build([], folder, kept=kept)
+    summary = build([], folder, models=models)
     assert summary.ocr is None
     found = words(folder)
     assert (found["exit.png"], found["gate.png"]) == (None, None)
@@ -309,14 +332,14 @@ def test_text_recognition_stays_on_until_switched_off(
 
 @installed
 def test_only_images_below_the_given_paths_are_read(
-    root: Path, folder: IndexFolder, kept: Kept
+    root: Path, folder: IndexFolder, models: LoadedModels
 ) -> None:
     (root / "sub").mkdir()
     sign(root / "sub" / "exit.png", "Emergency exit")
     sign(root / "subway.png", "Subway")
-    build([root], folder, model="mini", kept=kept)
+    build([root], folder, model="mini", models=models)
     assert set(words(folder).values()) == {None}
-    build([root / "sub"], folder, kept=kept, options=OCR)
+    build([root / "sub"], folder, models=models, options=OCR)
     read = {path: text for path, text in words(folder).items() if text is not None}
     assert read == {"sub/exit.png": "Emergency exit"}
 
@@ -341,7 +364,11 @@ def at_begin(act: Callable[[], object]) -> Callable[[Event], None]:
     ],
 )
 def test_an_image_deleted_meanwhile_is_reported_and_read_later(
-    root: Path, folder: IndexFolder, kept: Kept, act: Callable[[Path], object], reason: str
+    root: Path,
+    folder: IndexFolder,
+    models: LoadedModels,
+    act: Callable[[Path], object],
+    reason: str,
 ) -> None:
     sky = root / "sky.png"
     whole = sky.read_bytes()
@@ -350,7 +377,7 @@ def test_an_image_deleted_meanwhile_is_reported_and_read_later(
         folder,
         model="mini",
         options=OCR,
-        kept=kept,
+        models=models,
         on_event=at_begin(lambda: act(sky)),
     )
     assert [(one.path, one.reason) for one in summary.skipped] == [
@@ -359,20 +386,20 @@ def test_an_image_deleted_meanwhile_is_reported_and_read_later(
     assert summary.ocr
     assert (summary.ocr.read, summary.ocr.left, words(folder)["sky.png"]) == (1, 1, None)
     sky.write_bytes(whole)
-    build([root], folder, kept=kept)
+    build([root], folder, models=models)
     assert words(folder)["sky.png"] == ""
 
 
 @installed
 def test_a_copy_is_read_if_the_first_file_is_gone(
-    root: Path, folder: IndexFolder, kept: Kept
+    root: Path, folder: IndexFolder, models: LoadedModels
 ) -> None:
     summary = build(
         [root],
         folder,
         model="mini",
         options=OCR,
-        kept=kept,
+        models=models,
         on_event=at_begin((root / "copy.png").unlink),
     )
     assert (summary.skipped, words(folder)["receipt.png"]) == ([], "\n".join(RECEIPT))
@@ -380,7 +407,7 @@ def test_a_copy_is_read_if_the_first_file_is_gone(
 
 @installed
 def test_a_stopped_pass_keeps_its_results_and_is_resumed(
-    root: Path, folder: IndexFolder, kept: Kept
+    root: Path, folder: IndexFolder, models: LoadedModels
 ) -> None:
     stop = threading.Event()
 
@@ -389,11 +416,11 @@ def test_a_stopped_pass_keeps_its_results_and_is_resumed(
             stop.set()
 
     stopped = build(
-        [root], folder, model="mini", options=OCR, kept=kept, on_event=on_event, stop=stop
+        [root], folder, model="mini", options=OCR, models=models, on_event=on_event, stop=stop
     )
     assert stopped.ocr
     assert (stopped.interrupted, stopped.ocr.read, stopped.ocr.left) == (True, 1, 1)
-    summary = build([root], folder, kept=kept)
+    summary = build([root], folder, models=models)
     assert summary.ocr
     assert (summary.interrupted, summary.ocr.read) == (False, 1)
     assert None not in words(folder).values()
@@ -408,7 +435,7 @@ from nmm.index.indexing.indexer import build
 from nmm.index.indexing.options import IndexOptions
 from nmm.index.store.layout import IndexFolder
 
-ocr_pass.COMMIT_AFTER = 0
+ocr_pass.COMMIT_SECONDS = 0
 passed = 0
 
 def on_event(event):
@@ -427,14 +454,14 @@ build(
 
 @installed
 @posix
-def test_a_killed_pass_is_resumed(root: Path, folder: IndexFolder, kept: Kept) -> None:
+def test_a_killed_pass_is_resumed(root: Path, folder: IndexFolder, models: LoadedModels) -> None:
     for n in range(2):
         sign(root / f"sign{n}.png", f"Platform {n}5")
     done = subprocess.run([sys.executable, "-c", KILLED, root, folder.path], check=False)
     assert done.returncode == -signal.SIGKILL
     read = "SELECT count(words) FROM contents"
     assert rows(folder, read) == [(2,)]
-    summary = build([], folder, kept=kept)
+    summary = build([], folder, models=models)
     assert summary.ocr
     assert (summary.unchanged, summary.ocr.read, summary.ocr.left) == (6, 2, 0)
     assert words(folder)["sign1.png"] == "Platform 15"
@@ -498,12 +525,12 @@ def test_a_missing_extra_is_named_with_its_install_command(root: Path, folder: I
 def test_an_index_with_words_is_brought_up_to_date_without_the_extra(
     root: Path, folder: IndexFolder, mini: OnnxEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build([root], folder, model="mini", kept=Kept(mini))
+    build([root], folder, model="mini", models=LoadedModels(mini))
     monkeypatch.setitem(sys.modules, "rapidocr", None)
     told: list[Event] = []
     with open_for_writing(folder) as writer:
         set_reads_words(writer, reads=True)
-    summary = build([], folder, kept=Kept(mini), on_event=told.append)
+    summary = build([], folder, models=LoadedModels(mini), on_event=told.append)
     (missing,) = [event for event in told if isinstance(event, OcrUnavailable)]
     assert missing.code == "ocr-missing"
     assert summary.ocr
@@ -511,15 +538,17 @@ def test_an_index_with_words_is_brought_up_to_date_without_the_extra(
 
 
 @installed
-def test_a_rebuilt_index_keeps_what_was_read(root: Path, folder: IndexFolder, kept: Kept) -> None:
-    build([root], folder, model="mini", options=OCR, kept=kept)
+def test_a_rebuilt_index_keeps_what_was_read(
+    root: Path, folder: IndexFolder, models: LoadedModels
+) -> None:
+    build([root], folder, model="mini", options=OCR, models=models)
     lines = (
         "SELECT text, x, y, width, height, confidence FROM boxes "
         "WHERE text NOT LIKE 'Emergency%' ORDER BY line"
     )
     before, boxes = words(folder), rows(folder, lines)
     sign(root / "exit.png", "Emergency exit")
-    summary = build([], folder, rebuild=True, kept=kept)
+    summary = build([], folder, rebuild=True, models=models)
     assert summary.ocr
     assert (summary.rebuild, summary.added, summary.ocr.read) == (True, 5, 1)
     assert words(folder) == {**before, "exit.png": "Emergency exit"}
@@ -541,10 +570,10 @@ def test_a_rebuilt_index_keeps_what_was_read(root: Path, folder: IndexFolder, ke
 def test_an_invalid_box_is_detected_and_repaired(
     root: Path, folder: IndexFolder, mini: OnnxEncoder, line: Line, tmp_path: Path
 ) -> None:
-    build([root], folder, model="mini", kept=Kept(mini))
+    build([root], folder, model="mini", models=LoadedModels(mini))
     with open_for_writing(folder) as writer:
         (content,) = next(
-            writer.connection.rows("SELECT min(id) FROM contents WHERE kind = 'image'")
+            writer.connection.rows("SELECT min(id) FROM contents WHERE medium = 'image'")
         )
         save_ocr_text(writer, content, [line])
     export_archive(folder, tmp_path / "index.zip")

@@ -109,7 +109,7 @@ def fill(folder: IndexFolder, mini: OnnxEncoder) -> None:
                 path = f"{name}.{'txt' if kind == 'text' else 'png'}"
                 writer.put_file(root, path, 1, 2, status="indexed", content_id=content)
         for kind in KINDS:
-            writer.set_scale(kind, Calibration(0.1, 0.1))
+            writer.set_calibration(kind, Calibration(0.1, 0.1))
         segments.refresh(writer, folder, mini.model.dimension)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import searching
 from crash import tree
-from crash.runner import Runner, job, running
+from crash.runner import MINI, Runner, job, running
 
 from nmm.index.encoders.base import Task
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
@@ -35,8 +35,8 @@ ALL = 1000
 
 
 @pytest.fixture(scope="module")
-def runner(mini: OnnxEncoder) -> Iterator[Runner]:
-    with running() as started:
+def runner(mini: OnnxEncoder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    with running(MINI, tmp_path_factory.mktemp("encoder")) as started:
         yield started
 
 
@@ -111,7 +111,7 @@ SQL = (
     "SELECT roots.path || '/' || files.path, contents.id, text, vector FROM files "
     "JOIN roots ON roots.id = root_id JOIN contents ON contents.id = files.content_id "
     "JOIN chunks ON chunks.content_id = contents.id LEFT JOIN vectors ON chunk_id = chunks.id "
-    "WHERE contents.kind = ? ORDER BY chunks.id"
+    "WHERE contents.medium = ? ORDER BY chunks.id"
 )
 
 

@@ -274,7 +274,7 @@ def test_a_rebuild_inside_the_folder_it_indexes_does_not_index_itself(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from nmm.index.indexing import indexer
+from nmm.index.indexing import indexer, rebuild
 from nmm.index.store import layout
 from nmm.index.store.catalog import replacement
 from nmm.index.store.vectors import segments
@@ -282,7 +282,7 @@ from nmm.index.store.vectors import segments
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
-replace_contents_with = indexer.replace_contents_with
+replace_contents_with = rebuild.replace_contents_with
 
 def replace_and_die(*arguments):
     try:
@@ -294,12 +294,12 @@ where, folder, model = sys.argv[1:]
 if where == "before the files are moved":
     segments.move_files = die
 elif where == "before the catalog changes":
-    indexer.replace_contents_with = die
+    rebuild.replace_contents_with = die
 elif where == "while the catalog changes":
     replacement.REBUILT_TABLES = (*replacement.REBUILT_TABLES[:5], "none such")
-    indexer.replace_contents_with = replace_and_die
+    rebuild.replace_contents_with = replace_and_die
 elif where == "before what was beside is deleted":
-    indexer.replace_contents_with = replace_and_die
+    rebuild.replace_contents_with = replace_and_die
 indexer.build([], layout.IndexFolder(Path(folder)), model=model, rebuild=True)
 """
 

@@ -25,7 +25,7 @@ from nmm.index.search.query import Query, SearchMode, Term
 from nmm.index.search.relevance import Relevance, chance_margin
 from nmm.index.search.result import SearchResult
 from nmm.index.store.catalog.comparison_data import sample
-from nmm.index.store.catalog.read_cache import States
+from nmm.index.store.catalog.read_cache import CatalogStateCache
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import KINDS, Calibration
 from nmm.index.store.catalog.writer import ChunkRow, Content, open_for_writing
@@ -175,11 +175,13 @@ def photos(mini: OnnxEncoder) -> dict[str, NDArray[np.float32]]:
     )
 
 
-def relevance_of(catalog: Catalog, mini: OnnxEncoder, states: States | None = None) -> Relevance:
+def relevance_of(
+    catalog: Catalog, mini: OnnxEncoder, states: CatalogStateCache | None = None
+) -> Relevance:
     return Relevance(
         catalog,
-        states or States(catalog),
-        catalog.scale,
+        states or CatalogStateCache(catalog),
+        catalog.calibration,
         lambda: mini.embed_texts(calibration.NEUTRAL_QUERIES, Task.QUERY),
     )
 
@@ -231,7 +233,7 @@ def test_words_beside_an_image_bring_its_scale_nearer_to_that_of_words(
             calibration = relevance.calibrate("image", Query(terms), both / np.linalg.norm(both))
             assert calibration
             units.append(calibration.scale.spread)
-        kept = catalog.scale("image")
+        kept = catalog.calibration("image")
     assert kept
     assert units[0] > units[1] > units[2] > kept.spread
 
@@ -264,7 +266,7 @@ def test_few_images_say_nothing_of_images_and_the_kept_scale_does(
             "image", Query((Term(image=b""),)), photos["chelsea.jpg"]
         )
         assert calibration
-        assert calibration.scale == catalog.scale("image")
+        assert calibration.scale == catalog.calibration("image")
 
 
 def test_an_absent_kind_has_no_relevance(
@@ -313,9 +315,9 @@ def test_the_sample_includes_files_added_to_an_open_index(
     query = Query((Term(text="a cat"),))
     vector = photos["chelsea.jpg"]
     with open_for_writing(folder) as writer, Catalog.open(folder.catalog) as catalog:
-        writer.set_scale("image", Calibration(0.0, 0.1))
+        writer.set_calibration("image", Calibration(0.0, 0.1))
         levels = []
-        states = States(catalog)
+        states = CatalogStateCache(catalog)
         relevance = relevance_of(catalog, mini, states)
         for number in (1, 2):
             with writer.batch():

@@ -23,7 +23,7 @@ from PIL import Image
 
 from nmm.index.calibration import neutral_vectors
 from nmm.index.encoders.runtime.onnx_encoder import OnnxEncoder
-from nmm.index.indexing.indexer import Kept, build
+from nmm.index.indexing.indexer import LoadedModels, build
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.layout import IndexFolder
 
@@ -106,12 +106,12 @@ def test_each_byte_of_an_image_is_read_once(
     root: Path, folder: IndexFolder, mini: OnnxEncoder
 ) -> None:
     fill(root, range(1), range(1))
-    kept = Kept(mini)
-    build([root], folder, model="mini", kept=kept)
+    models = LoadedModels(mini)
+    build([root], folder, model="mini", models=models)
     noise(root / "large.png", 1500, 1000, 7)
     size = (root / "large.png").stat().st_size
     before = bytes_read()
-    assert build([root], folder, kept=kept).added == 1
+    assert build([root], folder, models=models).added == 1
     # In addition to some pages of the catalog and the vectors for the calibration.
     assert size <= bytes_read() - before < 1.5 * size
 
@@ -141,12 +141,12 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_the_statements_of_a_run_are_few_and_grow_with_what_is_new_only(
     root: Path, folder: IndexFolder, mini: OnnxEncoder, statements: list[str]
 ) -> None:
-    kept = Kept(mini)
+    models = LoadedModels(mini)
 
     def run(images: range, texts: range) -> int:
         fill(root, images, texts)
         statements.clear()
-        summary = build([root], folder, model="mini", kept=kept)
+        summary = build([root], folder, model="mini", models=models)
         assert summary.added == len(images) + len(texts)
         return len(statements)
 
@@ -181,12 +181,12 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_each_tower_is_opened_once_in_a_process_and_only_if_it_is_needed(
     root: Path, folder: IndexFolder, model_cache: Path, sessions: list[str]
 ) -> None:
-    kept = Kept()
+    models = LoadedModels()
     fill(root, range(40), range(40))
-    build([root], folder, model="mini", kept=kept)
+    build([root], folder, model="mini", models=models)
     assert sorted(sessions) == ["text.onnx", "vision.onnx"]
     fill(root, range(40, 80), range(40, 80))
-    assert build([root], folder, kept=kept).added == 80
+    assert build([root], folder, models=models).added == 80
     assert len(sessions) == 2
     sessions.clear()
     assert build([root], folder).unchanged == 160
@@ -205,7 +205,7 @@ def test_neutral_queries_are_embedded_once_for_a_model(
         assert sorted(sessions) == opened
         sessions.clear()
         with Catalog.open(folder.catalog) as catalog:
-            scales.append(catalog.scale("image"))
+            scales.append(catalog.calibration("image"))
     assert scales[0] == scales[1]
     assert scales[0]
 

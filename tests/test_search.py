@@ -66,7 +66,7 @@ class Library:
         with open_for_writing(folder) as writer:
             writer.set_settings(Settings("mini", mini.model.dimension, mini.weights))
             for kind in KINDS:
-                writer.set_scale(kind, Calibration(0.0, 1.0))
+                writer.set_calibration(kind, Calibration(0.0, 1.0))
             adopt_root(writer, ROOT)
 
     def add(self, files: Mapping[str, Sequence[float]], kind: Kind = "text") -> None:
@@ -213,8 +213,8 @@ def test_kinds_are_merged_by_score_and_not_by_cosine(library: Library) -> None:
     library.add({"a.txt": [0.6], "b.txt": [0.45]})
     library.add({"a.png": [0.3], "b.png": [0.15]}, "image")
     with open_for_writing(library.folder) as writer:
-        writer.set_scale("text", Calibration(0.4, 0.1))
-        writer.set_scale("image", Calibration(0.1, 0.05))
+        writer.set_calibration("text", Calibration(0.4, 0.1))
+        writer.set_calibration("image", Calibration(0.1, 0.05))
     found = library.find(10)
     assert [Path(each.path).name for each in found] == ["a.png", "a.txt", "b.png", "b.txt"]
     assert [each.score for each in found] == pytest.approx([4, 2, 1, 0.5], abs=0.02)
@@ -225,7 +225,7 @@ def test_one_kind_alone_has_the_scores_of_both(library: Library, kind: Kind) -> 
     library.add({"a.txt": [0.6], "b.txt": [0.5]})
     library.add({"a.png": [0.3], "b.png": [0.1]}, "image")
     with open_for_writing(library.folder) as writer:
-        writer.set_scale("image", Calibration(0.05, 0.1))
+        writer.set_calibration("image", Calibration(0.05, 0.1))
     together = [(found.path, found.score) for found in library.find(10) if found.type == kind]
     alone = [(found.path, found.score) for found in library.find(10, [kind])]
     assert alone == together
@@ -339,7 +339,7 @@ def test_an_index_whose_first_run_was_cut_short_answers(
     assert summary.interrupted
     assert summary.added == 8
     with Catalog.open(folder.catalog) as catalog:
-        assert [catalog.scale(kind) for kind in KINDS] == [None, None]
+        assert [catalog.calibration(kind) for kind in KINDS] == [None, None]
     with open_search(folder) as search:
         results = searching.find(search, QUERY, 100)
     assert sorted(found.path for found in results) == sorted(

@@ -49,7 +49,7 @@ def writer(folder: IndexFolder, mini: OnnxEncoder) -> Iterator[CatalogWriter]:
         opened.set_settings(Settings("mini", mini.model.dimension, mini.weights))
         adopt_root(opened, ROOT)
         for kind in ("image", "text"):
-            opened.set_scale(kind, Calibration(0.0, 1.0))
+            opened.set_calibration(kind, Calibration(0.0, 1.0))
         yield opened
 
 

@@ -55,7 +55,7 @@ def test_a_viewer_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.M
 def test_a_viewer_that_stays_open_is_not_waited_for(
     seen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(viewer, "PATIENCE", 0.01)
+    monkeypatch.setattr(viewer, "START_SECONDS", 0.01)
     (tmp_path / "a.jpg").touch()
     os.mkfifo(tmp_path / "closed")
     program = tmp_path / "bin/xdg-open"

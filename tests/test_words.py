@@ -254,7 +254,7 @@ class Library:
         with open_for_writing(folder) as writer:
             writer.set_settings(Settings("mini", DIMENSION, mini.weights))
             for kind in KINDS:
-                writer.set_scale(kind, Calibration(0.0, 0.2))
+                writer.set_calibration(kind, Calibration(0.0, 0.2))
             adopt_root(writer, Path("/library").absolute())
 
     def add(
@@ -467,7 +467,7 @@ def test_words_are_looked_for_among_files_that_pass_a_condition(library: Library
         library.add(name, 0.5, caption="red boat")
     for name in ("in/a.txt", "out/a.txt"):
         library.add(name, 0.5, "red boat")
-    where = ("files.path GLOB ? AND contents.kind != ?", ("in/*", "nothing"))
+    where = ("files.path GLOB ? AND contents.medium != ?", ("in/*", "nothing"))
     with Catalog.open(library.folder.catalog) as catalog:
         found = find_keywords(catalog, ["red", "boat"], KINDS, where)
         found.extend(catalog, [1, 2, 3, 4])

@@ -1,4 +1,4 @@
-"""`nmm index`: bring an index up to what is on disk."""
+"""`nmm index`: bring an index up to date with the files on disk."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def index(
     from nmm.index.store.layout import index_folder
 
     backend = Backend(device, threads, precision)
-    # Of an index that has a model, that one is here: the default stands for it.
+    # The model of an existing index is downloaded already; the default model stands for it.
     check_backend(find_model(model) if model is not None else DEFAULT, backend)
     with Progress(quiet=quiet, index=index_path) as progress, stopping() as stop:
         summary = build(
@@ -174,7 +174,7 @@ def index(
 
 
 def summary_as_json(summary: Summary, *, indent: int | None = 2) -> str:
-    """The numbers of a run, and what it skipped, as a JSON object."""
+    """Return the counts of a run, and the skipped files, as a JSON object."""
     words = summary.ocr
     return json.dumps(
         {
@@ -200,7 +200,7 @@ def summary_as_json(summary: Summary, *, indent: int | None = 2) -> str:
 
 
 def summary_as_text(summary: Summary) -> str:
-    """The numbers of a run, and why files were skipped, for a person."""
+    """Return the counts of a run, and why files were skipped, as text."""
     counts = ", ".join(
         f"{number} {name}"
         for name, number in (
@@ -227,7 +227,7 @@ def summary_as_text(summary: Summary) -> str:
 
 
 def words_as_text(ocr: OcrSummary) -> str:
-    """What was done about the words in images, for a person."""
+    """Return the counts of an OCR pass as text."""
     left = f", {ocr.left} left" if ocr.left else ""
     images = "1 image" if ocr.read == 1 else f"{ocr.read} images"
     return f"{images} looked at for words, {ocr.with_words} with any{left} in {ocr.seconds:.1f} s."

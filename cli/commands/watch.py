@@ -1,4 +1,4 @@
-"""`nmm watch`: keep an index current."""
+"""`nmm watch`: keep an index up to date."""
 
 from __future__ import annotations
 

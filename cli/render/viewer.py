@@ -1,7 +1,7 @@
-"""`--open`: a file in the viewer that the system has for it.
+"""`--open`: show a file in the system's viewer for it.
 
-What is opened is looked at, and never run: to open a script is to run it on some systems,
-and a picture may bear any name.
+A file is shown, and never run: some systems run a script that is opened, and an image may have
+any name.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from pathlib import Path
 
 from nmm.index.media.registry import by_suffix
 
-# A viewer that starts in the background has said by then that it cannot.
-PATIENCE = 1.0
-# Python warns of a process that is let go of before it ended.
+# A viewer that cannot start has ended after so many seconds.
+START_SECONDS = 1.0
+# Viewers that still run: Python warns about a process that is dropped before it has ended.
 _left_open: list[subprocess.Popen[bytes]] = []
 
 
 def view(file: Path) -> str | None:
-    """Open a file, and go on without waiting for its viewer to be closed.
+    """Open a file, without waiting for its viewer to be closed.
 
     Args:
-        file: Absolute, so that no name can be taken for an option or an address.
+        file: An absolute path, so that no name can be taken for an option or a URL.
 
     Returns:
-        Why it could not be opened; None if nothing is known against it.
+        Why it could not be opened; None if it probably was.
     """
     if not file.is_file():
         return "it is not there any more"
@@ -51,7 +51,7 @@ def _start(file: Path) -> str | None:
 
 
 def _run(command: list[str]) -> str | None:
-    """Start a viewer, away from this terminal; why it cannot be, if it says so soon."""
+    """Start a viewer in a session of its own; return why it failed, if it fails soon."""
     try:
         viewer = subprocess.Popen(  # noqa: S603
             command,
@@ -63,7 +63,7 @@ def _run(command: list[str]) -> str | None:
     except OSError:
         return f"{command[0]} is not installed"
     try:
-        status = viewer.wait(PATIENCE)
+        status = viewer.wait(START_SECONDS)
     except subprocess.TimeoutExpired:
         _left_open.append(viewer)
         return None

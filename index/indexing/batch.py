@@ -70,12 +70,15 @@ class EmbeddingBatch:
     def add(self, file: PreparedFile, unit: PreparedUnit) -> None:
         """Add a unit of a file."""
         if file.digest not in self.contents:
-            self.contents[file.digest] = _content(file, unit)
-        start, end = unit.locator.lines or (None, None)
+            self.contents[file.digest] = _content(file)
+        place = unit.locator
+        start, end = place.lines or (None, None)
         if isinstance(unit.payload, str):
-            self.texts.append((file.digest, ChunkRow(start, end, unit.payload)))
+            text = ChunkRow(start, end, unit.payload, place.page, place.time_ms)
+            self.texts.append((file.digest, text))
         else:
-            self.images.append((file.digest, ChunkRow(start, end)))
+            image = ChunkRow(start, end, None, place.page, place.time_ms)
+            self.images.append((file.digest, image))
             self.pixels.append(unit.payload)
 
     def remove(self, digest: bytes) -> None:
@@ -111,12 +114,12 @@ class EmbeddingBatch:
         return {*self.contents, *looked_up}
 
 
-def _content(file: PreparedFile, unit: PreparedUnit) -> Content:
-    """Return the row of a file's content; its kind is the modality of its first unit."""
+def _content(file: PreparedFile) -> Content:
+    """Return the row of a file's content."""
     info = file.info
     return Content(
         file.digest,
-        unit.modality,
+        file.medium,
         info.width,
         info.height,
         **info.metadata._asdict(),

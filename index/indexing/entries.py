@@ -18,7 +18,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A regular file. Whether it can be read is for its reader to find out.
+    """A regular file. Its reader finds out whether it can be read.
 
     Attributes:
         path: Relative to the root, "/" between parts; "" when the root is the file.
@@ -33,16 +33,15 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True)
 class SkippedEntry:
-    r"""Something that would have been found, or entered, and could not be.
+    r"""A file or folder that could not be read, or an ignore file with invalid lines.
 
-    Or an ignore file that was not understood in full; what was understood applies.
+    The valid lines of such an ignore file apply.
 
     Attributes:
         path: As in `FoundFile`, but bytes that are not UTF-8 are shown as ``\xff``.
-        reason: For a person, after the path.
-        is_dir: It is a folder, or a link that cannot be resolved and may have led to one
-            (on a disk that is not mounted): nothing below it was seen, which does not
-            mean that nothing is there.
+        reason: Why, as a text to be shown after the path.
+        is_dir: It is a folder, or a link that cannot be resolved and may have led to one (on a
+            disk that is not mounted). Nothing below it was seen, but files may be there.
     """
 
     path: str

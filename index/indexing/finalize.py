@@ -1,4 +1,4 @@
-"""What follows from an index's vectors: the scale of each kind, and the files they are found by."""
+"""Measure and write what follows from the vectors of an index: calibration and search files."""
 
 from __future__ import annotations
 
@@ -13,26 +13,30 @@ from nmm.index.store.layout import IndexFolder
 from nmm.index.store.vectors.factory import open_vector_index
 
 
-def derive(writer: CatalogWriter, folder: IndexFolder, encoder: Encoder) -> None:
-    """Drop what no file holds any more, and measure and write what follows from the rest."""
+def finalize_index(writer: CatalogWriter, folder: IndexFolder, encoder: Encoder) -> None:
+    """Delete contents without a file, then update the calibration and the vector index.
+
+    Raises:
+        CatalogError: The catalog cannot be read or written.
+    """
     drop_orphans(writer)
     stale = [kind for kind in KINDS if _is_stale(writer, kind)]
     if stale:
         neutral = neutral_vectors(encoder)
         for kind in stale:
             if measured := calibration.measure(writer, kind, neutral):
-                writer.set_scale(kind, measured)
+                writer.set_calibration(kind, measured)
     open_vector_index(folder, writer).sync(writer)
 
 
 def _is_stale(catalog: Catalog, kind: Kind) -> bool:
-    """Whether the scale of a kind is to be measured, or measured again.
+    """Return whether the scores of a kind have to be calibrated, or calibrated again.
 
-    It follows every change as long as all vectors are looked at; of more a sample is, which
-    a few new ones hardly change.
+    As long as all vectors are measured, every change counts. Of more vectors a sample is measured,
+    which a few new ones hardly change.
     """
     count = catalog.vector_count(kind)
-    measured = catalog.scale_measured(kind)
+    measured = catalog.calibration_basis(kind)
     if measured is None or not count:
         return bool(count)
     generation, then = measured

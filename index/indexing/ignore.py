@@ -1,8 +1,8 @@
-"""Ignore rules: which entries a person wants left out.
+"""Ignore rules: which entries the walk leaves out.
 
-The rules are those of gitignore (https://git-scm.com/docs/gitignore), one to a line of an
-ignore file. POSIX classes such as ``[[:alpha:]]`` are not understood: a rule with one
-counts as no pattern.
+The rules are those of gitignore (https://git-scm.com/docs/gitignore), one to a line of an ignore
+file. POSIX classes such as ``[[:alpha:]]`` are not supported: a rule with one is not a valid
+pattern.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Rule(NamedTuple):
     """One line of an ignore file.
 
     Attributes:
-        pattern: Searched for in a path from the folder that the line was written in.
-        excludes: What matches is left out; False for a line that begins with "!".
+        pattern: Searched for in a path relative to the folder of the ignore file.
+        excludes: Entries that match are left out; False for a line that begins with "!".
         dirs_only: Only folders match.
-        base: Characters of a path from the root that come before that folder's entries.
+        base: Characters of a path from the root before that relative path.
     """
 
     pattern: re.Pattern[str]
@@ -33,32 +33,32 @@ class Rule(NamedTuple):
     base: int
 
     def matches(self, path: str, is_dir: bool) -> bool:
-        """Whether the rule speaks of the entry itself, not only of a folder that it is in."""
+        """Return whether the rule matches the entry itself, not only one of its parents."""
         if self.dirs_only and not is_dir:
             return False
         found = self.pattern.search(path[self.base :])
-        # pathspec's patterns match also what is in a folder that they name; the "/" after
-        # that folder is then in their one group. The folder itself was asked about before.
+        # pathspec's patterns also match what is in a matching folder; the "/" after that folder is
+        # then in their only group. The folder itself was tested before.
         return found is not None and found.lastgroup is None
 
 
 def is_excluded(path: str, is_dir: bool, rules: Iterable[Rule]) -> bool:
-    """Whether the first of `rules` that matches leaves the entry out.
+    """Return whether the first of `rules` that matches leaves the entry out.
 
     Args:
-        path: Relative to the root, "/" between parts, below the folder of every rule. The
-            folders that it is in are not asked about: that none is left out is presumed.
+        path: Relative to the root, "/" between parts, below the folder of every rule. Its
+            parents are not tested: none of them is left out.
         is_dir: It is a folder.
-        rules: The one that decides first: the last line, of the deepest folder.
+        rules: The one that decides comes first: the last line of the deepest folder.
     """
     return next((rule.excludes for rule in rules if rule.matches(path, is_dir)), False)
 
 
 def exclude_rules(patterns: Sequence[str]) -> tuple[Rule, ...]:
-    """Compile patterns relative to the root; the one that decides first comes first.
+    """Compile patterns relative to the root; the one that decides comes first.
 
     Raises:
-        UsageError: One is not a pattern.
+        UsageError: A pattern is not valid.
     """
     rules, bad = _compile(patterns, base=0)
     if bad:
@@ -72,15 +72,15 @@ def exclude_rules(patterns: Sequence[str]) -> tuple[Rule, ...]:
 
 
 def ignore_file_rules(content: bytes, folder: str) -> tuple[tuple[Rule, ...], str]:
-    """Compile an ignore file; one bad line does not undo the others.
+    """Compile an ignore file; an invalid line does not affect the others.
 
     Args:
         content: UTF-8, with or without a byte order mark; lines end in LF or CRLF.
-        folder: Where the file is, relative to the root; "" for the root.
+        folder: The folder of the file, relative to the root; "" for the root.
 
     Returns:
-        The rules, the one that decides first before the others, and what is wrong with
-        the file, for a person, after its path; "" if nothing is.
+        The rules, the one that decides first; and what is wrong with the file, as a text to be
+        shown after its path, "" if nothing is.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -91,21 +91,21 @@ def ignore_file_rules(content: bytes, folder: str) -> tuple[tuple[Rule, ...], st
 
 
 def _compile(lines: Iterable[str], base: int) -> tuple[tuple[Rule, ...], list[int]]:
-    """Compile lines; the rules, the one that decides first, and the numbers of bad lines."""
+    """Return the rules of some lines, the one that decides first, and the numbers of bad lines."""
     rules, bad = [], []
     for number, line in enumerate(lines, start=1):
         try:
             rules.append(_rule(line, base))
-        except (ValueError, re.error):  # noqa: PERF203 - one bad line does not undo the others
+        except (ValueError, re.error):  # noqa: PERF203 - a bad line does not affect the others
             bad.append(number)
     return tuple(rule for rule in reversed(rules) if rule), bad
 
 
 def _rule(line: str, base: int) -> Rule | None:
-    """Compile one line; None for a blank one, a comment, and what git also passes over.
+    """Compile one line; return None for a blank line, a comment, and what git ignores too.
 
-    A whole `GitIgnoreSpec` answers for files only: after ``*`` and ``!*/`` it leaves out
-    every folder. So each line is asked alone, about the entry itself.
+    A whole `GitIgnoreSpec` is right for files only: after ``*`` and ``!*/`` it excludes every
+    folder. So each line is tested alone, against the entry itself.
 
     Raises:
         ValueError, re.error: It is not a pattern.

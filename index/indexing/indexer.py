@@ -1,13 +1,10 @@
-"""Bringing an index up to date, or making it again with another model."""
+"""Create an index, bring it up to date, or rebuild it with another model."""
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +14,7 @@ from nmm.index.encoders.provision import ensure_default_downloaded, prepare
 from nmm.index.encoders.registry import DEFAULT
 from nmm.index.encoders.resolve import find_model
 from nmm.index.encoders.runtime.loader import load_encoder
-from nmm.index.errors import CatalogError, ModelError, NoIndexError, StoppedError, UsageError
+from nmm.index.errors import ModelError, NoIndexError, StoppedError
 from nmm.index.events import (
     Event,
     IndexCreated,
@@ -31,17 +28,23 @@ from nmm.index.events import (
 )
 from nmm.index.index_model import check, model_of, settings_of
 from nmm.index.indexing import ocr
-from nmm.index.indexing.changed_scopes import cover_changes
-from nmm.index.indexing.finalize import derive
+from nmm.index.indexing.changed_scopes import resolve_changed_scopes
+from nmm.index.indexing.finalize import finalize_index
 from nmm.index.indexing.metadata_backfill import read_missing_metadata
 from nmm.index.indexing.ocr_pass import read_words
 from nmm.index.indexing.options import IndexOptions
 from nmm.index.indexing.pipeline import Pipeline
-from nmm.index.indexing.scopes import Coverage, Scope, cover, mount_point, resolve
+from nmm.index.indexing.rebuild import (
+    check_rebuildable,
+    check_same_model,
+    find_unfinished_rebuild,
+    replace_index,
+)
+from nmm.index.indexing.request import IndexRequest, LoadedModels
+from nmm.index.indexing.scopes import Coverage, Scope, mount_point, resolve, resolve_scopes
 from nmm.index.store.catalog import ocr_text
-from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.removal import empty_root, forget
-from nmm.index.store.catalog.replacement import continue_from, replace_contents_with
+from nmm.index.store.catalog.replacement import continue_from
 from nmm.index.store.catalog.roots import adopt_root, set_mount
 from nmm.index.store.catalog.types import Settings, locate
 from nmm.index.store.catalog.writer import CatalogWriter, open_for_writing
@@ -51,13 +54,7 @@ from nmm.index.store.vectors.factory import open_vector_index
 if TYPE_CHECKING:
     from nmm.index.store.layout import IndexFolder
 
-
-@dataclass
-class Kept:
-    """What was loaded last, for a caller who has more than one run."""
-
-    encoder: Encoder | None = None
-    ocr: ocr.Ocr | None = None
+__all__ = ["IndexRequest", "Indexer", "LoadedModels", "build"]
 
 
 def build(
@@ -74,205 +71,130 @@ def build(
     stop: threading.Event | None = None,
     wait: bool = False,
     prune: bool = False,
-    kept: Kept | None = None,
+    models: LoadedModels | None = None,
 ) -> Summary:
-    """Bring an index up to what is on disk.
+    """Create an index or bring it up to date, with one call.
 
     Args:
-        paths: Files and folders; if empty, all roots that the index has.
-        folder: The index, made if it is not there.
-        model: The model of a new index, or of a rebuilt one. None: that of the index; for a
-            new one the default, or the built-in one if the hub cannot be reached.
-        dimension: Length of its vectors, see :meth:`.registry.Model.with_dimension`.
-        rebuild: Embed everything again, beside the index, and put it in its place once it
-            is whole. A rebuild that was cut short is gone on with.
-        offline: Download nothing.
-        backend: What computes.
-        options: How it is done.
-        on_event: Told of progress, from this thread and, for `Counted`, from another.
-        stop: Set it to end the run: the batch at hand is finished and committed.
-        wait: Wait for another process that writes to the index.
-        prune: Take out also what lies on a disk that is not mounted, or below a root that
-            is not there; else that is kept, and told.
-        kept: Where the encoder is taken from, if it is the right one, and left.
+        folder, on_event, stop, models: See :class:`Indexer`.
+        paths, model, dimension, rebuild, offline, backend, options, wait, prune: See
+            :class:`.request.IndexRequest`.
 
     Raises:
-        UsageError: A path does not exist, there are neither paths nor roots, the model
-            cannot have that dimension, or is not the index's and `rebuild` is not set.
-        ModelError: The model is unknown, cannot be had or used, or has other weights now; or
-            the words in pictures are to be read, and what reads them is not installed.
-        IndexLockedError: Another process is writing to the index, and `wait` is not set.
-        StoppedError: `stop` was set while waiting.
-        CatalogError: The catalog cannot be read or written.
+        NmmError: See :meth:`Indexer.run`.
     """
-    started = time.monotonic()
-    todo = _Todo(
-        [resolve(path) for path in paths],
-        folder,
-        offline,
-        backend or Backend(),
-        options or IndexOptions(),
-        on_event,
-        stop or threading.Event(),
-        kept or Kept(),
+    request = IndexRequest(
+        paths,
+        model=model,
+        dimension=dimension,
+        rebuild=rebuild,
         prune=prune,
+        wait=wait,
+        offline=offline,
+        backend=backend or Backend(),
+        options=options or IndexOptions(),
     )
-    asked = find_model(model).with_dimension(dimension) if model else None
-    if not paths:
-        folder.existing()
-    if todo.options.ocr:
-        ocr.check_installed()
-    with open_for_writing(folder, todo.waiting() if wait else None) as writer:
-        if todo.options.ocr is not None:
-            ocr_text.set_reads_words(writer, todo.options.ocr)
-        settings = writer.settings()
-        try:
-            if settings is None:
-                summary = todo.make(writer, asked or _default(dimension))
-            elif rebuild:
-                row = asked or find_model(settings.model).with_dimension(
-                    dimension or settings.dimension
-                )
-                summary = todo.rebuild(writer, settings, row)
-            else:
-                _check_asked(writer, settings, asked, dimension)
-                summary = todo.update(writer, settings)
-        except _NotReadyError as error:
-            summary = Summary(error.what, interrupted=True)
-    summary.seconds = time.monotonic() - started - (summary.ocr.seconds if summary.ocr else 0)
-    return summary
+    return Indexer(folder, request, models=models, on_event=on_event, stop=stop).run()
 
 
-def build_changed(
-    changed: Collection[Path],
-    folder: IndexFolder,
-    *,
-    kept: Kept,
-    backend: Backend,
-    options: IndexOptions,
-    on_event: Callable[[Event], None],
-    stop: threading.Event,
-) -> Summary:
-    """Bring an index up to date with some changes on disk, and look at nothing else.
-
-    Waits for another process that writes to the index.
+class Indexer:
+    """One run that creates, updates or rebuilds an index.
 
     Args:
-        changed: Absolute paths of files and folders that are new, changed or gone. Those
-            outside all roots, or left out by the walk of their root, change nothing.
         folder: The index.
-        kept, backend, options, on_event, stop: As of :func:`build`.
-
-    Raises:
-        NoIndexError: There is no index any more.
-        ModelError, StoppedError, CatalogError: As of :func:`build`.
+        request: What the run is asked to do.
+        models: The encoder is taken from here if it is the right one, and left here.
+        on_event: Called with progress, from this thread and, for `FilesCounted`, from another.
+        stop: Set it to end the run. The current batch is finished and committed.
     """
-    started = time.monotonic()
-    todo = _Todo(
-        [], folder, True, backend, options, on_event, stop, kept, changed=frozenset(changed)
-    )
-    with open_for_writing(folder.existing(), todo.waiting()) as writer:
-        settings = writer.settings()
-        if settings is None:
-            raise NoIndexError(
-                f"The index in {folder.path} is empty.", code="index-empty", path=folder.path
-            )
-        try:
-            summary = todo.update(writer, settings)
-        except _NotReadyError as error:
-            summary = Summary(error.what, interrupted=True)
-    summary.seconds = time.monotonic() - started - (summary.ocr.seconds if summary.ocr else 0)
-    return summary
 
+    def __init__(
+        self,
+        folder: IndexFolder,
+        request: IndexRequest,
+        *,
+        models: LoadedModels | None = None,
+        on_event: Callable[[Event], None] = lambda _: None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self._folder = folder
+        self._request = request
+        self._models = models or LoadedModels()
+        self._on_event = on_event
+        self._stop = stop or threading.Event()
+        self._paths = [resolve(path) for path in request.paths]
+        self._model = (
+            find_model(request.model).with_dimension(request.dimension) if request.model else None
+        )
 
-class _NotReadyError(StoppedError):
-    """The run was stopped while its model, whose name is `what`, was made ready."""
+    def run(self) -> Summary:
+        """Create, update or rebuild the index, and return what was done.
 
+        Raises:
+            NoIndexError: The request has no paths, and there is no index.
+            UsageError: The request has no paths, and the index no roots; or the model is not
+                that of the index, and no rebuild was asked for.
+            ModelError: The model cannot be downloaded or used, or has other weights now; or OCR
+                was asked for, and is not installed.
+            IndexLockedError: Another process writes to the index, and the request does not wait.
+            StoppedError: `stop` was set while waiting for another process.
+            CatalogError: The catalog cannot be read or written.
+        """
+        started = time.monotonic()
+        request = self._request
+        is_whole_run = request.changed is None
+        if not request.paths:
+            self._folder.existing()
+        if request.options.ocr and is_whole_run:
+            ocr.check_installed()
+        with open_for_writing(self._folder, self._waiting() if request.wait else None) as writer:
+            if request.options.ocr is not None and is_whole_run:
+                ocr_text.set_reads_words(writer, request.options.ocr)
+            try:
+                summary = self._dispatch(writer)
+            except _NotReadyError as error:
+                summary = Summary(error.what, interrupted=True)
+        ocr_seconds = summary.ocr.seconds if summary.ocr else 0
+        summary.seconds = time.monotonic() - started - ocr_seconds
+        return summary
 
-def _default(dimension: int | None) -> Model | None:
-    """The default model if a dimension of it was asked for, which the fallback does not have."""
-    return DEFAULT.with_dimension(dimension) if dimension else None
-
-
-def _check_asked(
-    catalog: Catalog, settings: Settings, asked: Model | None, dimension: int | None
-) -> None:
-    """Refuse another model than the index has, and say what it would take."""
-    name = asked.name if asked else settings.model
-    if name != settings.model:
-        what = f"This index was made with the model {settings.model}, not {name}."
-    elif dimension and dimension != settings.dimension:
-        find_model(name).with_dimension(dimension)
-        what = f"This index has vectors of {settings.dimension} dimensions, not {dimension}."
-    else:
-        return
-    counts = catalog.file_counts()
-    raise UsageError(
-        what,
-        code="index-other-model",
-        why=f"{counts.get('image', 0)} images and {counts.get('text', 0)} texts "
-        f"({catalog.vector_count('text')} passages) would be embedded again. Until that is "
-        "done, the index answers as before.",
-        model=name,
-        dimension=dimension or 0,
-    )
-
-
-@dataclass(frozen=True)
-class _Todo:
-    """What a run was asked to do, whatever the state of the index."""
-
-    present: Sequence[Path]
-    folder: IndexFolder
-    offline: bool
-    backend: Backend
-    options: IndexOptions
-    on_event: Callable[[Event], None]
-    stop: threading.Event
-    kept: Kept = field(default_factory=Kept)
-    prune: bool = False
-    changed: frozenset[Path] | None = None
-
-    def waiting(self) -> Wait:
-        return Wait(self.stop, lambda holder: self.on_event(WaitingForLock(str(holder or ""))))
-
-    def make(self, writer: CatalogWriter, asked: Model | None) -> Summary:
-        """Fill a new index. `asked` is its model; None for the default or its fallback."""
-        try:
-            row = asked or ensure_default_downloaded(
-                offline=self.offline, on_event=self.on_event, stop=self.stop
-            )
-        except StoppedError as error:
-            raise _NotReadyError(DEFAULT.name, code="stopped-preparing") from error
-        self.on_event(IndexCreated(row.name))
-        encoder = self._load(row)
+    def create(self, writer: CatalogWriter) -> Summary:
+        """Fill a new index, with the model asked for, the default one or its fallback."""
+        request = self._request
+        model = self._model
+        if model is None and request.dimension:  # which the fallback does not have
+            model = DEFAULT.with_dimension(request.dimension)
+        if model is None:
+            try:
+                model = ensure_default_downloaded(
+                    offline=request.offline, on_event=self._on_event, stop=self._stop
+                )
+            except StoppedError as error:
+                raise _NotReadyError(DEFAULT.name, code="stopped-preparing") from error
+        self._on_event(IndexCreated(model.name))
+        encoder = self._load(model)
         writer.set_settings(settings_of(encoder))
-        return self._index(writer, self.folder, encoder, self.present)
+        return self._index(writer, self._folder, encoder, self._paths)
 
     def update(self, writer: CatalogWriter, settings: Settings) -> Summary:
-        """Bring an index up to date, with the model that it has."""
+        """Bring an index up to date, with its own model."""
         encoder = self._load(model_of(settings))
         check(settings, encoder)
-        if left := _left_beside(writer, self.folder.rebuild):
-            self.on_event(RebuildUnfinished(left.model, left.dimension))
-        return self._index(writer, self.folder, encoder, self.present)
+        if unfinished := find_unfinished_rebuild(writer, self._folder.rebuild):
+            self._on_event(RebuildUnfinished(unfinished.model, unfinished.dimension))
+        return self._index(writer, self._folder, encoder, self._paths)
 
-    def rebuild(self, writer: CatalogWriter, settings: Settings, row: Model) -> Summary:
-        """Make an index again beside the old one, which answers until the new one is whole."""
-        old = cover(writer, [], prune=self.prune)
-        points = [locate(str(root.path), point) for root, point in old.unmounted]
-        if away := [*map(str, old.away), *points]:
-            raise UsageError(
-                f"The index cannot be rebuilt while {away[0]} is not available.",
-                code="rebuild-root-away",
-                why="The new index would not contain its files.",
-                hint="Mount its disk, or remove it from the index.",
-                path=away[0],
-            )
-        encoder = self._load(row)
-        self.on_event(RebuildStarted(row.name, settings.model))
-        beside = self.folder.rebuild
-        if _left_beside(writer, beside) not in {None, settings_of(encoder)}:
+    def rebuild(self, writer: CatalogWriter, settings: Settings) -> Summary:
+        """Make the index again beside the old one, which answers until the new one is whole."""
+        model = self._model or find_model(settings.model).with_dimension(
+            self._request.dimension or settings.dimension
+        )
+        old = resolve_scopes(writer, [], prune=self._request.prune)
+        check_rebuildable(old)
+        encoder = self._load(model)
+        self._on_event(RebuildStarted(model.name, settings.model))
+        beside = self._folder.rebuild
+        if find_unfinished_rebuild(writer, beside) not in {None, settings_of(encoder)}:
             beside.delete()
         roots = [Path(locate(str(root.path), start)) for root, start in old.scopes]
         with open_for_writing(beside) as new:
@@ -280,67 +202,96 @@ class _Todo:
             new.set_settings(settings_of(encoder))
             for root in old.emptied:
                 adopt_root(new, root.path)
-            summary = self._index(new, beside, encoder, [*roots, *self.present])
+            summary = self._index(new, beside, encoder, [*roots, *self._paths])
             if not summary.interrupted:
                 ocr_text.copy_ocr_text(new, writer.file)
         summary.rebuild = True
         if not summary.interrupted:
-            sys.audit("nmm.store", "rebuild whole")
-            open_vector_index(self.folder, writer).adopt(beside)
-            sys.audit("nmm.store", "rebuild to be taken over")
-            replace_contents_with(writer, beside.catalog)
-            sys.audit("nmm.store", "rebuild taken over")
-            with suppress(CatalogError):  # the next run deletes it
-                beside.delete()
-            open_vector_index(self.folder, writer).sync(writer)
-            covered = cover(writer, [], prune=self.prune)
+            replace_index(writer, self._folder)
+            covered = resolve_scopes(writer, [], prune=self._request.prune)
             self._read_words(writer, covered.scopes, covered.unmounted, summary)
         return summary
 
-    def _load(self, row: Model) -> Encoder:
-        if self.kept.encoder is None or self.kept.encoder.model != row:
-            self.kept.encoder = None  # so that there are never two in memory
-            self.kept.encoder = self._load_anew(row)
-        return self.kept.encoder
+    def _waiting(self) -> Wait:
+        return Wait(self._stop, lambda holder: self._on_event(WaitingForLock(str(holder or ""))))
 
-    def _load_anew(self, row: Model) -> Encoder:
+    def _dispatch(self, writer: CatalogWriter) -> Summary:
+        settings = writer.settings()
+        if settings is None and self._request.changed is not None:
+            path = self._folder.path
+            raise NoIndexError(f"The index in {path} is empty.", code="index-empty", path=path)
+        if settings is None:
+            return self.create(writer)
+        if self._request.rebuild:
+            return self.rebuild(writer, settings)
+        check_same_model(writer, settings, self._model, self._request.dimension)
+        return self.update(writer, settings)
+
+    def _load(self, model: Model) -> Encoder:
+        loaded = self._models.encoder
+        if loaded is not None and loaded.model == model:
+            return loaded
+        self._models.encoder = loaded = None  # there are never two in memory
+        backend, stop = self._request.backend, self._stop
         try:
             prepare(
-                row,
-                backend=self.backend,
-                offline=self.offline,
-                on_event=self.on_event,
-                stop=self.stop,
+                model,
+                backend=backend,
+                offline=self._request.offline,
+                on_event=self._on_event,
+                stop=stop,
             )
-            return load_encoder(row, backend=self.backend, stop=self.stop)
+            self._models.encoder = load_encoder(model, backend=backend, stop=stop)
         except StoppedError as error:
-            raise _NotReadyError(row.name, code="stopped-preparing") from error
+            raise _NotReadyError(model.name, code="stopped-preparing") from error
+        return self._models.encoder
+
+    def _load_ocr(self) -> ocr.Ocr:
+        if self._models.ocr is None:
+            self._models.ocr = ocr.load_ocr(self._request.backend.threads)
+        return self._models.ocr
 
     def _index(
         self, writer: CatalogWriter, folder: IndexFolder, encoder: Encoder, paths: Sequence[Path]
     ) -> Summary:
-        covered = self._cover(writer, paths)
-        for path, mount in covered.away.items():
-            self.on_event(RootMissing(str(path), str(mount) if mount else None))
-        for root, point in covered.unmounted:
-            self.on_event(MountMissing(locate(str(root.path), point)))
-        for root in {root for root, _ in covered.scopes}:
-            set_mount(writer, root, mount_point(root.path))
+        """Run the pipeline, then what follows from its vectors, then OCR."""
+        covered = self._resolve_scopes(writer, paths)
         with open_vector_index(folder, writer).background(writer) as on_vectors:
             pipeline = Pipeline(
-                writer, self.folder, encoder, self.options, self.on_event, self.stop, on_vectors
+                writer,
+                self._folder,
+                encoder,
+                self._request.options,
+                self._on_event,
+                self._stop,
+                on_vectors,
             )
             summary = pipeline.recorder.summary
             pipeline.run(covered.scopes, unseen=covered.unmounted, gone=covered.gone)
             summary.removed += sum(forget(writer, path) for path in covered.deleted)
             summary.removed += sum(empty_root(writer, root) for root in covered.emptied)
         if not summary.interrupted:
-            derive(writer, folder, encoder)
-            through = read_missing_metadata(writer, self.on_event, self.stop)
-            summary.interrupted = not through
-            if through and folder == self.folder:  # no rebuild, which takes over what was read
+            finalize_index(writer, folder, encoder)
+            is_complete = read_missing_metadata(writer, self._on_event, self._stop)
+            summary.interrupted = not is_complete
+            # A rebuild takes over the words that were read before.
+            if is_complete and folder == self._folder:
                 self._read_words(writer, covered.scopes, pipeline.recorder.unseen, summary)
         return summary
+
+    def _resolve_scopes(self, writer: CatalogWriter, paths: Sequence[Path]) -> Coverage:
+        """Return what the run covers, and report what is not available."""
+        if self._request.changed is None:
+            covered = resolve_scopes(writer, paths, prune=self._request.prune)
+        else:
+            covered = resolve_changed_scopes(writer, self._request.changed, self._request.options)
+        for path, mount in covered.away.items():
+            self._on_event(RootMissing(str(path), str(mount) if mount else None))
+        for root, point in covered.unmounted:
+            self._on_event(MountMissing(locate(str(root.path), point)))
+        for root in {root for root, _ in covered.scopes}:
+            set_mount(writer, root, mount_point(root.path))
+        return covered
 
     def _read_words(
         self,
@@ -357,42 +308,16 @@ class _Todo:
                 scopes,
                 unseen,
                 load=self._load_ocr,
-                max_pixels=self.options.max_pixels,
-                on_event=self.on_event,
-                stop=self.stop,
+                max_pixels=self._request.options.max_pixels,
+                on_event=self._on_event,
+                stop=self._stop,
                 summary=summary,
             )
         except ModelError as error:
-            if self.options.ocr:
+            if self._request.options.ocr:
                 raise
-            self.on_event(OcrUnavailable(error.why, error.code))
-
-    def _load_ocr(self) -> ocr.Ocr:
-        if self.kept.ocr is None:
-            self.kept.ocr = ocr.load_ocr(self.backend.threads)
-        return self.kept.ocr
-
-    def _cover(self, writer: CatalogWriter, paths: Sequence[Path]) -> Coverage:
-        if self.changed is None:
-            return cover(writer, paths, prune=self.prune)
-        return cover_changes(writer, self.changed, self.options)
+            self._on_event(OcrUnavailable(error.why, error.code))
 
 
-def _left_beside(writer: CatalogWriter, beside: IndexFolder) -> Settings | None:
-    """What a rebuild that was not finished is made with; None if there is none.
-
-    One that has taken its place already, and was killed before it was tidied up, is deleted.
-    """
-    if not beside.catalog.is_file():
-        if beside.path.exists():  # killed while it was deleted
-            beside.delete()
-        return None
-    try:
-        with Catalog.open(beside.catalog) as catalog:
-            settings, rebuild = catalog.settings(), catalog.rebuild()
-    except (CatalogError, NoIndexError):  # killed when it had hardly begun, or damaged
-        settings = rebuild = None
-    if settings is None or rebuild == writer.rebuild():
-        beside.delete()
-        return None
-    return settings
+class _NotReadyError(StoppedError):
+    """The run was stopped while its model was downloaded or compiled; `what` is its name."""

@@ -1,6 +1,6 @@
-"""What images say of themselves, read later: of an index that an older nmm has filled.
+"""Read the metadata of images that an older nmm indexed without it.
 
-Headers are read and nothing is embedded. It goes on where it was when it was stopped.
+Only headers are read, and nothing is embedded. An interrupted backfill is continued.
 """
 
 from __future__ import annotations
@@ -13,7 +13,12 @@ from nmm.index.errors import MediaError, UnreadableError
 from nmm.index.events import MetadataBackfillStarted
 from nmm.index.media.base import NO_METADATA, Metadata
 from nmm.index.media.image.files import read_metadata
-from nmm.index.store.catalog.missing_metadata import Copy, count_unread, keep_read, unread
+from nmm.index.store.catalog.missing_metadata import (
+    FileCopy,
+    count_without_metadata,
+    images_without_metadata,
+    save_metadata,
+)
 
 if TYPE_CHECKING:
     import threading
@@ -22,34 +27,37 @@ if TYPE_CHECKING:
     from nmm.index.events import Event
     from nmm.index.store.catalog.writer import CatalogWriter
 
-# Images whose details are committed together.
-BATCH = 256
-# Threads: what a header takes is mostly waiting for the disk.
-THREADS = 4
+# Images whose metadata is committed together.
+COMMIT_SIZE = 256
+# Reading a header is mostly waiting for the disk.
+READ_THREADS = 4
 
 
 def read_missing_metadata(
     writer: CatalogWriter, on_event: Callable[[Event], None], stop: threading.Event
 ) -> bool:
-    """Read what images say that the run has met, as far as an older nmm did not.
+    """Read the missing metadata of the images that the run has seen.
 
-    Of files that are unchanged since they were indexed; what cannot be read now, the next run
-    reads. Returns whether it came to its end before `stop` was set.
+    Only files that have not changed since they were indexed are read. The next run tries again to
+    read what cannot be read now.
+
+    Returns:
+        Whether all were tried before `stop` was set.
 
     Raises:
         CatalogError: SQLite cannot read or write the catalog.
     """
-    if not (count := count_unread(writer)):
+    if not (count := count_without_metadata(writer)):
         return True
     on_event(MetadataBackfillStarted(count))
     last = 0
-    with ThreadPoolExecutor(THREADS, "nmm-metadata") as pool:
-        while contents := unread(writer, last, BATCH):
+    with ThreadPoolExecutor(READ_THREADS, "nmm-metadata") as pool:
+        while contents := images_without_metadata(writer, last, COMMIT_SIZE):
             if stop.is_set():
                 return False
             last = max(contents)
             found = zip(contents, pool.map(_metadata, contents.values()), strict=True)
-            keep_read(
+            save_metadata(
                 writer,
                 {
                     content: (said.latitude, said.longitude, said.camera, said.caption)
@@ -60,12 +68,12 @@ def read_missing_metadata(
     return True
 
 
-def _metadata(copies: list[Copy]) -> Metadata | None:
-    """Those of one content, which several files may hold; None if none of them can be read."""
+def _metadata(copies: list[FileCopy]) -> Metadata | None:
+    """Return the metadata of a content from any of its files; None if none can be read."""
     return next(filter(None, map(_read, copies)), None)
 
 
-def _read(copy: Copy) -> Metadata | None:
+def _read(copy: FileCopy) -> Metadata | None:
     try:
         return read_metadata(Path(copy.path), copy.size, copy.mtime_ns)
     except UnreadableError:

@@ -1,8 +1,8 @@
-"""The second pass of a run: the words seen in pictures that nobody has looked at for any.
+"""The second pass of a run: read the words in images that OCR has not read yet.
 
-All files are indexed and can be found by then. One picture is read at a time, with all cores,
-while the next ones are decoded. What was read is committed every few seconds; a picture that
-cannot be read stays one that nobody has looked at, and is tried again by the next run.
+All files are indexed and can be found by then. One image is read at a time, with all cores, while
+the next ones are decoded. Results are committed every few seconds. An image that cannot be read
+is tried again by the next run.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from nmm.index.errors import MediaError
 from nmm.index.events import Event, FileSkipped, OcrFileProcessed, OcrStarted, OcrSummary, Summary
-from nmm.index.indexing.ocr import SIDE, Ocr, Prepared, prepare
+from nmm.index.indexing.ocr import Ocr
+from nmm.index.indexing.ocr_tiles import DECODE_SIDE, Prepared, prepare
 from nmm.index.media.image.files import decode_known
 from nmm.index.store.catalog.ocr_text import Line, Picture, pictures, save_ocr_text, unread
 
@@ -25,11 +27,11 @@ if TYPE_CHECKING:
     from nmm.index.indexing.scopes import Scope
     from nmm.index.store.catalog.writer import CatalogWriter
 
-# Seconds, and pictures, after which what was read is committed.
-COMMIT_AFTER = 5.0
-BATCH = 32
-# Pictures decoded ahead.
-AHEAD = 2
+# Results are committed after so many seconds, or so many images.
+COMMIT_SECONDS = 5.0
+COMMIT_SIZE = 32
+# Images that are decoded ahead.
+DECODE_AHEAD = 2
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -46,20 +48,20 @@ def read_words(
     stop: threading.Event,
     summary: Summary,
 ) -> None:
-    """Read the words in all pictures below some scopes that have not been looked at.
+    """Read the words in all images below some scopes that have not been read.
 
     Args:
-        writer: Where they go.
-        scopes: Where the pictures are.
-        unseen: Where they cannot be met now; those are left for later, without a word.
-        load: Loads what reads them; called only if there is something to read.
-        max_pixels: Pictures with more are not decoded.
-        on_event: Told of progress.
-        stop: Set it to end the pass: what was read is committed.
-        summary: Told what was done; pictures that could not be read are among its skipped ones.
+        writer: The catalog that the words are written to.
+        scopes: Where to read.
+        unseen: Scopes that could not be walked. Their images are left for later, silently.
+        load: Loads the OCR engine; called only if there is something to read.
+        max_pixels: Images with more pixels are refused.
+        on_event: Called with progress.
+        stop: Ends the pass when it is set; what was read is committed.
+        summary: Filled with what was done. Images that could not be read are added to the skipped.
 
     Raises:
-        ModelError: From `load`.
+        ModelError: `load` raised it.
         CatalogError: The catalog cannot be read or written.
     """
     started = time.monotonic()
@@ -71,11 +73,10 @@ def read_words(
     ocr = load()
     on_event(OcrStarted(len(ids)))
     batch = _Batch(writer, done)
-    pool = ThreadPoolExecutor(AHEAD, "nmm-ocr-read")
+    pool = ThreadPoolExecutor(DECODE_AHEAD, "nmm-ocr-read")
     try:
-        waiting = _ahead(
-            pool, lambda picture: _prepared(picture, max_pixels), pictures(writer, ids), AHEAD
-        )
+        decode = partial(_prepare, max_pixels=max_pixels)
+        waiting = _submit_ahead(pool, decode, pictures(writer, ids), DECODE_AHEAD)
         for picture, prepared in waiting:
             if stop.is_set():
                 summary.interrupted = True
@@ -93,10 +94,10 @@ def read_words(
         done.seconds = time.monotonic() - started
 
 
-def _ahead(
+def _submit_ahead(
     pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterator[T], limit: int
 ) -> Iterator[tuple[T, Future[R]]]:
-    """Yield each item with its work done or underway, in order, `limit` of them ahead."""
+    """Yield each item with its future, in order; `limit` items are submitted ahead."""
     waiting: deque[tuple[T, Future[R]]] = deque()
     for item in items:
         waiting.append((item, pool.submit(work, item)))
@@ -105,26 +106,26 @@ def _ahead(
     yield from waiting
 
 
-def _prepared(picture: Picture, max_pixels: int) -> Prepared:
-    """Decode a picture from the first of its files that can be read, in a thread of the pool."""
+def _prepare(picture: Picture, max_pixels: int) -> Prepared:
+    """Decode an image from the first of its files that can be read."""
     reasons = []
     for path in picture.files:
-        found = _prepared_from(path, picture.hash, max_pixels)
+        found = _try_to_prepare(path, picture.hash, max_pixels)
         if isinstance(found, Prepared):
             return found
         reasons.append(found)
     raise reasons[0]
 
 
-def _prepared_from(path: Path, digest: bytes, max_pixels: int) -> Prepared | MediaError:
+def _try_to_prepare(path: Path, digest: bytes, max_pixels: int) -> Prepared | MediaError:
     try:
-        return prepare(decode_known(path, digest, side=SIDE, max_pixels=max_pixels))
+        return prepare(decode_known(path, digest, side=DECODE_SIDE, max_pixels=max_pixels))
     except MediaError as error:
         return error
 
 
 class _Batch:
-    """What was read and is not committed yet."""
+    """Results that are not committed yet."""
 
     def __init__(self, writer: CatalogWriter, done: OcrSummary) -> None:
         self._writer = writer
@@ -134,7 +135,7 @@ class _Batch:
 
     def add(self, picture: Picture, lines: list[Line]) -> None:
         self._read.append((picture.content_id, lines))
-        if len(self._read) >= BATCH or time.monotonic() - self._since >= COMMIT_AFTER:
+        if len(self._read) >= COMMIT_SIZE or time.monotonic() - self._since >= COMMIT_SECONDS:
             self.commit()
 
     def commit(self) -> None:

@@ -18,7 +18,8 @@ class IndexOptions:
         batch_size: Images that are embedded and committed together; None for what suits the
             encoder.
         count: Walk ahead in a thread, to report by `FilesCounted` how many files there are.
-        ocr: Whether to read the words in images, in this run and later ones. None: as before.
+        ocr: Whether to read the words in images, in this run and later ones. None: as the
+            index has it.
     """
 
     exclude: Sequence[str] = ()

@@ -73,6 +73,7 @@ class PreparedFile:
 
     Attributes:
         digest: The SHA-256 of its content.
+        medium: The kind of the reader that reads it.
         info: Its properties.
         units: Its units. A large file is read while they are iterated over, which raises
             MediaError if it has changed or cannot be read.
@@ -80,6 +81,7 @@ class PreparedFile:
     """
 
     digest: bytes
+    medium: str
     info: MediaInfo
     units: Iterable[PreparedUnit]
     fingerprint: bytes | None = None
@@ -139,12 +141,13 @@ def prepare_file(file: HashedFile, request: ReadRequest) -> PreparedFile:
     try:
         if file.source.data is None:
             info = file.reader.describe(file.source)
-            return PreparedFile(file.digest, info, _StreamedUnits(file, request))
+            return PreparedFile(file.digest, file.kind, info, _StreamedUnits(file, request))
         content = file.read(request.units)
         units = list(content.units)
         images = [_image(unit) for unit in units if unit.modality == "image"]
         return PreparedFile(
             file.digest,
+            file.kind,
             content.info,
             [_prepare_unit(unit, request) for unit in units],
             fingerprint(images[0]) if len(images) == len(units) == 1 else None,

@@ -1,6 +1,6 @@
-"""Which roots a run covers: what is named, or all that the index has.
+"""Find which roots a run covers: those that are named, or all of the index.
 
-What lies on a disk that is not mounted is no part of it: nothing is known of it now.
+Files on a disk that is not mounted are not covered: nothing is known about them now.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 
 from nmm.index.errors import UsageError
-from nmm.index.indexing.walk import is_left_out
+from nmm.index.indexing.walk import is_ignored_name
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.removal import holds_below
 from nmm.index.store.catalog.roots import adopt_root, drop_mount
@@ -24,17 +24,17 @@ Scope = tuple[Root, str]
 
 @dataclass
 class Coverage:
-    """What a run is about.
+    """What a run covers.
 
     Attributes:
-        scopes: A root and a path below it each, to be walked.
-        away: Roots that are not there, perhaps on a disk that is not: they are kept. Each
-            with the mount point on which nothing is mounted now, if it is for that.
-        deleted: Roots that were a single file, which is gone from a folder that is there.
-        unmounted: Mount points below roots on which nothing is mounted now: what the index
-            holds below them is kept.
-        emptied: Roots that are not there and whose files are to leave the index.
-        gone: As `scopes`, of what is not on disk any more, or is left out now.
+        scopes: Roots and paths below them that are walked.
+        away: Roots that are not available; their files are kept. The value is the mount point
+            on which nothing is mounted now, if that is the reason.
+        deleted: Roots that were a single file, which is gone from an existing folder.
+        unmounted: Mount points below roots on which nothing is mounted now. The files of the
+            index below them are kept.
+        emptied: Roots that are not available, whose files are removed from the index.
+        gone: Paths below roots that do not exist any more, or are ignored now.
     """
 
     scopes: list[Scope]
@@ -44,8 +44,8 @@ class Coverage:
     emptied: list[Root] = field(default_factory=list)
     gone: list[Scope] = field(default_factory=list)
 
-    def spare(self, writer: CatalogWriter, root: Root, start: str) -> None:
-        """Keep what lies on disks, at, above or below a path, that are not mounted now."""
+    def keep_unmounted(self, writer: CatalogWriter, root: Root, start: str) -> None:
+        """Keep the files on unmounted disks at, above or below a path."""
         for point in _unmounted(writer, root, start):
             if not holds_below(writer, root, point):
                 drop_mount(writer, root, point)
@@ -54,7 +54,7 @@ class Coverage:
 
 
 class State(str, Enum):
-    """Whether a root is there, and if not, why it is taken not to be."""
+    """Whether a root is available, and if not, why."""
 
     THERE = "there"
     MISSING = "missing"
@@ -63,10 +63,10 @@ class State(str, Enum):
 
 
 def resolve(path: Path) -> Path:
-    """The absolute path of what is to be indexed, links followed.
+    """Return the absolute path of a file or folder to be indexed, with links followed.
 
     Raises:
-        UsageError: It does not exist, or the catalog could not hold its name.
+        UsageError: It does not exist, or its name is not valid UTF-8.
     """
     try:
         resolved = path.expanduser().resolve(strict=True)
@@ -89,10 +89,12 @@ def resolve(path: Path) -> Path:
     return resolved
 
 
-def cover(writer: CatalogWriter, paths: Sequence[Path], *, prune: bool = False) -> Coverage:
-    """Make roots of resolved paths, or take all roots that there are if there are no paths.
+def resolve_scopes(
+    writer: CatalogWriter, paths: Sequence[Path], *, prune: bool = False
+) -> Coverage:
+    """Make resolved paths roots of the index, or take all its roots if there are no paths.
 
-    With `prune` what is away is not spared: what is left at its place is all there is.
+    With `prune`, files that are not available are not kept.
 
     Raises:
         UsageError: There are neither paths nor roots.
@@ -106,7 +108,7 @@ def cover(writer: CatalogWriter, paths: Sequence[Path], *, prune: bool = False) 
                 code="index-without-roots",
                 hint="Give the folder to index.",
             )
-        paths = [root.path for root in roots if is_covered(writer, root, coverage, prune=prune)]
+        paths = [root.path for root in roots if check_root(writer, root, coverage, prune=prune)]
     with writer.batch():
         scopes = [adopt_root(writer, path, reaches) for path in _outermost(paths)]
         for root, start in scopes:
@@ -118,12 +120,12 @@ def cover(writer: CatalogWriter, paths: Sequence[Path], *, prune: bool = False) 
             if prune:
                 for point in _unmounted(writer, root, start):
                     drop_mount(writer, root, point)
-            coverage.spare(writer, root, start)
+            coverage.keep_unmounted(writer, root, start)
     return coverage
 
 
 def state_of(catalog: Catalog, root: Root) -> State:
-    """Whether a root is there, as far as can be told."""
+    """Return whether a root is available, as far as can be told."""
     mount = catalog.mount(root)
     if not is_there(root.path):
         return State.MISSING
@@ -133,14 +135,14 @@ def state_of(catalog: Catalog, root: Root) -> State:
 
 
 def mount_point(path: Path) -> Path:
-    """The mount point that a path lies on: itself, or the nearest folder above that is one."""
+    """Return the mount point that a path lies on: itself, or the nearest one above."""
     return next((folder for folder in (path, *path.parents) if os.path.ismount(folder)), path)
 
 
-def is_covered(
+def check_root(
     writer: CatalogWriter, root: Root, coverage: Coverage, *, prune: bool = False
 ) -> bool:
-    """Whether a root is walked when all are; if not, the coverage says what becomes of it."""
+    """Return whether a root can be walked; if not, add it to the right part of the coverage."""
     state = state_of(writer, root)
     if state is State.THERE or (prune and state is not State.MISSING):
         return True
@@ -163,7 +165,7 @@ def is_covered(
 
 
 def _unmounted(writer: CatalogWriter, root: Root, start: str) -> list[str]:
-    """The mount points of a root, at, above or below a start, where nothing is mounted now."""
+    """Return the mount points at, above or below a start where nothing is mounted now."""
     begun = PurePosixPath(start)
     return [
         point
@@ -174,7 +176,7 @@ def _unmounted(writer: CatalogWriter, root: Root, start: str) -> list[str]:
 
 
 def _is_mounted(path: Path) -> bool:
-    """Whether a folder lies on another disk than the one it is in, also through a link."""
+    """Return whether a folder lies on another disk than its parent, also through a link."""
     try:
         return path.stat().st_dev != path.parent.stat().st_dev
     except OSError:
@@ -182,7 +184,7 @@ def _is_mounted(path: Path) -> bool:
 
 
 def _outermost(paths: Sequence[Path]) -> list[Path]:
-    """The paths that the walk of no other one meets, for that would read them twice."""
+    """Return the paths that the walk of no other path reaches, so that none is read twice."""
     outermost: list[Path] = []
     last: Path | None = None
     for path in sorted(paths):  # by their parts: a folder, then all that is below it
@@ -195,15 +197,15 @@ def _outermost(paths: Sequence[Path]) -> list[Path]:
 
 
 def reaches(outer: Path, inner: Path) -> bool:
-    """Whether the walk of a folder meets what lies below it.
+    """Return whether the walk of a folder reaches a path below it.
 
-    It does not meet what is hidden but was named, nor what is not there just now.
+    It does not reach a hidden path, nor one that does not exist now.
     """
-    return is_there(inner) and not any(is_left_out(part) for part in inner.relative_to(outer).parts)
+    return is_there(inner) and not any(map(is_ignored_name, inner.relative_to(outer).parts))
 
 
 def _is_empty(path: Path) -> bool:
-    """Whether a folder holds nothing at all, as one does that a disk is mounted on."""
+    """Return whether a path is an empty folder, such as the mount point of an unmounted disk."""
     try:
         return path.is_dir() and next(path.iterdir(), None) is None
     except OSError:
@@ -211,9 +213,9 @@ def _is_empty(path: Path) -> bool:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is something at a path, as far as can be seen."""
+    """Return whether a path exists, as far as can be told."""
     try:
         path.stat()
-    except OSError:  # also where the folder above may not be looked into
+    except OSError:  # also without permission for the folder above
         return False
     return True

@@ -1,10 +1,10 @@
-"""Which files are in a folder.
+"""Walk a folder, and yield the files in it.
 
-Three things can happen to an entry. It is *found*: a regular file that no rule leaves
-out. It is *skipped*: wanted, but not to be had, and the person is told why. Or it is
-*left out*, in silence: hidden, ignored, a link that is not followed.
+An entry is *found* if it is a regular file that no rule excludes. It is *skipped*, with a reason
+that is reported, if it cannot be read. It is *left out*, silently, if it is hidden, ignored, or a
+link that is not followed.
 
-Ignore rules, `nmm.index.indexing.ignore`, are read from the ``.nmmignore`` of every folder.
+Ignore rules, :mod:`nmm.index.indexing.ignore`, are read from the ``.nmmignore`` of every folder.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from nmm.index.indexing.ignore import (
     is_excluded,
 )
 
-# Version control, caches and trash that no dot hides. Case counts: "cvs" may hold CVs.
-_LEFT_OUT_FOLDERS = frozenset(
+# Folders for version control, caches and trash without a dot. Case counts: "cvs" may hold CVs.
+_IGNORED_FOLDERS = frozenset(
     {
         *("CVS", "_darcs", "__pycache__", "node_modules", "@eaDir", "lost+found"),
         *("$RECYCLE.BIN", "$Recycle.Bin", "RECYCLER", "#recycle", "@Recycle"),
@@ -51,7 +51,7 @@ _CACHE_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
 class _Subfolder(NamedTuple):
     path: str
     relative: str
-    rules: tuple[Rule, ...]  # of the folders above it, the one that decides first
+    rules: tuple[Rule, ...]  # of the folders above it; the first that matches decides
     device: int
 
 
@@ -64,36 +64,35 @@ def walk(
     follow_symlinks: bool = False,
     on_mount: Callable[[str], None] = lambda _: None,
 ) -> Iterator[FoundFile | SkippedEntry]:
-    """Yield what is in `root`, depth first, each folder in the order of its names.
+    """Yield the entries below `root`, depth first, each folder in the order of its names.
 
-    Files and folders are sorted together, by code point; what a folder holds comes in
-    the folder's place. Memory holds one listing for each folder on the way down.
-    Nothing is opened but folders, ``.nmmignore`` and ``CACHEDIR.TAG``.
+    Files and folders are sorted together, by code point; the entries of a folder come in its
+    place. Memory holds one listing for each folder on the way down. Only folders, ``.nmmignore``
+    and ``CACHEDIR.TAG`` are opened.
 
-    What is asked for is walked, whatever its name: no rule applies to `root` or `start`
-    itself. Below `start` the rules of every folder from `root` down apply. As in git,
-    the last match decides: a deeper folder's rules come after those above it, and
-    `exclude` comes last. A folder that is left out is not entered, so that nothing can
-    be brought back from inside it. No ignore file is found below `start`.
+    No rule applies to `root` or `start` itself: they are walked whatever their names. Below
+    `start` the rules of every folder from `root` down apply. As in git, the last match decides: a
+    deeper folder's rules come after those above it, and `exclude` comes last. A folder that is
+    left out is not entered, so no rule can bring back an entry in it. Ignore files themselves are
+    not yielded.
 
     Args:
         root: A folder or a file, or a link to one.
         start: Where to begin, relative to `root`, "/" between parts.
         exclude: gitignore patterns, relative to `root`.
-        hidden: Do not leave out what is left out for its name (dot files, version
-            control, caches, trash) or for a cache tag (https://bford.info/cachedir/).
-        follow_symlinks: Follow links. A file is found under each of its names. A folder
-            is walked once, known by device and inode: one below `root` under its own
-            name only, so that a link does not bring back what a rule leaves out; any
-            other through the first link to it. A link to a folder that it is in is
-            skipped. This keeps two numbers for each folder reached by a link.
-        on_mount: Told of each folder below `start` that lies on another disk than the one
-            it is in, as something that is mounted there does, before what is in it.
+        hidden: Include entries that are left out for their name (dot files, version control,
+            caches, trash) or for a cache tag (https://bford.info/cachedir/).
+        follow_symlinks: Follow links. A file is found under each of its names. A folder is walked
+            once, identified by device and inode: a folder below `root` under its own name only,
+            so that a link does not bring back an entry that a rule excludes; any other folder
+            through the first link to it. A link to one of its own parents is skipped. This keeps
+            two numbers for each folder reached by a link.
+        on_mount: Called with each folder below `start` that lies on another disk than its parent,
+            before the files in it.
 
     Raises:
-        UsageError: At the call, before anything is walked: `root` or `start` does not
-            exist or cannot be looked at, `start` is not below `root`, or `exclude` has
-            something that is not a pattern.
+        UsageError: At the call, before the walk: `root` or `start` does not exist or cannot be
+            read, `start` is not below `root`, or a pattern of `exclude` is not valid.
     """
     parts = PurePosixPath(start).parts
     if start.startswith("/") or ".." in parts:
@@ -131,7 +130,7 @@ def walk(
     return walker.walk(way, parts, seen[-1].st_dev)
 
 
-def is_met(
+def is_walked(
     root: Path,
     path: str,
     *,
@@ -139,15 +138,15 @@ def is_met(
     hidden: bool = False,
     follow_symlinks: bool = False,
 ) -> bool:
-    """Whether the walk of a root meets a file or enters a folder, as far as rules tell.
+    """Return whether the rules let the walk of a root find a file or enter a folder.
 
     Args:
         root: A folder.
-        path: Of something that is there, relative to `root`, "/" between parts.
-        exclude, hidden, follow_symlinks: As of :func:`walk`.
+        path: An existing path, relative to `root`, "/" between parts.
+        exclude, hidden, follow_symlinks: See :func:`walk`.
 
     Raises:
-        UsageError: `exclude` has something that is not a pattern.
+        UsageError: A pattern of `exclude` is not valid.
     """
     patterns = exclude_rules(exclude)
     rules: tuple[Rule, ...] = ()
@@ -160,7 +159,7 @@ def is_met(
         if (
             name == IGNORE_FILE
             or (not follow_symlinks and above.is_symlink())
-            or (not hidden and (is_left_out(name, is_dir=is_dir) or _is_tag(above / CACHE_TAG)))
+            or (not hidden and (is_ignored_name(name, is_dir=is_dir) or _is_tag(above / CACHE_TAG)))
             or is_excluded(relative, is_dir, chain(patterns, rules))
         ):
             return False
@@ -220,11 +219,11 @@ class _Walker:
     def _entry(
         self, entry: os.DirEntry[str], path: str, rules: tuple[Rule, ...], device: int
     ) -> FoundFile | SkippedEntry | _Subfolder | None:
-        is_link = _answer(entry.is_symlink)
+        is_link = _or_false(entry.is_symlink)
         if entry.name == IGNORE_FILE or (is_link and not self.follow_symlinks):
             return None
-        is_dir = _answer(entry.is_dir)
-        if not self.hidden and is_left_out(entry.name, is_dir=is_dir):
+        is_dir = _or_false(entry.is_dir)
+        if not self.hidden and is_ignored_name(entry.name, is_dir=is_dir):
             return None
         if is_excluded(path, is_dir, chain(self.exclude, rules)):
             return None
@@ -258,7 +257,7 @@ class _Walker:
 def _with_rules_of(
     folder: Path, relative: str, rules: tuple[Rule, ...]
 ) -> tuple[tuple[Rule, ...], SkippedEntry | None]:
-    """Put the rules of the folder's ignore file before `rules`, and say what is wrong in it."""
+    """Put the rules of the folder's ignore file before `rules`; also return what is wrong in it."""
     path = _join(relative, IGNORE_FILE)
     try:
         own, problem = ignore_file_rules(_read_regular(folder / IGNORE_FILE), relative)
@@ -267,9 +266,9 @@ def _with_rules_of(
     return own + rules, skipped_entry(path, problem, is_dir=False) if problem else None
 
 
-def is_left_out(name: str, *, is_dir: bool = True) -> bool:
-    """Whether what has that name is left out for it, unless `hidden` is asked for."""
-    return name.startswith(".") or (is_dir and name in _LEFT_OUT_FOLDERS)
+def is_ignored_name(name: str, *, is_dir: bool = True) -> bool:
+    """Return whether an entry is left out for its name, unless hidden entries are walked."""
+    return name.startswith(".") or (is_dir and name in _IGNORED_FOLDERS)
 
 
 def _is_cache_tag(entry: os.DirEntry[str]) -> bool:
@@ -293,16 +292,16 @@ def _read_regular(path: Path, size: int = -1) -> bytes:
     def no_wait(name: str, flags: int) -> int:
         return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
-    # Should a FIFO have taken the file's place since, opening it must not block.
+    # A FIFO may have replaced the file since: opening it must not block.
     with open(path, "rb", opener=no_wait) as file:
         return file.read(size)
 
 
-def _answer(question: Callable[[], bool]) -> bool:
+def _or_false(question: Callable[[], bool]) -> bool:
     try:
         return question()
     except OSError:
-        return False  # the stat() that follows meets the same error, and names it
+        return False  # the stat() that follows has the same error, and reports it
 
 
 def _identity(info: os.stat_result) -> tuple[int, int]:
@@ -310,7 +309,7 @@ def _identity(info: os.stat_result) -> tuple[int, int]:
 
 
 def _lineage(folder: Path) -> set[tuple[int, int]]:
-    """The identities of a folder and of all that it is really in."""
+    """Return the identities of a folder and of all its real parents."""
     real = Path(os.path.realpath(folder, strict=True))
     return {_identity(above.stat()) for above in (real, *real.parents)}
 

@@ -1,4 +1,4 @@
-"""Keeping an index current: the folders are watched, and what changes is indexed in bursts."""
+"""Watch folders, and index in bursts what changes in them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmm.index.encoders.backend import Backend
 from nmm.index.errors import StoppedError, UsageError
 from nmm.index.events import Event, FileSkipped, MountMissing, RootMissing, Summary, WaitingForLock
-from nmm.index.indexing.indexer import Kept, build, build_changed
+from nmm.index.indexing.indexer import Indexer
 from nmm.index.indexing.options import IndexOptions
+from nmm.index.indexing.request import IndexRequest, LoadedModels
 from nmm.index.indexing.scopes import resolve
 from nmm.index.store.catalog.writer import open_for_reading
 
@@ -26,15 +28,15 @@ if TYPE_CHECKING:
 
     _Watcher: TypeAlias = Generator[set[tuple[Change, str]], None, None]
 
-# Changes that follow each other within QUIET are one burst, up to LONGEST. In milliseconds.
-QUIET = 200
-LONGEST = 2000
-# Seconds for which a file that could not be read has to stay as it is, to be no file that
-# is still being written.
-SETTLED = 1.0
-# Seconds after which is looked whether a place is another folder now: what is watched is
-# the folder, not its name, and a disk may be mounted, or be gone.
-LOOK_AGAIN = 2.0
+# Changes that follow each other within QUIET_MS are one burst, of at most MAX_BURST_MS.
+QUIET_MS = 200
+MAX_BURST_MS = 2000
+# A file that could not be read is tried again after it has not changed for so many seconds: it
+# may still have been written.
+SETTLE_SECONDS = 1.0
+# Every so many seconds, check whether another folder has the name of a watched one: a folder is
+# watched, not its name, and a disk may be mounted or unmounted.
+ROOT_CHECK_SECONDS = 2.0
 
 
 def watch(
@@ -48,60 +50,49 @@ def watch(
     on_event: Callable[[Event], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> Iterator[Summary]:
-    """Bring an index up to date, then keep it so until `stop` is set.
+    """Bring an index up to date, and keep it up to date until `stop` is set.
 
-    Yields the summary of the first run, then one for each burst of changes that changed
-    the index. The model stays loaded. The index is locked during a burst only; one that
-    another process writes to is waited for.
+    Yields the summary of the first run, then one for each burst that changed the index. The model
+    stays loaded. The index is locked during a burst only; another process that writes to it is
+    waited for.
 
-    A file that cannot be read may be one that is still being written: it is looked at again
-    once it has stayed the same for a second, and is told as skipped only then.
+    A file that cannot be read may still be being written. It is tried again when it has not
+    changed for a second, and is reported as skipped only then.
 
     Args:
-        paths: Files and folders; if empty, all roots that the index has.
-        folder, model, offline, backend, options, on_event, stop: As of :func:`.build.build`.
+        folder, on_event, stop: See :class:`.indexer.Indexer`.
+        paths, model, offline, backend, options: See :class:`.request.IndexRequest`.
 
     Raises:
-        UsageError: As of :func:`.build.build`; or the folders cannot be watched.
-        NoIndexError, ModelError, CatalogError: As of :func:`.build.build`.
+        UsageError: See :meth:`.indexer.Indexer.run`; or the folders cannot be watched.
+        NoIndexError, ModelError, CatalogError: See :meth:`.indexer.Indexer.run`.
     """
     stop = stop or threading.Event()
     backend, options = backend or Backend(), options or IndexOptions()
-    kept, told, unsettled = Kept(), _Told(on_event), _Unsettled()
+    request = IndexRequest(
+        paths, model=model, wait=True, offline=offline, backend=backend, options=options
+    )
+    models, events, unsettled = LoadedModels(), _EventFilter(on_event), _UnsettledFiles()
     places = [resolve(path) for path in paths] if paths else _roots(folder)
     with closing(_changes(places, folder, stop)) as changes:
-        next(changes, None)  # what changes during the first run is not missed
+        next(changes, None)  # so that changes during the first run are not missed
         try:
-            first = build(
-                paths,
-                folder,
-                model=model,
-                offline=offline,
-                backend=backend,
-                options=options,
-                on_event=on_event,
-                stop=stop,
-                wait=True,
-                kept=kept,
-            )
+            first = Indexer(folder, request, models=models, on_event=on_event, stop=stop).run()
             unsettled.know(first.skipped)
             yield first
             for changed in changes:
                 if not (todo := changed | unsettled.due()):
                     continue
-                summary = build_changed(
-                    todo,
-                    folder,
-                    kept=kept,
-                    backend=backend,
-                    options=options,
-                    on_event=told.on_event,
-                    stop=stop,
+                burst = replace(
+                    request, paths=(), changed=frozenset(todo), model=None, offline=True
                 )
+                summary = Indexer(
+                    folder, burst, models=models, on_event=events.on_event, stop=stop
+                ).run()
                 summary.skipped = unsettled.settled(summary.skipped)
                 for skipped in summary.skipped:
                     on_event(skipped)
-                if _says_something(summary):
+                if _has_changes(summary):
                     yield summary
         except StoppedError:  # while it waited for another process
             return
@@ -112,14 +103,14 @@ def _roots(folder: IndexFolder) -> list[Path]:
         return [root.path for root in catalog.roots()]
 
 
-def _says_something(summary: Summary) -> bool:
+def _has_changes(summary: Summary) -> bool:
     return bool(
         summary.added or summary.updated or summary.moved or summary.removed or summary.skipped
     ) or bool(summary.ocr and summary.ocr.read)
 
 
-class _Told:
-    """Passes on what a burst tells, but nothing twice, and no progress."""
+class _EventFilter:
+    """Passes on the events of bursts, without progress, and each missing folder once."""
 
     def __init__(self, on_event: Callable[[Event], None]) -> None:
         self._on_event = on_event
@@ -136,8 +127,8 @@ class _Told:
 _Signature = tuple[int, int]
 
 
-class _Unsettled:
-    """Files that could not be read, until they have stayed the same and were tried once more."""
+class _UnsettledFiles:
+    """Files that could not be read and may still be being written."""
 
     def __init__(self) -> None:
         self._seen: dict[Path, tuple[_Signature, float]] = {}
@@ -145,14 +136,14 @@ class _Unsettled:
         self._known: dict[Path, _Signature] = {}
 
     def know(self, skipped: Iterable[FileSkipped]) -> None:
-        """Take files as told."""
+        """Record files as reported."""
         for path in (Path(one.path) for one in skipped):
             if signature := _signature(path):
                 self._known[path] = signature
 
     def settled(self, skipped: Iterable[FileSkipped]) -> list[FileSkipped]:
-        """Those of the files that a burst skipped that are to be told; of others, wait and see."""
-        told = []
+        """Return those of the files that a burst skipped that have to be reported now."""
+        reported = []
         for one in skipped:
             path = Path(one.path)
             signature = _signature(path)
@@ -160,22 +151,22 @@ class _Unsettled:
                 continue
             if self._tried.get(path) == signature:
                 self._known[path] = signature
-                told.append(one)
+                reported.append(one)
             else:
                 self._seen[path] = (signature, time.monotonic())
-        return told
+        return reported
 
     def due(self) -> set[Path]:
-        """The files that are to be tried now; each is returned once."""
+        """Return the files that have to be tried again now; each is returned once."""
         due = set()
         self._tried.clear()
         for path, (before, since) in list(self._seen.items()):
             signature = _signature(path)
             if signature is None:
-                del self._seen[path]  # it is gone, which is a change of its own
+                del self._seen[path]  # the file is gone, which is reported as a change
             elif signature != before:
                 self._seen[path] = (signature, time.monotonic())
-            elif time.monotonic() - since >= SETTLED:
+            elif time.monotonic() - since >= SETTLE_SECONDS:
                 del self._seen[path]
                 self._tried[path] = signature
                 due.add(path)
@@ -193,7 +184,7 @@ def _signature(path: Path) -> _Signature | None:
 def _changes(
     places: Sequence[Path], folder: IndexFolder, stop: threading.Event
 ) -> Generator[set[Path], None, None]:
-    """Yield what changed at some places or below, at least every second, also if nothing did."""
+    """Yield the changes at some places or below, at least every second, even if there are none."""
     known = {place: _identity(place) for place in places}
     watchers = _watchers(places, stop)
     looked = time.monotonic()
@@ -201,12 +192,12 @@ def _changes(
         while not stop.is_set():
             changed = {path for watcher in watchers for path in _next(watcher)}
             if not watchers:
-                stop.wait(QUIET / 1000)
-            if time.monotonic() - looked >= LOOK_AGAIN:
+                stop.wait(QUIET_MS / 1000)
+            if time.monotonic() - looked >= ROOT_CHECK_SECONDS:
                 now = {place: _identity(place) for place in places}
                 if now != known:
                     renewed = _watchers(places, stop)
-                    # The new ones begin before the old ones have told all that they saw.
+                    # The new watchers start before the old ones are read for the last time.
                     for watcher in [*renewed, *watchers]:
                         changed |= _next(watcher)
                     _close(watchers)
@@ -225,9 +216,9 @@ def _close(watchers: Iterable[_Watcher]) -> None:
 
 
 def _watchers(places: Sequence[Path], stop: threading.Event) -> list[_Watcher]:
-    """What watches the folders among some places, and those that the single files are in.
+    """Return watchers of the folders among some places, and of the parents of the files.
 
-    A file that is written anew is often another file with its name.
+    A file is watched through its parent: a program that saves a file often makes a new one.
     """
     folders = {place for place in places if place.is_dir()}
     above = {place.parent for place in places if place.is_file()}
@@ -244,10 +235,10 @@ def _watcher(folders: Iterable[Path], stop: threading.Event, recursive: bool) ->
     yield from watch_files(
         *folders,
         watch_filter=None,
-        debounce=LONGEST,
-        step=QUIET,
+        debounce=MAX_BURST_MS,
+        step=QUIET_MS,
         stop_event=stop,
-        rust_timeout=QUIET * 2,
+        rust_timeout=QUIET_MS * 2,
         yield_on_timeout=True,
         raise_interrupt=False,
         recursive=recursive,
@@ -273,12 +264,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
         found = path.stat()
     except OSError:
         return None
-    # A file is watched through its folder, and may be another at every change.
+    # A file is watched through its folder, and may be another file after each change.
     return (found.st_dev, found.st_ino) if path.is_dir() else (0, 0)
 
 
 def _is_own(path: Path, folder: IndexFolder) -> bool:
-    """Whether a change is one of the index itself, which each burst makes."""
+    """Return whether a change is to the index itself: each burst makes some."""
     own = folder.path.resolve()
     if path.is_relative_to(own / "vectors") or path.is_relative_to(folder.rebuild.path.resolve()):
         return True

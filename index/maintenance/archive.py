@@ -32,7 +32,7 @@ from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import Settings
 from nmm.index.store.catalog.writer import open_for_writing
 from nmm.index.store.layout import IndexFolder, refuse_index_file
-from nmm.index.store.recovery.untrusted import check_made, check_rows, damaged, not_ours
+from nmm.index.store.recovery.untrusted import check_rows, check_schema, damaged, not_ours
 from nmm.index.store.vectors.factory import open_vector_index
 
 
@@ -198,7 +198,7 @@ def _readable(file: Path) -> Iterator[BinaryIO]:
 
 def _check(staged: IndexFolder, manifest: Manifest) -> None:
     """Refuse an invalid catalog, and migrate one of an older schema."""
-    schema = check_made(staged.catalog)
+    schema = check_schema(staged.catalog)
     try:
         with open_for_writing(staged) as writer:
             settings = check_rows(writer)

@@ -34,7 +34,7 @@ def compact(folder: IndexFolder) -> CompactionResult:
     before = folder.existing().size()
     with open_for_writing(folder) as writer:
         drop_orphans(writer)
-        tags.drop_unheld(writer)
+        tags.drop_orphaned_tags(writer)
         open_vector_index(folder, writer).sync(writer, compact=True)
         optimize_fts(writer)
         vacuum(writer)

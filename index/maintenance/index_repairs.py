@@ -15,7 +15,7 @@ from nmm.index.store.catalog.vacuum import rebuild_fts
 from nmm.index.store.catalog.writer import CatalogWriter
 from nmm.index.store.recovery import integrity, row_repair
 from nmm.index.store.recovery.row_repair import counted
-from nmm.index.store.recovery.salvage import Salvaged, salvage
+from nmm.index.store.recovery.salvage import SalvageResult, salvage
 from nmm.index.store.vectors.factory import open_vector_index
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _repair_file(folder: IndexFolder) -> dict[str, str]:
     return dict.fromkeys(("catalog", "integrity"), _describe(saved))
 
 
-def _describe(saved: Salvaged) -> str:
+def _describe(saved: SalvageResult) -> str:
     """Return what was salvaged, in a sentence for the user."""
     kept = ", ".join(f"{saved.rows.get(table, 0)} {table}" for table in ("files", "vectors"))
     lost = f" Some rows could not be read of: {', '.join(saved.broken)}." if saved.broken else ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from nmm.index.errors import UsageError
 from nmm.index.indexing.scopes import State, is_there, mount_point, reaches, resolve, state_of
-from nmm.index.indexing.walk import is_left_out
+from nmm.index.indexing.walk import is_ignored_name
 from nmm.index.maintenance.remove import remove
 from nmm.index.store.catalog.roots import adopt_root, set_mount, set_root_paths
 from nmm.index.store.catalog.types import Root
@@ -164,7 +164,7 @@ def _check_free(root: Root, target: Path, others: Sequence[Root]) -> None:
             inner = other.path.relative_to(target)
         else:
             continue
-        if not any(map(is_left_out, inner.parts)):
+        if not any(map(is_ignored_name, inner.parts)):
             raise UsageError(
                 f"{root.path} cannot be moved to {target}.",
                 code="root-move-overlaps",

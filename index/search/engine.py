@@ -37,7 +37,7 @@ from nmm.index.search.response import (
     SearchWarning,
 )
 from nmm.index.search.semantic import NearestFiles
-from nmm.index.store.catalog.read_cache import States
+from nmm.index.store.catalog.read_cache import CatalogStateCache
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import Calibration, Kind, Settings
 from nmm.index.store.catalog.writer import open_for_reading
@@ -120,7 +120,7 @@ class SearchEngine:
         self._load = load
         self._loaded: Encoder | None = None
         self._keywords_damaged = False
-        self._states = States(catalog)
+        self._states = CatalogStateCache(catalog)
         self._nearest = NearestFiles(catalog, folder, self._states)
         self._relevance = Relevance(
             catalog, self._states, self._calibration_of, self._neutral_texts
@@ -274,7 +274,7 @@ class SearchEngine:
 
     def _calibration_of(self, kind: Kind) -> Calibration | None:
         """Return the stored calibration; measure it if indexing ended before that."""
-        if stored := self._states.last.scales[kind]:
+        if stored := self._states.last.calibrations[kind]:
             return stored
         if not self._catalog.vector_count(kind):
             return None

@@ -153,7 +153,7 @@ def condition_of(filters: Filters) -> Condition | None:
         UsageError: A glob or a time is malformed.
     """
     given = conditions_of(filters)
-    return sql_filters.every(given.values()) if given else None
+    return sql_filters.all_of(given.values()) if given else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,7 @@ def explain_empty(catalog: Catalog, filters: Filters, kinds: Sequence[Kind]) -> 
     """
 
     def together(names: Iterable[str]) -> Condition:
-        return sql_filters.every(given[name] for name in names)
+        return sql_filters.all_of(given[name] for name in names)
 
     given = conditions_of(filters)
     if not given or not any_file(catalog, kinds, together([])):
@@ -242,15 +242,15 @@ def _empty_filter(
     match names[-1]:
         case "camera":
             available = tuple(cameras(catalog, MAX_SUGGESTIONS))
-            return EmptyFilter(names, files, images(sql_filters.UNREAD), available)
+            return EmptyFilter(names, files, images(sql_filters.WITHOUT_METADATA), available)
         case "near":
-            unread, located = images(sql_filters.UNREAD), images(sql_filters.LOCATED)
+            unread, located = images(sql_filters.WITHOUT_METADATA), images(sql_filters.LOCATED)
             return EmptyFilter(names, files, unread, located_images=located)
         case "tags":
             found = tags(catalog, MAX_SUGGESTIONS)
             return EmptyFilter(names, files, available=tuple(each.label for each in found))
         case "has_text":
-            return EmptyFilter(names, files, images(sql_filters.NOT_LOOKED_INTO))
+            return EmptyFilter(names, files, images(sql_filters.WITHOUT_OCR))
         case "after" | "before":
             return EmptyFilter(names, files, available=tuple(dates(catalog, kinds)))
         case _:

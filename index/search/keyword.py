@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 
 from nmm.index.search.keyword_query import match_all, match_any
 from nmm.index.store.catalog.full_text import PASSAGES, PICTURES, WORD_TABLES
-from nmm.index.store.catalog.full_text_search import ALL, Span, Where, Worded, fits, look_up, marked
+from nmm.index.store.catalog.full_text_search import (
+    NO_LIMIT,
+    KeywordMatch,
+    Span,
+    Where,
+    highlight,
+    is_match,
+    look_up,
+)
 
 if TYPE_CHECKING:
     from nmm.index.store.catalog.reader import Catalog
@@ -41,7 +49,7 @@ class KeywordMatches:
     expression: str = ""
     whole: bool = False
     rankings: list[dict[int, float]] = field(default_factory=list)
-    best: dict[int, Worded] = field(default_factory=dict)
+    best: dict[int, KeywordMatch] = field(default_factory=dict)
     kinds: tuple[Kind, ...] = ()
     where: Where | None = None
 
@@ -61,11 +69,13 @@ class KeywordMatches:
         for table, ranking in zip(WORD_TABLES, self.rankings, strict=False):
             if len(ranking) >= MAX_MATCHES:
                 self._add(
-                    look_up(catalog, table, self.expression, ALL, self.kinds, self.where, contents),
+                    look_up(
+                        catalog, table, self.expression, NO_LIMIT, self.kinds, self.where, contents
+                    ),
                     ranking,
                 )
 
-    def _add(self, found: Iterable[Worded], ranking: dict[int, float]) -> None:
+    def _add(self, found: Iterable[KeywordMatch], ranking: dict[int, float]) -> None:
         for one in found:
             ranking.setdefault(one.file, one.closeness)
             self.best.setdefault(one.file, one)
@@ -88,10 +98,12 @@ class KeywordMatches:
         if self.whole:
             return 1.0
         found = self.best[file]
-        there = [fits(catalog, found.table, found.row, match_all([word])) for word in self.words]
+        there = [
+            is_match(catalog, found.table, found.row, match_all([word])) for word in self.words
+        ]
         return sum(there) / len(there)
 
-    def marked(self, catalog: Catalog, file: int) -> tuple[str | None, list[Span]]:
+    def highlight(self, catalog: Catalog, file: int) -> tuple[str | None, list[Span]]:
         """Return the matching passage or text in an image, and the spans of the words in it.
 
         The text is None if only the name matches.
@@ -100,7 +112,7 @@ class KeywordMatches:
         if found is None or found.table not in (PASSAGES, PICTURES):
             return None, []
         text, spans = "", []
-        for part, places in marked(catalog, found.table, found.row, self.expression):
+        for part, places in highlight(catalog, found.table, found.row, self.expression):
             if places:
                 text += "\n" if text else ""
                 spans += [(first + len(text), last + len(text)) for first, last in places]

@@ -23,7 +23,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from nmm.index.media.image.fingerprint import copies as copies_among
-from nmm.index.store.catalog.comparison_data import Look, looks, passages
+from nmm.index.store.catalog.comparison_data import Appearance, appearances, passages
 from nmm.index.store.catalog.file_vectors import content_vectors
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ def collapse_duplicates(catalog: Catalog, hits: Sequence[Hit]) -> list[list[int]
 
 def _image_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
     """Return the number of the earlier near-duplicate of each image that has one."""
-    known = looks(catalog, [hit.content for hit in hits])
-    seen = [known.get(hit.content, Look(None, None)) for hit in hits]
+    known = appearances(catalog, [hit.content for hit in hits])
+    seen = [known.get(hit.content, Appearance(None, None)) for hit in hits]
     prints = [look.fingerprint or b"" for look in seen]
     bare = [hit.content for hit, print_ in zip(hits, prints, strict=True) if not print_]
     # An image without a fingerprint is compared with all others by vector.
@@ -105,7 +105,7 @@ def _image_copies(catalog: Catalog, hits: Sequence[Hit]) -> dict[int, int]:
     return copy_of
 
 
-def taken_at_different_times(one: Look, other: Look) -> bool:
+def taken_at_different_times(one: Appearance, other: Appearance) -> bool:
     """Return whether the metadata of two images have different times."""
     return None not in (one.taken_at, other.taken_at) and one.taken_at != other.taken_at
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from nmm.index.search.query import Query
     from nmm.index.search.request import SearchRequest
-    from nmm.index.store.catalog.read_cache import States
+    from nmm.index.store.catalog.read_cache import CatalogStateCache
     from nmm.index.store.catalog.reader import Catalog
     from nmm.index.store.catalog.sql_filters import Condition
     from nmm.index.store.catalog.types import Hit, Kind
@@ -97,7 +97,11 @@ class Ranker:
     """
 
     def __init__(
-        self, catalog: Catalog, states: States, nearest: NearestFiles, relevance: Relevance
+        self,
+        catalog: Catalog,
+        states: CatalogStateCache,
+        nearest: NearestFiles,
+        relevance: Relevance,
     ) -> None:
         self._catalog = catalog
         self._states = states
@@ -169,7 +173,7 @@ class Ranker:
                 rank,
                 ranked[best],
                 [ranked[copy].hit.path for copy in copies],
-                *matches.marked(self._catalog, ranked[best].hit.file),
+                *matches.highlight(self._catalog, ranked[best].hit.file),
             )
             for rank, (best, *copies) in enumerate(accepted[: options.limit], 1)
         ]

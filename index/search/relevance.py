@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nmm.index import calibration
 from nmm.index.common.linalg import normalize_rows
 from nmm.index.store.catalog.comparison_data import sample
-from nmm.index.store.catalog.read_cache import States
+from nmm.index.store.catalog.read_cache import CatalogStateCache
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.types import KINDS, Calibration, Kind
 
@@ -119,7 +119,7 @@ class Relevance:
     def __init__(
         self,
         catalog: Catalog,
-        states: States,
+        states: CatalogStateCache,
         calibration_of: Callable[[Kind], Calibration | None],
         neutral_texts: Callable[[], Floats],
     ) -> None:
@@ -162,7 +162,7 @@ class Relevance:
         cosines = np.partition(items @ vector, (lower, upper))
         middle = float(cosines[lower] + cosines[upper]) / 2
         median = (middle - stored.median) / stored.spread
-        measured = self._states.last.measured[kind]
+        measured = self._states.last.bases[kind]
         background = max(median, 0) * count / (count + PRIOR_ITEMS)
         return QueryCalibration(
             stored, background, chance_margin(max(count, measured[1] if measured else 0))

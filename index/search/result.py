@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nmm.index.media.base import Locator
 from nmm.index.search import json_fields
 from nmm.index.store.catalog.types import KINDS
 
@@ -36,6 +37,8 @@ class SearchResult:
         weak: Whether its score is indistinguishable from the query's background level, see
             :mod:`nmm.index.search.relevance`.
         copies: Absolute paths of near-duplicates that were merged into this result.
+        page: The page that fits best, of a medium with pages, from 1.
+        time_ms: The place in a recording that fits best, in milliseconds from its beginning.
     """
 
     rank: int
@@ -50,6 +53,13 @@ class SearchResult:
     by_words: bool = False
     weak: bool = False
     copies: tuple[str, ...] = ()
+    page: int | None = None
+    time_ms: int | None = None
+
+    @property
+    def locator(self) -> Locator:
+        """Where in the file the unit lies that fits best."""
+        return Locator(page=self.page, time_ms=self.time_ms, lines=self.lines)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as values of JSON; fields that do not apply are left out.
@@ -69,6 +79,8 @@ class SearchResult:
             "by_words": self.by_words,
             "weak": self.weak,
             "copies": list(self.copies),
+            "page": self.page,
+            "time_ms": self.time_ms,
         }
         return {name: value for name, value in named.items() if value is not None}
 
@@ -104,6 +116,8 @@ _READERS: Mapping[str, json_fields.Reader] = {
     "by_words": json_fields.boolean,
     "weak": json_fields.boolean,
     "copies": json_fields.texts,
+    "page": json_fields.integer,
+    "time_ms": json_fields.integer,
 }
 
 
@@ -150,4 +164,6 @@ def make_result(
         by_words=ranked.by_words,
         weak=ranked.weak,
         copies=tuple(copies),
+        page=hit.page,
+        time_ms=hit.time_ms,
     )

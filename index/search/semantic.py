@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nmm.index.store.catalog.file_lookup import ScoredChunk, scored_chunks
 from nmm.index.store.catalog.file_queries import passing_chunks
-from nmm.index.store.catalog.read_cache import States
+from nmm.index.store.catalog.read_cache import CatalogStateCache
 from nmm.index.store.catalog.reader import Catalog
 from nmm.index.store.catalog.sql_filters import Condition
 from nmm.index.store.catalog.types import Kind
@@ -33,7 +33,7 @@ class NearestFiles:
         states: The last state of the catalog that was read.
     """
 
-    def __init__(self, catalog: Catalog, folder: IndexFolder, states: States) -> None:
+    def __init__(self, catalog: Catalog, folder: IndexFolder, states: CatalogStateCache) -> None:
         self._catalog = catalog
         self._states = states
         self._index = open_vector_index(folder, catalog, version=lambda: states.last.version)
@@ -100,9 +100,9 @@ class NearestFiles:
             ids, scores = self._index.search(query, candidates, kind, among=among)
             known = dict(zip(ids.tolist(), scores.tolist(), strict=True))
             best: dict[int, ScoredChunk] = {}
-            for place in sorted(scored_chunks(self._catalog, kind, known, where), key=_by_score):
-                if place.file not in exclude:
-                    best.setdefault(place.file, place)
+            for chunk in sorted(scored_chunks(self._catalog, kind, known, where), key=_by_score):
+                if chunk.file not in exclude:
+                    best.setdefault(chunk.file, chunk)
             found = list(best.values())
             # Some candidates are chunks of the same file, or deleted.
             if len(found) >= count or len(known) < candidates:
@@ -135,6 +135,6 @@ def _candidates(count: int, kind: Kind) -> int:
     return count + EXTRA_IMAGE_CANDIDATES if kind == "image" else 2 * count
 
 
-def _by_score(place: ScoredChunk) -> tuple[float, int]:
+def _by_score(chunk: ScoredChunk) -> tuple[float, int]:
     """Return the sort key: best first, then the first chunk."""
-    return -place.score, place.chunk
+    return -chunk.score, chunk.chunk

@@ -83,7 +83,15 @@ def check(folder: IndexFolder, scratch: Path) -> Held:
     return held
 
 
+def _names(connection: sqlite3.Connection) -> tuple[str, str]:
+    """Return the columns of a chunk's modality and of a content's medium; older schemas: kind."""
+    (schema,) = connection.execute("PRAGMA user_version").fetchone()
+    return ("modality", "medium") if schema >= 5 else ("kind", "kind")
+
+
 def _check_database(connection: sqlite3.Connection) -> None:
+    modality, medium = _names(connection)
+
     def rows(sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql).fetchall()
 
@@ -92,7 +100,7 @@ def _check_database(connection: sqlite3.Connection) -> None:
     assert rows("SELECT id FROM chunks EXCEPT SELECT chunk_id FROM vectors") == []
     assert rows(
         "SELECT chunks.id FROM chunks JOIN contents ON contents.id = content_id "
-        "WHERE chunks.kind != contents.kind"
+        f"WHERE chunks.{modality} != contents.{medium}"
     ) == []  # fmt: skip
     if rows("SELECT 1 FROM sqlite_schema WHERE name = 'loose'"):
         # An orphan must be recorded as such, or it would stay forever.
@@ -115,7 +123,7 @@ def _held(connection: sqlite3.Connection) -> Held:
     }
     contents: dict[bytes, tuple[Any, ...]] = {}
     for number, digest, *row in connection.execute(
-        "SELECT id, hash, kind, width, height, taken_at FROM contents "
+        f"SELECT id, hash, {_names(connection)[1]}, width, height, taken_at FROM contents "
         "WHERE id IN (SELECT content_id FROM files)"
     ):
         chunks = connection.execute(

@@ -18,6 +18,12 @@ from nmm.index.encoders.base import Encoder
 from nmm.index.search import engine as search_module
 
 
+@pytest.fixture(scope="session")
+def nightly(pytestconfig: pytest.Config) -> bool:
+    """Whether all instants of a series are tried, or some of them."""
+    return bool(pytestconfig.getoption("--nightly"))
+
+
 @pytest.fixture
 def encoder_name() -> str:
     """Name the encoder of a test's runs; tests that need the real one parametrize this."""

@@ -18,12 +18,10 @@ from nmm.index.store.layout import IndexFolder
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs fork and SIGKILL")
 
-# Minimum number of kills in each of 18 series.
-KILLS = 12
+# Minimum number of kills in each of 18 series: in the default tier and in the nightly tier.
+KILLS, NIGHTLY_KILLS = 6, 12
 # One series of each kind always runs, and one of first runs and one of rebuilds has a real model.
-SEEDS = [
-    pytest.param(seed, HASH, marks=[pytest.mark.nightly] if seed > 1 else []) for seed in range(6)
-]
+SEEDS = [pytest.param(seed, HASH, marks=[pytest.mark.nightly] if seed else []) for seed in range(6)]
 SEEDS_WITH_MODEL = [*SEEDS[:-1], pytest.param(5, MINI, id="5-with-a-model")]
 MOSTLY = 0.8
 
@@ -64,6 +62,12 @@ class Series:
 
 
 @pytest.fixture
+def kills(nightly: bool) -> int:
+    """How often a series is killed, at least."""
+    return NIGHTLY_KILLS if nightly else KILLS
+
+
+@pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tree.plant(tmp_path.resolve() / "root")
 
@@ -75,7 +79,13 @@ def one_go(tmp_path: Path) -> IndexFolder:
 
 @pytest.mark.parametrize(("seed", "encoder_name"), SEEDS_WITH_MODEL)
 def test_a_first_run_that_is_killed_again_and_again(
-    runner: Runner, root: Path, tmp_path: Path, one_go: IndexFolder, scratch: Path, seed: int
+    runner: Runner,
+    root: Path,
+    tmp_path: Path,
+    one_go: IndexFolder,
+    scratch: Path,
+    seed: int,
+    kills: int,
 ) -> None:
     seconds = runner.finish(job(one_go, root))
     whole = check(one_go, scratch)
@@ -88,7 +98,7 @@ def test_a_first_run_that_is_killed_again_and_again(
         assert before.files.items() <= held.files.items() <= whole.files.items()
         before = held
 
-    while series.kills < KILLS:
+    while series.kills < kills:
         before = EMPTY
         folder = IndexFolder(tmp_path / f"index-{series.rounds}")
         series.through(job(folder, root), on_kill)
@@ -97,7 +107,13 @@ def test_a_first_run_that_is_killed_again_and_again(
 
 @pytest.mark.parametrize(("seed", "encoder_name"), SEEDS)
 def test_an_update_that_is_killed_again_and_again(
-    runner: Runner, root: Path, tmp_path: Path, one_go: IndexFolder, scratch: Path, seed: int
+    runner: Runner,
+    root: Path,
+    tmp_path: Path,
+    one_go: IndexFolder,
+    scratch: Path,
+    seed: int,
+    kills: int,
 ) -> None:
     first = IndexFolder(tmp_path / "first")
     runner.finish(job(first, root))
@@ -116,7 +132,7 @@ def test_an_update_that_is_killed_again_and_again(
         assert {row[-1] for row in held.files.values()} >= kept
 
     kept = {row[-1] for row in old.files.values()} & {row[-1] for row in new.files.values()}
-    while series.kills < KILLS:
+    while series.kills < kills:
         folder = IndexFolder(tmp_path / f"index-{series.rounds}")
         shutil.copytree(first.path, folder.path)
         series.through(job(folder), on_kill)
@@ -125,7 +141,13 @@ def test_an_update_that_is_killed_again_and_again(
 
 @pytest.mark.parametrize(("seed", "encoder_name"), SEEDS_WITH_MODEL)
 def test_a_rebuild_that_is_killed_again_and_again(
-    runner: Runner, root: Path, tmp_path: Path, one_go: IndexFolder, scratch: Path, seed: int
+    runner: Runner,
+    root: Path,
+    tmp_path: Path,
+    one_go: IndexFolder,
+    scratch: Path,
+    seed: int,
+    kills: int,
 ) -> None:
     runner.finish(job(one_go, root))
     whole = check(one_go, scratch)
@@ -137,6 +159,6 @@ def test_a_rebuild_that_is_killed_again_and_again(
     def on_kill(held: Held) -> None:
         assert held == whole
 
-    while series.kills < KILLS:
+    while series.kills < kills:
         series.through(again, on_kill)
         check_finished(folder, one_go, scratch)

@@ -16,6 +16,7 @@ from crash import trace, tree
 from crash.checks import EMPTY, check, check_between, check_finished
 from crash.runner import Runner, job
 from sqlite_utils import Database
+from support import column_now
 
 import nmm.index
 from nmm.index.store.catalog.migrations import migrations
@@ -78,7 +79,9 @@ def make_old(folder: IndexFolder) -> None:
             "AND name NOT LIKE 'sqlite!_%' ESCAPE '!' AND name NOT LIKE '!_%' ESCAPE '!'"
         ).fetchall():
             if old.execute(f"PRAGMA new.table_info({table})").fetchall():
-                columns = ", ".join(row[1] for row in old.execute(f"PRAGMA table_info({table})"))
+                columns = ", ".join(
+                    column_now(table, row[1]) for row in old.execute(f"PRAGMA table_info({table})")
+                )
                 old.execute(f"INSERT INTO main.{table} SELECT {columns} FROM new.{table}")
     new.unlink()
 

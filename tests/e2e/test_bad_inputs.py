@@ -123,7 +123,7 @@ def test_an_unreadable_file_is_skipped(nmm: Nmm, tmp_path: Path) -> None:
 def test_ctrl_c_keeps_what_was_committed(tmp_path: Path, sample_data: Path) -> None:
     """SIGINT during a run: status 130, and the next run resumes there."""
     for number in range(300):
-        (sample_data / f"note {number}.txt").write_text(f"Note {number} about the weather.\n" * 40)
+        (sample_data / f"note {number}.txt").write_text(f"Note {number} about the weather.\n" * 6)
     environ = {**os.environ, "NMM_INDEX": str(tmp_path / "index")}
     command = [Path(sys.executable).with_name("nmm"), "index", sample_data, "--json"]
     with subprocess.Popen(

@@ -35,7 +35,7 @@ from nmm.index.search.near_duplicates import (
     is_near_duplicate_text,
     taken_at_different_times,
 )
-from nmm.index.store.catalog.comparison_data import looks, passages
+from nmm.index.store.catalog.comparison_data import appearances, passages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nmm.index.analysis.collection import FileCollection
-    from nmm.index.store.catalog.comparison_data import Look
+    from nmm.index.store.catalog.comparison_data import Appearance
     from nmm.index.store.catalog.file_vectors import Item
 
     Floats = NDArray[np.float32]
@@ -95,7 +95,7 @@ def find_near_images(
     """Return pairs of near-duplicate images, as positions in `contents`."""
     import numpy as np
 
-    known = looks(collection.catalog, [item.content for item in contents])
+    known = appearances(collection.catalog, [item.content for item in contents])
     seen = [known[item.content] for item in contents]
     fingerprints = unpack_fingerprints([look.fingerprint for look in seen])
     found: MatchedPairs = {}
@@ -165,7 +165,7 @@ def find_bursts(
 ) -> MatchedPairs:
     """Return pairs of images of one burst, as positions in `contents`."""
     dated = [position for position, item in enumerate(contents) if item.taken_at]
-    known = looks(collection.catalog, [contents[position].content for position in dated])
+    known = appearances(collection.catalog, [contents[position].content for position in dated])
     found: MatchedPairs = {}
     with span("bursts"):
         for run in split_into_runs(
@@ -179,7 +179,7 @@ def find_bursts(
 
 
 def split_into_runs(
-    seen: Sequence[tuple[int, Look]], thresholds: Thresholds
+    seen: Sequence[tuple[int, Appearance]], thresholds: Thresholds
 ) -> Iterator[list[int]]:
     """Yield positions of images of one camera, each taken within seconds of the one before."""
     by_camera: dict[str | None, list[tuple[float, int]]] = defaultdict(list)

@@ -1,9 +1,9 @@
-"""A file's bytes to an upright RGB image.
+"""Decode the bytes of an image file to an upright RGB image.
 
-The content decides, never the name: a signature picks the Pillow plug-in that may read the
-bytes, so that none which runs another program (EPS) or which nobody expects behind a
-picture (PDF, FLI) ever sees a file. Of a file that holds several images the first counts.
-ICC profiles are ignored: the encoders were trained without them.
+The content decides, never the name: its signature selects the Pillow plug-in that may read the
+bytes. So no plug-in that runs another program (EPS), or that nobody expects for an image (PDF,
+FLI), ever reads a file. Of a file with several images the first counts. ICC profiles are ignored:
+the encoders were trained without them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset({
     ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 })
 # fmt: on
-"""File name suffixes of what a person expects to be an image: lower case, with the dot."""
+"""File name suffixes that a person expects of images: lower case, with the dot."""
 
 MAX_PIXELS: int = 89_478_485
 # An image is decoded from memory. Below Pillow's limit on pixels, only an uncompressed image of
@@ -53,16 +53,16 @@ MAX_PIXELS: int = 89_478_485
 MAX_IMAGE_BYTES = 1 << 30
 """The default limit on an image's pixels: Pillow's own, 256 MiB at 3 bytes a pixel."""
 
-# Pixels left to decode above which one image is decoded at a time: some modes take ten
-# bytes a pixel and more on their way to RGB, in as many threads as there are cores.
-_LARGE = 30_000_000
+# Larger images are decoded one at a time: some modes take ten bytes a pixel and more on their way
+# to RGB, and there are as many threads as cores.
+_LARGE_PIXELS = 30_000_000
 _one_large_image = threading.Lock()
 
 HEAD_BYTES: int = 64
-"""Bytes at the beginning of a file that tell an image."""
+"""Bytes at the beginning of a file by which an image is recognised."""
 
-# Texts begin with "BM" and "P1", other binary files with the zeros of an icon: those
-# three patterns read on into the header.
+# Texts can begin with "BM" and "P1", other binary files with the zeros of an icon: those three
+# patterns include more of the header.
 _SIGNATURES: tuple[tuple[re.Pattern[bytes], tuple[str, ...]], ...] = tuple(
     (re.compile(pattern, re.DOTALL), formats)
     for pattern, formats in (
@@ -77,26 +77,29 @@ _SIGNATURES: tuple[tuple[re.Pattern[bytes], tuple[str, ...]], ...] = tuple(
         (rb"\0\0\x01\0[^\0]\0...[\0\xff][\0\x01]\0[\0\x01\x04\x08\x10\x18\x20]\0", ("ICO",)),
         (rb"....ftypavi[fs]", ("AVIF",)),
         (rb"....ftyphe(?:i[cxms]|v[cxms])", ("HEIF",)),
-        (rb"....ftypm[is]f1", ("AVIF", "HEIF")),  # a container: its codec is named further on
+        (
+            rb"....ftypm[is]f1",
+            ("AVIF", "HEIF"),
+        ),  # a container: its codec is named later
     )
 )
 _PLUGINS = ("Avif", "Bmp", "Gif", "Ico", "Jpeg2K", "Jpeg", "Mpo", "Png", "Ppm", "Tiff", "WebP")
 # EXIF orientations that swap width and height.
-_ON_THEIR_SIDE = frozenset({5, 6, 7, 8})
+_SIDEWAYS = frozenset({5, 6, 7, 8})
 _DEEP_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
-_SILENCE = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-_silence_lock = threading.Lock()
+_PILLOW_FILTER = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+_filter_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """An image and what its file says about it.
+    """An image and its metadata.
 
     Attributes:
         image: The pixels: mode RGB, upright; smaller than `width` x `height` in a draft.
         width: Pixels across of the full-size upright image.
         height: Pixels down of the full-size upright image.
-        metadata: What else the file says about itself.
+        metadata: The metadata of the file.
     """
 
     image: Image.Image
@@ -111,25 +114,23 @@ class DecodedImage:
 
 
 def looks_like_image(head: bytes) -> bool:
-    """Whether a file whose first 64 bytes are `head` carries an image's signature."""
+    """Return whether a file whose first 64 bytes are `head` has the signature of an image."""
     return bool(_formats(head))
 
 
 def decode(
     data: bytes | memoryview, *, side: int | None = None, max_pixels: int = MAX_PIXELS
 ) -> DecodedImage:
-    """Decode an image: rotated as EXIF says, 8 bits a channel, transparency on white.
+    """Decode an image: rotated as EXIF says, 8 bits per channel, transparency on white.
 
-    Safe to call from several threads at once. The first call sets
-    ``PIL.Image.MAX_IMAGE_PIXELS`` to None for the process, because Pillow's limit is
-    shared by all threads; `max_pixels` takes its place.
+    Several threads may call it at once. The first call sets ``PIL.Image.MAX_IMAGE_PIXELS`` to None
+    for the process, because all threads share Pillow's limit; `max_pixels` replaces it.
 
     Args:
         data: The whole file.
         side: Pixels of the shortest side that the caller will resize to. A JPEG is then
             decoded at 1/2, 1/4 or 1/8 as long as twice that side remains. None: full size.
-        max_pixels: Pixels (width times height) above which an image is refused, by its
-            header.
+        max_pixels: An image with more pixels (width times height) in its header is refused.
 
     Raises:
         MediaError: The bytes are empty, not an image, damaged, truncated or too large.
@@ -181,7 +182,7 @@ def describe(file: BinaryIO) -> MediaInfo:
         bare = png_without_pixels(file) if formats == ("PNG",) else file
         with Image.open(bare, formats=formats) as image:
             width, height = image.size
-            if read_orientation(image) in _ON_THEIR_SIDE:
+            if read_orientation(image) in _SIDEWAYS:
                 width, height = height, width
             return MediaInfo(width, height, read_tags(image))
     except Exception as error:  # as in decode
@@ -191,9 +192,9 @@ def describe(file: BinaryIO) -> MediaInfo:
 
 
 def format_of(head: bytes) -> str:
-    """The format of a file whose first 64 bytes are `head`, by Pillow's name; empty if unknown.
+    """Return Pillow's name for the format of a file whose first 64 bytes are `head`.
 
-    Of WebP, whose files may lose what is seen or not, "WEBP" or "WEBP lossless".
+    The name is empty if the format is unknown, and "WEBP lossless" for WebP without loss.
     """
     formats = _formats(head)
     lossless = " lossless" if formats == ("WEBP",) and head[12:16] == b"VP8L" else ""
@@ -201,9 +202,9 @@ def format_of(head: bytes) -> str:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """What :func:`decode` makes of an image's bytes, of one that is open in Pillow already.
+    """Convert an image that is open in Pillow as :func:`decode` does.
 
-    The image itself stays as it is, but for its pixels being loaded.
+    The pixels of `image` are loaded; otherwise it does not change.
 
     Raises:
         MediaError: Its pixels cannot be read.
@@ -218,7 +219,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
 
 def _formats(head: bytes) -> tuple[str, ...]:
-    """The Pillow formats that may open a file beginning with `head`; none if not an image."""
+    """Return the Pillow formats that may open a file beginning with `head`; none if no image."""
     return next((formats for pattern, formats in _SIGNATURES if pattern.match(head)), ())
 
 
@@ -233,47 +234,47 @@ def _decode(
         width, height = image.size
         _check_size(image.size, max_pixels)
         if side and image.format in ("JPEG", "MPO"):
-            # libjpeg's reduction is a box filter. With twice the side left, the resized
-            # image of a 4 MP photo differs from the full decoding's by 1 level in place
-            # of 6, and takes 10 % longer.
+            # libjpeg reduces with a box filter. With twice the side left, the resized image of a
+            # 4 MP photo differs from the fully decoded one by 1 level instead of 6, and takes
+            # 10 % longer.
             image.draft(None, (2 * side, 2 * side))
-        is_large = image.width * image.height > _LARGE
+        is_large = image.width * image.height > _LARGE_PIXELS
         with _one_large_image if is_large else nullcontext():
             image.load()
             orientation = read_orientation(image)
-            if orientation in _ON_THEIR_SIDE:
+            if orientation in _SIDEWAYS:
                 width, height = height, width
             upright = _upright(_to_rgb(image), orientation)
             return DecodedImage(upright, width, height, read_tags(image))
 
 
-@functools.cache  # two first calls at once may both run it: nothing here minds
+@functools.cache  # two first calls at once may both run it, which is harmless
 def _load_plugins() -> None:
     import ctypes
     import logging
 
     from PIL import Image, _imaging
 
-    for plugin in _PLUGINS:  # importing registers; left to itself Pillow would import all
+    for plugin in _PLUGINS:  # importing registers it; Pillow itself would import all
         importlib.import_module(f"PIL.{plugin}ImagePlugin")
     Image.MAX_IMAGE_PIXELS = None
-    # Without a handler, logging writes the plug-ins' errors to stderr; so does libtiff,
-    # whose handler can be reached where Pillow links it dynamically, as its wheels do.
+    # Without a handler, logging writes the plug-ins' errors to stderr. So does libtiff; its handler
+    # can be reached where Pillow links it dynamically, as Pillow's wheels do.
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     with suppress(OSError, AttributeError):
         ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 def _prepare_pillow() -> None:
-    """Load the plug-ins and silence their warnings, whose place is a MediaError or nowhere.
+    """Load the plug-ins and silence their warnings: an error is raised, and the rest is noise.
 
-    A filter for the process, because catch_warnings restores the filters of all threads;
-    looked for at each call, because someone else's catch_warnings may have dropped it.
+    The filter is set for the process, because catch_warnings restores the filters of all threads.
+    Each call checks for it, because another catch_warnings may have removed it.
     """
     _load_plugins()
-    with _silence_lock:
-        if _SILENCE not in warnings.filters:
-            warnings.filterwarnings("ignore", module=_SILENCE[3].pattern)
+    with _filter_lock:
+        if _PILLOW_FILTER not in warnings.filters:
+            warnings.filterwarnings("ignore", module=_PILLOW_FILTER[3].pattern)
 
 
 @functools.cache  # as _load_plugins
@@ -297,7 +298,7 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
 
 
 def _check_icon(data: bytes | memoryview, max_pixels: int) -> None:
-    """Check the image inside an icon: the plug-in decodes it while it opens the file."""
+    """Check the size of the image in an icon: the plug-in decodes it when it opens the file."""
     from PIL import Image
     from PIL.IcoImagePlugin import IcoFile
 
@@ -324,9 +325,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _grey_to_8_bits(image: Image.Image) -> Image.Image:
     """Scale deep grey levels to 8 bits, where Pillow's own conversion clips them at 255.
 
-    Integers within 16 bits keep their high byte, as Pillow does with 16-bit colour. Floats
-    and wider integers have no agreed white: their own range is spread over 0 to 255. A
-    constant image and NaN become black. A transparent level (PNG tRNS) is ignored.
+    Integers within 16 bits keep their high byte, as Pillow does with 16-bit colour. Floats and
+    wider integers have no defined white: their range is scaled to 0 to 255. A constant image and
+    NaN become black. A transparent level (PNG tRNS) is ignored.
     """
     import numpy as np
     from PIL import Image

@@ -1,11 +1,10 @@
-"""What a picture looks like, in a few bytes: small enough to keep, and to find copies by.
+"""Perceptual fingerprints: find copies of an image by a few bytes.
 
-A copy that was saved again, made smaller or cropped a little has other bytes, and a vector that
-may be far off: of a JPEG of quality 60 that `mini` makes has a cosine of 0.89 to that of the
-original, while two clock faces have 1.00. So the picture itself is kept: 16 by 16 pixels of
-brightness and 4 by 4 of colour, the one part of an image that copying hardly changes.
-Smaller prints cannot tell a page of text from another one. `bench/relevance.py` prints how
-many copies fold, and how many others.
+A copy that was saved again, resized or cropped a little has other bytes, and its vector may be far
+from that of the original: with `mini`, a JPEG of quality 60 can have a cosine of 0.89, while two
+clock faces have 1.00. A fingerprint is a tiny image, which copying hardly changes: 16 by 16 pixels
+of brightness and 4 by 4 of colour. Smaller ones cannot distinguish two pages of text.
+`bench/relevance.py` prints how many copies are recognised, and how many other images.
 """
 
 from __future__ import annotations
@@ -17,20 +16,21 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-# Pixels to a side, of brightness and of each of the two colour differences.
+# Pixels per side of the brightness, and of each of the two colour differences.
 GREY, COLOUR = 16, 4
 BYTES = GREY * GREY + 2 * COLOUR * COLOUR
-# How far the brightness of two may be from one another (1 less their correlation), and their
-# colours (levels of 256, on average). What is saved again or made smaller is within 0.006, most
-# of what loses one in a hundred on each side within 0.03, and pages of text of one layout lie
-# from there on: a greater part cut off cannot be told from another page.
-GREY_APART, COLOUR_APART = 0.03, 6.0
-# Levels apart, on average, that are none: in what is of nearly one colour, correlation is noise.
-SAME = 1.0
+# The largest difference of two copies in brightness (1 minus the correlation) and in colour (mean
+# levels of 256). An image that was saved again or resized is within 0.006. Most that lost 1 % on
+# each side are within 0.03. Beyond that are pages of text with one layout, which cannot be
+# distinguished from a copy that lost more.
+MAX_GREY_DISTANCE, MAX_COLOUR_DISTANCE = 0.03, 6.0
+# A mean difference in levels that counts as none: in an image of nearly one colour, correlation is
+# noise.
+MAX_NOISE = 1.0
 
 
 def fingerprint(image: Image.Image) -> bytes:
-    """The fingerprint of an RGB image: brightness, row by row, then Cb and Cr (JFIF)."""
+    """Return the fingerprint of an RGB image: brightness, row by row, then Cb and Cr (JFIF)."""
     from PIL.Image import Resampling
 
     small = image.resize((GREY, GREY), Resampling.BOX).convert("YCbCr")
@@ -40,9 +40,9 @@ def fingerprint(image: Image.Image) -> bytes:
 
 
 def copies(prints: Sequence[bytes]) -> list[list[int]]:
-    """Of each of some fingerprints, the places of those before it that are of the same picture.
+    """Return, for each fingerprint, the positions of those before it that show the same image.
 
-    What is no fingerprint, by its length, is like none.
+    Bytes of another length are no fingerprint, and match none.
     """
     import numpy as np
 
@@ -57,12 +57,12 @@ def copies(prints: Sequence[bytes]) -> list[list[int]]:
     patterns = grey - means[:, None]
     lengths = (patterns * patterns).sum(axis=1)
     apart = 1 - patterns @ patterns.T / np.maximum(np.sqrt(np.outer(lengths, lengths)), 1)
-    # Levels that are the same on average have means that are no further from each other.
-    likely = (apart <= GREY_APART) | (np.abs(means[:, None] - means) <= SAME)
+    # If levels differ little on average, their means differ no more.
+    likely = (apart <= MAX_GREY_DISTANCE) | (np.abs(means[:, None] - means) <= MAX_NOISE)
     for one in np.flatnonzero(np.tril(likely, -1).any(axis=1)).tolist():
         (others,) = likely[one, :one].nonzero()
-        is_same = np.abs(grey[others] - grey[one]).mean(axis=1) <= SAME
-        is_near = np.abs(colours[others] - colours[one]).mean(axis=1) <= COLOUR_APART
-        alike = others[is_near & (is_same | (apart[one, others] <= GREY_APART))]
+        is_same = np.abs(grey[others] - grey[one]).mean(axis=1) <= MAX_NOISE
+        is_near = np.abs(colours[others] - colours[one]).mean(axis=1) <= MAX_COLOUR_DISTANCE
+        alike = others[is_near & (is_same | (apart[one, others] <= MAX_GREY_DISTANCE))]
         found[proper[one]] = [proper[other] for other in alike.tolist()]
     return found

@@ -1,7 +1,7 @@
-"""What an image's file says of it beside its pixels: when, where and with what it was taken.
+"""Read the metadata of images: time, place, camera and caption.
 
-Exif 2.32 (CIPA DC-008), IPTC-IIM 4.2 and the text chunks of PNG. Nothing of it is believed:
-each piece is read for itself, bounded and checked, and one that is damaged is as good as none.
+Sources are Exif 2.32 (CIPA DC-008), IPTC-IIM 4.2 and the text chunks of PNG. Nothing is trusted:
+each value is read separately, bounded and checked, and a damaged one is ignored.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _EXIF_TIME = "%Y:%m:%d %H:%M:%S"
-# Characters of a camera and of a caption that are kept.
-_CAMERA, _CAPTION = 100, 2000
+# The most characters of a camera and of a caption.
+_MAX_CAMERA, _MAX_CAPTION = 100, 2000
 _IPTC_CAPTION = (2, 120)
 _XP_TITLE = 0x9C9B  # Windows': UTF-16, little-endian
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _PNG_PIXELS = frozenset({b"IDAT", b"fdAT", b"fcTL", b"acTL"})
-# Bytes of a PNG's chunk above which it is passed over: its text would be cut anyway.
-_PNG_CHUNK = 1 << 20
-# Control characters, also those that turn the direction of all that follows, halves of pairs and
-# what has no meaning; but Persian and emoji are written with joiners.
+# Larger chunks of a PNG are not read: their text would be shortened anyway.
+_MAX_PNG_CHUNK = 1 << 20
+# Control characters, including those that change the direction of the text, surrogates and
+# characters without a meaning. Joiners are kept: Persian and emoji need them.
 _NO_TEXT = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 _JOINERS = frozenset("\u200c\u200d")
-# What cameras and programs write into every picture.
+# Captions that cameras and programs write into every image.
 _DEFAULTS = frozenset(
     {
         "acer digital camera", "ascii", "binary comment", "camera", "charset=ascii", "cof",
@@ -49,7 +49,7 @@ _DEFAULTS = frozenset(
 
 
 def read_orientation(image: Image.Image) -> int:
-    """How a loaded image is to be turned (Exif, tag 0x0112), 1 to 8; 1 if that is not known."""
+    """Return the orientation of a loaded image (Exif, tag 0x0112), 1 to 8; 1 if unknown."""
     from PIL.ExifTags import Base
 
     with suppress(Exception):
@@ -60,14 +60,14 @@ def read_orientation(image: Image.Image) -> int:
 
 
 def read_tags(image: Image.Image) -> Metadata:
-    """What the file of an image says that is open in Pillow; damage to it never raises.
+    """Return the metadata of an image that is open in Pillow. Damaged metadata never raises.
 
-    A PNG must be loaded, or be without its pixels, for what follows them to be known.
+    A PNG must be loaded, or have no pixels; otherwise metadata after the pixels is missed.
     """
     from PIL import Image
 
     try:
-        # The base's: that of a PNG would decode the pixels, in case what it looks for follows them.
+        # Of the base class: that of a PNG decodes the pixels, to find metadata after them.
         exif = Image.Image.getexif(image)
     except Exception:  # noqa: BLE001 - as decode: Pillow's parsers raise whatever Python does
         return NO_METADATA
@@ -85,22 +85,22 @@ def read_tags(image: Image.Image) -> Metadata:
 
 
 def png_without_pixels(file: BinaryIO) -> BytesIO:
-    """The chunks of a PNG but those of its pixels, which Pillow would decode to see the rest."""
+    """Return a PNG without its pixels, which Pillow would decode to reach the other chunks."""
     kept = BytesIO()
     kept.write(file.read(len(_PNG_SIGNATURE)))
     while len(head := file.read(8)) == 8:
         length = int.from_bytes(head[:4], "big")
-        if head[4:] in _PNG_PIXELS or length > _PNG_CHUNK:
+        if head[4:] in _PNG_PIXELS or length > _MAX_PNG_CHUNK:
             file.seek(length + 4, 1)  # its check sum follows it
         else:
             kept.write(head + file.read(length + 4))
-    kept.write(_PNG_END)  # for one that was cut off
+    kept.write(_PNG_END)  # for a truncated file
     kept.seek(0)
     return kept
 
 
 def _taken_at(exif: Image.Exif) -> str | None:
-    """The first valid time, from when the picture was taken to when the file was changed."""
+    """Return the first valid time of: taken, digitised, file changed."""
     from PIL.ExifTags import IFD, Base
 
     photo = exif.get_ifd(IFD.Exif)
@@ -123,17 +123,17 @@ def _place(exif: Image.Exif) -> tuple[float, float] | None:
     gps = exif.get_ifd(IFD.GPSInfo)
     latitude = _degrees(gps.get(GPS.GPSLatitude), gps.get(GPS.GPSLatitudeRef), "NS", 90)
     longitude = _degrees(gps.get(GPS.GPSLongitude), gps.get(GPS.GPSLongitudeRef), "EW", 180)
-    # A receiver without satellites writes zeros, more often than anybody is on that spot at sea.
+    # A GPS receiver without a fix writes zeros; hardly any photo is from that place at sea.
     if latitude is None or longitude is None or latitude == longitude == 0:
         return None
     return latitude, longitude
 
 
 def _degrees(value: Any, reference: Any, directions: str, limit: int) -> float | None:
-    """Signed degrees of up to three numbers: degrees, minutes and seconds."""
+    """Return signed degrees from up to three numbers: degrees, minutes and seconds."""
     direction = _text(reference, 20).upper()[:1]
     parts = [float(part) for part in (value if isinstance(value, tuple) else (value,))]
-    # A zero for a denominator makes a NaN, which is in no range.
+    # A zero denominator gives NaN, which is in no range.
     tops = (limit, 60, 60)[: len(parts)]
     if not direction or direction not in directions or len(parts) > len(tops):
         return None
@@ -148,55 +148,55 @@ def _degrees(value: Any, reference: Any, directions: str, limit: int) -> float |
 def _camera(exif: Image.Exif) -> str | None:
     from PIL.ExifTags import Base
 
-    make = _text(exif.get(Base.Make), _CAMERA)
-    model = _text(exif.get(Base.Model), _CAMERA)
+    make = _text(exif.get(Base.Make), _MAX_CAMERA)
+    model = _text(exif.get(Base.Model), _MAX_CAMERA)
     named = model.casefold().split()[:1]
     if not named or named[0] not in make.casefold().split():
         model = f"{make} {model}"
-    return _shortened(model.strip(), _CAMERA) or None
+    return _shortened(model.strip(), _MAX_CAMERA) or None
 
 
 def _caption(image: Image.Image, exif: Image.Exif) -> str | None:
-    """The first that says something of what people may have written."""
+    """Return the first caption that a person may have written."""
     from PIL.ExifTags import IFD, Base
 
     photo = exif.get_ifd(IFD.Exif)
-    written = [_text(exif.get(Base.ImageDescription), _CAPTION), _utf16(exif.get(_XP_TITLE))]
+    written = [_text(exif.get(Base.ImageDescription), _MAX_CAPTION), _utf16(exif.get(_XP_TITLE))]
     with suppress(Exception):
         written.append(_user_comment(photo.get(Base.UserComment)))
     with suppress(Exception):
         written.append(_iptc(image))
     if image.format == "PNG":
-        written += [_text(image.info.get(name), _CAPTION) for name in ("Description", "Title")]
-    return next((caption for caption in written if _says_something(caption)), None)
+        written += [_text(image.info.get(name), _MAX_CAPTION) for name in ("Description", "Title")]
+    return next((caption for caption in written if _is_written_by_a_person(caption)), None)
 
 
-def _says_something(caption: str) -> bool:
+def _is_written_by_a_person(caption: str) -> bool:
     return caption.casefold() not in _DEFAULTS and any(c.isalnum() for c in caption)
 
 
 def _user_comment(value: Any) -> str:
-    """A comment, whose first eight bytes name its code."""
+    """Return a comment, whose first eight bytes name its encoding."""
     if not isinstance(value, bytes):
-        return _text(value, _CAPTION)
-    code, comment = value[:8], value[8 : 8 + 4 * _CAPTION]
+        return _text(value, _MAX_CAPTION)
+    code, comment = value[:8], value[8 : 8 + 4 * _MAX_CAPTION]
     if code == b"UNICODE\0":
-        # In the byte order of the file, as one reads it; text has few characters of low byte 0.
+        # Files differ in the byte order. Text has few characters whose low byte is 0.
         order = "utf-16-be" if comment[::2].count(0) > comment[1::2].count(0) else "utf-16-le"
-        text = _cleaned(comment.decode(order, "replace").lstrip("\ufeff"), _CAPTION)
+        text = _cleaned(comment.decode(order, "replace").lstrip("\ufeff"), _MAX_CAPTION)
     elif code in {b"ASCII\0\0\0", bytes(8)}:
-        text = _text(comment, _CAPTION)
+        text = _text(comment, _MAX_CAPTION)
     else:
         return ""
-    return "" if text[:1] in {"{", "[", "<"} else text  # a program's notes for itself
+    return "" if text[:1] in {"{", "[", "<"} else text  # data of a program
 
 
 def _utf16(value: Any) -> str:
     if isinstance(value, tuple):
-        value = bytes(value[: 4 * _CAPTION])
+        value = bytes(value[: 4 * _MAX_CAPTION])
     if not isinstance(value, bytes):
         return ""
-    return _cleaned(value[: 4 * _CAPTION].decode("utf-16-le", "replace"), _CAPTION)
+    return _cleaned(value[: 4 * _MAX_CAPTION].decode("utf-16-le", "replace"), _MAX_CAPTION)
 
 
 def _iptc(image: Image.Image) -> str:
@@ -207,11 +207,11 @@ def _iptc(image: Image.Image) -> str:
         return ""
 
     found = (getiptcinfo(image) or {}).get(_IPTC_CAPTION, b"")
-    return _text(found[0] if isinstance(found, list) else found, _CAPTION)
+    return _text(found[0] if isinstance(found, list) else found, _MAX_CAPTION)
 
 
 def _text(value: Any, limit: int) -> str:
-    """Text of a tag, whether Pillow has read it as Latin-1 or left it as bytes."""
+    """Return the text of a tag, which Pillow read as Latin-1 or left as bytes."""
     if isinstance(value, str):
         value = value[: 4 * limit]
         try:
@@ -224,14 +224,14 @@ def _text(value: Any, limit: int) -> str:
     try:
         return _cleaned(value.decode("utf-8"), limit)
     except UnicodeDecodeError as error:
-        # What ends in the midst of a character was cut.
+        # A text that ends inside a character was truncated.
         whole = error.start if error.reason == "unexpected end of data" else 0
         text = value[:whole].decode("utf-8") if whole else value.decode("cp1252", "replace")
         return _cleaned(text, limit)
 
 
 def _cleaned(text: str, limit: int) -> str:
-    """Up to a NUL, on one line, without what is not text."""
+    """Return the text before a NUL, on one line, without control characters."""
     spaced = " ".join(text.partition("\0")[0].split())
     kept = (c for c in spaced if c in _JOINERS or unicodedata.category(c) not in _NO_TEXT)
     return _shortened("".join(kept).replace("\ufffd", "").strip(), limit)

@@ -1,9 +1,9 @@
-"""Lines of text to chunks that fit a model's context.
+"""Cut lines of text into chunks that fit the context of a model.
 
-A chunk ends, best first, before a paragraph or heading, at a line end, at white space
-in a long line, inside a word; it never ends after a heading if it can help it. Lines are
-counted in batches and packed by the sum of their tokens; then the text of every chunk is
-counted as a whole, for tokens may join across lines, and cut again if it is too long.
+A chunk ends, in order of preference, before a paragraph or heading, at a line end, at white space
+in a long line, or inside a word. It ends after a heading only if there is no other way. The tokens
+of lines are counted in batches, and lines are packed by their sums. Then the text of each chunk is
+counted as a whole, because tokens may join across lines, and cut again if it is too long.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
 
-_BATCH = 1 << 17  # characters counted at once
-# A word of any length may be one unknown token: keep such a chunk to a sane size.
+_BATCH_CHARACTERS = 1 << 17  # characters counted at once
+# A word of any length may be one unknown token: this bounds the size of such a chunk.
 _CHARS_PER_TOKEN = 16
 
-# How good a border is.
+# How good a border is: higher is better.
 _IN_WORD, _AFTER_HEADING, _WORD, _LINE, _PARAGRAPH = range(5)
 
 _HASHES = re.compile(r"#{1,6}\s")  # Markdown; also a comment in many languages
-_ROW = re.compile(r"([=\-~^\"'`#*+.:_])\1{2,}\s*$")  # over and under headings in both
+_UNDERLINE = re.compile(r"([=\-~^\"'`#*+.:_])\1{2,}\s*$")  # above and below headings in both
 
 _T = TypeVar("_T")
 
@@ -42,7 +42,7 @@ class Chunk:
     Attributes:
         line_start: The line where the text begins, counted from 1.
         line_end: The line where it ends, inclusive.
-        text: Without blank lines around it; several blank lines in it are one.
+        text: Without blank lines around it; several blank lines inside it are reduced to one.
     """
 
     line_start: int
@@ -51,10 +51,10 @@ class Chunk:
 
 
 class _Unit(NamedTuple):
-    """What is never cut: a line, or a few words of a long one."""
+    """A line, or a few words of a long one, which is never cut."""
 
     number: int
-    gap: str  # what stands between it and the unit before
+    gap: str  # the text between it and the unit before
     text: str
     border: int  # how good it is to cut before it
     tokens: int  # of the gap and the text
@@ -78,19 +78,19 @@ class _Window(NamedTuple):
 def chunk_lines(
     lines: Iterable[Line], tokenizer: Tokenizer, *, size: int, overlap: int
 ) -> Iterator[Chunk]:
-    """Cut a document into chunks, in memory that does not grow with it.
+    """Cut a document into chunks, in constant memory.
 
-    A chunk is at least half full where what follows does not fit, and ends at the best
-    border in its second half. No two paragraphs overlap: only what is cut in the midst of
-    one is repeated. Every character but white space is in a chunk, in order.
+    A chunk is at least half full if the next unit does not fit, and ends at the best border in its
+    second half. Chunks overlap only if a paragraph is cut. Every character except white space is
+    in a chunk, in order.
 
     Args:
         lines: The document; an empty line ends a paragraph.
         tokenizer: The model's own, with truncation and padding off.
-        size: Tokens in a chunk at most, special tokens not counted. Only a single
-            character that is more tokens than this makes a larger one.
-        overlap: Tokens at most that are repeated from the end of the chunk before, in
-            whole lines or whole words of a long line.
+        size: The most tokens in a chunk, without special tokens. Only a single character of more
+            tokens makes a larger chunk.
+        overlap: The most tokens that are repeated from the end of the chunk before, in whole
+            lines or whole words of a long line.
 
     Raises:
         UsageError: `overlap` is negative or more than half of `size`, or `size` is not positive.
@@ -110,16 +110,16 @@ def chunk_lines(
 
 
 def _bordered(lines: Iterable[Line]) -> Iterator[_Unit]:
-    """Leave blank lines out, and say how good a border is before each other line."""
+    """Drop blank lines, and rate the border before each other line."""
     gap, after_heading = "", False
     for line, following in pairwise(chain(lines, [Line(0, "")])):
         if not line.text or line.text.isspace():
             gap = "\n\n"
             continue
         hashes = _HASHES.match(line.text) is not None
-        heading = hashes or bool(_ROW.match(line.text) or _ROW.match(following.text))
+        heading = hashes or bool(_UNDERLINE.match(line.text) or _UNDERLINE.match(following.text))
         if after_heading:
-            # Lines with hashes one after the other are a comment.
+            # Consecutive lines with hashes are a comment.
             border = _LINE if hashes and gap == "\n" else _AFTER_HEADING
         else:
             border = _PARAGRAPH if heading or gap == "\n\n" else _LINE
@@ -128,13 +128,13 @@ def _bordered(lines: Iterable[Line]) -> Iterator[_Unit]:
 
 
 def _units(lines: Iterable[_Unit], tokenizer: Tokenizer, size: int) -> Iterator[_Unit]:
-    """Count the tokens of lines, and cut those that are more than half a chunk."""
+    """Count the tokens of lines, and cut lines of more than half a chunk."""
     gap_tokens = _gap_tokens(tokenizer)
     for batch in _batches(lines, lambda line: len(line.text)):
-        # What is to be cut for its characters alone is counted when it is.
-        texts = [line.text if _least(len(line.text)) <= size // 2 else "" for line in batch]
+        # A line that has too many characters is cut, and counted then.
+        texts = [line.text if _min_tokens(len(line.text)) <= size // 2 else "" for line in batch]
         for line, tokens in zip(batch, _count(texts, tokenizer), strict=True):
-            room = max(tokens, _least(len(line.text))) + gap_tokens
+            room = max(tokens, _min_tokens(len(line.text))) + gap_tokens
             if room <= size // 2:
                 yield line._replace(tokens=room)
             else:
@@ -145,7 +145,7 @@ def _cut(line: _Unit, tokenizer: Tokenizer, grain: int, gap_tokens: int) -> Iter
     """Cut a long line into units of at most `grain` tokens, after white space if possible."""
     text = line.text
     starts = [start for start, _ in tokenizer.encode(text, add_special_tokens=False).offsets]
-    begin, token = 0, 0  # where the next unit begins, and the first token from there on
+    begin, token = 0, 0  # the start of the next unit, and its first token
     gap, border = line.gap, line.border
     while begin < len(text):
         end = starts[token + grain] if token + grain < len(starts) else len(text)
@@ -154,14 +154,14 @@ def _cut(line: _Unit, tokenizer: Tokenizer, grain: int, gap_tokens: int) -> Iter
         if end < len(text):
             end = next((i for i in range(end, begin, -1) if text[i - 1].isspace()), end)
         following = bisect_left(starts, end, token)
-        # One more, for the unit may begin with the rest of a token.
-        room = max(following - token + (border == _IN_WORD), _least(end - begin))
+        # One more, because the unit may begin with the rest of a token.
+        room = max(following - token + (border == _IN_WORD), _min_tokens(end - begin))
         yield _Unit(line.number, gap, text[begin:end], border, room + gap_tokens * bool(gap))
         begin, token = end, following
         gap, border = "", _border_in_line(text, end)
 
 
-def _least(characters: int) -> int:
+def _min_tokens(characters: int) -> int:
     return -(-characters // _CHARS_PER_TOKEN)
 
 
@@ -174,7 +174,7 @@ def _border_in_line(text: str, at: int) -> int:
 
 def _pack(units: Iterable[_Unit], size: int, overlap: int) -> Iterator[_Window]:
     """Fill windows of at most `size` tokens."""
-    held: _Window | None = None  # the last full window, for the remainder may be tiny
+    held: _Window | None = None  # the last full window: the remainder may be tiny
     window, tokens = _Window([], 0), 0
     for unit in units:
         while tokens + unit.tokens > size and len(window.units) > window.repeats:
@@ -233,13 +233,13 @@ def _tail(units: list[_Unit], overlap: int) -> list[_Unit]:
 
 
 def _fitted(windows: list[_Window], tokenizer: Tokenizer, size: int) -> Iterator[Chunk]:
-    """Make chunks of windows; cut again those whose text as a whole is too many tokens."""
+    """Make chunks of windows; cut again those whose whole text has too many tokens."""
     chunks = [_chunk(window.units) for window in windows]
     counts = _count([chunk.text for chunk in chunks], tokenizer)
     for window, chunk, tokens in zip(windows, chunks, counts, strict=True):
         if tokens > size and len(chunk.text) > 1:
             yield from _fitted(_smaller(window), tokenizer, size)
-        elif chunk.text:  # else the halves of what is mostly white space
+        elif chunk.text:  # halves of mostly white space may be empty
             yield chunk
 
 
@@ -250,7 +250,7 @@ def _chunk(units: list[_Unit]) -> Chunk:
 
 
 def _smaller(window: _Window) -> list[_Window]:
-    """Take away what is repeated, else halve."""
+    """Remove the repeated units; without any, halve the window."""
     units, repeats = window
     if repeats:
         return [_Window(units[repeats:], 0)]
@@ -274,14 +274,14 @@ def _gap_tokens(tokenizer: Tokenizer) -> int:
 
 
 def _batches(items: Iterable[_T], length: Callable[[_T], int]) -> Iterator[list[_T]]:
-    """Gather items up to about `_BATCH` characters."""
+    """Gather items up to about `_BATCH_CHARACTERS` characters."""
     batch: list[_T] = []
     total = 0
     for item in items:
         batch.append(item)
-        # What an item costs beside its characters.
+        # The cost of an item besides its characters.
         total += length(item) + 64
-        if total >= _BATCH:
+        if total >= _BATCH_CHARACTERS:
             yield batch
             batch, total = [], 0
     if batch:

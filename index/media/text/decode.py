@@ -1,13 +1,12 @@
-"""A file's bytes to lines of text, in constant memory.
+"""Detect the encoding of a text file, and read its lines in constant memory.
 
-Unicode is recognised by its byte order mark, by being valid UTF-8, or by how UTF-16 and
-UTF-32 place their NUL bytes. Everything else is guessed from letter frequencies by
-charset-normalizer, on a sample, unless a line declares it. A guess needs a paragraph: below
-some 60 letters outside ASCII, one alphabet of a byte per letter may be taken for another.
-Between close kin the rare letters suffer: Hungarian in ISO 8859-2 reads as cp1252. Not
-recognised at all: Mac Cyrillic, cp855, cp1258, Johab, EUC-TW, UTF-7, EBCDIC, and UTF-16
-without a mark in which hardly a character is ASCII. Fewer than some 50 random bytes may
-pass for text.
+Unicode is recognised by its byte order mark, by being valid UTF-8, or by the positions of the NUL
+bytes of UTF-16 and UTF-32. Other encodings are guessed by charset-normalizer from the letter
+frequencies of a sample, unless a line declares one. A guess needs a paragraph: with fewer than
+about 60 letters outside ASCII, one single-byte alphabet may be taken for another. Between similar
+encodings rare letters are wrong: Hungarian in ISO 8859-2 is read as cp1252. Not recognised are Mac
+Cyrillic, cp855, cp1258, Johab, EUC-TW, UTF-7, EBCDIC, and UTF-16 without a mark and almost without
+ASCII. Fewer than about 50 random bytes may be taken for text.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-_BLOCK = 1 << 18  # bytes read at a time
-_HEAD = 1 << 16  # bytes in which binary content shows itself
-_SAMPLE = 1 << 14  # bytes or characters that a guess is made on
-_LONGEST = 1 << 16  # characters of a line that are handed out at once
+_BLOCK_SIZE = 1 << 18  # bytes read at a time
+_HEAD_SIZE = 1 << 16  # bytes in which binary content is recognised
+_SAMPLE_SIZE = 1 << 14  # bytes or characters that a guess is based on
+_MAX_PIECE = 1 << 16  # the most characters of a line that are yielded at once
 
-# Formats whose first kilobytes may pass for text. Others hold a NUL byte early on.
+# Formats whose first kilobytes may look like text. Others have an early NUL byte.
 _BINARY = re.compile(
     rb"%PDF-|\x1f\x8b\x08|BZh[1-9]1AY&SY|\xfd7zXZ|\x28\xb5\x2f\xfd|bplist\d\d|!<arch>\n"
 )
@@ -36,7 +35,7 @@ _BINARY = re.compile(
 _TEXT_CONTROLS = b"\t\n\r\f\b\x1b\x1a"
 _CONTROLS = bytes(set(range(0x20)) - set(_TEXT_CONTROLS) | {0x7F})
 
-# UTF-32 first, for its little-endian mark begins with that of UTF-16.
+# UTF-32 first: its little-endian mark begins with that of UTF-16.
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -45,8 +44,8 @@ _MARKS = {
 }
 _UNMARKED = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 
-# Where several explain the sample equally well, the first is taken: the more common one,
-# and ISO 8859-2 before cp1250, whose text nearly always holds a byte that the former lacks.
+# If several encodings fit the sample equally well, the first is taken: the more common one, and ISO
+# 8859-2 before cp1250, because text in cp1250 nearly always has a byte that ISO 8859-2 lacks.
 _LEGACY = (
     *("cp1252", "cp932", "euc_jp", "gb18030", "big5", "cp949", "cp1251", "koi8_r", "koi8_u"),
     *("cp866", "iso8859_2", "cp1250", "cp1253", "cp1254", "cp1255", "cp1256", "cp874"),
@@ -112,11 +111,11 @@ def detect_encoding(file: BinaryIO) -> str:
         NotMediaError: The content is binary, or there is nothing but white space in it.
     """
     file.seek(0)
-    head = file.read(_HEAD)
+    head = file.read(_HEAD_SIZE)
     if _BINARY.match(head):
         raise NotMediaError("binary content", code="content-binary")
     if encoding := next((_MARKS[mark] for mark in _MARKS if head.startswith(mark)), ""):
-        if not _is_readable(head[:_SAMPLE].decode(encoding, "replace")):
+        if not _is_readable(head[:_SAMPLE_SIZE].decode(encoding, "replace")):
             raise NotMediaError("binary content", code="content-binary")
     elif b"\0" in head:
         encoding = _unmarked_wide(head)
@@ -141,7 +140,7 @@ def read_lines(file: BinaryIO, encoding: str) -> Iterator[Line]:
         lines, newline, rest = (rest + text).rpartition("\n")
         if newline:
             for line in _without_controls(lines).split("\n"):
-                if len(line) <= _LONGEST:
+                if len(line) <= _MAX_PIECE:
                     yield Line(number, line)
                 else:
                     yield from (Line(number, piece) for piece in _pieces(line))
@@ -156,7 +155,7 @@ def _decoded(file: BinaryIO, encoding: str) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(encoding)("replace")
     file.seek(0)
     only_returns = None
-    while block := file.read(_BLOCK):
+    while block := file.read(_BLOCK_SIZE):
         text = decoder.decode(block)
         if only_returns is None:
             # A return at the very end may be half of a line end.
@@ -167,9 +166,9 @@ def _decoded(file: BinaryIO, encoding: str) -> Iterator[str]:
 
 def _pieces(text: str) -> Iterator[str]:
     """Cut a long line; the last piece is never empty unless the line is."""
-    while len(text) > _LONGEST:
-        space = max(text.rfind(white, _LONGEST // 2, _LONGEST) for white in " \t")
-        cut = space + 1 or _LONGEST
+    while len(text) > _MAX_PIECE:
+        space = max(text.rfind(white, _MAX_PIECE // 2, _MAX_PIECE) for white in " \t")
+        cut = space + 1 or _MAX_PIECE
         yield text[:cut]
         text = text[cut:]
     yield text
@@ -185,7 +184,7 @@ def _without_controls(text: str) -> str:
 def _unmarked_wide(head: bytes) -> str:
     """Name the UTF-16 or UTF-32 that a head with NUL bytes is in."""
     for encoding in _UNMARKED if len(head) % 2 == 0 else ():
-        text = head[:_SAMPLE].decode(encoding, "replace")
+        text = head[:_SAMPLE_SIZE].decode(encoding, "replace")
         # In the wrong byte order ASCII reads as ideographs; so do tables of small numbers.
         if _is_readable(text) and sum(map(str.isascii, text)) * 100 >= len(text):
             return encoding
@@ -194,14 +193,14 @@ def _unmarked_wide(head: bytes) -> str:
 
 def _may_be_wide(head: bytes, encoding: str) -> bool:
     """Return whether a longer sample that begins with `head` may be readable."""
-    return _odd(head.decode(encoding, "replace")) * 100 <= _SAMPLE // 2
+    return _count_unreadable(head.decode(encoding, "replace")) * 100 <= _SAMPLE_SIZE // 2
 
 
 def _is_readable(text: str) -> bool:
-    return _odd(text) * 100 <= len(text)
+    return _count_unreadable(text) * 100 <= len(text)
 
 
-def _odd(text: str) -> int:
+def _count_unreadable(text: str) -> int:
     """Count the characters that no text has."""
     return sum(
         char == "\ufffd" or unicodedata.category(char) in {"Cc", "Cn", "Co"}
@@ -241,14 +240,14 @@ def _broken_block(file: BinaryIO) -> bytes | None:
     decoder = codecs.getincrementaldecoder("utf-8")()
     file.seek(0)
     try:
-        while block := file.read(_BLOCK):
+        while block := file.read(_BLOCK_SIZE):
             decoder.decode(block)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        begin = max(0, file.tell() - _BLOCK)
+        begin = max(0, file.tell() - _BLOCK_SIZE)
         file.seek(begin)
-        block = file.read(_BLOCK)
-        return block if begin == 0 and len(block) < _BLOCK else _whole_words(block)
+        block = file.read(_BLOCK_SIZE)
+        return block if begin == 0 and len(block) < _BLOCK_SIZE else _whole_words(block)
     return None
 
 
@@ -265,8 +264,8 @@ def _guess_legacy(block: bytes) -> str | None:
     # ASCII lines say nothing, unless they declare the encoding.
     lines = [line for line in block.splitlines() if not line.isascii() or _DECLARED.search(line)]
     sample = b"\n".join(lines)
-    if len(sample) > _SAMPLE:
-        sample = _whole_words(sample[:_SAMPLE])
+    if len(sample) > _SAMPLE_SIZE:
+        sample = _whole_words(sample[:_SAMPLE_SIZE])
     matches = from_bytes(sample, cp_isolation=list(_LEGACY))
     # Differences smaller than these are noise in a paragraph.
     best = min(

@@ -1,4 +1,4 @@
-"""The text of an HTML document, in the places where it stands in the source."""
+"""Extract the text of an HTML document, with the line numbers of the source."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 OWN_PAGE = b'<meta name="generator" content="nmm gallery">'
-"""What stands in the head of every page of results that nmm writes, and in nothing else."""
+"""A marker in the head of every page of results that nmm writes."""
 
 _SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
 _OPENING = re.compile(
-    # A comment can end in one place only: with `.*?` there would be 2^n ways to read n of them.
+    # A comment can end in one place only: with `.*?` there would be 2^n ways to match n comments.
     r"(?:\ufeff|\s|<\?xml[^>]*>|<!--(?:(?!-->).)*-->)*<(?:!doctype\s+html|html)\b",
     re.IGNORECASE | re.DOTALL,
 )
@@ -30,14 +30,14 @@ _PARAGRAPHS = frozenset(
 _LINES = frozenset({"br", "dd", "dt", "li", "option", "tr"})
 _CELLS = frozenset({"td", "th"})
 
-_BATCH = 1 << 16  # characters given to the parser at once
-_LONGEST = 1 << 16  # characters of text kept without a line end
-_UNFINISHED = 1 << 18  # characters kept of a tag, comment or script whose end is not yet seen
-_ENDS = 1 << 10  # characters kept of either end of what is longer
+_FEED_SIZE = 1 << 16  # characters given to the parser at once
+_MAX_LINE = 1 << 16  # characters of text kept without a line end
+_MAX_UNFINISHED = 1 << 18  # characters kept of an unfinished tag, comment or script
+_KEPT_AT_EITHER_END = 1 << 10  # characters kept at either end of a longer one
 
 
 def looks_like_html(head: str, suffix: str) -> bool:
-    """Tell an HTML document by its file name's suffix or by how it begins.
+    """Return whether a document is HTML, by the suffix of its name or by its beginning.
 
     Args:
         head: The first characters of the document; a few hundred are enough.
@@ -49,29 +49,28 @@ def looks_like_html(head: str, suffix: str) -> bool:
 def html_lines(lines: Iterable[Line]) -> Iterator[Line]:
     """Yield the text of an HTML document, with the numbers of the source's lines.
 
-    Elements that are shown as paragraphs are set apart by an empty line; list items, table
-    rows and ``br`` begin a line; several of these may come from one line of the source, and
-    so bear the same number. White space is folded outside ``pre``. The texts of ``alt``
-    stand where the images do. Scripts, styles, templates, ``noscript`` and comments are
-    left out. Broken markup is read as it can be and never raises.
+    Block elements are separated by an empty line. List items, table rows and ``br`` begin a line.
+    Several lines may come from one line of the source, and then have the same number. White space
+    is collapsed outside ``pre``. The text of ``alt`` is in the place of the image. Scripts,
+    styles, templates, ``noscript`` and comments are left out. Broken markup never raises.
     """
     parser = _TextParser()
     source: list[str] = []
     size, number = 0, 1
     for line in lines:
-        # Pieces of a long line have the same number and are put together again.
+        # Pieces of a long line have the same number and are joined again.
         source.append("\n" * (line.number - number) + line.text)
         number = line.number
         size += len(line.text) + 1
-        # The parser begins again at what it could not finish: grow, or it takes n² time.
-        if size >= max(_BATCH, len(parser.rawdata)):
+        # The parser reads unfinished markup again: with growing pieces that does not take n² time.
+        if size >= max(_FEED_SIZE, len(parser.rawdata)):
             parser.feed("".join(source))
             source, size = [], 0
-            parser.shorten_unfinished(_UNFINISHED)
+            parser.shorten_unfinished(_MAX_UNFINISHED)
             yield from parser.take_lines()
     parser.feed("".join(source))
-    # What is left will never be finished, and the parser takes n² time to say so.
-    parser.shorten_unfinished(2 * _ENDS)
+    # The rest will never be finished, and the parser would take n² time to find that out.
+    parser.shorten_unfinished(2 * _KEPT_AT_EITHER_END)
     parser.close()
     parser.end_line()
     yield from parser.take_lines()
@@ -85,10 +84,10 @@ class _TextParser(HTMLParser):
         self._lines: list[Line] = []
         self._text: list[str] = []
         self._size = 0
-        self._number = 0  # of the source line where the text in hand begins
-        self._skipped = 0  # depth of elements whose text is no part of the document
+        self._number = 0  # of the source line where the current text begins
+        self._skipped = 0  # depth of elements whose text is not part of the document
         self._verbatim = 0  # depth of elements that keep white space
-        self._border = False  # a paragraph ends before the text in hand
+        self._border = False  # a paragraph ends before the current text
         self._started = False
 
     def take_lines(self) -> list[Line]:
@@ -107,10 +106,10 @@ class _TextParser(HTMLParser):
         self._border, self._started = False, True
 
     def shorten_unfinished(self, longest: int) -> None:
-        """Drop the middle of a very long attribute, comment or script: none of it is text."""
+        """Drop the middle of a very long attribute, comment or script: it has no text."""
         if len(self.rawdata) > longest:
-            self.updatepos(_ENDS, len(self.rawdata) - _ENDS)
-            self.rawdata = self.rawdata[:_ENDS] + self.rawdata[-_ENDS:]
+            self.updatepos(_KEPT_AT_EITHER_END, len(self.rawdata) - _KEPT_AT_EITHER_END)
+            self.rawdata = self.rawdata[:_KEPT_AT_EITHER_END] + self.rawdata[-_KEPT_AT_EITHER_END:]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _SKIPPED:
@@ -140,7 +139,7 @@ class _TextParser(HTMLParser):
             self._add(text, number + below)
 
     def parse_marked_section(self, i: int, report: int = 1) -> int:  # noqa: ARG002
-        """Skip ``<![...>`` as the bogus comment that HTML says it is; the inherited one raises."""
+        """Skip ``<![...>``, a bogus comment in HTML; the inherited method raises."""
         end = self.rawdata.find(">", i)
         return end + 1 if end >= 0 else -1
 
@@ -156,12 +155,12 @@ class _TextParser(HTMLParser):
     def _add(self, text: str, number: int) -> None:
         if not self._size:
             if not text.strip():
-                # Indentation counts for a verbatim line, and only if text follows it.
+                # Indentation counts only in a verbatim line, and only if text follows it.
                 if self._verbatim:
-                    self._text = ["".join((*self._text, text))[-_LONGEST:]]
+                    self._text = ["".join((*self._text, text))[-_MAX_LINE:]]
                 return
             self._number = number
         self._text.append(text)
         self._size += len(text)
-        if self._size > _LONGEST:
+        if self._size > _MAX_LINE:
             self.end_line()

@@ -1,6 +1,6 @@
 """The medium of texts, HTML among them: a unit is a chunk of some lines.
 
-What reads a text is imported where it is used: a search imports this module for its suffixes.
+Decoders are imported where they are used: a search imports this module for its suffixes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A copy of a catalog as it is at one moment."""
+"""Writes a snapshot of a catalog to another file."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from nmm.index.errors import NoIndexError, OutputError
 from nmm.index.store.catalog import full_text
 from nmm.index.store.catalog.connection import translated
 from nmm.index.store.catalog.reader import Catalog
-from nmm.index.store.catalog.tags import DROP_UNHELD
+from nmm.index.store.catalog.tags import DROP_ORPHANED_TAGS
 from nmm.index.store.catalog.types import Settings
 
 
 def settings_of(catalog: Catalog) -> Settings:
-    """What a catalog is made with.
+    """Return the settings of a catalog.
 
     Raises:
         NoIndexError: Nothing was indexed yet.
@@ -31,16 +31,18 @@ def settings_of(catalog: Catalog) -> Settings:
 
 
 def write_snapshot(catalog: Catalog, file: Path) -> int:
-    """Write all that was committed to a catalog to an empty file, whoever writes meanwhile.
+    """Write the committed state of a catalog to an empty file, even while another process writes.
 
-    What is derived is not named in it, and nothing is left in it of rows that were deleted.
-    Returns the number of its schema.
+    The copy has no derived data, and no traces of deleted rows.
+
+    Returns:
+        The version of its schema.
 
     Raises:
         OutputError: The disk is full.
-        CatalogError: The one cannot be read, or the other not be written.
+        CatalogError: The catalog cannot be read, or the file cannot be written.
     """
-    # VACUUM: a backup would copy the free pages too, and with them what was removed.
+    # VACUUM, because a backup would copy free pages, and deleted rows with them.
     whole = file.with_name(f"{file.name}-whole")
     try:
         whole.touch(exist_ok=False)
@@ -71,14 +73,14 @@ def _vacuum(connection: sqlite3.Connection, of: Path, file: Path) -> None:
 
 
 def _strip(connection: sqlite3.Connection) -> int:
-    """Take what is derived out of a copy; the number of its schema."""
+    """Remove derived data from a copy, and return the version of its schema."""
     with connection:
         full_text.drop(connection)
         if connection.execute("PRAGMA table_info(segments)").fetchone():
             connection.execute("DELETE FROM segments")
         if connection.execute("PRAGMA table_info(tags)").fetchone():
-            connection.execute(DROP_UNHELD)
-        # What ANALYZE has counted, which `nmm compact` asks for.
+            connection.execute(DROP_ORPHANED_TAGS)
+        # Statistics of ANALYZE, which compacting an index runs.
         for (name,) in connection.execute(
             "SELECT name FROM sqlite_schema WHERE name GLOB 'sqlite_stat[0-9]'"
         ).fetchall():

@@ -1,4 +1,4 @@
-"""What queries and results are compared with: a sample of an index, looks and whole texts."""
+"""Reads data that queries and results are compared with: a sample, appearances, whole texts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 
-class Look(NamedTuple):
-    """What an image looks like, see :mod:`.fingerprint`; its time and camera."""
+class Appearance(NamedTuple):
+    """The fingerprint of an image (see :mod:`.fingerprint`), its time and camera."""
 
     fingerprint: bytes | None
     taken_at: str | None
@@ -26,28 +26,28 @@ class Look(NamedTuple):
 
 
 def sample(catalog: Catalog, kind: Kind, count: int) -> Floats:
-    """Some `count` vectors of a kind, spread over all, shape (n, dimension); all if no more.
+    """Return `count` vectors spread over a kind, shape (n, dimension); all if there are no more.
 
-    The same ones as long as no vectors come or go.
+    The sample is the same until vectors are added or removed.
 
     Raises:
         CatalogError: SQLite cannot read the file.
     """
     import numpy as np
 
-    sql = "SELECT count(*) FROM (SELECT 1 FROM chunks WHERE kind = ? LIMIT ?)"
+    sql = "SELECT count(*) FROM (SELECT 1 FROM chunks WHERE modality = ? LIMIT ?)"
     if catalog.connection.scalar(sql, (kind, count + 1)) <= count:
         blocks = [vectors for _, vectors in catalog.vectors(kind)]
     else:
-        # The first from each of so many numbers on, for to count the rows of a million takes
-        # longer than to search them.
-        first, last = (  # one by one, for only so does SQLite look them up
-            catalog.connection.scalar(f"SELECT {end}(id) FROM chunks WHERE kind = ?", (kind,))
+        # Take the first id from each of `count` evenly spaced numbers on: counting a million rows
+        # takes longer than searching them.
+        first, last = (  # in two queries: only then does SQLite use the index
+            catalog.connection.scalar(f"SELECT {end}(id) FROM chunks WHERE modality = ?", (kind,))
             for end in ("min", "max")
         )
         steps = np.linspace(first, last, count).astype(np.int64).tolist()
         sql = (
-            "SELECT DISTINCT (SELECT id FROM chunks WHERE kind = ? AND id >= value "
+            "SELECT DISTINCT (SELECT id FROM chunks WHERE modality = ? AND id >= value "
             "ORDER BY id LIMIT 1) FROM json_each(?)"
         )
         ids = [row[0] for row in catalog.connection.rows(sql, (kind, json.dumps(steps)))]
@@ -55,8 +55,8 @@ def sample(catalog: Catalog, kind: Kind, count: int) -> Floats:
     return np.concatenate(blocks) if blocks else np.empty((0, 0), np.float32)
 
 
-def looks(catalog: Catalog, contents: Sequence[int]) -> dict[int, Look]:
-    """By its id, what is known of an image's looks.
+def appearances(catalog: Catalog, contents: Sequence[int]) -> dict[int, Appearance]:
+    """Return the appearance of each image, by content id.
 
     Raises:
         CatalogError: SQLite cannot read the file.
@@ -66,7 +66,9 @@ def looks(catalog: Catalog, contents: Sequence[int]) -> dict[int, Look]:
         "FROM json_each(?) CROSS JOIN contents ON contents.id = value"
     )
     return {
-        content: Look(fingerprint if isinstance(fingerprint, bytes) else None, taken_at, camera)
+        content: Appearance(
+            fingerprint if isinstance(fingerprint, bytes) else None, taken_at, camera
+        )
         for content, fingerprint, taken_at, camera in catalog.connection.rows(
             sql, (json.dumps(contents),)
         )
@@ -74,7 +76,7 @@ def looks(catalog: Catalog, contents: Sequence[int]) -> dict[int, Look]:
 
 
 def passages(catalog: Catalog, content: int, most: int) -> list[str]:
-    """The passages of a text, in order, `most` of them at most.
+    """Return the first passages of a text, at most `most`.
 
     Raises:
         CatalogError: SQLite cannot read the file.

@@ -1,4 +1,4 @@
-"""What belongs to each vector of a catalog, in blocks: all of an index, for other tools."""
+"""Reads all vectors of a catalog with their files, in blocks, for export to other tools."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# A content that no file holds, as a run that was cut short may leave, is in no search.
-HELD = "EXISTS (SELECT 1 FROM files WHERE files.content_id = chunks.content_id)"
+# No search finds a content without files, as an interrupted run may leave.
+HAS_FILE = "EXISTS (SELECT 1 FROM files WHERE files.content_id = chunks.content_id)"
 
 
 @dataclass(frozen=True, slots=True)
 class VectorRow:
-    """What a vector is of: an image, or a passage of a text.
+    """The image or passage that a vector belongs to.
 
     Attributes:
-        path: The file that holds it; of several, the first by name.
-        copies: The others.
-        type: Of file.
+        path: The file; the first by name if there are copies.
+        copies: The paths of the other files with the same content.
+        type: The kind of file.
         width, height: In pixels, of an image.
-        taken_at, latitude, longitude, camera, caption: When, where and with what an image was
-            taken, and what was written of it, as it says itself.
+        taken_at, latitude, longitude, camera, caption: From an image's metadata.
         line_start, line_end, text: Of a passage, lines from 1.
     """
 
@@ -49,15 +48,15 @@ class VectorRow:
 
 
 def count_rows(catalog: Catalog) -> int:
-    """How many rows :func:`vector_rows` gives."""
-    return catalog.connection.scalar(f"SELECT count(*) FROM chunks WHERE {HELD}")
+    """Return the number of rows that :func:`vector_rows` yields."""
+    return catalog.connection.scalar(f"SELECT count(*) FROM chunks WHERE {HAS_FILE}")
 
 
 def vector_rows(catalog: Catalog) -> Iterator[tuple[list[VectorRow], NDArray[np.float16]]]:
-    """All vectors that a search can find, in blocks: what each is of, and a matrix.
+    """Yield all vectors that a search can find, in the order in which they were added.
 
-    In the order in which they were added; the matrix has shape (rows, dimension), and holds
-    the very numbers of the catalog.
+    Yields:
+        Blocks of rows, and a matrix of shape (rows, dimension) with the catalog's own numbers.
 
     Raises:
         CatalogError: SQLite cannot read the file.
@@ -67,10 +66,10 @@ def vector_rows(catalog: Catalog) -> Iterator[tuple[list[VectorRow], NDArray[np.
     sql = (
         "SELECT (SELECT json_group_array(json_array(roots.path, files.path)) FROM files "
         "JOIN roots ON roots.id = root_id WHERE files.content_id = chunks.content_id), "
-        "chunks.kind, width, height, taken_at, latitude, longitude, camera, caption, "
+        "chunks.modality, width, height, taken_at, latitude, longitude, camera, caption, "
         "line_start, line_end, text, vector "
         "FROM chunks JOIN vectors ON chunk_id = chunks.id "
-        f"JOIN contents ON contents.id = chunks.content_id WHERE {HELD} ORDER BY chunks.id"
+        f"JOIN contents ON contents.id = chunks.content_id WHERE {HAS_FILE} ORDER BY chunks.id"
     )
     for block in catalog.connection.raw_blocks(sql):
         rows = []

@@ -1,4 +1,4 @@
-"""Where vectors are: the files that hold some chunks, and no more of them than ranks them."""
+"""Looks up the files that contain given chunks, reading only the columns that ranking needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nmm.index.store.catalog.types import Kind, locate, relative_to
 
 
 class ScoredChunk(NamedTuple):
-    """A chunk in a file: the ids of both, and of the content; the rest as of :class:`.Hit`."""
+    """A chunk in a file: ids of both and of the content; other fields as in :class:`.Hit`."""
 
     file: int
     kind: Kind
@@ -25,16 +25,15 @@ class ScoredChunk(NamedTuple):
 def scored_chunks(
     catalog: Catalog, kind: Kind, scores: Mapping[int, float], where: Condition | None = None
 ) -> list[ScoredChunk]:
-    """The files that hold any of some chunks of a kind, whose scores are given by their ids.
+    """Return some chunks of a kind in their files, with scores that are given by their ids.
 
-    A chunk that no file holds any more is passed over, and so are files that do not pass the
-    condition.
+    Chunks without a file, and files that do not pass the condition, are ignored.
 
     Raises:
         CatalogError: SQLite cannot read the catalog.
     """
     condition, parameters = where or ("TRUE", ())
-    # Only a condition asks for what is known of a content and of a root.
+    # Only a condition needs the columns of contents and roots.
     more = (
         "CROSS JOIN contents ON contents.id = chunks.content_id "
         "CROSS JOIN roots ON roots.id = root_id "
@@ -52,7 +51,7 @@ def scored_chunks(
 
 
 def paths_of(catalog: Catalog, files: Collection[int]) -> dict[int, str]:
-    """The absolute paths of files, by their ids.
+    """Return the absolute paths of files, by their ids.
 
     Raises:
         CatalogError: SQLite cannot read the catalog.
@@ -66,7 +65,7 @@ def paths_of(catalog: Catalog, files: Collection[int]) -> dict[int, str]:
 
 
 def files_at(catalog: Catalog, paths: Collection[str]) -> set[int]:
-    """The ids of the files at absolute paths, of those that are known.
+    """Return the ids of the indexed files at some absolute paths.
 
     Raises:
         CatalogError: SQLite cannot read the catalog.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from nmm.index.store.catalog.sql_filters import FILES, Condition
+from nmm.index.store.catalog.sql_filters import FILES, HAS_MODALITY, Condition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ def passing_chunks(catalog: Catalog, kind: Kind, condition: Condition) -> NDArra
 
     sql = (
         f"SELECT chunks.id FROM {FILES} CROSS JOIN chunks ON chunks.content_id = contents.id "
-        f"WHERE contents.kind = ? AND ({condition.sql})"
+        f"WHERE chunks.modality = ? AND ({condition.sql})"
     )
     rows = catalog.connection.rows(sql, (kind, *condition.parameters))
     return np.unique(np.fromiter((row[0] for row in rows), np.int64))
@@ -39,10 +39,7 @@ def any_file(catalog: Catalog, kinds: Sequence[Kind], condition: Condition) -> b
     Raises:
         CatalogError: SQLite cannot read the catalog.
     """
-    sql = (
-        f"SELECT EXISTS (SELECT 1 FROM {FILES} "
-        f"WHERE contents.kind IN (SELECT value FROM json_each(?)) AND ({condition.sql}))"
-    )
+    sql = f"SELECT EXISTS (SELECT 1 FROM {FILES} WHERE {HAS_MODALITY} AND ({condition.sql}))"
     return bool(catalog.connection.scalar(sql, (json.dumps(kinds), *condition.parameters)))
 
 
@@ -52,10 +49,7 @@ def count_files(catalog: Catalog, kinds: Sequence[Kind], condition: Condition) -
     Raises:
         CatalogError: SQLite cannot read the catalog.
     """
-    sql = (
-        f"SELECT count(*) FROM {FILES} "
-        f"WHERE contents.kind IN (SELECT value FROM json_each(?)) AND ({condition.sql})"
-    )
+    sql = f"SELECT count(*) FROM {FILES} WHERE {HAS_MODALITY} AND ({condition.sql})"
     return catalog.connection.scalar(sql, (json.dumps(kinds), *condition.parameters))
 
 
@@ -81,7 +75,7 @@ def dates(catalog: Catalog, kinds: Sequence[Kind]) -> list[str]:
     sql = (
         "SELECT min(day), max(day) FROM (SELECT ifnull(substr(contents.taken_at, 1, 10), "
         f"date(files.mtime_ns / 1000000000, 'unixepoch', 'localtime')) AS day FROM {FILES} "
-        "WHERE contents.kind IN (SELECT value FROM json_each(?)))"
+        f"WHERE {HAS_MODALITY})"
     )
     first, last = next(catalog.connection.rows(sql, (json.dumps(kinds),)))
     return [] if first is None else [first, last]

@@ -1,4 +1,4 @@
-"""The files of an index with a vector each, to be looked at together."""
+"""Reads one vector per file, for analyses of a whole collection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nmm.index.common.linalg import normalize_rows
 from nmm.index.store.catalog.reader import Catalog
-from nmm.index.store.catalog.sql_filters import FILES, Condition
+from nmm.index.store.catalog.sql_filters import FILES, HAS_MODALITY, SHOWN_MODALITY, Condition
 from nmm.index.store.catalog.types import Kind, locate
 
 if TYPE_CHECKING:
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 class Item(NamedTuple):
-    """A file that is indexed.
+    """An indexed file.
 
     Attributes:
         file, content: Ids.
         path: Absolute.
-        kind: Of its content.
+        kind: The modality of its content; "image" if it has images and texts.
         hash: SHA-256 of its content.
-        size: Bytes, as when it was indexed.
-        mtime_ns: When it was modified, in nanoseconds since 1970.
+        size: In bytes, when it was indexed.
+        mtime_ns: Modification time, in nanoseconds since 1970.
         width, height: Of an image, in pixels, upright.
-        taken_at: When a picture was taken, if it says so, in ISO 8601 without a zone.
+        taken_at: When an image was taken, if known, in ISO 8601 without a zone.
     """
 
     file: int
@@ -43,19 +43,19 @@ class Item(NamedTuple):
 
 
 def items(catalog: Catalog, kinds: Sequence[Kind], where: Condition | None = None) -> list[Item]:
-    """The files of some kinds that pass a condition and have a vector, in the order of their paths.
+    """Return the files of some kinds that pass a condition and have a vector, ordered by path.
 
     Raises:
         CatalogError: SQLite cannot read the catalog.
     """
     condition, parameters = where or Condition("TRUE")
     rows = catalog.connection.rows(
-        "SELECT files.id, contents.id, roots.path, files.path, contents.kind, hash, "
+        f"SELECT files.id, contents.id, roots.path, files.path, {SHOWN_MODALITY}, hash, "
         f"ifnull(size, 0), ifnull(mtime_ns, 0), width, height, taken_at FROM {FILES} "
-        "WHERE contents.kind IN (SELECT value FROM json_each(?)) AND EXISTS (SELECT 1 FROM chunks "
+        f"WHERE {HAS_MODALITY} AND EXISTS (SELECT 1 FROM chunks "
         "JOIN vectors ON chunk_id = chunks.id WHERE chunks.content_id = contents.id) "
         f"AND {condition}",
-        (json.dumps([*kinds]), *parameters),
+        (json.dumps([*kinds]), json.dumps([*kinds]), *parameters),
     )
     found = [
         Item(file, content, locate(root, path), *rest) for file, content, root, path, *rest in rows
@@ -64,9 +64,9 @@ def items(catalog: Catalog, kinds: Sequence[Kind], where: Condition | None = Non
 
 
 def content_vectors(catalog: Catalog, contents: Sequence[int]) -> NDArray[np.float32]:
-    """The mean of each content's vectors, of unit length, shape (contents, dimension).
+    """Return the normalised mean of each content's vectors, shape (contents, dimension).
 
-    Each content is given once. One without vectors, or whose vectors cancel out, has zeros.
+    Contents must be distinct. A content without vectors, or whose vectors cancel out, has zeros.
 
     Raises:
         CatalogError: SQLite cannot read the catalog.
@@ -76,7 +76,7 @@ def content_vectors(catalog: Catalog, contents: Sequence[int]) -> NDArray[np.flo
     order = np.argsort(np.asarray(contents, np.int64), kind="stable")
     known = np.asarray(contents, np.int64)[order]
     sums = np.zeros((len(known), 0), np.float32)
-    # Crossed, and so in the order of the ids: those of a content lie together.
+    # A cross join keeps the order of the ids, so the rows of a content are adjacent.
     sql = (
         "SELECT content_id, vector FROM json_each(?) CROSS JOIN chunks ON content_id = value "
         "CROSS JOIN vectors ON chunk_id = chunks.id"
@@ -93,9 +93,10 @@ def content_vectors(catalog: Catalog, contents: Sequence[int]) -> NDArray[np.flo
 
 
 def content_sample(catalog: Catalog, kind: Kind, count: int) -> NDArray[np.float32]:
-    """The vectors of some `count` contents of a kind, spread over all, as :func:`content_vectors`.
+    """Return what :func:`content_vectors` returns, for `count` contents spread over a kind.
 
-    The same ones as long as none come or go; all if there are no more.
+    The sample is the same until contents are added or removed. It is all contents if there are no
+    more.
 
     Raises:
         CatalogError: SQLite cannot read the catalog.
@@ -103,17 +104,19 @@ def content_sample(catalog: Catalog, kind: Kind, count: int) -> NDArray[np.float
     import numpy as np
 
     sql = (
-        "SELECT id FROM contents WHERE kind = ? AND EXISTS "
+        f"SELECT id FROM contents WHERE {HAS_MODALITY} AND EXISTS "
         "(SELECT 1 FROM files WHERE content_id = contents.id) ORDER BY id"
     )
-    ids = np.fromiter((row[0] for row in catalog.connection.rows(sql, (kind,))), np.int64)
+    ids = np.fromiter(
+        (row[0] for row in catalog.connection.rows(sql, (json.dumps([kind]),))), np.int64
+    )
     if len(ids) > count:
         ids = ids[np.linspace(0, len(ids) - 1, count).astype(np.int64)]
     return content_vectors(catalog, ids.tolist())
 
 
 def first_passages(catalog: Catalog, contents: Sequence[int]) -> Iterator[tuple[int, str]]:
-    """The id of each content that is a text, and its first passage.
+    """Yield the id of each content that is a text, and its first passage.
 
     Raises:
         CatalogError: SQLite cannot read the catalog.
@@ -128,12 +131,12 @@ def first_passages(catalog: Catalog, contents: Sequence[int]) -> Iterator[tuple[
 def content_texts(
     catalog: Catalog, contents: Sequence[int], passages: int
 ) -> Iterator[tuple[int, str]]:
-    """The id of each content that has words, and those: its caption, what is seen, its passages.
+    """Yield the id and words of each content that has any: caption, OCR text and passages.
 
     Args:
         catalog: The index.
         contents: Ids.
-        passages: How many of a text's, from the first on.
+        passages: The number of passages of a text, from the first.
 
     Raises:
         CatalogError: SQLite cannot read the catalog.

@@ -1,4 +1,4 @@
-"""Words looked up: the files that hold them, and where they stand in a text."""
+"""Searches the full-text tables: the files that match, and where words occur in a text."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from typing import NamedTuple
 
 from nmm.index.store.catalog.full_text import NAMES, PASSAGES, PICTURES, WordTable
 from nmm.index.store.catalog.reader import Catalog
+from nmm.index.store.catalog.sql_filters import SHOWN_MODALITY
 from nmm.index.store.catalog.types import Kind
 
 # A condition on rows of files, contents and roots, and its parameters.
 Where = tuple[str, tuple[object, ...]]
 Span = tuple[int, int]
-ALL = 1 << 30
+NO_LIMIT = 1 << 30
 
-# How the rows of a table of words, named `found`, lead to files; and to contents, which only a
-# condition asks for where a chunk says of what kind they are.
+# The joins from rows of a full-text table, named `found`, to files, and to contents. Passages need
+# contents only for a condition: a chunk has a kind of its own.
 JOINS = {
     PASSAGES: (
         "LEFT JOIN chunks ON chunks.id = row LEFT JOIN files ON files.content_id = "
         "chunks.content_id",
-        "chunks.kind",
+        "iif(chunks.modality IN (SELECT value FROM json_each(?)), chunks.modality, NULL)",
     ),
     NAMES: (
         "LEFT JOIN files ON files.id = row LEFT JOIN contents ON contents.id = files.content_id",
-        "contents.kind",
+        SHOWN_MODALITY,
     ),
     PICTURES: (
         "LEFT JOIN contents ON contents.id = row LEFT JOIN files ON files.content_id = contents.id",
-        "contents.kind",
+        SHOWN_MODALITY,
     ),
 }
-# What holds the words of some contents, by the rows of its table.
+# The rows of each table that belong to some contents.
 ROWS = {
     PASSAGES: "SELECT chunks.id FROM json_each(?) CROSS JOIN chunks ON content_id = value",
     NAMES: "SELECT files.id FROM json_each(?) CROSS JOIN files ON content_id = value",
@@ -42,16 +43,16 @@ ROWS = {
 }
 
 
-class Worded(NamedTuple):
+class KeywordMatch(NamedTuple):
     """A file in which words were found.
 
     Attributes:
         file: Its id.
-        kind: Of its content.
-        closeness: By bm25, the less the better.
-        content: The id of that.
-        table: Where they were found.
-        row: The row of that table: the id of a chunk, of a file or of a content.
+        kind: The modality of the passage, or of its content.
+        closeness: BM25 score of FTS5; smaller is better.
+        content: The id of its content.
+        table: The table in which they were found.
+        row: The row of that table: the id of a chunk, a file or a content.
     """
 
     file: int
@@ -70,14 +71,14 @@ def look_up(
     kinds: Sequence[Kind],
     where: Where | None = None,
     contents: Collection[int] | None = None,
-) -> list[Worded]:
-    """The files that fit an FTS5 expression best, each with its best row; best first.
+) -> list[KeywordMatch]:
+    """Return the files that match an FTS5 expression best, each with its best row; best first.
 
-    At least `count`, if there are as many, and those that fit as well as others may be left
-    out. With `contents`, ids, all files that hold one of these.
+    Returns at least `count` files if there are that many; files that match equally well may be
+    left out. With `contents`, ids, returns all files with one of these.
 
     Raises:
-        CatalogError: The table is damaged or not there.
+        CatalogError: The table is damaged or missing.
     """
     joins, kind_of = JOINS[table]
     condition, parameters = where or ("TRUE", ())
@@ -85,8 +86,8 @@ def look_up(
         joins += " LEFT JOIN roots ON roots.id = root_id"
         if table is PASSAGES:
             joins += " LEFT JOIN contents ON contents.id = files.content_id"
-    # A sign before a column keeps FTS5 from what it would do by itself: to sort takes it longer
-    # than SQLite, which keeps the best alone; and it would look every row up that it may find.
+    # A plus sign before a column keeps FTS5 from using it: FTS5 sorts more slowly than SQLite,
+    # which stores only the best rows; and FTS5 would look up every candidate row.
     among = "" if contents is None else f"AND +rowid IN ({ROWS[table]}) "
     sql = (
         f"SELECT files.id AS file, {kind_of} AS kind, closeness, files.content_id AS content, row "
@@ -95,40 +96,39 @@ def look_up(
         f"WHERE {condition} LIMIT ?"
     )
     some = () if contents is None else (json.dumps([*contents]),)
-    limit = ALL if contents is not None else 2 * count
+    limit = NO_LIMIT if contents is not None else 2 * count
     while True:
-        # Joined to what they lead to, if anything, so that their number is known. A condition
-        # may leave few of them.
-        ranked = ALL if where else limit
+        # Left joins keep the number of rows known. A condition may leave few of them.
+        ranked = NO_LIMIT if where else limit
         rows = catalog.connection.json_rows(
             "file, kind, closeness, content, row",
             sql,
-            (expression, *some, ranked, *parameters, limit),
+            (json.dumps([*kinds]), expression, *some, ranked, *parameters, limit),
         )
-        rows.sort(key=itemgetter(2))  # as they are, whatever way SQLite has joined them
-        best: dict[int, Worded] = {}
+        rows.sort(key=itemgetter(2))  # SQLite may have joined them in another order
+        best: dict[int, KeywordMatch] = {}
         for file, kind, closeness, content, row in rows:
             if file is not None and kind in kinds and file not in best:
-                best[file] = Worded(file, kind, closeness, content, table, row)
-        # Several passages of one file took the place of others, or what is not looked among.
+                best[file] = KeywordMatch(file, kind, closeness, content, table, row)
+        # Several passages of one file, or files of other kinds, displaced others.
         if len(best) >= count or len(rows) < limit:
             return list(best.values())
         limit *= 4
 
 
-def marked(
+def highlight(
     catalog: Catalog, table: WordTable, row: int, expression: str
 ) -> list[tuple[str, list[Span]]]:
-    """The text of each column of a row, and where in it an expression's words stand.
+    """Return the text of each column of a row, and the spans of an expression's words in it.
 
-    A span is the place of the first character and of the one after the last. Nothing if the
-    expression does not fit the row.
+    A span is the position of the first character and of the one after the last. Empty if the
+    expression does not match the row.
     """
-    # Not in the text but by a chance of one in 2 ** 64, whoever wrote it.
+    # A random mark: the text contains it with a probability of only one in 2 ** 64.
     mark = secrets.token_hex(8)
     begin, end = f"\ue000{mark}", f"\ue001{mark}"
     columns = ", ".join(
-        f"highlight({table.name}, {place}, ?, ?)" for place in range(len(table.columns))
+        f"highlight({table.name}, {column}, ?, ?)" for column in range(len(table.columns))
     )
     sql = f"SELECT {columns} FROM {table.name} WHERE {table.name} MATCH ? AND rowid = ?"
     found = catalog.connection.first(sql, (*(begin, end) * len(table.columns), expression, row))
@@ -145,7 +145,7 @@ def _unmarked(text: str, begin: str, end: str) -> tuple[str, list[Span]]:
     return plain, spans
 
 
-def fits(catalog: Catalog, table: WordTable, row: int, expression: str) -> bool:
-    """Whether an expression fits a row."""
+def is_match(catalog: Catalog, table: WordTable, row: int, expression: str) -> bool:
+    """Return whether an expression matches a row."""
     sql = f"SELECT 1 FROM {table.name} WHERE {table.name} MATCH ? AND rowid = ?"
     return catalog.connection.first(sql, (expression, row)) is not None

@@ -1,7 +1,7 @@
-"""The catalog's schema, as numbered steps. Append only: a released step never changes.
+"""The catalog's schema as numbered migrations. Append only: a released migration never changes.
 
-Each step runs once, in a transaction with the record of it. SQLite's `user_version` holds
-the number of the last one, which a reader checks without importing anything.
+Each migration runs once, in one transaction with its record. SQLite's `user_version` holds the
+number of the last one, which a reader checks without importing anything.
 
 ::
 
@@ -9,12 +9,12 @@ the number of the last one, which a reader checks without importing anything.
                          ·
                         tags
 
-A file is a path below a root. Its content is known by hash, and vectors hang on the
-content: a file that was renamed, moved or copied is not embedded again, and two paths of
-one content are both results. Ids of chunks are never used twice, so a derived file that
-knows a chunk by its id can be behind the catalog, but not wrong about it.
+A file is a path below a root. Its content is identified by hash, and vectors belong to the
+content: a file that was renamed, moved or copied is not embedded again, and two paths with the
+same content are both results. Chunk ids are never reused, so a derived file can be behind the
+catalog, but never wrong about a chunk.
 
-The tables of words are derived, and no part of the steps: see :mod:`.full_text`.
+The full-text tables are derived and not part of the migrations: see :mod:`.full_text`.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ CREATE TABLE vector_files (
 
 @migrations()
 def m001_first(db: Database) -> None:
-    """Roots, files, contents, chunks, vectors; and what is derived from the vectors."""
+    """Create roots, files, contents, chunks and vectors, and the tables of derived data."""
     _run(db, FIRST, 1)
 
 
@@ -128,10 +128,10 @@ CREATE TRIGGER files_change AFTER UPDATE OF content_id ON files
 
 @migrations()
 def m002_segments(db: Database) -> None:
-    """Several derived files for a kind; where disks are mounted; what no file may hold.
+    """Add several segments per kind, mount points, and contents that may have no file.
 
-    `loose` names every content that a file has let go of or that is new, so that what no
-    file holds is found without looking at all that there is.
+    `loose` holds every content that is new or lost a file, so that contents without a file are
+    found without a scan of all contents.
     """
     _run(db, SECOND, 2)
 
@@ -160,10 +160,10 @@ CREATE TABLE boxes (
 
 @migrations()
 def m003_pictures(db: Database) -> None:
-    """What a picture's file says of it, and the words that are seen in it.
+    """Add the metadata and the OCR text of images.
 
-    `details` counts what was read of a content's file beside its vector, so that what an older
-    nmm did not read is read later. `words` is null until somebody has looked for any.
+    `details` is the version of the metadata that was read from a file, so that metadata which an
+    older nmm did not read is read later. `words` is null until OCR has run.
     """
     _run(db, THIRD, 3)
 
@@ -179,16 +179,48 @@ CREATE TABLE tags (
 
 @migrations()
 def m004_tags(db: Database) -> None:
-    """Labels that were given to contents.
+    """Add labels of contents.
 
-    By the hash of a content, and not by its id: what was chosen by a person outlives the rows
-    that can be made again, as by a rebuild or a repair, and a file that comes back has its tags.
+    They refer to the hash of a content, not to its id: labels that a person chose survive a
+    rebuild or a repair, and a file that comes back has its tags.
     """
     _run(db, FOURTH, 4)
 
 
+FIFTH = """
+ALTER TABLE chunks RENAME COLUMN kind TO modality;
+ALTER TABLE chunks ADD COLUMN page INTEGER;
+ALTER TABLE chunks ADD COLUMN time_ms INTEGER;
+DROP INDEX chunks_by_kind;
+CREATE INDEX chunks_by_modality ON chunks (modality);
+DROP INDEX chunks_by_content;
+CREATE INDEX chunks_by_content ON chunks (content_id, modality);
+ALTER TABLE contents ADD COLUMN medium TEXT NOT NULL DEFAULT '';
+UPDATE contents SET medium = kind;
+ALTER TABLE contents DROP COLUMN kind;
+"""
+
+
+@migrations()
+def m005_locators(db: Database) -> None:
+    """Separate the medium of a content from the modality of a chunk, and locate a chunk.
+
+    The medium is the name of a reader. It is a new column because the old one allowed two values
+    only. The triggers of the full-text tables are dropped meanwhile: SQLite would open these
+    tables to check the triggers, and a damaged one would prevent the migration.
+    """
+    triggers = db.execute(
+        "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND sql LIKE '%_words%'"
+    ).fetchall()
+    for name, _ in triggers:
+        db.execute(f'DROP TRIGGER "{name}"')
+    _run(db, FIFTH, 5)
+    for _, sql in triggers:
+        db.execute(sql)
+
+
 def schema_at(version: int) -> list[tuple[str, str, str, str | None]]:
-    """Type, name, table and statement of all that a catalog of a version is made of, sorted."""
+    """Return type, name, table and statement of everything in a schema of a version, sorted."""
     from sqlite_utils import Database
 
     db = Database(memory=True)
@@ -201,7 +233,7 @@ def schema_at(version: int) -> list[tuple[str, str, str, str | None]]:
 
 
 def schema_of(connection: sqlite3.Connection) -> list[tuple[str, str, str, str | None]]:
-    """As :func:`schema_at`, of a catalog that is open."""
+    """Return what :func:`schema_at` returns, for an open catalog."""
     rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema")
     return sorted(
         (kind, name, table, _unquoted(sql) if table == migrations.migrations_table else sql)
@@ -210,12 +242,12 @@ def schema_of(connection: sqlite3.Connection) -> list[tuple[str, str, str, str |
 
 
 def _unquoted(sql: str | None) -> str | None:
-    """A statement of sqlite-utils, whose versions quote and indent in ways of their own."""
+    """Normalise a statement of sqlite-utils, whose versions quote and indent differently."""
     return None if sql is None else re.sub(r'[\s"\[\]`]+', " ", sql)
 
 
 def _run(db: Database, script: str, version: int) -> None:
-    """Run statements one by one, for `executescript` would commit before it begins."""
+    """Run statements one by one, because `executescript` would commit first."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

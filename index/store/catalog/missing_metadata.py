@@ -1,4 +1,4 @@
-"""Contents of which an older nmm did not read what this one keeps of an image's file."""
+"""Finds images whose metadata an older nmm did not read, and stores it."""
 
 from __future__ import annotations
 
@@ -14,55 +14,57 @@ if TYPE_CHECKING:
     from nmm.index.store.catalog.writer import CatalogWriter
 
 
-class Copy(NamedTuple):
-    """A file that holds a content: where it is, and its size and time when it was read."""
+class FileCopy(NamedTuple):
+    """A file with some content: its path, and its size and time when it was read."""
 
     path: str
     size: int
     mtime_ns: int
 
 
-# Crossed, for in the order of contents it can stop after so many.
-_UNREAD = (
+# A cross join, so that SQLite goes by contents and stops at the limit.
+_WITHOUT_METADATA = (
     "contents CROSS JOIN files ON content_id = contents.id JOIN met ON file_id = files.id "
-    "JOIN roots ON roots.id = root_id WHERE contents.id > ? AND kind = 'image' AND details < ?"
+    "JOIN roots ON roots.id = root_id WHERE contents.id > ? AND medium = 'image' AND details < ?"
 )
 
 
-def count_unread(writer: CatalogWriter) -> int:
-    """How many images are not read whole that this run has met.
+def count_without_metadata(writer: CatalogWriter) -> int:
+    """Return how many images that this run has seen lack metadata.
 
     Raises:
         CatalogError: SQLite cannot read the file.
     """
-    sql = f"SELECT count(DISTINCT contents.id) FROM {_UNREAD}"
+    sql = f"SELECT count(DISTINCT contents.id) FROM {_WITHOUT_METADATA}"
     return writer.connection.scalar(sql, (0, DETAILS))
 
 
-def unread(writer: CatalogWriter, after: int, count: int) -> dict[int, list[Copy]]:
-    """By id, the next `count` images after one that are not read whole, each with its files.
+def images_without_metadata(
+    writer: CatalogWriter, after: int, count: int
+) -> dict[int, list[FileCopy]]:
+    """Return the next `count` images after an id that lack metadata, each with its files.
 
-    Of files those that this run has met.
+    Only files that this run has seen are included.
 
     Raises:
         CatalogError: SQLite cannot read the file.
     """
     rows = writer.connection.rows(
         "SELECT contents.id, json_group_array(json_array(roots.path, files.path, size, mtime_ns)) "
-        f"FROM {_UNREAD} GROUP BY contents.id ORDER BY contents.id LIMIT ?",
+        f"FROM {_WITHOUT_METADATA} GROUP BY contents.id ORDER BY contents.id LIMIT ?",
         (after, DETAILS, count),
     )
     return {
-        content: [Copy(locate(root, path), *about) for root, path, *about in json.loads(places)]
+        content: [FileCopy(locate(root, path), *about) for root, path, *about in json.loads(places)]
         for content, places in rows
     }
 
 
-def keep_read(
+def save_metadata(
     writer: CatalogWriter,
     places: Mapping[int, tuple[float | None, float | None, str | None, str | None]],
 ) -> None:
-    """Keep latitude, longitude, camera and caption of contents, by their ids.
+    """Store the latitude, longitude, camera and caption of contents, by their ids.
 
     Raises:
         CatalogError: SQLite cannot write the file.

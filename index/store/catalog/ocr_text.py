@@ -1,7 +1,7 @@
-"""Words seen in pictures, in the catalog: which pictures wait to be read, and what was read.
+"""The OCR text of images in the catalog: which images still need OCR, and its results.
 
-`contents.words` is null until a picture was looked at, and empty if no words are in it. Each
-line of it has a row in `boxes`.
+`contents.words` is null until OCR ran on an image, and empty if it found no text. Each line has a
+row in `boxes`.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from nmm.index.store.catalog.removal import at_and_above
 from nmm.index.store.catalog.types import Root, locate
 from nmm.index.store.catalog.writer import CatalogWriter
 
-# Pictures whose paths are looked up at once.
-LOOKED_UP = 100
-# The key of the setting, and its value where words are read: a number, so that a later nmm
-# that reads better knows what by.
+# Images whose paths are looked up together.
+LOOKUP_BATCH = 100
+# The key of the setting, and its value if OCR is on: a version, so that a later nmm with better
+# OCR knows which one read the images.
 SETTING = "ocr"
 READING = 1
 
 
 class Line(NamedTuple):
-    """A line of words in a picture, and the upright box around it.
+    """A line of text in an image, and the upright box around it.
 
     Attributes:
         text: Without control characters, in NFC.
-        x, y: Its left and upper edge, in pixels of the upright picture at its full size.
+        x, y: Its left and upper edge, in pixels of the upright image at full size.
         width, height: In the same pixels.
-        confidence: Of the recogniser in the text, 0 to 1.
+        confidence: Of the recogniser, 0 to 1.
     """
 
     text: str
@@ -44,7 +44,7 @@ class Line(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A content that is an image, and the files that hold it."""
+    """An image, and the files with this content."""
 
     content_id: int
     hash: bytes
@@ -52,20 +52,20 @@ class Picture(NamedTuple):
 
 
 class ReadCounts(NamedTuple):
-    """Of the files that are images: how many were looked at for words, and have any."""
+    """How many image files were read by OCR, and how many of them have text."""
 
     read: int
     with_words: int
 
 
 def reads_words(catalog: Catalog) -> bool:
-    """Whether the words in pictures are read whenever the index is brought up to date."""
+    """Return whether indexing runs read the text in images."""
     row = catalog.connection.first("SELECT value FROM settings WHERE key = ?", (SETTING,))
     return bool(row and row[0])
 
 
 def set_reads_words(writer: CatalogWriter, reads: bool) -> None:
-    """Say whether they are to be read from now on; what was read stays."""
+    """Set whether later runs read the text in images; text that was read stays."""
     with writer.batch():
         writer.connection.execute(
             "INSERT OR REPLACE INTO settings VALUES (?, ?)", (SETTING, READING if reads else 0)
@@ -73,10 +73,10 @@ def set_reads_words(writer: CatalogWriter, reads: bool) -> None:
 
 
 def read_counts(catalog: Catalog) -> ReadCounts:
-    """How far the reading of words is."""
+    """Return how many images were read."""
     sql = (
         "SELECT count(words), count(nullif(words, '')) "
-        "FROM files JOIN contents ON contents.id = content_id WHERE kind = 'image'"
+        "FROM files JOIN contents ON contents.id = content_id WHERE medium = 'image'"
     )
     return ReadCounts(*next(catalog.connection.rows(sql)))
 
@@ -86,16 +86,16 @@ def unread(
     scopes: Collection[tuple[Root, str]],
     unseen: Collection[tuple[Root, str]],
 ) -> list[int]:
-    """Ids of the images that nobody has looked at for words, of files below some scopes.
+    """Return the ids of images below some scopes that OCR has not read.
 
-    A scope is a root and a path below it, as is what is `unseen`: what is only there, on a
-    disk that is not mounted or in a folder that cannot be read, is not among them.
+    A scope is a root and a path below it. Images whose files are all in `unseen` scopes, on a disk
+    that is not mounted or in an unreadable folder, are left out.
     """
     within, without = _by_root(scopes), _by_root(unseen)
     sql = (
         "SELECT contents.id, root_id, path FROM contents "
         "CROSS JOIN files ON files.content_id = contents.id "
-        "WHERE words IS NULL AND contents.kind = 'image' ORDER BY contents.id"
+        "WHERE words IS NULL AND contents.medium = 'image' ORDER BY contents.id"
     )
     found: dict[int, None] = {}
     for content_id, root_id, path in catalog.connection.rows(sql):
@@ -113,17 +113,17 @@ def _by_root(scopes: Collection[tuple[Root, str]]) -> dict[int, set[str]]:
 
 
 def pictures(catalog: Catalog, ids: Sequence[int]) -> Iterator[Picture]:
-    """Certain contents in the order of their ids, with the absolute paths of their files."""
+    """Yield some images in the order of their ids, with the absolute paths of their files."""
     sql = (
         "SELECT contents.id, hash, roots.path, files.path FROM json_each(?) "
         "CROSS JOIN contents ON contents.id = value "
         "JOIN files ON content_id = contents.id JOIN roots ON roots.id = root_id "
         "ORDER BY contents.id, roots.path, files.path"
     )
-    for start in range(0, len(ids), LOOKED_UP):
+    for start in range(0, len(ids), LOOKUP_BATCH):
         found: dict[int, Picture] = {}
         for content_id, digest, root, path in catalog.connection.rows(
-            sql, (json.dumps(ids[start : start + LOOKED_UP]),)
+            sql, (json.dumps(ids[start : start + LOOKUP_BATCH]),)
         ):
             picture = found.setdefault(content_id, Picture(content_id, digest, []))
             picture.files.append(Path(locate(root, path)))
@@ -131,7 +131,7 @@ def pictures(catalog: Catalog, ids: Sequence[int]) -> Iterator[Picture]:
 
 
 def save_ocr_text(writer: CatalogWriter, content_id: int, lines: Sequence[Line]) -> None:
-    """Keep what was read in an image, in the order of reading."""
+    """Store the lines that were read in an image, in reading order."""
     words = "\n".join(line.text for line in lines)
     with writer.batch():
         writer.connection.execute("UPDATE contents SET words = ? WHERE id = ?", (words, content_id))
@@ -144,9 +144,9 @@ def save_ocr_text(writer: CatalogWriter, content_id: int, lines: Sequence[Line])
 
 
 def copy_ocr_text(new: CatalogWriter, old: Path) -> None:
-    """Take over what was read by the catalog that a new one will replace, for equal images.
+    """Copy the OCR text of equal images from the catalog that a new one will replace.
 
-    And whether words are read from now on.
+    Copies the setting too.
     """
     with translated(new.file):
         new.connection.execute("ATTACH ? AS old", (str(old),))
@@ -156,7 +156,7 @@ def copy_ocr_text(new: CatalogWriter, old: Path) -> None:
                     "CREATE TEMP TABLE taken AS SELECT ours.id AS new, theirs.id AS old, "
                     "theirs.words AS words FROM main.contents AS ours "
                     "JOIN old.contents AS theirs ON theirs.hash = ours.hash "
-                    "WHERE ours.kind = 'image' AND theirs.kind = 'image' "
+                    "WHERE ours.medium = 'image' AND theirs.medium = 'image' "
                     "AND ours.words IS NULL AND theirs.words NOT NULL"
                 )
                 new.connection.execute(

@@ -1,13 +1,13 @@
-"""Whether a file lies in a folder of some name, or has it: patterns of GLOB form.
+"""Matches the path of a file against glob patterns of folder and file names.
 
-A pattern is of whole names between slashes, and matches where these follow each other in the
-absolute path of a file, in a folder that it is in or at its own end. ``*`` and ``?`` stand for
-what is in one name, ``[a-z]`` and ``[!a-z]`` for one character, ``**`` as a name for any number
-of folders. A slash at the end leaves only folders. One that begins with a slash, or a drive,
-begins there. One that begins with a name in which there is a wildcard is looked for only in the
-folder that was given to be indexed and below it, or ``h*`` would match ``/home``. What is spelled
-just as the pattern matches too, so that a folder ``[old]`` is found by its name. Upper and lower
-case are the same, and so are the ways to compose an accent.
+A pattern is a sequence of whole names between slashes. It matches where these names follow each
+other in the absolute path of a file: its folders, or the end of the path. ``*`` and ``?`` match
+within one name, ``[a-z]`` and ``[!a-z]`` match one character, and ``**`` as a name matches any
+number of folders. A slash at the end matches only folders. A pattern that begins with a slash or
+a drive matches from there. A pattern whose first name has a wildcard matches only in and below
+the folder that was indexed; otherwise ``h*`` would match ``/home``. A path that is spelled exactly
+like the pattern matches too, so a folder ``[old]`` is found by its name. Case is ignored, and
+accents match however they are composed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _ABSOLUTE = re.compile(r"/|[A-Za-z]:/" if os.sep == "\\" else "/")
 
 class _Pattern(NamedTuple):
     regex: re.Pattern[str]
-    below: bool  # only from the name of the root on
+    below: bool  # match only from the name of the root on
 
 
 def check_glob(glob: str) -> None:
-    """Look whether it is a pattern.
+    """Refuse a pattern that is not valid.
 
     Raises:
-        UsageError: It is not.
+        UsageError: It is not valid.
     """
     try:
         _compiled(glob)
@@ -51,10 +51,10 @@ def check_glob(glob: str) -> None:
 
 
 def is_within(root: str, path: str, glob: str) -> bool:
-    """Whether a pattern matches a file.
+    """Return whether a pattern matches a file.
 
     Args:
-        root: Its root, absolute.
+        root: The absolute path of its root.
         path: Relative to it, "/" between names; empty if the root is the file.
         glob: The pattern.
     """
@@ -62,10 +62,10 @@ def is_within(root: str, path: str, glob: str) -> bool:
     if os.sep != "/":
         root = root.replace(os.sep, "/")
     above = root.rstrip("/")
-    place = f"{above}/{path}" if path else above
+    whole = f"{above}/{path}" if path else above
     if pattern.below:
-        place = place[above.rfind("/") + 1 :]
-    return pattern.regex.search(_composed(place)) is not None
+        whole = whole[above.rfind("/") + 1 :]
+    return pattern.regex.search(_composed(whole)) is not None
 
 
 @lru_cache(maxsize=256)
@@ -87,7 +87,7 @@ def _compiled(glob: str) -> _Pattern:
 
 
 def _name(glob: str) -> str:
-    """The regular expression of what stands between two slashes."""
+    """Return the regular expression for a name between two slashes."""
     return "".join(map(_piece, _PIECE.findall(glob)))
 
 

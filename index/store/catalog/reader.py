@@ -1,7 +1,7 @@
-"""The catalog, read: what is in an index, and what belongs to a vector.
+"""Reads the catalog: what an index holds, and the files of each vector.
 
-SQLite in WAL mode: readers work while a writer writes, and see whole batches only.
-A reader imports nothing but the standard library, for a search pays for every import.
+SQLite runs in WAL mode: readers work while a writer writes, and see only complete batches.
+A reader imports only the standard library, because a search pays for every import.
 """
 
 from __future__ import annotations
@@ -20,17 +20,26 @@ from nmm.index.store.catalog.connection import (
     translated,
 )
 from nmm.index.store.catalog.sql_filters import Condition, register
-from nmm.index.store.catalog.types import Calibration, FileRow, Hit, Kind, Root, Settings, locate
+from nmm.index.store.catalog.types import (
+    KINDS,
+    Calibration,
+    FileRow,
+    Hit,
+    Kind,
+    Root,
+    Settings,
+    locate,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-SCHEMA = 4
+SCHEMA = 5
 
 
-# The greatest id that SQLite can give.
+# The greatest id that SQLite can assign.
 MAX_ID = (1 << 63) - 1
 
 
@@ -110,11 +119,11 @@ class Catalog:
         self.close()
 
     def snapshot(self) -> AbstractContextManager[None]:
-        """Read everything inside as of one moment, whatever a writer does meanwhile."""
+        """Read the same state inside, whatever a writer commits meanwhile."""
         return self.connection.snapshot()
 
     def settings(self) -> Settings | None:
-        """The model of the index; None as long as nothing was embedded."""
+        """Return the model of the index; None until something is embedded."""
         found = dict(self.connection.rows("SELECT key, value FROM settings"))
         try:
             return Settings(*(found[key] for key in Settings._fields))
@@ -122,35 +131,35 @@ class Catalog:
             return None
 
     def generation(self) -> int:
-        """A number that grows with every committed batch that adds or removes vectors."""
+        """Return a number that grows with each committed batch that adds or removes vectors."""
         row = self.connection.first("SELECT value FROM settings WHERE key = 'generation'")
         return row[0] if row else 0
 
     def version(self) -> int:
-        """A number that is another one when another process has written, whatever it was."""
+        """Return a number that changes whenever another process has written to the catalog."""
         return self.connection.scalar("PRAGMA data_version")
 
     def rebuild(self) -> str | None:
-        """What names the rebuild that this catalog was made by; None if by none."""
+        """Return the name of the rebuild that made this catalog; None if none did."""
         row = self.connection.first("SELECT value FROM settings WHERE key = 'rebuild'")
         return row[0] if row else None
 
     def last_id(self, table: str) -> int:
-        """The greatest id that a table ever gave."""
+        """Return the greatest id that a table ever assigned."""
         row = self.connection.first("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,))
         return row[0] if row else 0
 
     def last_file(self) -> int:
-        """The greatest id of a file: there are not more, and about as many."""
+        """Return the greatest id of a file, an upper bound and estimate of the number of files."""
         return self.connection.scalar("SELECT ifnull(max(id), 0) FROM files")
 
     def roots(self) -> list[Root]:
-        """All roots, by path."""
+        """Return all roots, ordered by path."""
         rows = self.connection.rows("SELECT id, path FROM roots ORDER BY path")
         return [Root(number, Path(path)) for number, path in rows]
 
     def top_names(self, root: Root, most: int) -> list[str]:
-        """Names of folders right below a root, found among its `most` first entries."""
+        """Return the names of folders directly below a root, among its first `most` entries."""
         found, after = [], ""
         sql = "SELECT path FROM files WHERE root_id = ? AND path >= ? ORDER BY path LIMIT 1"
         for _ in range(most):
@@ -160,40 +169,48 @@ class Catalog:
             name, below, _ = row[0].partition("/")
             if below:
                 found.append(name)
-            # On from what is in this folder ("0" follows "/"), or from this file.
+            # Continue after everything in this folder ("0" follows "/"), or after this file.
             after = f"{name}0" if below else f"{name}\0"
         return found
 
     def root_counts(self) -> dict[int, tuple[int, int, int, int]]:
-        """By the id of a root that has files: those to be found, images, texts, and skipped."""
+        """Return the numbers of indexed files, images, texts and skipped files, by root id."""
         sql = (
-            "SELECT root_id, count(content_id), count(*) FILTER (WHERE kind = 'image'), "
-            "count(*) FILTER (WHERE kind = 'text'), count(*) FILTER (WHERE status = 'skipped') "
-            "FROM files LEFT JOIN contents ON contents.id = content_id GROUP BY root_id"
+            "SELECT root_id, count(content_id), total(image), total(text), "
+            "total(status = 'skipped') FROM (SELECT *, "
+            + ", ".join(
+                "EXISTS (SELECT 1 FROM chunks WHERE chunks.content_id = files.content_id "
+                f"AND modality = '{modality}') AS {modality}"
+                for modality in KINDS
+            )
+            + " FROM files) GROUP BY root_id"
         )
-        return {root: (files, *rest) for root, files, *rest in self.connection.rows(sql)}
+        return {
+            root: (files, int(images), int(texts), int(skipped))
+            for root, files, images, texts, skipped in self.connection.rows(sql)
+        }
 
     def mount(self, root: Root) -> Path | None:
-        """The mount point that a root lay on when it was last indexed; None if not known."""
+        """Return the mount point of a root when it was last indexed; None if unknown."""
         row = self.connection.first("SELECT mount FROM roots WHERE id = ?", (root.id,))
         return Path(row[0]) if row and row[0] else None
 
     def mounts(self, root: Root) -> list[str]:
-        """The mount points that there were below a root, relative to it."""
+        """Return the mount points below a root when it was last indexed, relative to it."""
         sql = "SELECT path FROM mounts WHERE root_id = ? ORDER BY path"
         return [path for (path,) in self.connection.rows(sql, (root.id,))]
 
     def file_row(self, root: Root, path: str) -> FileRow | None:
-        """What is known of a file, by its path relative to its root."""
+        """Return the row of a file, by its path relative to its root; None if there is none."""
         sql = "SELECT id, size, mtime_ns, status, content_id FROM files WHERE root_id=? AND path=?"
         row = self.connection.first(sql, (root.id, path))
         return FileRow(*row) if row else None
 
     def file_rows(self, root: Root, paths: Sequence[str]) -> dict[str, FileRow]:
-        """What is known of each of some files of a root, as far as they are known."""
+        """Return the rows of some files of a root, by path; unknown files are missing."""
         sql = (
             "SELECT files.path, files.id, size, mtime_ns, status, content_id "
-            # Crossed, for SQLite would go through all files of the root instead.
+            # A cross join: otherwise SQLite would scan all files of the root.
             "FROM json_each(?) CROSS JOIN files ON root_id = ? AND files.path = value"
         )
         return {
@@ -202,35 +219,37 @@ class Catalog:
         }
 
     def content_id(self, digest: bytes) -> int | None:
-        """The content with that hash, if it is in the catalog."""
+        """Return the id of the content with a hash; None if the catalog has none."""
         row = self.connection.first("SELECT id FROM contents WHERE hash = ?", (digest,))
         return row[0] if row else None
 
     def content_ids(self, digests: Collection[bytes]) -> dict[bytes, int]:
-        """Return the rows of some contents by their hashes, of those that are in the catalog."""
-        places = ", ".join("?" for _ in digests)
-        sql = f"SELECT hash, id FROM contents WHERE hash IN ({places})"
+        """Return the ids of contents by their hashes; unknown hashes are missing."""
+        marks = ", ".join("?" for _ in digests)
+        sql = f"SELECT hash, id FROM contents WHERE hash IN ({marks})"
         return dict(self.connection.rows(sql, tuple(digests)))
 
     def file_counts(self) -> dict[str, int]:
-        """Number of files by status, and of indexed ones by kind."""
+        """Return the number of files by status, and of those with a unit of each modality."""
         by_status = self.connection.rows("SELECT status, count(*) FROM files GROUP BY status")
-        by_kind = self.connection.rows(
-            "SELECT kind, count(*) FROM files JOIN contents ON contents.id = content_id "
-            "GROUP BY kind"
+        by_modality = self.connection.rows(
+            "SELECT value, count(*) FROM json_each(?) CROSS JOIN files WHERE EXISTS (SELECT 1 "
+            "FROM chunks WHERE chunks.content_id = files.content_id AND modality = value) "
+            "GROUP BY value",
+            (json.dumps(KINDS),),
         )
-        return {**dict(by_status), **dict(by_kind)}
+        return {**dict(by_status), **dict(by_modality)}
 
     def vector_count(self, kind: Kind | None = None, *, after: int = 0) -> int:
-        """Number of vectors, of one kind, then of those after a chunk, or of both."""
+        """Return the number of vectors of a kind after a chunk id, or of all vectors."""
         if kind is None:
             return self.connection.scalar("SELECT count(*) FROM vectors")
         return self.connection.scalar(
-            "SELECT count(*) FROM chunks WHERE kind = ? AND id > ?", (kind, after)
+            "SELECT count(*) FROM chunks WHERE modality = ? AND id > ?", (kind, after)
         )
 
     def skipped(self) -> Iterator[tuple[str, str]]:
-        """The absolute path of each skipped file, and why."""
+        """Yield the absolute path of each skipped file, and the reason."""
         rows = self.connection.rows(
             "SELECT roots.path, files.path, reason FROM files JOIN roots ON roots.id = root_id "
             "WHERE status = 'skipped' ORDER BY roots.path, files.path"
@@ -239,38 +258,43 @@ class Catalog:
             yield locate(str(root), str(path)), str(reason)
 
     def last_chunk(self, kind: Kind) -> int:
-        """The greatest id of a chunk of a kind; 0 if there is none."""
+        """Return the greatest chunk id of a kind; 0 if there is none."""
         return self.connection.scalar(
-            "SELECT ifnull(max(id), 0) FROM chunks WHERE kind = ?", (kind,)
+            "SELECT ifnull(max(id), 0) FROM chunks WHERE modality = ?", (kind,)
         )
 
     def chunk_ids(self, kind: Kind, *, upto: int = MAX_ID) -> NDArray[np.int64]:
-        """All ids of chunks of a kind up to one, in order, shape (n,)."""
+        """Return the chunk ids of a kind up to `upto`, ascending, shape (n,)."""
         import numpy as np
 
-        sql = "SELECT id FROM chunks WHERE kind = ? AND id <= ? ORDER BY id"
+        sql = "SELECT id FROM chunks WHERE modality = ? AND id <= ? ORDER BY id"
         return np.fromiter((row[0] for row in self.connection.rows(sql, (kind, upto))), np.int64)
 
     def vectors(
         self, kind: Kind, *, after: int = 0, upto: int = MAX_ID, every: int = 1
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Vectors of a kind in blocks: ids of chunks, shape (n,), and vectors, (n, dimension).
+        """Yield the vectors of a kind in blocks, ordered by chunk id.
 
-        In order of id, those after one id and up to another; `every` takes a sample, one
-        vector out of so many.
+        Args:
+            kind: Which vectors.
+            after, upto: The range of chunk ids, without its start and with its end.
+            every: Take a sample of one vector out of this many.
+
+        Yields:
+            Chunk ids, shape (n,), and vectors, shape (n, dimension).
         """
         if every == 1:
             sql = (
                 "SELECT id, vector FROM chunks JOIN vectors ON chunk_id = id "
-                "WHERE kind = ? AND id > ? AND id <= ? ORDER BY id"
+                "WHERE modality = ? AND id > ? AND id <= ? ORDER BY id"
             )
             parameters: tuple[object, ...] = (kind, after, upto)
         else:
-            # Numbered, for ids follow the pattern in which the kinds were added: a divisor
-            # of ids could miss all of a kind.
+            # Rows are numbered, because ids follow the pattern in which the kinds were added: a
+            # divisor of ids could miss all of a kind.
             sql = (
                 "SELECT id, vector FROM (SELECT id, row_number() OVER (ORDER BY id) AS number "
-                "FROM chunks WHERE kind = ? AND id > ? AND id <= ?) "
+                "FROM chunks WHERE modality = ? AND id > ? AND id <= ?) "
                 "JOIN vectors ON chunk_id = id WHERE number % ? = 0 ORDER BY id"
             )
             parameters = (kind, after, upto, every)
@@ -279,16 +303,16 @@ class Catalog:
     def vectors_of(
         self, chunks: Sequence[int]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Vectors of certain chunks, in blocks as of :meth:`vectors`; of those that are there."""
+        """Yield the vectors of some chunks, as far as they exist, in blocks as :meth:`vectors`."""
         sql = "SELECT chunk_id, vector FROM json_each(?) CROSS JOIN vectors ON chunk_id = value"
         yield from self.connection.blocks(sql, (json.dumps(chunks),))
 
     def vectors_of_content(
         self, digest: bytes
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Vectors of what a file holds with that hash, in blocks as of :meth:`vectors`.
+        """Yield the vectors of the content with a hash, in blocks as :meth:`vectors` does.
 
-        None of a content that no file has: it may not be there to its end.
+        A content without files has no vectors here, because it may be incomplete.
         """
         sql = (
             "SELECT chunk_id, vector FROM contents JOIN chunks ON content_id = contents.id "
@@ -298,7 +322,7 @@ class Catalog:
         yield from self.connection.blocks(sql, (digest,))
 
     def chunks_of(self, contents: Collection[int]) -> list[int]:
-        """Ids of all chunks of some contents."""
+        """Return the ids of all chunks of some contents."""
         sql = "SELECT chunks.id FROM json_each(?) CROSS JOIN chunks ON content_id = value"
         return [chunk for (chunk,) in self.connection.rows(sql, (json.dumps([*contents]),))]
 
@@ -308,18 +332,17 @@ class Catalog:
         query: NDArray[np.float32] | None,
         where: Condition | None = None,
     ) -> list[Hit]:
-        """The files that hold any of those chunks, each with its cosine to the query, if any.
+        """Return the files that hold any of some chunks, each with its cosine to the query.
 
-        The score is computed from the catalog's own vectors, whatever proposed the
-        chunks. A chunk that no file holds any more is passed over, and so are files that do
-        not pass the condition.
+        The score is computed from the catalog's own vectors. Chunks without a file, and files that
+        do not pass the condition, are ignored. Without a query, scores are 0.
         """
         import numpy as np
 
         condition, parameters = where or ("TRUE", ())
         rows = self.connection.rows(
-            "SELECT roots.path, files.path, chunks.kind, vector, line_start, line_end, text, "
-            "width, height, contents.id, chunks.id, files.id "
+            "SELECT roots.path, files.path, chunks.modality, vector, line_start, line_end, text, "
+            "width, height, contents.id, chunks.id, files.id, page, time_ms "
             "FROM json_each(?) CROSS JOIN chunks ON chunks.id = value "
             "JOIN vectors ON chunk_id = chunks.id JOIN contents ON contents.id = chunks.content_id "
             "JOIN files ON files.content_id = contents.id JOIN roots ON roots.id = root_id "
@@ -338,13 +361,13 @@ class Catalog:
             for root, path, kind, vector, *rest in rows
         ]
 
-    def scale(self, kind: Kind) -> Calibration | None:
-        """The scale of a kind's cosines, if it was measured."""
+    def calibration(self, kind: Kind) -> Calibration | None:
+        """Return the calibration of a kind's cosines; None if it was not measured."""
         row = self.connection.first("SELECT centre, unit FROM scales WHERE kind = ?", (kind,))
         return Calibration(*row) if row else None
 
-    def scale_measured(self, kind: Kind) -> tuple[int, int] | None:
-        """The generation that the scale of a kind was measured in, and of how many vectors."""
+    def calibration_basis(self, kind: Kind) -> tuple[int, int] | None:
+        """Return the generation and number of vectors that a calibration was measured with."""
         row = self.connection.first(
             "SELECT generation, vectors FROM scales WHERE kind = ?", (kind,)
         )

@@ -82,7 +82,7 @@ def replace_contents_with(writer: CatalogWriter, new: Path) -> None:
                 for table in REBUILT_TABLES:
                     connection.execute(f"DELETE FROM main.{table}")
                     connection.execute(f"INSERT INTO main.{table} SELECT * FROM new.{table}")
-                full_text.make(connection.sqlite)
+                full_text.create(connection.sqlite)
                 sys.audit("nmm.store", "rebuild copied")
         finally:
             connection.execute("PRAGMA foreign_keys = ON")

@@ -1,6 +1,6 @@
-"""Conditions on files, in SQL: which of them a search looks among.
+"""SQL conditions that select the files of a search.
 
-A condition is on a file, not on a content: of two files of one content, one may pass.
+A condition applies to a file, not to a content: one of two files with the same content may pass.
 """
 
 from __future__ import annotations
@@ -20,38 +20,50 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
-# The mean radius (IUGG), in km: a place is within half a percent of where an ellipsoid has it.
-EARTH = 6371.0088
+# The mean radius (IUGG). Distances are within half a percent of those on an ellipsoid.
+EARTH_RADIUS_KM = 6371.0088
 MAX_INTEGER = (1 << 63) - 1
 
-# Crossed, for a condition is tested once for a file, before its chunks are looked up.
+# A cross join, so that a condition is tested once per file, before its chunks are looked up.
 FILES = (
     "files CROSS JOIN roots ON roots.id = files.root_id "
     "CROSS JOIN contents ON contents.id = files.content_id"
 )
 
+# Whether a content has a unit of one of some modalities, which are the parameter, as JSON.
+HAS_MODALITY = (
+    "EXISTS (SELECT 1 FROM chunks WHERE chunks.content_id = contents.id "
+    "AND chunks.modality IN (SELECT value FROM json_each(?)))"
+)
+# The modality under which a file is shown, of those that are the parameter, as JSON. "image" is
+# the least, and so a file with units of both is shown as an image. Null if it has none of them.
+SHOWN_MODALITY = (
+    "(SELECT min(modality) FROM chunks WHERE chunks.content_id = files.content_id "
+    "AND modality IN (SELECT value FROM json_each(?)))"
+)
+
 
 class Condition(NamedTuple):
-    """A condition on a row of `files`, of `roots` and of `contents`, joined.
+    """A condition on joined rows of `files`, `roots` and `contents`.
 
     Attributes:
-        sql: An expression, its columns with the names of their tables.
-        parameters: For the question marks in it.
+        sql: An expression with qualified column names.
+        parameters: For its question marks.
     """
 
     sql: str
     parameters: tuple[object, ...] = ()
 
 
-# Images that say where they were taken; of which an older nmm did not read that; in which nobody
-# has looked for words.
+# Images with coordinates; images whose metadata an older nmm did not read; images that OCR has not
+# read.
 LOCATED = Condition("contents.latitude NOT NULL")
-UNREAD = Condition("contents.details = 0")
-NOT_LOOKED_INTO = Condition("contents.words IS NULL")
+WITHOUT_METADATA = Condition("contents.details = 0")
+WITHOUT_OCR = Condition("contents.words IS NULL")
 
 
 def register(connection: sqlite3.Connection) -> None:
-    """Give a connection the functions that conditions call."""
+    """Register the functions that conditions call with a connection."""
     for name, function in (
         ("nmm_within", is_within),
         ("nmm_has_suffix", _has_suffix),
@@ -61,19 +73,19 @@ def register(connection: sqlite3.Connection) -> None:
         connection.create_function(name, -1, function, deterministic=True)
 
 
-def every(conditions: Iterable[Condition]) -> Condition:
-    """All of some conditions; without any, one that every file passes."""
-    # What calls no function comes first, and often decides.
+def all_of(conditions: Iterable[Condition]) -> Condition:
+    """Return the conjunction of conditions; without any, a condition that every file passes."""
+    # Conditions without function calls come first: they often decide.
     parts = sorted(conditions, key=lambda part: "nmm_" in part.sql)
     sql = " AND ".join(f"({part.sql})" for part in parts) or "TRUE"
     return Condition(sql, tuple(value for part in parts for value in part.parameters))
 
 
 def within(globs: Sequence[str]) -> Condition:
-    """In a folder, or of a name, of one of some patterns, see :mod:`.within`.
+    """Select files whose folder or name matches any of some patterns, see :mod:`.path_globs`.
 
     Raises:
-        UsageError: One is not a pattern.
+        UsageError: A pattern is not valid.
     """
     for glob in globs:
         check_glob(glob)
@@ -82,27 +94,27 @@ def within(globs: Sequence[str]) -> Condition:
 
 
 def after(moment: str) -> Condition:
-    """Taken at a local time or later, or modified, if it is not known when it was taken.
+    """Select files taken (or, if unknown, modified) at a local time or later.
 
     Raises:
-        UsageError: It is no time in ISO 8601.
+        UsageError: The time is not in ISO 8601.
     """
     return _compared(moment, ">=")
 
 
 def before(moment: str) -> Condition:
-    """Taken before a local time, or modified, if it is not known when it was taken.
+    """Select files taken (or, if unknown, modified) before a local time.
 
     Raises:
-        UsageError: It is no time in ISO 8601.
+        UsageError: The time is not in ISO 8601.
     """
     return _compared(moment, "<")
 
 
 def _compared(moment: str, sign: str) -> Condition:
-    """When a picture was taken is compared as its camera's clock showed it.
+    """Compare the time by the clock of the camera.
 
-    An offset after the time does not change its order: whole seconds decide before it.
+    An offset after the time does not change the order: whole seconds decide before it.
     """
     try:
         local = datetime.fromisoformat(moment).replace(microsecond=0)
@@ -125,15 +137,15 @@ def _compared(moment: str, sign: str) -> Condition:
 def _nanoseconds(local: datetime) -> int:
     try:
         seconds = local.timestamp()
-    except (OverflowError, OSError, ValueError):  # of a year far away, on some systems
+    except (OverflowError, OSError, ValueError):  # a distant year, on some systems
         seconds = (local - datetime(1970, 1, 1)).total_seconds()
     return max(-MAX_INTEGER, min(MAX_INTEGER, int(seconds) * 10**9))
 
 
 def near(latitude: float, longitude: float, kilometres: float) -> Condition:
-    """Taken in a circle around a place, given in degrees north and east."""
-    # A band of latitudes first: it takes no function.
-    reach = math.degrees(kilometres / EARTH) * (1 + 1e-9) + 1e-9
+    """Select images taken in a circle around a point, given in degrees north and east."""
+    # A band of latitudes comes first: it needs no function call.
+    reach = math.degrees(kilometres / EARTH_RADIUS_KM) * (1 + 1e-9) + 1e-9
     return Condition(
         "contents.latitude BETWEEN ? AND ? "
         "AND nmm_kilometres(contents.latitude, contents.longitude, ?, ?) <= ?",
@@ -142,41 +154,41 @@ def near(latitude: float, longitude: float, kilometres: float) -> Condition:
 
 
 def camera(part: str) -> Condition:
-    """Taken with a camera whose make and model contain that, in any case."""
+    """Select images whose camera make and model contain a text, ignoring case."""
     return Condition("nmm_contains(contents.camera, ?)", (part,))
 
 
 def min_width(pixels: int) -> Condition:
-    """An image at least so wide."""
+    """Select images of at least this width."""
     return Condition("contents.width >= ?", (min(pixels, MAX_INTEGER),))
 
 
 def orientation(form: str) -> Condition:
-    """An image that is landscape, portrait or square."""
+    """Select images that are landscape, portrait or square."""
     sign = {"landscape": ">", "portrait": "<", "square": "="}[form]
     return Condition(f"contents.width {sign} contents.height")
 
 
 def larger(size: int) -> Condition:
-    """Of at least so many bytes."""
+    """Select files of at least this many bytes."""
     return Condition("files.size >= ?", (min(size, MAX_INTEGER),))
 
 
 def ext(suffixes: Sequence[str]) -> Condition:
-    """Of a name that ends in a dot and one of those, in any case."""
+    """Select files whose names end in a dot and one of some suffixes, ignoring case."""
     return Condition("nmm_has_suffix(roots.path, files.path, ?)", (json.dumps(suffixes),))
 
 
 def has_text(seen: bool) -> Condition:
-    """An image in which words were looked for, and seen or not."""
+    """Select images in which OCR found text, or none."""
     return Condition(f"contents.words {'<>' if seen else '='} ''")
 
 
 def tagged(labels: Sequence[str]) -> Condition:
-    """Of a content that has one of some tags; A to Z are a to z."""
-    places = ", ".join("?" * len(labels))
+    """Select files whose content has any of some tags (ASCII case-insensitive)."""
+    marks = ", ".join("?" * len(labels))
     return Condition(
-        f"contents.hash IN (SELECT hash FROM tags WHERE label IN ({places}))",
+        f"contents.hash IN (SELECT hash FROM tags WHERE label IN ({marks}))",
         tuple(labels),
     )
 
@@ -184,14 +196,14 @@ def tagged(labels: Sequence[str]) -> Condition:
 def kilometres(
     latitude: float | None, longitude: float | None, other_latitude: float, other_longitude: float
 ) -> float | None:
-    """How far two places are from each other on a sphere, by the haversine formula."""
+    """Return the distance of two points on a sphere, by the haversine formula."""
     if latitude is None or longitude is None:
         return None
     north, other_north = math.radians(latitude), math.radians(other_latitude)
     across = math.sin(math.radians(longitude - other_longitude) / 2) ** 2
     up = math.sin((north - other_north) / 2) ** 2
     part = up + math.cos(north) * math.cos(other_north) * across
-    return 2 * EARTH * math.asin(math.sqrt(min(1.0, part)))
+    return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(min(1.0, part)))
 
 
 def _contains(text: str | None, part: str) -> bool:
@@ -199,7 +211,7 @@ def _contains(text: str | None, part: str) -> bool:
 
 
 def _has_suffix(root: str, path: str, suffixes: str) -> bool:
-    """Whether a name ends so, with something before the dot."""
+    """Return whether a name has one of some suffixes, and something before the dot."""
     name = path.rpartition("/")[2] if path else PurePath(root).name
     return name[1:].casefold().endswith(_endings(suffixes))
 

@@ -1,9 +1,8 @@
-"""Tags: labels that contents were given, kept until somebody takes them away.
+"""Tags: labels of contents, which stay until they are removed.
 
-A tag hangs on the hash of a content. So all files of one content have it, and it outlives
-whatever becomes of their names and rows: a file that is renamed, moved or copied, an index that
-is made again with another model or repaired, a disk that comes back. A file that was changed has
-another content, which nobody has looked at, and so no tag.
+A tag belongs to the hash of a content. So all files with that content have it, and it survives
+renames, moves and copies, a rebuild with another model, a repair, and a disk that was away. A file
+that was changed has another content, and so no tag.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from nmm.index.store.catalog.reader import MAX_ID, Catalog
 if TYPE_CHECKING:
     from nmm.index.store.catalog.writer import CatalogWriter
 
-# What was removed from the index is gone from here, too, once it is made small.
-DROP_UNHELD = "DELETE FROM tags WHERE hash NOT IN (SELECT hash FROM contents)"
-HELD = "tags JOIN contents USING (hash) JOIN files ON files.content_id = contents.id"
+# Compacting an index also removes the tags of removed contents.
+DROP_ORPHANED_TAGS = "DELETE FROM tags WHERE hash NOT IN (SELECT hash FROM contents)"
+TAGGED_FILES = "tags JOIN contents USING (hash) JOIN files ON files.content_id = contents.id"
 
 
 class Tag(NamedTuple):
@@ -30,27 +29,30 @@ class Tag(NamedTuple):
 
 
 def tags(catalog: Catalog, most: int = MAX_ID) -> list[Tag]:
-    """The labels that files have, the commonest first, `most` of them at most.
+    """Return the labels that files have, the most frequent first, at most `most`.
 
     Raises:
         CatalogError: SQLite cannot read the catalog.
     """
-    sql = f"SELECT label, count(*) FROM {HELD} GROUP BY label ORDER BY count(*) DESC, label LIMIT ?"
+    sql = (
+        f"SELECT label, count(*) FROM {TAGGED_FILES} GROUP BY label "
+        "ORDER BY count(*) DESC, label LIMIT ?"
+    )
     return [Tag(*row) for row in catalog.connection.rows(sql, (most,))]
 
 
 def give(
     writer: CatalogWriter, labels: Sequence[str], given: Iterable[tuple[bytes, str | None]]
 ) -> None:
-    """Give contents one of some labels each, in the place of another of these, all at once.
+    """Give contents one of some labels each, in one transaction.
 
     Args:
         writer: Of the catalog.
-        labels: Those that were to choose from: a content loses the others of them.
-        given: Hashes of contents, each with its label, or None for one that got none.
+        labels: The labels to choose from. A content loses the others of them.
+        given: Hashes of contents, each with its label, or None for no label.
 
     Raises:
-        CatalogError: SQLite cannot write the catalog; then nothing is changed.
+        CatalogError: SQLite cannot write the catalog; nothing is changed.
     """
     with writer.batch():
         writer.connection.execute("CREATE TEMP TABLE given (hash BLOB PRIMARY KEY, label TEXT)")
@@ -67,25 +69,28 @@ def give(
 
 
 def take_away(writer: CatalogWriter, labels: Sequence[str]) -> int:
-    """Take labels from all that has them; returns how many files that were.
+    """Remove labels from all contents.
+
+    Returns:
+        The number of files that had them.
 
     Raises:
-        CatalogError: SQLite cannot write the catalog; then nothing is changed.
+        CatalogError: SQLite cannot write the catalog; nothing is changed.
     """
     chosen = "label IN (SELECT value FROM json_each(?))"
     named = (json.dumps(labels),)
     with writer.batch():
-        sql = f"SELECT count(DISTINCT files.id) FROM {HELD} WHERE {chosen}"
+        sql = f"SELECT count(DISTINCT files.id) FROM {TAGGED_FILES} WHERE {chosen}"
         files = writer.connection.scalar(sql, named)
         writer.connection.execute(f"DELETE FROM tags WHERE {chosen}", named)
     return files
 
 
-def drop_unheld(writer: CatalogWriter) -> None:
-    """Forget the tags of contents that the index does not hold any more.
+def drop_orphaned_tags(writer: CatalogWriter) -> None:
+    """Delete the tags of contents that are no longer in the index.
 
     Raises:
         CatalogError: SQLite cannot write the catalog.
     """
     with writer.batch():
-        writer.connection.execute(DROP_UNHELD)
+        writer.connection.execute(DROP_ORPHANED_TAGS)

@@ -136,8 +136,8 @@ def _bring_up_to_date(database: Database) -> None:
 
     with database.atomic():
         migrations.apply(database)
-        if not full_text.are_made(database.conn):
-            full_text.make(database.conn)
+        if not full_text.are_current(database.conn):
+            full_text.create(database.conn)
 
 
 def _make(file: Path) -> None:

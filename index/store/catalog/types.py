@@ -42,7 +42,8 @@ class Hit(NamedTuple):
     """A chunk in a file: one place where a vector can be found.
 
     `line_start`, `line_end` and `text` are of a text; `width` and `height` of an image.
-    `content`, `chunk` and `file` are ids.
+    `content`, `chunk` and `file` are ids. `page` and `time_ms` are those of its
+    :class:`~nmm.index.media.base.Locator`.
     """
 
     path: str
@@ -56,6 +57,8 @@ class Hit(NamedTuple):
     content: int = 0
     chunk: int = 0
     file: int = 0
+    page: int | None = None
+    time_ms: int | None = None
 
 
 class Calibration(NamedTuple):

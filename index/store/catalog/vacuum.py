@@ -47,7 +47,7 @@ def rebuild_fts(writer: CatalogWriter) -> None:
         CatalogError: SQLite cannot read or write the file.
     """
     with writer.batch():
-        full_text.make(writer.connection.sqlite)
+        full_text.create(writer.connection.sqlite)
 
 
 def fts_problem(catalog: Catalog) -> str:
@@ -57,4 +57,4 @@ def fts_problem(catalog: Catalog) -> str:
         CatalogError: SQLite cannot read the file.
     """
     with catalog.snapshot(), translated(catalog.file):
-        return full_text.problem(catalog.connection.sqlite)
+        return full_text.find_problem(catalog.connection.sqlite)

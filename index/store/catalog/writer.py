@@ -1,4 +1,4 @@
-"""The catalog, written: one writer at a time."""
+"""Writes the catalog; one process at a time."""
 
 from __future__ import annotations
 
@@ -20,22 +20,24 @@ if TYPE_CHECKING:
 
     from nmm.index.store.layout import IndexFolder
 
-# What is read of a content's file, as a number that grows with it: 1 for the place, the camera
-# and the caption of an image.
+# The version of the metadata that is read from a file. 1: coordinates, camera and caption of an
+# image.
 DETAILS = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a file holds, known by its hash, and what it says of itself.
+    """The content of a file, identified by its hash, and its metadata.
 
-    Sizes in pixels, degrees of latitude and longitude, camera and caption are of an image;
-    `details` is :data:`DETAILS`, or less if an older nmm read the file, and `fingerprint` is
-    that of :mod:`nmm.index.media.image.fingerprint`.
+    `medium` is the kind of the reader that read it.
+
+    Width and height in pixels, latitude and longitude in degrees, camera and caption belong to an
+    image. `details` is :data:`DETAILS`, or less if an older nmm read the file. `fingerprint` is
+    described in :mod:`nmm.index.media.image.fingerprint`.
     """
 
     hash: bytes
-    kind: Kind
+    medium: str
     width: int | None = None
     height: int | None = None
     taken_at: str | None = None
@@ -48,37 +50,39 @@ class Content:
 
 
 CONTENT_COLUMNS = ", ".join(column.name for column in fields(Content))
-CONTENT_PLACES = ", ".join("?" for _ in fields(Content))
+CONTENT_MARKS = ", ".join("?" for _ in fields(Content))
 
 
 class ChunkRow(NamedTuple):
-    """One vector's worth of a content; the fields are empty for an image."""
+    """A unit of a content, which has one vector: its text, if it is one, and its locator."""
 
     line_start: int | None = None
     line_end: int | None = None
     text: str | None = None
+    page: int | None = None
+    time_ms: int | None = None
 
 
 @contextmanager
 def open_for_writing(folder: IndexFolder, wait: Wait | None = None) -> Iterator[CatalogWriter]:
-    """The catalog of an index, made if it is not there, for this process alone.
+    """Open the catalog of an index for this process alone; create it if it does not exist.
 
     Raises:
-        IndexLockedError: Another process is writing to it, and is not to be waited for.
+        IndexLockedError: Another process is writing to the index, and `wait` is not given.
         StoppedError: `wait.stop` was set while waiting.
-        CatalogError: It cannot be made, read, written or brought up to date.
+        CatalogError: The catalog cannot be created, read, written or migrated.
     """
     with locked(folder, wait), CatalogWriter(connect_to_write(folder.catalog)) as writer:
         yield writer
 
 
 def open_for_reading(folder: IndexFolder) -> Catalog:
-    """The catalog of an index; one that an older nmm made is brought up to date first.
+    """Open the catalog of an index for reading; one of an older schema is migrated first.
 
     Raises:
-        NoIndexError: There is none, or it was never finished.
-        IndexLockedError: It is an older one's, and another process is writing to it.
-        CatalogError: It cannot be read, or not be brought up to date.
+        NoIndexError: There is no index, or it was never finished.
+        IndexLockedError: It needs a migration, and another process is writing to it.
+        CatalogError: The catalog cannot be read or migrated.
     """
     file = folder.existing().catalog
     try:
@@ -92,7 +96,7 @@ class CatalogWriter(Catalog):
     """An open catalog that can be written to; see :func:`open_for_writing`.
 
     Attributes:
-        connection: For statements that have no method here; they belong in a :meth:`batch`.
+        connection: For statements without a method here; run them inside :meth:`batch`.
 
     Raises:
         CatalogError: From every method, if SQLite cannot read or write the file.
@@ -104,7 +108,7 @@ class CatalogWriter(Catalog):
         super().__init__(connection)
 
     def batch(self) -> AbstractContextManager[None]:
-        """Commit everything written inside together, or nothing."""
+        """Commit everything that is written inside at once, or nothing."""
         return self.connection.batch()
 
     def set_settings(self, settings: Settings) -> None:
@@ -117,9 +121,9 @@ class CatalogWriter(Catalog):
             )
 
     def add_content(self, content: Content) -> int:
-        """Add a content without chunks; its id."""
+        """Add a content without chunks, and return its id."""
         cursor = self.connection.execute(
-            f"INSERT INTO contents ({CONTENT_COLUMNS}) VALUES ({CONTENT_PLACES})",
+            f"INSERT INTO contents ({CONTENT_COLUMNS}) VALUES ({CONTENT_MARKS})",
             astuple(content),
         )
         assert cursor.lastrowid is not None, "a row was inserted"
@@ -128,10 +132,11 @@ class CatalogWriter(Catalog):
     def add_chunk(
         self, content_id: int, kind: Kind, chunk: ChunkRow, vector: NDArray[np.float32]
     ) -> None:
-        """Add a chunk and its vector, of shape (dimension,), to a content."""
+        """Add a chunk and its vector, shape (dimension,), to a content."""
         chunk_id = self.connection.execute(
-            "INSERT INTO chunks (content_id, kind, line_start, line_end, text) "
-            "VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO chunks "
+            "(content_id, modality, line_start, line_end, text, page, time_ms) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
             (content_id, kind, *chunk),
         ).lastrowid
         blob = vector.astype(VECTOR_DTYPE).tobytes()
@@ -139,7 +144,7 @@ class CatalogWriter(Catalog):
         self.connection.vectors_changed()
 
     def drop_content(self, digest: bytes) -> None:
-        """Remove a content that no file holds yet, if it is there."""
+        """Remove a content that no file holds yet, if it exists."""
         with self.batch():
             self.connection.execute("DELETE FROM contents WHERE hash = ?", (digest,))
             self.connection.vectors_changed()
@@ -156,9 +161,9 @@ class CatalogWriter(Catalog):
         reason: str | None = None,
         is_new: bool | None = None,
     ) -> None:
-        """Add a file, or replace its row, and mark it as seen.
+        """Add a file or replace its row, and mark it as seen.
 
-        `is_new` says that the catalog has no row of the file; None if that is to be looked up.
+        `is_new` tells whether the catalog has no row of the file; None looks it up.
         """
         if is_new is None:
             is_new = self.file_row(root, path) is None
@@ -170,8 +175,8 @@ class CatalogWriter(Catalog):
                 row,
             )
         else:
-            # An upsert would fail for the second of two copies that change in one run: its way to
-            # handle conflicts takes the place of the trigger's, which ignores them.
+            # An upsert would fail for the second of two copies that change in one run: its conflict
+            # handling overrides that of the trigger, which ignores conflicts.
             self.connection.execute(
                 "UPDATE files SET size = ?, mtime_ns = ?, status = ?, reason = ?, content_id = ? "
                 "WHERE root_id = ? AND path = ?",
@@ -189,9 +194,9 @@ class CatalogWriter(Catalog):
                 "INSERT OR IGNORE INTO met VALUES (?, 0)", [(file.id,) for file in files]
             )
 
-    def set_scale(self, kind: Kind, scale: Calibration) -> None:
-        """Store the scale of a kind's cosines."""
-        row = (kind, *scale, self.generation(), self.vector_count(kind))
+    def set_calibration(self, kind: Kind, calibration: Calibration) -> None:
+        """Store the calibration of a kind's cosines."""
+        row = (kind, *calibration, self.generation(), self.vector_count(kind))
         with translated(self.file):
             self.connection.execute(
                 "INSERT OR REPLACE INTO scales (kind, centre, unit, generation, vectors) "

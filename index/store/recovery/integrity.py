@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 # part in 2048 at most.
 LENGTH_TOLERANCE = 1e-3
 
+# A chunk of a modality that its medium does not have. The readers of other media decide.
+WRONG_MODALITY = (
+    "chunks.modality NOT IN ('image', 'text') "
+    "OR contents.medium IN ('image', 'text') AND chunks.modality IS NOT contents.medium"
+)
+
 # Rows that contradict each other. Each query returns the contents that are concerned, once for
 # each contradiction.
 CONTRADICTIONS = {
@@ -31,7 +37,7 @@ CONTRADICTIONS = {
     "chunk without a vector": "SELECT content_id FROM chunks "
     "WHERE NOT EXISTS (SELECT 1 FROM vectors WHERE chunk_id = chunks.id)",
     "chunk of another kind than its content": "SELECT contents.id FROM chunks "
-    "JOIN contents ON contents.id = content_id WHERE chunks.kind IS NOT contents.kind",
+    f"JOIN contents ON contents.id = content_id WHERE {WRONG_MODALITY}",
     "indexed file without content": "SELECT content_id FROM files "
     "WHERE (status = 'indexed') != (content_id NOT NULL) OR content_id NOT NULL "
     "AND NOT EXISTS (SELECT 1 FROM contents WHERE contents.id = content_id)",
@@ -41,7 +47,7 @@ CONTRADICTIONS = {
     "text that is not UTF-8": "SELECT content_id FROM chunks "
     "WHERE text NOT NULL AND NOT is_utf8(CAST(text AS BLOB))",
     "box of words that is in no picture": "SELECT content_id FROM boxes "
-    "JOIN contents ON contents.id = content_id WHERE kind != 'image' OR words IS NULL "
+    "JOIN contents ON contents.id = content_id WHERE medium != 'image' OR words IS NULL "
     "OR NOT is_utf8(CAST(text AS BLOB)) OR NOT (confidence BETWEEN 0 AND 1 AND abs(x) < 1e9 AND "
     "abs(y) < 1e9 AND boxes.width BETWEEN 0 AND 1e9 AND boxes.height BETWEEN 0 AND 1e9)",
     "file name that is not UTF-8": "SELECT content_id FROM files "
@@ -64,7 +70,7 @@ def broken_pages(catalog: Catalog) -> list[str]:
     """Return the damage that SQLite finds in the file; empty if there is none.
 
     From 3.44 on SQLite checks full-text tables, too. These lines are left out: the tables have a
-    check of their own, see :func:`.full_text.problem`.
+    check of their own, see :func:`.full_text.find_problem`.
     """
     try:
         found = _integrity(catalog, "PRAGMA integrity_check")

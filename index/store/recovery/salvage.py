@@ -1,8 +1,8 @@
-"""A damaged catalog: what can still be read of it, in a new one.
+"""Salvages the readable rows of a damaged catalog into a new one.
 
-Rows are read in order of their ids. Where a page cannot be read, what is left of the range is
-halved until only the ids of that page are given up. A header that is lost is taken from the
-new catalog, whose pages begin the same way.
+Rows are read in the order of their ids. Where a page cannot be read, the rest of the range is
+halved until only the ids of that page are lost. A lost header is copied from the new catalog,
+whose first page begins the same way.
 """
 
 from __future__ import annotations
@@ -23,27 +23,29 @@ from nmm.index.store.catalog.transactions import connect_to_write
 from nmm.index.store.catalog.types import Settings
 from nmm.index.store.layout import IndexFolder
 
-# What is read; `segments` and `loose` follow from it.
-READ = tuple(table for table in TABLES if table not in ("segments", "loose"))
-# What is of use when it is not known which model the vectors are of.
+# Tables that are read. `segments` and `loose` are derived from them.
+READ_TABLES = tuple(table for table in TABLES if table not in ("segments", "loose"))
+# Tables that are useful even if the model of the vectors is unknown.
 WITHOUT_MODEL = ("tags", "roots", "mounts")
-# Times that a table may refuse to be read: ranges that were never used are looked into, too.
-REFUSALS = 1_000_000
+# Columns that schema 5 renamed, by their table: the new name and the old one.
+RENAMED = {"chunks": ("modality", "kind"), "contents": ("medium", "kind")}
+# Read errors of a table after which it is given up. Ranges of unused ids are tried too.
+MAX_READ_ERRORS = 1_000_000
 ROWS_PER_PAGE = 1000
 MAGIC = b"SQLite format 3\0"
-HEADER = 100
-PAGE = 4096
-# Where the header says how many pages there are, and what is free among them.
+HEADER_SIZE = 100
+PAGE_SIZE = 4096
+# The bytes of the header with the number of pages, and the free pages.
 PAGE_COUNT = slice(28, 40)
 
 
 @dataclass(frozen=True)
-class Salvaged:
-    """What was saved.
+class SalvageResult:
+    """What was salvaged.
 
     Attributes:
-        rows: How many rows of each table were read.
-        broken: Tables that could not be read to their end.
+        rows: The number of rows that were read, by table.
+        broken: Tables that could not be read completely.
         kept: The damaged file, under its new name.
     """
 
@@ -52,15 +54,17 @@ class Salvaged:
     kept: Path = Path()
 
 
-def salvage(folder: IndexFolder) -> Salvaged | None:
-    """Put a new catalog in the place of a damaged one, with all that can be read of it.
+def salvage(folder: IndexFolder) -> SalvageResult | None:
+    """Replace a damaged catalog by a new one with all readable rows.
 
-    The damaged file is kept beside it. None if nothing can be read; then nothing changes.
-    Only for the holder of the lock.
+    The damaged file is kept beside it. The caller holds the lock of the index.
+
+    Returns:
+        What was salvaged; None if nothing can be read, and then nothing is changed.
 
     Raises:
         CatalogError: The new catalog cannot be written.
-        OSError: The damaged file cannot be read, or not be renamed.
+        OSError: The damaged file cannot be read or renamed.
     """
     new = folder.catalog.with_name(f"{folder.catalog.name}.salvaged")
     patched = folder.catalog.with_name(f"{folder.catalog.name}.patched")
@@ -74,24 +78,24 @@ def salvage(folder: IndexFolder) -> Salvaged | None:
             rows, broken = _copy(source, new)
         if not rows.get("roots"):
             return None
-        return Salvaged(rows, broken, _exchange(folder.catalog, new))
+        return SalvageResult(rows, broken, _exchange(folder.catalog, new))
     finally:
         _delete(new)
         _delete(patched)
 
 
 def _open(damaged: Path, patched: Path, new: Path) -> sqlite3.Connection | None:
-    """The damaged catalog, or a copy of it with a header that is whole; None if neither helps."""
+    """Open the damaged catalog, or a copy of it with a new header; None if neither opens."""
     if connection := _connect(damaged):
         return connection
-    fresh = new.read_bytes()[:PAGE]
-    for length in (HEADER, PAGE):
+    fresh = new.read_bytes()[:PAGE_SIZE]
+    for length in (HEADER_SIZE, PAGE_SIZE):
         _delete(patched)
         shutil.copyfile(damaged, patched)
         with suppress(FileNotFoundError):
             shutil.copyfile(_beside(damaged, "-wal"), _beside(patched, "-wal"))
         beginning = bytearray(fresh[:length])
-        beginning[PAGE_COUNT] = (patched.stat().st_size // PAGE).to_bytes(4, "big") + bytes(8)
+        beginning[PAGE_COUNT] = (patched.stat().st_size // PAGE_SIZE).to_bytes(4, "big") + bytes(8)
         with patched.open("r+b") as file:
             file.write(beginning)
         if connection := _connect(patched):
@@ -100,7 +104,7 @@ def _open(damaged: Path, patched: Path, new: Path) -> sqlite3.Connection | None:
 
 
 def _connect(file: Path) -> sqlite3.Connection | None:
-    """A catalog, opened to be read, if its tables can be found."""
+    """Open a catalog for reading; None if its tables cannot be found."""
     connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
     with suppress(sqlite3.Error):
         connection.execute("PRAGMA cell_size_check = ON")
@@ -112,7 +116,7 @@ def _connect(file: Path) -> sqlite3.Connection | None:
 
 
 def _copy(source: sqlite3.Connection, new: Path) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Copy what can be read; rows by table, and the tables that could not be read to the end."""
+    """Copy the readable rows; return their number by table, and the incomplete tables."""
     rows: dict[str, int] = {}
     broken = []
     with (
@@ -120,14 +124,14 @@ def _copy(source: sqlite3.Connection, new: Path) -> tuple[dict[str, int], tuple[
         closing(sqlite3.connect(new, isolation_level=None)) as target,
     ):
         target.execute("BEGIN")
-        for table in READ:
+        for table in READ_TABLES:
             if table not in WITHOUT_MODEL and "settings" in rows and not _has_model(target):
                 rows[table] = 0
                 broken.append(table)
                 continue
-            reading = _Reading(source, target, table)
+            reading = _DamagedTable(source, target, table)
             rows[table] = sum(_insert(target, table, *row) for row in reading)
-            if reading.refusals or reading.error:
+            if reading.read_errors or reading.error:
                 broken.append(table)
         target.execute("DELETE FROM loose")
         target.execute(
@@ -149,25 +153,25 @@ def _has_model(target: sqlite3.Connection) -> bool:
 
 
 def _insert(target: sqlite3.Connection, table: str, columns: str, row: tuple[Any, ...]) -> int:
-    """Add a row; 0 if it is none that such a table can hold."""
+    """Insert a row, and return 1; 0 if the table does not accept it."""
     places = ", ".join("?" * len(row))
     try:
         done = target.execute(
             f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({places})",
             row,
         )
-    except sqlite3.Error:  # a constraint that is not ignored
+    except sqlite3.Error:  # a constraint that OR IGNORE does not cover
         return 0
     return done.rowcount
 
 
-class _Reading:
-    """The rows of a damaged table, each with the names of its columns."""
+class _DamagedTable:
+    """Iterates over the readable rows of a damaged table, each with the names of its columns."""
 
     def __init__(self, source: sqlite3.Connection, target: sqlite3.Connection, table: str) -> None:
         self._source = source
         self._table = table
-        self.refusals = 0
+        self.read_errors = 0
         self.error = False
         wanted = [row[1] for row in target.execute(f"PRAGMA table_info({table})")]
         try:
@@ -175,8 +179,16 @@ class _Reading:
         except sqlite3.Error:
             there = set()
             self.error = True
-        # One of an older schema lacks some.
+        # A catalog of an older schema lacks some columns.
         self._columns = ", ".join(column for column in wanted if column in there)
+        self._read = self._columns
+        if renamed := RENAMED.get(table):
+            new, old = renamed
+            if new not in there and old in there:
+                self._columns = ", ".join(c for c in wanted if c in there or c == new)
+                self._read = ", ".join(
+                    old if c == new else c for c in wanted if c in there or c == new
+                )
 
     def __iter__(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
         if not self._columns:
@@ -186,7 +198,7 @@ class _Reading:
                 yield self._columns, row
             return
         ranges = [(0, self._greatest())]
-        while ranges and self.refusals < REFUSALS:
+        while ranges and self.read_errors < MAX_READ_ERRORS:
             first, last = ranges.pop()
             try:
                 for row in self._between(first, last):
@@ -195,25 +207,25 @@ class _Reading:
                     first = row[0] + 1
                     yield self._columns, row[1:]
             except sqlite3.Error:
-                self.refusals += 1
+                self.read_errors += 1
                 if first < last:
                     middle = (first + last) // 2
                     ranges += [(middle + 1, last), (first, middle)]
 
     def _between(self, first: int, last: int) -> Iterator[tuple[Any, ...]]:
-        # A single one is asked for as such: a range would look at the next row, too.
+        # A single id is queried as such: a range would also read the next row.
         condition, ids = (
             ("rowid BETWEEN ? AND ? ORDER BY rowid", (first, last))
             if first < last
             else ("rowid = ?", (first,))
         )
-        sql = f"SELECT rowid, {self._columns} FROM {self._table} WHERE {condition}"
+        sql = f"SELECT rowid, {self._read} FROM {self._table} WHERE {condition}"
         with closing(self._source.execute(sql, ids)) as cursor:
             yield from cursor
 
     def _from_both_ends(self) -> Iterator[tuple[Any, ...]]:
         for order in ("ASC", "DESC"):
-            sql = f"SELECT {self._columns} FROM {self._table} ORDER BY 1 {order}"
+            sql = f"SELECT {self._read} FROM {self._table} ORDER BY 1 {order}"
             try:
                 with closing(self._source.execute(sql)) as cursor:
                     yield from cursor
@@ -223,7 +235,7 @@ class _Reading:
                 return
 
     def _greatest(self) -> int:
-        """No id of the table is greater, as far as anything that can be read tells."""
+        """Return an upper bound of the ids of the table, from whatever can be read."""
         counter = "chunks" if self._table == "vectors" else self._table
         indexes = []
         with suppress(sqlite3.Error):
@@ -245,9 +257,9 @@ class _Reading:
 
 
 def _exchange(damaged: Path, new: Path) -> Path:
-    """Put the new catalog in the place of the damaged one, and keep that; its new name.
+    """Replace the damaged catalog by the new one, and return the new path of the damaged one.
 
-    The write-ahead log goes first: it would be applied to the new catalog.
+    The write-ahead log is moved first: SQLite would apply it to the new catalog.
     """
     date = datetime.now(timezone.utc).date().isoformat()
     kept = damaged.with_name(f"{damaged.name}.damaged-{date}")

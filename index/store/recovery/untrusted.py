@@ -1,9 +1,9 @@
-"""A catalog that came from elsewhere: whether it is one, whole, and safe to open.
+"""Validates a catalog from an untrusted source before it is opened.
 
-Whoever made it may have meant harm. Before anything of it is used, what it is made of is
-compared with what this nmm makes: a database with triggers, views or virtual tables of its own
-could do whatever SQL can (SQLite, "Defense Against The Dark Arts"). Then all that is in it is
-read once, so that nothing in it can surprise a search later.
+Its author may be malicious. Before anything is used, its schema is compared with the schema that
+this version creates: a database with its own triggers, views or virtual tables could do anything
+that SQL can (SQLite, "Defense Against The Dark Arts"). Then all rows are read once, so that invalid
+data cannot break a search later.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from nmm.index.store.catalog.migrations import schema_at, schema_of
 from nmm.index.store.catalog.reader import SCHEMA, Catalog
 from nmm.index.store.catalog.replacement import TABLES
 from nmm.index.store.catalog.types import KINDS, Settings
+from nmm.index.store.recovery.integrity import WRONG_MODALITY
 
-# A filtered search sets aside a bit for every id up to the greatest.
-GREATEST_ID = 1 << 31
+# A filtered search allocates a bit for every id up to the greatest.
+MAX_ID = 1 << 31
 TYPES = {
     "TEXT": ("text",),
     "INTEGER": ("integer",),
     "REAL": ("real", "integer"),
     "BLOB": ("blob",),
 }
-KEYS = {
+SETTING_TYPES = {
     "model": str,
     "dimension": int,
     "weights": str,
@@ -37,16 +38,15 @@ KEYS = {
     "rebuild": str,
     "ocr": int,
 }
-# What no row may be, and what is said of it.
-WRONG = (
+# Queries for invalid rows, each with the message.
+INVALID_ROWS = (
     ("SELECT 1 FROM segments", "it names derived files"),
     (
         "SELECT 1 FROM chunks LEFT JOIN vectors ON chunk_id = chunks.id WHERE chunk_id IS NULL",
         "a chunk has no vector",
     ),
     (
-        "SELECT 1 FROM chunks JOIN contents ON contents.id = content_id "
-        "WHERE chunks.kind != contents.kind",
+        f"SELECT 1 FROM chunks JOIN contents ON contents.id = content_id WHERE {WRONG_MODALITY}",
         "a chunk is of another kind than its content",
     ),
     (
@@ -54,7 +54,7 @@ WRONG = (
         "a scale is beyond what cosines have",
     ),
     (
-        "SELECT 1 FROM boxes JOIN contents ON contents.id = content_id WHERE kind != 'image' "
+        "SELECT 1 FROM boxes JOIN contents ON contents.id = content_id WHERE medium != 'image' "
         "OR words IS NULL OR NOT (line > 0 AND confidence BETWEEN 0 AND 1 AND abs(x) < 1e9 AND "
         "abs(y) < 1e9 AND boxes.width BETWEEN 0 AND 1e9 AND boxes.height BETWEEN 0 AND 1e9)",
         "a box of words is not in a picture",
@@ -65,28 +65,31 @@ WRONG = (
     ),
     (
         "SELECT 1 FROM sqlite_sequence WHERE typeof(seq) != 'integer'",
-        "a number is none",
+        "a counter is not a number",
     ),
 )
 
 
-def check_made(file: Path) -> int:
-    """Refuse a database that is not what the migrations of its version make, or is damaged.
+def check_schema(file: Path) -> int:
+    """Refuse a database that is damaged, or differs from what the migrations of its version create.
 
-    Nothing in it is executed, and it is not changed. Of the current version or an older one:
-    thereafter it can be opened for writing, which brings it up to date. Returns its number.
+    Nothing in it is executed, and it is not changed. Its version may be the current or an older
+    one. Afterwards it can be opened for writing, which migrates it.
+
+    Returns:
+        The version of its schema.
 
     Raises:
-        ArchiveError: Saying what is wrong.
+        ArchiveError: The database is refused; the error tells why.
     """
-    # Immutable, so that neither a log nor a journal beside it is made or believed.
+    # Immutable, so that SQLite neither creates nor reads a log or journal beside it.
     with _refused(), closing(_connect(file, "mode=ro&immutable=1")) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA:
             raise newer(f"Its schema is number {version}; this nmm knows up to {SCHEMA}.")
         if version < 1 or schema_of(connection) != schema_at(version):
             raise not_ours("Its catalog has other tables than nmm makes.")
-    # Not for reading only: SQLite would then pass over what CHECK says.
+    # Not read-only: SQLite would then ignore CHECK constraints.
     with _refused(), closing(_connect(file, "mode=rw")) as connection:
         for (said,) in connection.execute("PRAGMA integrity_check(1)"):
             if said != "ok":
@@ -97,19 +100,20 @@ def check_made(file: Path) -> int:
 
 
 def check_rows(catalog: Catalog) -> Settings:
-    """Refuse a catalog of the current version in which anything is not what nmm writes.
+    """Refuse a catalog of the current version with rows that nmm would not write.
 
-    Returns its settings.
+    Returns:
+        The settings of the catalog.
 
     Raises:
-        ArchiveError: Saying what is wrong.
+        ArchiveError: The catalog is refused; the error tells why.
     """
     connection = catalog.connection.sqlite
     with _refused():
         for table in (*TABLES, "sqlite_sequence"):
             _check_types(connection, table)
         settings = _check_settings(connection)
-        for sql, said in WRONG:
+        for sql, said in INVALID_ROWS:
             if connection.execute(f"{sql} LIMIT 1").fetchone():
                 raise not_ours(f"What is in its catalog is not right: {said}.")
         _check_ids(connection)
@@ -126,16 +130,16 @@ def _connect(file: Path, how: str) -> sqlite3.Connection:
 
 
 def _check_types(connection: sqlite3.Connection, table: str) -> None:
-    """Each value is of its column's type, for SQLite itself would let any be anywhere."""
+    """Refuse values of another type than their column's, which SQLite itself accepts."""
     for _, column, declared, *_ in connection.execute(f"PRAGMA table_info({table})").fetchall():
-        if declared not in TYPES:  # a column for anything
+        if declared not in TYPES:  # a column without a type
             continue
         allowed = ", ".join(f"'{name}'" for name in (*TYPES[declared], "null"))
         wrong = f"SELECT 1 FROM {table} WHERE typeof({column}) NOT IN ({allowed}) LIMIT 1"
         if connection.execute(wrong).fetchone():
             raise not_ours(f"A value in its catalog is of a wrong type: {table}.{column}.")
         if declared == "TEXT":
-            # Text that is no UTF-8 is found when it is read.
+            # Reading the text fails if it is not UTF-8.
             for _ in connection.execute(f"SELECT {column} FROM {table}"):
                 pass
 
@@ -143,7 +147,7 @@ def _check_types(connection: sqlite3.Connection, table: str) -> None:
 def _check_settings(connection: sqlite3.Connection) -> Settings:
     found = dict(connection.execute("SELECT key, value FROM settings"))
     for key, value in found.items():
-        if type(value) is not KEYS.get(key, type(value)):
+        if type(value) is not SETTING_TYPES.get(key, type(value)):
             raise not_ours(f"A setting in its catalog is of a wrong type: {key}.")
     if not set(Settings._fields) <= set(found) or found["dimension"] < 1:
         raise not_ours("Its catalog does not say which model it was made with.")
@@ -157,9 +161,9 @@ def _check_ids(connection: sqlite3.Connection) -> None:
         "SELECT min(seq), max(seq) FROM sqlite_sequence",
     ):
         least, greatest = connection.execute(sql).fetchone()
-        if least is not None and not (least >= 0 and greatest <= GREATEST_ID):
+        if least is not None and not (least >= 0 and greatest <= MAX_ID):
             raise not_ours("A number in its catalog is beyond all measure.")
-    kinds = {kind for (kind,) in connection.execute("SELECT DISTINCT kind FROM chunks")}
+    kinds = {kind for (kind,) in connection.execute("SELECT DISTINCT modality FROM chunks")}
     kinds |= {kind for (kind,) in connection.execute("SELECT kind FROM scales")}
     if not kinds <= set(KINDS):
         raise not_ours("A kind in its catalog is unknown.")
@@ -175,13 +179,13 @@ def _check_paths(connection: sqlite3.Connection) -> None:
 
 
 def _is_absolute(path: str) -> bool:
-    """Whether a path is absolute, here or on the system that it came from, and goes down only."""
+    """Return whether a path is absolute, here or on its own system, and has no `..`."""
     absolute = PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()
     return absolute and "\0" not in path and ".." not in re.split(r"[/\\]", path)
 
 
 def _is_below(path: str) -> bool:
-    """Whether a path, relative to its root, is as the walk writes it; empty for the root."""
+    """Return whether a relative path is one that the walk writes; empty for the root."""
     if "\0" in path or ".." in path.split("/") or path.startswith("/"):
         return False
     if os.name == "nt" and (PureWindowsPath(path).anchor or ".." in PureWindowsPath(path).parts):
@@ -207,7 +211,7 @@ def _check_vectors(catalog: Catalog, settings: Settings) -> None:
 
 @contextmanager
 def _refused() -> Iterator[None]:
-    """Turn what SQLite says of a catalog into a refusal."""
+    """Turn errors of SQLite into an ArchiveError."""
     try:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:
@@ -215,7 +219,7 @@ def _refused() -> Iterator[None]:
 
 
 def damaged(why: str) -> ArchiveError:
-    """The error for an archive that is not as it was when it was made."""
+    """Return the error for a damaged archive."""
     return ArchiveError(
         "The archive is damaged.",
         code="archive-damaged",
@@ -225,7 +229,7 @@ def damaged(why: str) -> ArchiveError:
 
 
 def not_ours(why: str) -> ArchiveError:
-    """The error for an archive that nmm did not make."""
+    """Return the error for an archive that nmm did not make."""
     return ArchiveError(
         "No export of nmm made this archive. Nothing was imported.",
         code="archive-not-ours",
@@ -235,5 +239,5 @@ def not_ours(why: str) -> ArchiveError:
 
 
 def newer(why: str) -> ArchiveError:
-    """The error for an archive of a newer nmm."""
+    """Return the error for an archive of a newer nmm."""
     return ArchiveError("A newer nmm made this archive.", code="archive-newer-format", why=why)
