@@ -677,7 +677,7 @@ def test_only_a_page_or_picture_of_nmm_is_overwritten(tmp_path: Path) -> None:
             map_png.write_png(picture, drawn)
         assert picture.read_bytes() == bad
     Image.new("RGB", (8, 8)).save(picture)
-    with pytest.raises(UsageError, match="no map that nmm drew"):
+    with pytest.raises(UsageError, match="not a map that nmm drew"):
         map_png.check_writable(picture)
     with pytest.raises(UsageError, match="not a name for a PNG file"):
         map_png.check_writable(tmp_path / "map.jpg")

@@ -32,9 +32,11 @@ class GalleryPage:
 
     def __init__(self, where: str, name: str, *, form: bool, opened: bool = False) -> None:
         if where == STDOUT and (form or opened):
-            other = "form of output can be printed" if form else "thing can be done with the page"
             raise UsageError(
-                f"Only one {other}.", hint="Name a file for the page: --gallery FILE.html"
+                "Only one output format can be chosen."
+                if form
+                else "A page on standard output cannot be opened.",
+                hint="Name a file for the page: --gallery FILE.html",
             )
         self.failed = False
         self._file = None if where == STDOUT else Path(where or name).expanduser()
