@@ -46,7 +46,7 @@ def fourth(folder: IndexFolder) -> IndexFolder:
             "INSERT INTO scales VALUES ('text', 0.5, 0.1, 1, 1);"
         )
         connection.executemany("INSERT INTO vectors VALUES (?, ?)", [(1, VECTOR), (2, VECTOR)])
-        full_text.make(connection)
+        full_text.create(connection)
         connection.commit()
     return folder
 
@@ -75,7 +75,7 @@ def test_schema_4_is_migrated_with_its_vectors_segments_and_words(
     fourth: IndexFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = dump(fourth)
-    monkeypatch.setattr(full_text, "make", lambda _: pytest.fail("the words are indexed again"))
+    monkeypatch.setattr(full_text, "create", lambda _: pytest.fail("the words are indexed again"))
     with open_for_reading(fourth) as catalog:
         check(catalog)
         assert len(read_segments(catalog, "text")) == 1
@@ -93,7 +93,7 @@ def test_a_migration_that_fails_leaves_schema_4(
             open_for_reading(fourth)
     assert dump(fourth) == before
     with closing(sqlite3.connect(fourth.catalog)) as connection:
-        assert full_text.are_made(connection)
+        assert full_text.are_current(connection)
     with open_for_reading(fourth) as catalog:
         check(catalog)
 

@@ -252,13 +252,17 @@ def test_a_catalog_that_is_saved_from_damage_has_them(index: IndexFolder) -> Non
     assert both(index) == KEPT
 
 
-def test_a_catalog_of_the_schema_before_gets_a_place_for_them(
-    root: Path, index: IndexFolder
-) -> None:
+def test_a_catalog_of_schema_3_gets_a_place_for_them(root: Path, index: IndexFolder) -> None:
     change(
         index,
+        "ALTER TABLE contents RENAME COLUMN medium TO kind",
+        "ALTER TABLE chunks RENAME COLUMN modality TO kind",
+        "ALTER TABLE chunks DROP COLUMN page",
+        "ALTER TABLE chunks DROP COLUMN time_ms",
+        "DROP INDEX chunks_by_modality",
+        "CREATE INDEX chunks_by_kind ON chunks (kind)",
         "DROP TABLE tags",
-        "DELETE FROM _sqlite_migrations WHERE name = 'm004_tags'",
+        "DELETE FROM _sqlite_migrations WHERE name IN ('m004_tags', 'm005_locators')",
         "PRAGMA user_version = 3",
     )
     assert list_tags(index) == []
