@@ -113,8 +113,7 @@ def index(
             "--batch-size",
             min=1,
             metavar="N",
-            help="Number of images embedded and committed together. The default suits the "
-            "device.",
+            help="Number of images embedded and committed together. The default suits the device.",
         ),
     ] = None,
     device: DeviceOption = Device.AUTO,
