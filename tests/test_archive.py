@@ -666,7 +666,7 @@ NAN = np.full(DIMENSION, np.nan, "<f2").tobytes().hex()
             "beyond all measure",
         ),
         ("UPDATE sqlite_sequence SET seq = 1 << 60", "beyond all measure"),
-        ("UPDATE sqlite_sequence SET seq = 'x'", "a number is none"),
+        ("UPDATE sqlite_sequence SET seq = 'x'", "a counter is not a number"),
         ("DELETE FROM settings WHERE key = 'model'", "does not say which model"),
         ("UPDATE settings SET value = '32' WHERE key = 'dimension'", "wrong type: dimension"),
         ("UPDATE settings SET value = 0 WHERE key = 'dimension'", "does not say which model"),

