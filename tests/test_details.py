@@ -154,16 +154,16 @@ def test_a_stop_keeps_what_was_read_and_the_next_run_goes_on(
     make_old(folder)
     monkeypatch.setattr(details_module, "COMMIT_SIZE", 1)
     stop = threading.Event()
-    keep_read = details_module.keep_read
+    save_metadata = details_module.save_metadata
 
-    def keep_and_stop(*arguments: Any) -> None:
-        keep_read(*arguments)
+    def save_and_stop(*arguments: Any) -> None:
+        save_metadata(*arguments)
         stop.set()
 
-    monkeypatch.setattr(details_module, "keep_read", keep_and_stop)
+    monkeypatch.setattr(details_module, "save_metadata", save_and_stop)
     assert told(build([], folder, stop=stop)) == (0, 0, 5, 0, True)
     assert sorted(said[-1] for said in details(folder).values()) == [0, 0, 0, 1]
-    monkeypatch.setattr(details_module, "keep_read", keep_read)
+    monkeypatch.setattr(details_module, "save_metadata", save_metadata)
     assert told(build([], folder)) == (0, 0, 5, 0, False)
     assert {said[-1] for said in details(folder).values()} == {DETAILS}
 
@@ -183,16 +183,16 @@ def test_a_damaged_header_is_read_once(root: Path, folder: IndexFolder) -> None:
 def gone_after_the_walk(file: Path) -> Iterator[Path]:
     """Move the file, which this yields, after the walk of a run inside has found it."""
     away = file.parent.parent / "away"
-    unread = details_module.unread
+    list_images = details_module.images_without_metadata
 
     def move(*arguments: Any) -> Any:
-        found = unread(*arguments)
+        found = list_images(*arguments)
         if file.exists():
             file.rename(away)
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(details_module, "unread", move)
+        patch.setattr(details_module, "images_without_metadata", move)
         yield away
 
 

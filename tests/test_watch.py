@@ -232,7 +232,7 @@ def test_between_bursts_the_index_can_be_written_to(
 def test_a_root_that_goes_and_comes_back_keeps_its_files_and_is_watched_again(
     root: Path, folder: IndexFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watcher, "LOOK_AGAIN", 0)
+    monkeypatch.setattr(watcher, "ROOT_CHECK_SECONDS", 0)
     other = root.parent / "other"
     other.mkdir()
     (other / "c.txt").write_text("A dog barks.")
