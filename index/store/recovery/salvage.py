@@ -32,7 +32,6 @@ RENAMED = {"chunks": ("modality", "kind"), "contents": ("medium", "kind")}
 # Read errors of a table after which it is given up. Ranges of unused ids are tried too.
 MAX_READ_ERRORS = 1_000_000
 ROWS_PER_PAGE = 1000
-MAGIC = b"SQLite format 3\0"
 HEADER_SIZE = 100
 PAGE_SIZE = 4096
 # The bytes of the header with the number of pages, and the free pages.
